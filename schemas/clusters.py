@@ -1,0 +1,39 @@
+"""What a clusters artefact holds: labels, memberships, map coordinates, concepts; and what describes each cluster."""
+
+import pyarrow as pa
+
+CLUSTERS = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("cluster", pa.int32(), nullable=False),
+        pa.field("membership", pa.float32(), nullable=False),
+        pa.field("map_x", pa.float32(), nullable=False),
+        pa.field("map_y", pa.float32(), nullable=False),
+        pa.field("concepts", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+"""Main table, in corpus order. ``membership`` = H_ik / Σ_k H_ik in [0, 1]; ``map_*`` are 2-D diffusion coordinates;
+``concepts`` are sorted ids into the side table ``concepts``."""
+
+TERMS = pa.schema(
+    [
+        pa.field("cluster", pa.int32(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("terms", pa.list_(pa.string()), nullable=False),
+    ]
+)
+"""Side table ``terms``: one row per cluster, its most telling terms first."""
+
+CONCEPTS = pa.schema([pa.field("concept", pa.int32(), nullable=False), pa.field("phrase", pa.string(), nullable=False)])
+"""Side table ``concepts``: the phrase behind each concept id."""
+
+CURVE = pa.schema(
+    [
+        pa.field("k", pa.int32(), nullable=False),
+        pa.field("modularity", pa.float64(), nullable=False),
+        pa.field("modularity_std", pa.float64(), nullable=False),
+        pa.field("stability", pa.float64(), nullable=False),
+    ]
+)
+"""Side table ``curve``: held-out modularity per number of clusters (mean and standard deviation over the splits) and
+the mean adjusted Rand index of the labels between splits. Empty when the number of clusters was given."""

@@ -1,0 +1,126 @@
+"""What an example is: a canonical conversation, its id, and the Arrow schemas of the corpus artefact.
+
+Every input shape (alpaca, sharegpt, messages, …) becomes the same list of turns. All assistant turns are supervised;
+a tool call is an assistant turn, since the model has to produce it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from curate.schemas.artefacts import digest
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+ID_DIGITS = 20
+"""Hexadecimal digits of an example id: 80 bits, a collision is a one-in-a-hundred-million event at 100 M rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+    tool_call: bool = False
+    """True where an assistant turn is a function call (ShareGPT's ``function_call``), kept for exports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One canonical conversation and where it stands in its source."""
+
+    turns: tuple[Turn, ...]
+    source: str
+    """Name of the file it was read from, or of the dataset."""
+    row: int
+    """Row (line for JSON lines) in that source, counted from 1."""
+    tools: str | None = None
+    """JSON text of the tools that the conversation may call, as given."""
+    licence: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Digest of the conversation and its tools, not of where it came from."""
+        return example_id(self.turns, self.tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that cannot be used, and why: nothing is dropped silently."""
+
+    source: str
+    row: int
+    column: str | None
+    reason: str
+    """One clause for a person: ``"not valid JSON (Expecting ',' delimiter at character 17)"``."""
+    sample: str
+    """The beginning of the row's text (at most 200 characters), made safe to print."""
+
+
+def example_id(turns: tuple[Turn, ...], tools: str | None = None) -> str:
+    """Return the id of a conversation: the same text gives the same id, whatever file it stood in."""
+    body: list[object] = [[turn.role, turn.content, turn.tool_call] for turn in turns]
+    return digest([body, tools] if tools else body, ID_DIGITS)
+
+
+def prompt_text(turns: tuple[Turn, ...] | list[Turn]) -> str:
+    """Return what the person asked: the user turns joined by blank lines. This is what is embedded (PASER §3.1)."""
+    return "\n\n".join(turn.content for turn in turns if turn.role == "user")
+
+
+def response_text(turns: tuple[Turn, ...] | list[Turn]) -> str:
+    """Return what the model has to say: the assistant turns joined by blank lines."""
+    return "\n\n".join(turn.content for turn in turns if turn.role == "assistant")
+
+
+MESSAGES = pa.list_(
+    pa.struct(
+        [
+            pa.field("role", pa.string(), nullable=False),
+            pa.field("content", pa.string(), nullable=False),
+            pa.field("tool_call", pa.bool_(), nullable=False),
+        ]
+    )
+)
+
+EXAMPLES = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("messages", MESSAGES, nullable=False),
+        pa.field("tools", pa.string()),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("response", pa.string(), nullable=False),
+        pa.field("n_turns", pa.int32(), nullable=False),
+    ]
+)
+"""Main table of a corpus: one row per distinct conversation, in the order in which each was first read."""
+
+SOURCES = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("licence", pa.string()),
+    ]
+)
+"""Side table ``sources``: one row per usable row that was read, duplicates included."""
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("column", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("sample", pa.string(), nullable=False),
+    ]
+)
+"""Side table ``quarantine``: one row per row that could not be used."""
+
+
+def turns_of(messages: list[dict[str, object]]) -> tuple[Turn, ...]:
+    """Return the turns of one value of the ``messages`` column."""
+    return tuple(Turn(m["role"], m["content"], bool(m["tool_call"])) for m in messages)  # type: ignore[arg-type]

@@ -1,0 +1,40 @@
+"""What a scores artefact holds: one column per signal (METHODS §1), in corpus order.
+
+Directions: a larger ``cds`` is more degraded; a larger ``don`` is better calibrated; a smaller ``nod`` is better.
+"""
+
+import pyarrow as pa
+
+SCORES = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("cds", pa.float32()),
+        pa.field("don", pa.float64()),
+        pa.field("nod", pa.float64()),
+        pa.field("nll_original", pa.float32()),
+        pa.field("nll_compressed", pa.float32()),
+        pa.field("entropy", pa.float32()),
+        pa.field("el2n", pa.float32()),
+        pa.field("ifd", pa.float32()),
+        pa.field("n_prompt_tokens", pa.int32(), nullable=False),
+        pa.field("n_response_tokens", pa.int32(), nullable=False),
+        pa.field("truncated", pa.bool_(), nullable=False),
+    ]
+)
+"""Main table. A signal is null where it was not computed: ``cds`` and ``nll_original`` without a pair, ``ifd`` unless
+asked for, and all of them where ``status`` is not ``ok``. ``status`` is ``ok``, ``no_response_tokens`` or
+``non_finite:<signal>``. For a single model, ``nll_compressed`` is that model's."""
+
+SIGNALS: tuple[str, ...] = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n", "ifd")
+
+UNITS: dict[str, str] = {
+    "cds": "nats, [0, ln 2], larger = more degraded",
+    "don": "weight norm, signed, larger = better",
+    "nod": "weight norm, >= 0, smaller = better",
+    "nll_original": "nats per token, >= 0",
+    "nll_compressed": "nats per token, >= 0",
+    "entropy": "nats, [0, ln V]",
+    "el2n": "[0, sqrt 2]",
+    "ifd": "ratio, > 0",
+}

@@ -1,0 +1,157 @@
+"""Every setting of a run, in one place, with its default. The only module that uses pydantic.
+
+Order of precedence: what is passed in (a flag) > ``CURATE_*`` in the environment > ``curate.toml`` > the default here.
+A nested setting in the environment has a double underscore: ``CURATE_SELECT__BUDGET=0.2``. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from curate.schemas.errors import UsageError, did_you_mean
+
+
+class Section(BaseModel):
+    """Base of the sections of ``curate.toml``: frozen, and no key that nobody knows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class IngestSettings(Section):
+    """How the corpus is read."""
+
+    format: str | None = None
+    """Shape of the rows (alpaca, sharegpt, messages, …); detected where it is not given."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Role to column, for files whose columns nobody could guess: ``{"response": "answer"}``."""
+    licence: str | None = None
+    """Licence of the rows, carried through to exports."""
+    part_rows: int = Field(4096, ge=1)
+    """Rows per Parquet part, the unit of resuming; later stages keep the same parts."""
+
+
+class EmbedSettings(Section):
+    """How prompts become vectors."""
+
+    encoder: str = "minilm"
+    """``minilm`` (shipped by the extra "encoder"), a local sentence-transformers folder, or a hub name."""
+    device: str = "auto"
+
+
+class ClusterSettings(Section):
+    """How vectors become clusters (METHODS: PASER §3.1)."""
+
+    n_clusters: int | None = Field(None, ge=1)
+    """Number of clusters; found by held-out modularity where it is not given."""
+    n_neighbours: int = Field(15, ge=1)
+    bandwidth: Literal["self-tuning", "median"] = "self-tuning"
+    n_terms: int = Field(8, ge=1)
+    """Terms that describe each cluster."""
+
+
+class ScoreSettings(Section):
+    """How the models judge the corpus."""
+
+    max_length: int = Field(512, ge=2)
+    """Tokens kept of each conversation, capped by the models' context; the same for recovery."""
+    template: Literal["auto", "chat", "plain"] = "auto"
+    """The tokenizer's chat template where it has one (auto), that or nothing (chat), or the plain one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    probe_lr: float = Field(1e-4, gt=0)
+    """Step size η of DON and NOD; the learning rate of the recovery to come."""
+    batch_tokens: int | None = Field(None, ge=1)
+    """Tokens of one forward pass, padding included; 4,096 on a CPU and 32,768 elsewhere where it is not given."""
+    ifd: bool = False
+    """Also compute ``ifd``, which needs a second pass."""
+
+
+class SelectSettings(Section):
+    """Which rows are kept."""
+
+    method: str = "paser"
+    budget: str = "0.1"
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the method itself, for example ``consistency`` of paser or ``weights`` of donod."""
+    pin: tuple[str, ...] = ()
+    """Example ids that are kept whatever the method says; they count towards the budget."""
+    exclude: tuple[str, ...] = ()
+    """Example ids that are never kept."""
+
+
+class Settings(BaseSettings):
+    """All settings of a run, resolved."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CURATE_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file="curate.toml"
+    )
+
+    warehouse: Path = Path("warehouse")
+    corpus: tuple[str, ...] = ()
+    """Files, folders or hub names; the built-in demo where none is given."""
+    original: str | None = None
+    """The model before compression: a local folder or a hub name."""
+    compressed: str | None = None
+    """The model after compression, or the single model that is about to be trained."""
+    seed: int = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the numerical libraries; all cores where it is not given."""
+    lock_timeout: float = Field(3600.0, ge=0)
+    """Seconds to wait for another run that is building the same artefact."""
+    trust_remote_code: bool = False
+    ingest: IngestSettings = IngestSettings()
+    embed: EmbedSettings = EmbedSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    score: ScoreSettings = ScoreSettings()
+    select: SelectSettings = SelectSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put flags before the environment, and that before ``curate.toml``."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def resolve(flags: dict[str, Any]) -> Settings:
+    """Return the settings of a run from its flags, the environment and ``curate.toml``.
+
+    Parameters
+    ----------
+    flags : dict
+        What was passed explicitly, nested by section; ``None`` values must have been dropped.
+
+    Raises
+    ------
+    UsageError
+        If a key is unknown (with the nearest known one) or a value is out of range; also if the file is not TOML.
+    """
+    import tomllib
+
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"curate.toml is not valid TOML: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = [str(step) for step in first["loc"]]
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        section: Any = Settings
+        for step in path[:-1]:
+            section = section.model_fields[step].annotation
+        return f"unknown setting {name!r}{did_you_mean(path[-1], list(section.model_fields))}"
+    return f"setting {name!r} is {first['input']!r}: {first['msg'].lower()}"
