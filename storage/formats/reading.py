@@ -1,0 +1,164 @@
+"""From a path to conversations: container, shape, canonical form, in one stream and in bounded memory."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from curate.schemas.corpus import Example, Quarantined
+from curate.schemas.errors import InputError
+from curate.storage.formats import hub
+from curate.storage.formats.columns import LICENCE, ColumnNames
+from curate.storage.formats.rows import DamagedFile, RawRow, RawRows, RowProblem, quarantined
+from curate.storage.formats.shapes import SHAPES, Shape, detect, shape_named, wrong_columns
+from curate.storage.formats.sources import Piece, existing, pieces
+from curate.storage.formats.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_ROWS_LOOKED_AT = 100
+
+
+def read_source(
+    path: str | Path,
+    format: str | None = None,  # noqa: A002 (named as the flag is)
+    column_map: Mapping[str, str] | None = None,
+    licence: str | None = None,
+) -> Iterator[Example | Quarantined]:
+    """Return every row of a corpus source, in its order: as a conversation, or with the reason why it is none.
+
+    Reading the same source again gives the same rows in the same order, which is what a resumed build relies on.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, a folder of files, a Hugging Face dataset folder, or ``hub:name@revision``.
+    format : str, optional
+        Name of one of ``SHAPES``; by default it is judged by the columns of each file's first rows.
+    column_map : mapping of str to str, optional
+        Part of the conversation to the file's column, as ``--map response=answer`` gives it.
+    licence : str, optional
+        Licence of the source, for rows that have no ``licence`` column of their own.
+
+    Returns
+    -------
+    iterator of Example or Quarantined
+
+    Raises
+    ------
+    UsageError
+        At once, if the format or a part in `column_map` is unknown.
+    InputError
+        At once, if there is no such file. While reading, if a file breaks off, has columns of no known shape, or if
+        no row at all can be used; rows before a break have been yielded by then.
+    """
+    shape = None if format is None else shape_named(format)
+    names = ColumnNames(column_map or {})
+    if not str(path).startswith(hub.PREFIX):
+        existing(path)
+    return _rows(str(path), _Reading(shape, names, licence))
+
+
+def _rows(address: str, reading: _Reading) -> Iterator[Example | Quarantined]:
+    """Yield the rows of all files of a source."""
+    usable = 0
+    first: Quarantined | None = None
+    for piece in pieces(address):
+        try:
+            for row in reading.rows(piece):
+                if isinstance(row, Example):
+                    usable += 1
+                elif first is None:
+                    first = row
+                yield row
+        except DamagedFile as problem:
+            raise InputError(
+                f"{piece.address} {problem.what}; {usable} usable rows stand before the break; get a whole copy of it"
+            ) from problem
+    if usable == 0:
+        raise _nothing_usable(address, first)
+
+
+def _nothing_usable(address: str, first: Quarantined | None) -> InputError:
+    if first is None:
+        return InputError(f"{address} is empty: it holds no rows; check how it was written")
+    column = "" if first.column is None else f", column {first.column!r}"
+    return InputError(
+        f"no row of {address} can be used; the first problem is at {first.source}, row {first.row}{column}: "
+        f"{first.reason}; correct the file, or name other columns with --map response=COLUMN"
+    )
+
+
+class _Reading:
+    """How the rows of a source are to be read: what was stated about it."""
+
+    def __init__(self, shape: Shape | None, names: ColumnNames, licence: str | None) -> None:
+        self._stated = shape
+        self._names = names
+        self._licence = licence
+
+    def rows(self, piece: Piece) -> Iterator[Example | Quarantined]:
+        """Yield the rows of one file, whose shape its first rows decide."""
+        raw = piece.rows
+        shape: Shape | None = None
+        broken: DamagedFile | None = None
+        while shape is None:
+            head, broken = _take(raw, _ROWS_LOOKED_AT)
+            usable = [row for row in head if isinstance(row, RawRow)]
+            shape = self._shape_of(piece.name, usable) if usable else None
+            yield from self._examples(head, shape)
+            if broken is not None:
+                raise broken
+            if not head:
+                return
+        yield from self._examples(raw, shape)
+
+    def _shape_of(self, name: str, rows: list[RawRow]) -> Shape:
+        columns = list(dict.fromkeys(column for row in rows for column in row.values))
+        self._names.check(name, columns)
+        candidates = SHAPES if self._stated is None else (self._stated,)
+        shape = detect([self._names.rename(row.values) for row in rows], candidates)
+        if shape is None:
+            raise wrong_columns(name, rows[0].number, columns, self._stated)
+        return shape
+
+    def _examples(self, rows: Iterable[RawRow | Quarantined], shape: Shape | None) -> Iterator[Example | Quarantined]:
+        """Yield rows as conversations; without a shape there are quarantined ones only."""
+        for row in rows:
+            if isinstance(row, Quarantined):
+                yield row
+            elif shape is not None:
+                yield self._example(row, shape)
+
+    def _example(self, row: RawRow, shape: Shape) -> Example | Quarantined:
+        values = self._names.rename(row.values)
+        try:
+            turns, tools = shape.read(values)
+            return Example(turns, row.source, row.number, tools, self._licence_of(values))
+        except RowProblem as problem:
+            column = problem.column and self._names.original(problem.column, tuple(row.values))
+            missing = "" if column in row.values else f": the row has no column {column!r}"
+            return quarantined(row.source, row.number, column, problem.reason + missing, row.values)
+        except RecursionError:
+            return quarantined(row.source, row.number, None, "nested too deeply", "")
+
+    def _licence_of(self, values: dict[str, object]) -> str | None:
+        """Return the row's own licence, or else the source's."""
+        for column in LICENCE:
+            given = values.get(column)
+            listed = given if isinstance(given, list) else [given]
+            if own := ", ".join(name for item in listed if (name := text(item, column))):
+                return own
+        return self._licence
+
+
+def _take(raw: RawRows, count: int) -> tuple[list[RawRow | Quarantined], DamagedFile | None]:
+    """Return the next `count` rows, and the break after them if the file breaks off there."""
+    rows: list[RawRow | Quarantined] = []
+    try:
+        rows.extend(islice(raw, count))
+    except DamagedFile as problem:
+        return rows, problem
+    return rows, None

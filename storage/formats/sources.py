@@ -1,0 +1,120 @@
+"""What a corpus source consists of: files, splits, their names in the tables, and the digest of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curate.schemas.artefacts import digest
+from curate.schemas.errors import InputError
+from curate.storage.formats import dataset_directory, hub
+from curate.storage.formats.containers import files_of, reader_of
+from curate.storage.formats.rows import RawRows, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_READ_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file of a source, or one split of a dataset."""
+
+    name: str
+    """Its name in the tables."""
+    address: str
+    """Where it stands, for errors."""
+    rows: RawRows
+
+
+def source_name(path: str | Path) -> str:
+    """Return the name of a source in the tables: of the file or folder without its path, or the hub's address."""
+    address = str(path)
+    if address.startswith(hub.PREFIX):
+        return printable(address.removeprefix(hub.PREFIX))
+    return printable(Path(address).expanduser().absolute().name)
+
+
+def existing(path: str | Path) -> Path:
+    """Return the path of a file or folder.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is a pipe or device.
+    """
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise InputError(f"there is no corpus {str(path)!r}; check the path, or write hub:owner/name for a hub dataset")
+    if not (found.is_file() or found.is_dir()):
+        # Sources are read more than once: to detect the shape, for the digest, and to resume.
+        raise InputError(f"{found} is no regular file; save the data to a file first")
+    return found
+
+
+def pieces(address: str) -> Iterator[Piece]:
+    """Yield the files or splits of a source, empty files left out.
+
+    Raises
+    ------
+    InputError
+        If one is in no container that is known, or a folder holds no corpus file.
+    """
+    name = source_name(address)
+    if address.startswith(hub.PREFIX):
+        for split, rows in hub.read(address, name):
+            yield Piece(split, address, rows)
+        return
+    path = existing(address)
+    if dataset_directory.is_dataset(path):
+        for split, rows in dataset_directory.read(path, name):
+            yield Piece(split, address, rows)
+    elif path.is_dir():
+        for file in files_of(path):
+            yield from _file(file, printable(f"{name}/{file.relative_to(path).as_posix()}"))
+    else:
+        yield from _file(path, name)
+
+
+def source_digest(path: str | Path) -> str:
+    """Return the digest of a source's content, wherever it lies: it goes into the id of the corpus made of it.
+
+    Of a file its bytes; of a folder the relative names and the bytes of the files that are read; of a hub dataset its
+    name and the commit that the revision stands for (which asks the hub, unless the revision is a commit).
+
+    Raises
+    ------
+    InputError
+        If there is no such source, or it cannot be read.
+    """
+    address = str(path)
+    if address.startswith(hub.PREFIX):
+        name, _ = hub.parse(address)
+        return digest(["hub", name, hub.commit(address)])
+    found = existing(path)
+    if found.is_file():
+        return digest(["file", _file_digest(found)])
+    if dataset_directory.is_dataset(found):
+        files = sorted(file for file in found.rglob("*") if file.is_file() and not file.name.startswith("."))
+    else:
+        files = files_of(found)
+    return digest(["folder", [[file.relative_to(found).as_posix(), _file_digest(file)] for file in files]])
+
+
+def _file(path: Path, name: str) -> Iterator[Piece]:
+    if reader := reader_of(path):
+        yield Piece(name, str(path), reader(path, name))
+
+
+def _file_digest(path: Path) -> str:
+    state = hashlib.blake2b()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_READ_BYTES):
+                state.update(chunk)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be read ({problem.strerror}); check its permissions and the disk") from problem
+    return state.hexdigest()

@@ -1,0 +1,142 @@
+"""Text cells, and the conversation that they make: the rules that every shape shares.
+
+Contents are stripped; nothing else about a text is changed. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from curate.schemas.corpus import Turn
+from curate.storage.formats.rows import RowProblem, Unreadable, nothing
+
+Values = Mapping[str, object]
+
+
+class Conversation(NamedTuple):
+    """What a shape makes of a row."""
+
+    turns: tuple[Turn, ...]
+    tools: str | None
+
+
+def first_column(values: Values, names: Sequence[str]) -> str:
+    """Return the first of `names` that the row has, or the first of all where it has none."""
+    return next((name for name in names if name in values), names[0])
+
+
+def text(value: object, column: str) -> str:
+    """Return a cell's text without surrounding white space, empty for None.
+
+    Raises
+    ------
+    RowProblem
+        If it is no text, or holds NUL bytes, unpaired surrogates or bytes that were not UTF-8.
+    """
+    if not isinstance(value, str):
+        if nothing(value):
+            return ""
+        raise RowProblem(column, f"{_kind(value)} where text is expected")
+    if "\0" in value:
+        raise RowProblem(column, f"NUL byte at character {value.index(chr(0)) + 1}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        raise RowProblem(column, _surrogate(value[problem.start], problem.start + 1)) from problem
+    return value.strip()
+
+
+def optional_text(values: Values, names: Sequence[str]) -> str:
+    """Return the text of the first of `names` that the row has, empty where it has none."""
+    column = first_column(values, names)
+    return text(values.get(column), column)
+
+
+def parsed(value: object, column: str) -> object:
+    """Return a nested cell; where it is JSON text, as in CSV, the decoded value."""
+    if not isinstance(value, str):
+        return value
+    try:
+        decoded: object = json.loads(text(value, column) or "null", strict=False)
+        return decoded
+    except (ValueError, RecursionError) as problem:
+        raise RowProblem(column, "text that is no JSON list of turns") from problem
+
+
+def json_text(value: object) -> str:
+    """Return the JSON text of a nested cell, without the nulls that Arrow adds for keys that only other rows have."""
+    return json.dumps(_without_nulls(value), ensure_ascii=False, default=repr)
+
+
+def tools_text(values: Values, names: Sequence[str]) -> str | None:
+    """Return the JSON text of a row's tools: as given where it is text, None where there are none."""
+    column = first_column(values, names)
+    value = values.get(column)
+    if isinstance(value, (list, dict)):
+        value = json_text(value) if value else None
+    given = text(value, column)
+    return None if given in ("", "[]", "{}", "null") else given
+
+
+def paragraphs(*parts: str) -> str:
+    """Return the parts that are not empty, separated by blank lines."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def exchange(system: str, question: str, answer: str) -> tuple[Turn, Turn, Turn]:
+    """Return the turns of a single question and its answer."""
+    return Turn("system", system), Turn("user", question), Turn("assistant", answer)
+
+
+def conversation(turns: Sequence[Turn], tools: str | None, prompt: str, response: str) -> Conversation:
+    """Return the canonical conversation of a row's turns.
+
+    Empty turns are left out, except results of tools, which may well be empty. So are the turns after the last
+    assistant turn: nothing in them is supervised.
+
+    Parameters
+    ----------
+    turns : sequence of Turn
+        In order, contents already stripped.
+    tools : str or None
+        JSON text of the tools.
+    prompt, response : str
+        Columns that are at fault if there is no user turn, or no assistant turn.
+
+    Raises
+    ------
+    RowProblem
+        If nothing is left that a model was asked, or that it should say.
+    """
+    kept = [turn for turn in turns if turn.content or turn.role == "tool"]
+    while kept and kept[-1].role != "assistant":
+        kept.pop()
+    if not kept:
+        raise RowProblem(response, "no response")
+    if not any(turn.role == "user" for turn in kept):
+        raise RowProblem(prompt, "no prompt")
+    return Conversation(tuple(kept), tools)
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Unreadable):
+        return value.what
+    kinds = {bool: "true or false", list: "a list", dict: "an object", int: "a number", float: "a number"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _surrogate(character: str, position: int) -> str:
+    code = ord(character)
+    # Undecodable bytes 0x80-0xFF arrive as U+DC80-U+DCFF (PEP 383).
+    byte = f" (or byte 0x{code - 0xDC00:02X}, which is not UTF-8)" if 0xDC80 <= code <= 0xDCFF else ""
+    return f"unpaired surrogate U+{code:04X}{byte} at character {position}"

@@ -1,0 +1,23 @@
+"""Shared fixtures; puts tests/ on the path so that `references` and `assertions` can be imported."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real corpora and models beside the checkout (never part of the project)."""
+    folder = Path(os.environ.get("CURATE_REALDATA", TESTS.parent.parent / "shared"))
+    if not (folder / "corpora").is_dir():
+        pytest.skip(f"real corpora are not here ({folder}); set CURATE_REALDATA to their folder")
+    return folder
