@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +13,7 @@ from curate.storage.formats.containers import files_of, reader_of
 from curate.storage.formats.rows import RawRows, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_READ_BYTES = 2**20
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,18 @@ def pieces(address: str) -> Iterator[Piece]:
         yield from _file(path, name)
 
 
-def source_digest(path: str | Path) -> str:
+def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     """Return the digest of a source's content, wherever it lies: it goes into the id of the corpus made of it.
 
     Of a file its bytes; of a folder the relative names and the bytes of the files that are read; of a hub dataset its
     name and the commit that the revision stands for (which asks the hub, unless the revision is a commit).
+
+    Parameters
+    ----------
+    path : str or Path
+        File, folder or ``hub:name``.
+    digest_file : callable
+        Digest of one file's bytes; `curate.storage.file_digests.FileDigests.file` remembers what it read.
 
     Raises
     ------
@@ -96,25 +100,14 @@ def source_digest(path: str | Path) -> str:
         return digest(["hub", name, hub.commit(address)])
     found = existing(path)
     if found.is_file():
-        return digest(["file", _file_digest(found)])
+        return digest(["file", digest_file(found)])
     if dataset_directory.is_dataset(found):
         files = sorted(file for file in found.rglob("*") if file.is_file() and not file.name.startswith("."))
     else:
         files = files_of(found)
-    return digest(["folder", [[file.relative_to(found).as_posix(), _file_digest(file)] for file in files]])
+    return digest(["folder", [[file.relative_to(found).as_posix(), digest_file(file)] for file in files]])
 
 
 def _file(path: Path, name: str) -> Iterator[Piece]:
     if reader := reader_of(path):
         yield Piece(name, str(path), reader(path, name))
-
-
-def _file_digest(path: Path) -> str:
-    state = hashlib.blake2b()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_READ_BYTES):
-                state.update(chunk)
-    except OSError as problem:
-        raise InputError(f"{path} cannot be read ({problem.strerror}); check its permissions and the disk") from problem
-    return state.hexdigest()

@@ -13,10 +13,16 @@ from references.conversations import examples, problems, write_csv, write_datase
 
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import InputError, UsageError
-from curate.storage.formats import hub, read_source, source_digest, source_name
+from curate.storage.formats import hub, read_source, source_name
+from curate.storage.formats import source_digest as digest_of
+from curate.storage.part_file import digest_file
 
 A: dict[str, Any] = {"instruction": "a", "output": "b"}
 Q: dict[str, Any] = {"question": "c", "answer": "d"}
+
+
+def source_digest(path: str | Path) -> str:
+    return digest_of(path, digest_file)
 
 
 def test_a_folder_is_read_file_by_file_each_in_its_own_shape(tmp_path: Path) -> None:

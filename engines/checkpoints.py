@@ -1,0 +1,205 @@
+"""What a model folder holds: which files make the model, and one sentence for each kind that cannot be used.
+
+Reads names and small JSON files, never weights; digesting the files is the warehouse's business. The network is
+touched only when a hub name is given.
+"""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from curate.schemas.errors import InputError
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HUB_PREFIX = "hub:"
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+SLICEGPT_KEYS = {"embedding_dimensions", "attention_input_dimensions"}
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt", "*.py"]
+
+
+def resolve_model(name: str) -> Path:
+    """Return the local folder of a model given as a folder or as a hub name.
+
+    A hub name is ``owner/name`` or ``owner/name@revision`` where no such path exists and ``owner`` is not a local
+    folder either, or anything after ``hub:``. It is taken from the local cache or downloaded; ``HF_HUB_OFFLINE``
+    keeps it to the cache.
+
+    Raises
+    ------
+    InputError
+        When there is no such folder, or the hub does not give the model.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise InputError(_pickle_file(path))
+    hub = name.removeprefix(HUB_PREFIX)
+    looks_local = not name.startswith(HUB_PREFIX) and (not HUB_NAME.fullmatch(name) or Path(name).parent.exists())
+    if looks_local:
+        raise InputError(f"there is no model folder {name!r}; give a Hugging Face folder, owner/name or hub:name")
+    return _download(hub)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"model {name!r} is neither a folder here nor given by the model hub ({reason}); "
+            "check the name, or download it and give its folder"
+        ) from error
+
+
+def model_files(name: str) -> list[Path]:
+    """Return the files that decide what the model computes: configuration, weights, tokenizer, adapter and its base.
+
+    Parameters
+    ----------
+    name : str
+        Folder or hub name.
+
+    Returns
+    -------
+    list of Path
+        Sorted within each folder; a base model's files follow its adapter's.
+
+    Raises
+    ------
+    InputError
+        When the folder cannot be used; the sentence says why and what to do.
+    """
+    folder = resolve_model(name)
+    if is_adapter(folder):
+        own = [folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS, *_tokenizer_files(folder)]
+        return sorted(own) + model_files(adapter_base(folder))
+    check_folder(folder)
+    weights = [folder / WEIGHTS[0]] if (folder / WEIGHTS[0]).is_file() else _shards(folder)
+    remote_code = sorted(folder.glob("*.py"))
+    return sorted([folder / "config.json", *weights, *_tokenizer_files(folder), *remote_code])
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether `folder` brings a tokenizer of its own; pruned models are often saved without."""
+    return any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Return whether `folder` holds a PEFT adapter rather than a model.
+
+    Raises
+    ------
+    InputError
+        When it is one without safetensors weights.
+    """
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return False
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise InputError(f"adapter folder {str(folder)!r} has no {ADAPTER_WEIGHTS}; save the adapter as safetensors")
+    return True
+
+
+def adapter_base(folder: Path) -> str:
+    """Return the base model that the adapter in `folder` was trained on, as its configuration names it."""
+    base = _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not base:
+        raise InputError(
+            f"adapter folder {str(folder)!r} does not name its base model; "
+            f"set base_model_name_or_path in its {ADAPTER_CONFIG}"
+        )
+    return str(base)
+
+
+def check_folder(folder: Path) -> None:
+    """Return if `folder` holds a causal language model in safetensors.
+
+    Raises
+    ------
+    InputError
+        Naming what it holds instead: a SliceGPT model, pickled weights, a pickled module, or no weights.
+    """
+    if (folder / "config.json").is_file() and any((folder / name).is_file() for name in WEIGHTS):
+        return
+    if _is_slicegpt(folder):
+        raise InputError(
+            f"model folder {str(folder)!r} holds a SliceGPT model, whose layers no stock model class can load; "
+            "give a model compressed by another method, for example curate compress"
+        )
+    pickles = sorted(found for pattern in PICKLES for found in folder.glob(pattern))
+    if pickles:
+        raise InputError(_pickle_file(pickles[0]))
+    missing = "config.json" if any((folder / name).is_file() for name in WEIGHTS) else "weights (model.safetensors)"
+    raise InputError(f"model folder {str(folder)!r} has no {missing}; give the folder that save_pretrained wrote")
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = folder / WEIGHTS[1]
+    shards = [folder / name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
+    for shard in shards:
+        if not shard.is_file():
+            raise InputError(f"model folder {str(folder)!r} lacks {shard.name}, which its index names; copy it there")
+    return [index, *shards]
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"file {str(path)!r} is not JSON ({error}); restore it from where the model came") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _is_slicegpt(folder: Path) -> bool:
+    """Return whether a JSON file here lists the sliced widths of each layer, as SliceGPT writes beside its pickle."""
+    return any(SLICEGPT_KEYS <= set(_json(path)) for path in sorted(folder.glob("*.json")))
+
+
+def _pickle_file(path: Path) -> str:
+    what = "is a whole pickled module, as LLM-Pruner writes them" if _holds_module(path) else "is a pickle"
+    return (
+        f"model file {str(path)!r} {what}: opening it can run any code, and needs --trust-pickle, which this version "
+        "does not have yet; save the model as safetensors with save_pretrained(DIR) and give DIR"
+    )
+
+
+def _holds_module(path: Path) -> bool:
+    """Return whether a torch pickle names model classes. Only the opcodes are read; nothing is executed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            opcodes = list(pickletools.genops(archive.read(inside)))
+    except (zipfile.BadZipFile, StopIteration, ValueError, OSError):
+        return False
+    names = [str(value) for opcode, value, _ in opcodes if opcode.name in {"GLOBAL", "SHORT_BINUNICODE", "BINUNICODE"}]
+    return any(name.startswith(("transformers.", "torch.nn.modules", "LLMPruner", "peft.")) for name in names)

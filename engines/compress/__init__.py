@@ -1,0 +1,5 @@
+"""Makes compressed models: magnitude and Wanda pruning, unstructured or N:M, and the removal of whole layers."""
+
+from curate.engines.compress.job import compress
+
+__all__ = ["compress"]

@@ -1,0 +1,83 @@
+"""What a request to compress may say; refused, as a usage error, where it makes no sense.
+
+Knows nothing of models: what depends on one is checked where the model is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from curate.engines.compress.magnitude import Scope
+from curate.engines.compress.masks import check_sparsity, parse_pattern
+from curate.schemas.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from curate.engines.templates import TemplateKind
+
+Method = Literal["magnitude", "wanda", "blocks"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is taken out of a model, and how it is calibrated. Checked when made; errors are `UsageError`."""
+
+    method: Method
+    sparsity: float | None
+    """Share of the weights to remove, in (0, 1); for magnitude and wanda, unless `pattern` is given."""
+    pattern: str | None
+    """``"N:M"``: N of every M consecutive inputs of a row are kept; for magnitude and wanda."""
+    scope: Scope | None
+    """Magnitude with a sparsity only: ``"layer"`` (default) or ``"global"``; see `prune_magnitude`."""
+    n_blocks: int | None
+    """Number of decoder layers to remove; for blocks."""
+    calibration_rows: int
+    """Conversations that wanda and blocks calibrate on, drawn at random."""
+    max_length: int
+    """Longest calibration conversation in tokens, capped by the model's context."""
+    template: TemplateKind
+    """Layout of the calibration conversations."""
+    seed: int
+    """Decides which conversations are drawn."""
+    device: str
+    """Where the calibration runs."""
+    dtype: str
+    """Number format of the calibration; the weights written keep the source's."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.method not in METHODS:
+            raise UsageError(f"method {self.method!r} is not known{did_you_mean(self.method, METHODS)}")
+        if self.method == "blocks":
+            self._check_blocks()
+        else:
+            self._check_pruning()
+        if self.calibration_rows < 1:
+            raise UsageError(f"calibration rows {self.calibration_rows} is not positive; give a number such as 128")
+
+    @property
+    def needs_calibration(self) -> bool:
+        """True if the method looks at data."""
+        return self.method != "magnitude"
+
+    def _check_blocks(self) -> None:
+        for name, value in (("sparsity", self.sparsity), ("pattern", self.pattern), ("scope", self.scope)):
+            if value is not None:
+                raise UsageError(f"method 'blocks' takes no {name} ({value!r}); give the number of blocks to remove")
+        if self.n_blocks is None or self.n_blocks < 1:
+            raise UsageError(f"number of blocks {self.n_blocks} is not positive; give how many layers to remove")
+
+    def _check_pruning(self) -> None:
+        if self.n_blocks is not None:
+            raise UsageError(f"method {self.method!r} removes no blocks ({self.n_blocks}); use method 'blocks'")
+        if (self.sparsity is None) == (self.pattern is None):
+            raise UsageError(f"method {self.method!r} needs a sparsity such as 0.5, or a pattern such as 2:4, not both")
+        if self.scope is not None and (self.method != "magnitude" or self.pattern is not None):
+            raise UsageError(f"scope {self.scope!r} applies to magnitude pruning with a sparsity only; leave it out")
+        if self.scope is not None and self.scope not in get_args(Scope):
+            raise UsageError(f"scope {self.scope!r} is not known{did_you_mean(self.scope, get_args(Scope))}")
+        if self.sparsity is not None:
+            check_sparsity(self.sparsity)
+        if self.pattern is not None:
+            parse_pattern(self.pattern)

@@ -1,0 +1,62 @@
+"""Where a model runs and in which number format. Knows nothing of models."""
+
+from __future__ import annotations
+
+import torch
+
+from curate.schemas.errors import UsageError, did_you_mean
+
+DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that `name` means.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"`` (the first CUDA device, else the CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or any other device
+        string of torch.
+
+    Raises
+    ------
+    UsageError
+        When torch does not know the name, or the machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r} is not one; give auto, cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device {name!r} is not on this machine, which has {torch.cuda.device_count()} CUDA devices; "
+            "give --device auto or cpu"
+        )
+    return device
+
+
+def device_names() -> list[str]:
+    """Return what this machine has: its CPU threads and each CUDA device with its memory."""
+    found = [f"cpu ({torch.get_num_threads()} threads)"]
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        found.append(f"cuda:{index} ({facts.name}, {facts.total_memory / 2**30:.0f} GiB)")
+    return found
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype | None:
+    """Return the number format that `name` means on `device`, None for "as the weights are stored".
+
+    ``"auto"`` is float32 on a CPU, where bfloat16 is several times slower, and the stored format elsewhere.
+    """
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else None
+    if name not in DTYPES:
+        raise UsageError(f"dtype {name!r} is not known{did_you_mean(name, ['auto', *DTYPES])}")
+    return DTYPES[name]

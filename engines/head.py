@@ -1,0 +1,143 @@
+"""The output layer of a causal language model: hidden state in, logits out, and what a gradient does on the way back.
+
+Covers an untied, tied or biased linear layer, followed by a scale (Cohere, Granite) or a soft cap (Gemma 2). Anything
+else is found out by comparing with the model's own logits, and refused. Knows nothing of tokenizers and rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Tensor = torch.Tensor
+
+PROBE_TOKENS = 8
+SQUARE_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class OutputHead:
+    """z = cap · tanh(s (W h + c) / cap), without the cap z = s (W h + c)."""
+
+    weight: Tensor
+    """W, shape (V, d)."""
+    bias: Tensor | None = None
+    """c, shape (V,)."""
+    scale: float = 1.0
+    softcap: float | None = None
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of output ids V."""
+        return self.weight.shape[0]
+
+    @property
+    def plain(self) -> bool:
+        """Whether z = W h exactly, so that ⟨W, G⟩ follows from loss and entropy alone."""
+        return self.bias is None and self.scale == 1.0 and self.softcap is None
+
+    def rows(self, start: int, stop: int) -> OutputHead:
+        """Return the head of the ids in [start, stop)."""
+        return replace(self, weight=self.weight[start:stop], bias=None if self.bias is None else self.bias[start:stop])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return z of shape (M, V), float32, for `hidden` of shape (M, d); the product is in the weights' type."""
+        logits = functional.linear(hidden, self.weight, self.bias).float()
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        if self.softcap is not None:
+            logits = torch.tanh(logits / self.softcap) * self.softcap
+        return logits
+
+    def pull_back(self, delta: Tensor, logits: Tensor) -> Tensor:
+        """Return ∂L/∂(W h), shape (M, V), from δ = ∂L/∂z: what METHODS §1 puts in δ's place for such heads."""
+        if self.softcap is not None:
+            delta = delta * (1.0 - (logits / self.softcap).square())
+        return delta if self.scale == 1.0 else delta * self.scale
+
+    def alignment(self, hidden: Tensor, gradient: Tensor) -> Tensor:
+        """Return g_t · W h_t of each token, shape (M,), float32: a token's part of ⟨W, G⟩ for any head."""
+        return (functional.linear(hidden, self.weight).float() * gradient).sum(-1)
+
+    def squared_norm(self) -> float:
+        """Return ‖W‖_F², accumulated in float64 over blocks of rows."""
+        blocks = self.weight.detach().split(SQUARE_ROWS)
+        return float(sum(block.to("cpu", torch.float64).square().sum().item() for block in blocks))
+
+
+def output_head(model: PreTrainedModel) -> OutputHead:
+    """Return the output layer of `model`.
+
+    Raises
+    ------
+    InputError
+        When the model has no linear output layer.
+    """
+    layer = model.get_output_embeddings()
+    weight = getattr(layer, "weight", None)
+    if weight is None or weight.dim() != 2 or not weight.is_floating_point():
+        raise InputError(
+            f"model class {type(model).__name__} has no ordinary linear output layer, which scoring needs; "
+            "give a causal language model whose output layer is not quantised"
+        )
+    config = model.config.get_text_config()
+    scale = getattr(config, "logit_scale", None) or 1.0
+    divisor = getattr(config, "logits_scaling", None) or 1.0
+    cap = getattr(config, "final_logit_softcapping", None)
+    bias = getattr(layer, "bias", None)
+    return OutputHead(
+        weight.detach(), None if bias is None else bias.detach(), float(scale) / float(divisor), cap and float(cap)
+    )
+
+
+def hidden_states(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
+    """Return the final hidden states (B, T, d) after the final norm; the output layer is not applied.
+
+    Rows are padded on the right and no mask is given: in a causal model (`verify_head` checks that it is one) nothing
+    before the padding can see it, positions count from 0, and attention without a mask is the fast kind.
+    """
+    output = model.base_model(input_ids=input_ids, use_cache=False)
+    return output.last_hidden_state  # type: ignore[no-any-return]
+
+
+@torch.inference_mode()
+def verify_head(model: PreTrainedModel, head: OutputHead) -> None:
+    """Check on a few tokens that `head` over the hidden states gives the model's own logits, and that it is causal.
+
+    Raises
+    ------
+    InputError
+        When the model computes its logits in another way, so that the exact gradient forms would not hold, or when
+        later tokens change the states of earlier ones.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(PROBE_TOKENS, device=head.weight.device).remainder(rows).unsqueeze(0)
+    states = hidden_states(model, ids)
+    if not _close(model(input_ids=ids, use_cache=False).logits[0], head.logits(states[0]), head.weight.dtype):
+        raise InputError(
+            f"model class {type(model).__name__} computes its logits otherwise than by its output layer, with an "
+            "optional scale or soft cap, from the final hidden state; don, nod and cds cannot be computed for it"
+        )
+    half = PROBE_TOKENS // 2
+    if not _close(states[:, :half], hidden_states(model, ids[:, :half]), head.weight.dtype):
+        raise InputError(
+            f"model class {type(model).__name__} lets earlier tokens see later ones; give a causal language model"
+        )
+
+
+def _close(expected: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether two results agree as well as `dtype` allows; NaN agrees with NaN, a broken row is named later."""
+    tolerance = 1e-3 if dtype == torch.float32 else 5e-2
+    expected, found = expected.float(), found.float()
+    largest = expected.abs().nan_to_num(0.0, 0.0).max().clamp_min(1.0).item()
+    return expected.shape == found.shape and torch.allclose(
+        expected, found, rtol=tolerance, atol=tolerance * largest, equal_nan=True
+    )

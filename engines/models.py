@@ -1,0 +1,291 @@
+"""One causal language model, or a pair of them that speak the same token ids, ready to be scored.
+
+Loading, checking that the two fit together, and describing what was loaded. What a folder holds is told by
+`checkpoints`; knows nothing of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
+
+from curate.engines.attention import use_blocked_attention
+from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer, is_adapter, resolve_model
+from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.head import OutputHead, output_head, verify_head
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NAMED_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model in evaluation mode with its output layer, checked to be the linear one that scoring assumes."""
+
+    model: PreTrainedModel
+    name: str
+    """What the user called it, for messages."""
+
+    @cached_property
+    def head(self) -> OutputHead:
+        """The output layer."""
+        return output_head(self.model)
+
+    @cached_property
+    def weight_squared(self) -> float:
+        """‖W‖_F² of the output layer, float64, computed once."""
+        return self.head.squared_norm()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the output layer is."""
+        return self.head.weight.device
+
+    @property
+    def context(self) -> int | None:
+        """Longest sequence the model was made for, in tokens, None when its configuration does not say."""
+        config = self.model.config.get_text_config()
+        found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+        return int(found) if found else None
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The model about to be trained and, where there is one, the original that it should become again."""
+
+    compressed: LanguageModel
+    """Also the single model, when there is no pair."""
+    original: LanguageModel | None
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def context(self) -> int | None:
+        """The shorter context of the two, in tokens."""
+        lengths = [m.context for m in (self.compressed, self.original) if m is not None and m.context is not None]
+        return min(lengths, default=None)
+
+
+def load_pair(
+    original: str | None,
+    compressed: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+) -> Pair:
+    """Return both models, loaded and checked against each other.
+
+    Parameters
+    ----------
+    original : str or None
+        Folder or hub name of the original; None for a single model.
+    compressed : str
+        Folder or hub name of the model about to be trained. Its tokenizer is used, or the original's if it has none.
+    device, dtype : str
+        See `devices`.
+    trust_remote_code : bool
+        Whether Python files beside the weights may be run.
+
+    Raises
+    ------
+    InputError
+        When a model cannot be loaded, or the two do not share token ids and vocabulary.
+    UsageError
+        For an unknown device or dtype.
+    """
+    place = resolve_device(device)
+    number = resolve_dtype(dtype, place)
+    second = resolve_model(compressed)
+    first = resolve_model(original) if original is not None else None
+    tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
+    loaded = [
+        LanguageModel(load_model(folder, place, number, trust_remote_code=trust_remote_code), name)
+        for folder, name in ((second, compressed), (first, original))
+        if folder is not None and name is not None
+    ]
+    for model in loaded:
+        use_blocked_attention(model.model)
+    return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
+
+
+def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> Pair:
+    """Return the pair after checking vocabularies and output layers; see `load_pair`."""
+    for model in (compressed, original):
+        if model is not None:
+            _check_ids(model, tokenizer)
+            verify_head(model.model, model.head)
+    if original is not None and original.head.vocabulary != compressed.head.vocabulary:
+        raise InputError(
+            f"the compressed model {compressed.name!r} has an output layer of {compressed.head.vocabulary} ids and "
+            f"the original {original.name!r} one of {original.head.vocabulary}; "
+            "give a model compressed from this original with its vocabulary kept"
+        )
+    return Pair(compressed, original, tokenizer)
+
+
+def load_model(
+    folder: Path, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """Return the causal language model in `folder`, an adapter merged into its base in memory.
+
+    Parameters
+    ----------
+    folder : Path
+    device : torch.device
+    dtype : torch.dtype or None
+        None keeps the stored one.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no usable model, or weights are missing or of another shape than its configuration says.
+    """
+    if is_adapter(folder):
+        base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
+        return _merged(base, folder)
+    check_folder(folder)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype if dtype is not None else "auto",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"model folder {str(folder)!r} cannot be loaded ({_first_line(error)}); "
+            "check that it opens with AutoModelForCausalLM.from_pretrained"
+        ) from error
+    absent = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if absent:
+        raise InputError(
+            f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
+            "save the whole model again"
+        )
+    return model.to(device).eval()  # type: ignore[no-any-return]
+
+
+def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    from peft import PeftModel
+
+    try:
+        adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"adapter folder {str(folder)!r} does not fit its base ({_first_line(error)})") from error
+    if not hasattr(adapted, "merge_and_unload") or adapted.peft_config["default"].is_prompt_learning:
+        raise InputError(
+            f"adapter folder {str(folder)!r} adds prompt tokens rather than weights and cannot be scored; "
+            "give a LoRA-like adapter"
+        )
+    return adapted.merge_and_unload().eval()  # type: ignore[no-any-return]
+
+
+def load_tokenizer(
+    compressed: Path, original: Path | None = None, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """Return the pair's tokenizer, the compressed model's where it has one, after comparing the two.
+
+    Raises
+    ------
+    InputError
+        When neither folder has a tokenizer, it cannot be read, or the two give different ids to the same tokens.
+    """
+    found = [
+        _tokenizer(folder, trust_remote_code)
+        for folder in dict.fromkeys(_with_tokenizer(f) for f in (compressed, original) if f is not None)
+        if folder is not None
+    ]
+    if not found:
+        raise InputError(f"model folder {str(compressed)!r} has no tokenizer; copy tokenizer.json there")
+    if len(found) == 2:
+        compare_tokenizers(found[1], found[0])
+    return found[0]
+
+
+def _with_tokenizer(folder: Path) -> Path | None:
+    """Return `folder`, or the base of the adapter in it, whichever brings a tokenizer."""
+    if has_tokenizer(folder):
+        return folder
+    return _with_tokenizer(resolve_model(adapter_base(folder))) if is_adapter(folder) else None
+
+
+def _tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"tokenizer in {str(folder)!r} cannot be loaded ({_first_line(error)})") from error
+
+
+def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrainedTokenizerBase) -> None:
+    """Return if both tokenizers give the same token to every id.
+
+    Raises
+    ------
+    InputError
+        Naming the first ids that differ and how many there are.
+    """
+    first = {index: token for token, index in original.get_vocab().items()}
+    second = {index: token for token, index in compressed.get_vocab().items()}
+    differing = sorted(index for index in first.keys() | second.keys() if first.get(index) != second.get(index))
+    if differing:
+        named = ", ".join(
+            f"id {i} is {first.get(i)!r} against {second.get(i)!r}" for i in differing[:NAMED_DIFFERENCES]
+        )
+        raise InputError(
+            f"the tokenizers of the original and the compressed model differ in {len(differing)} ids: {named}; "
+            "give two models with the same tokenizer"
+        )
+
+
+def describe(model: LanguageModel) -> dict[str, Any]:
+    """Return what a manifest should say about a model.
+
+    Returns
+    -------
+    dict
+        ``class``, ``parameters``, ``sparsity`` (share of zeros in linear layers other than the output, in [0, 1]),
+        ``tied_embeddings``, ``vocabulary``, ``context``, ``dtype``, ``device``.
+    """
+    tied = model.model.get_input_embeddings().weight is model.model.get_output_embeddings().weight
+    output = model.model.get_output_embeddings()
+    linear = [m.weight for m in model.model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not output]
+    zeros = sum(int((weight == 0).sum()) for weight in linear)
+    return {
+        "class": type(model.model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.model.parameters()),
+        "sparsity": zeros / max(1, sum(weight.numel() for weight in linear)),
+        "tied_embeddings": tied,
+        "vocabulary": model.head.vocabulary,
+        "context": model.context,
+        "dtype": str(model.head.weight.dtype).removeprefix("torch."),
+        "device": str(model.device),
+    }
+
+
+def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer whose ids the model has no embedding for."""
+    rows = min(model.model.get_input_embeddings().weight.shape[0], model.head.vocabulary)
+    largest = max(tokenizer.get_vocab().values(), default=-math.inf)
+    if largest >= rows:
+        raise InputError(
+            f"the tokenizer has ids up to {largest} and model {model.name!r} only {rows} rows; "
+            "give the tokenizer that belongs to the model"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

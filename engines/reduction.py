@@ -1,0 +1,130 @@
+"""From hidden states to numbers: the output layers applied a chunk of tokens at a time, and what is kept of it.
+
+At no time more than one chunk × V logits exist per model. Works on the flattened supervised tokens of several
+examples, so padding and its side have been left behind. Knows nothing of batches of text and of how states were made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from curate.engines import signals
+from curate.engines.batching import whole_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from curate.engines.head import OutputHead
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """What one model knows of M supervised tokens: the states that predict them and the layer that reads them."""
+
+    head: OutputHead
+    hidden: Tensor
+    """(M, d)."""
+
+    def piece(self, start: int, stop: int) -> States:
+        """Return the states of the tokens in [start, stop)."""
+        return States(self.head, self.hidden[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseSignals:
+    """What was kept of all logits."""
+
+    tokens: dict[str, NDArray[np.float64]]
+    """Each (M,): ``nll_compressed``, ``entropy``, ``el2n``, ``alignment`` (a token's ⟨W, G⟩), and for a pair ``cds``
+    and ``nll_original``."""
+    gradient_squared: NDArray[np.float64]
+    """(n_examples,), ‖G‖_F² of each example's mean loss."""
+
+
+def response_signals(
+    own: States, targets: Tensor, lengths: Sequence[int], chunk_tokens: int, reference: States | None = None
+) -> ResponseSignals:
+    """Return the signals of M tokens that belong to n examples of `lengths` tokens, in order.
+
+    Parameters
+    ----------
+    own : States
+        Of the model about to be trained.
+    targets : Tensor of shape (M,), int64
+        On the same device as `own`.
+    lengths : sequence of int, each ≥ 1
+    chunk_tokens : int
+        Most tokens whose logits are held at once. A longer example is reduced in pieces, with a second pass over the
+        vocabulary for its gradient norm.
+    reference : States, optional
+        Of the original model, on any device.
+    """
+    ends = np.cumsum([0, *lengths])
+    tokens: dict[str, list[Tensor]] = {}
+    squared: list[Tensor] = []
+    for first, last in whole_chunks(lengths, chunk_tokens):
+        start, stop = int(ends[first]), int(ends[last])
+        here = own.piece(start, stop)
+        other = None if reference is None else reference.piece(start, stop)
+        if stop - start <= chunk_tokens:
+            found, gradient = _chunk(here, targets[start:stop], other)
+            states = here.hidden.float()
+            squared += [
+                signals.gradient_norm_squared(g, h)
+                for g, h in zip(gradient.split(lengths[first:last]), states.split(lengths[first:last]), strict=True)
+            ]
+        else:
+            found, norm = _long(here, targets[start:stop], other, chunk_tokens)
+            squared.append(norm)
+        for name, values in found.items():
+            tokens.setdefault(name, []).append(values)
+    norms = torch.stack(squared).cpu().numpy() / np.square(np.asarray(lengths, dtype=np.float64))
+    return ResponseSignals(
+        {name: torch.cat(parts).cpu().numpy().astype(float) for name, parts in tokens.items()}, norms
+    )
+
+
+def _chunk(own: States, targets: Tensor, reference: States | None) -> tuple[dict[str, Tensor], Tensor]:
+    """Return per-token signals and ∂L/∂(W h), (m, V), of one chunk."""
+    logits = own.head.logits(own.hidden)
+    other = None if reference is None else reference.head.logits(reference.hidden).to(logits.device)
+    step = max(1, signals.block_elements(logits.device) // own.head.vocabulary)
+    blocks: list[dict[str, Tensor]] = []
+    for start in range(0, len(targets), step):
+        rows = slice(start, start + step)
+        found = signals.token_signals(logits[rows], targets[rows], None if other is None else other[rows])
+        gradient = own.head.pull_back(found.delta, logits[rows])
+        blocks.append(_named(found, own.head, own.hidden[rows], gradient))
+        logits[rows] = gradient
+    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}, logits
+
+
+def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+    # For a plain head ⟨W, G⟩ = δ·z = nll − entropy (METHODS §1), which costs nothing.
+    alignment = found.nll - found.entropy if head.plain else head.alignment(hidden, gradient)
+    named = {"nll_compressed": found.nll, "entropy": found.entropy, "el2n": found.el2n, "alignment": alignment}
+    if found.divergence is not None and found.nll_reference is not None:
+        named |= {"cds": found.divergence, "nll_original": found.nll_reference}
+    return named
+
+
+def _long(own: States, targets: Tensor, reference: States | None, chunk: int) -> tuple[dict[str, Tensor], Tensor]:
+    """Return per-token signals and T² ‖G‖² of one example that is longer than a chunk."""
+    pieces, log_norms = [], []
+    for start in range(0, len(targets), chunk):
+        stop = min(start + chunk, len(targets))
+        other = None if reference is None else reference.piece(start, stop)
+        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other)
+        pieces.append(found)
+        log_norms.append(torch.logsumexp(own.head.logits(own.hidden[start:stop]), dim=-1))
+    step = max(1, chunk * own.head.vocabulary // len(targets))
+    norm = signals.gradient_norm_squared_long(own.head, own.hidden, targets, torch.cat(log_norms), step)
+    return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}, norm

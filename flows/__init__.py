@@ -1,0 +1,1 @@
+"""When things happen: stages, flows, the command line, the demo. Holds no mathematics."""

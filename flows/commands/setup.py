@@ -1,0 +1,68 @@
+"""Verbs about the warehouse and the environment: init, status, catalog, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows import render
+from curate.flows.commands import app
+from curate.flows.options import AsJson, takes
+from curate.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+TEMPLATE = """\
+# Settings of curate in this folder; a flag or CURATE_* in the environment goes before them.
+# warehouse = "warehouse"
+corpus = ["data.jsonl"]
+original = "models/original"
+compressed = "models/compressed"
+
+[select]
+method = "paser"
+budget = "0.1"
+"""
+
+catalog = typer.Typer(name="catalog", help="The DuckDB catalog of a warehouse.", no_args_is_help=True)
+app.add_typer(catalog)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path()) -> None:
+    """Write a curate.toml to fill in."""
+    path = folder / "curate.toml"
+    if path.exists():
+        raise UsageError(f"{path} is already there; edit it, or delete it first")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(TEMPLATE)
+    print(path)
+
+
+@app.command()
+@takes("run")
+def status(settings: Settings, as_json: AsJson = False) -> None:
+    """List what the warehouse holds: artefacts, runs, sizes."""
+    render.status(settings.warehouse, as_json)
+
+
+@app.command()
+@takes("run")
+def doctor(settings: Settings, as_json: AsJson = False) -> None:
+    """Check the environment, and every part of the warehouse against its digest."""
+    from curate.flows.health import examine
+
+    raise typer.Exit(render.health(examine(settings.warehouse), as_json))
+
+
+@catalog.command()
+@takes("run")
+def rebuild(settings: Settings) -> None:
+    """Rebuild catalog.duckdb from the artefacts, for example after moving the warehouse."""
+    from curate.storage.catalog import publish
+    from curate.storage.warehouse import Warehouse
+
+    print(publish(Warehouse(settings.warehouse)))

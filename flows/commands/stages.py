@@ -1,0 +1,93 @@
+"""Verbs that make artefacts: ingest, embed, cluster, score, select, run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows import progress, render
+from curate.flows.commands import app
+from curate.flows.options import AsJson, takes
+
+if TYPE_CHECKING:
+    from curate.schemas.artefacts import Noun
+    from curate.schemas.settings import Settings
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, and run nothing.")]
+Sources = Annotated[list[str] | None, typer.Argument(help="Files, folders or hub:names; the demo where none is given.")]
+
+
+@app.command()
+@takes("corpus", "run")
+def ingest(settings: Settings, sources: Sources = None, as_json: AsJson = False) -> None:
+    """Read a corpus: canonical conversations, duplicates merged, unusable rows quarantined."""
+    if sources:
+        settings = settings.model_copy(update={"corpus": (*settings.corpus, *sources)})
+    _make("corpus", settings, as_json)
+
+
+@app.command()
+@takes("corpus", "clustering", "run")
+def embed(settings: Settings, as_json: AsJson = False) -> None:
+    """Turn every prompt into a vector."""
+    _make("embeddings", settings, as_json)
+
+
+@app.command()
+@takes("corpus", "clustering", "seed", "run")
+def cluster(settings: Settings, as_json: AsJson = False) -> None:
+    """Find capability clusters: diffusion map and spectral NMF on the neighbour graph."""
+    _make("clusters", settings, as_json)
+
+
+@app.command()
+@takes("corpus", "models", "scoring", "run")
+def score(settings: Settings, as_json: AsJson = False) -> None:
+    """Let the model pair read the corpus once: cds, don, nod, nll, entropy, el2n."""
+    _make("scores", settings, as_json)
+
+
+@app.command()
+@takes("selecting", "method", "corpus", "models", "clustering", "scoring", "seed", "run")
+def select(settings: Settings, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Choose the rows to train on; runs every stage that is missing.
+
+    Without a corpus and models, runs on the built-in demo.
+    """
+    if dry_run:
+        render.plan(settings, as_json)
+    else:
+        _select(settings, as_json)
+
+
+@app.command()
+@takes("run")
+def run(settings: Settings, as_json: AsJson = False) -> None:
+    """Run what curate.toml and CURATE_* describe, from corpus to selection."""
+    _select(settings, as_json)
+
+
+@app.command()
+@takes("selecting", "method", "corpus", "models", "clustering", "scoring", "seed", "run")
+def plan(settings: Settings, as_json: AsJson = False) -> None:
+    """Print what `curate select` would run, what is cached, and what it would cost."""
+    render.plan(settings, as_json)
+
+
+def _select(settings: Settings, as_json: bool) -> None:
+    from curate.flows.picture import draw_if_possible
+    from curate.flows.session import select as choose
+
+    with progress.on_stderr():
+        warehouse, chosen = choose(settings)
+        picture = draw_if_possible(warehouse, chosen)
+    render.selection(warehouse, chosen, picture, as_json)
+
+
+def _make(noun: Noun, settings: Settings, as_json: bool) -> None:
+    from curate.flows.session import make
+
+    with progress.on_stderr():
+        warehouse, made = make(noun, settings)
+    render.artefact(warehouse, noun, made, as_json)

@@ -1,0 +1,78 @@
+"""``curate compress``: from the words of the command line to the engine's request, with calibration rows if needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from curate.schemas.settings import Settings
+
+CALIBRATED = ("wanda", "blocks")
+
+
+def compress(settings: Settings, model: str, out: Path, method: str, sparsity: str, rows: int) -> dict[str, Any]:
+    """Prune `model` into `out` and return the engine's report.
+
+    Parameters
+    ----------
+    sparsity : str
+        ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``.
+    rows : int
+        Conversations of the corpus to calibrate on.
+
+    Raises
+    ------
+    UsageError
+        If `sparsity` does not fit the method, or a method that calibrates got no corpus.
+    """
+    amount = _amount(method, sparsity)
+    if method in CALIBRATED and not settings.corpus:
+        raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE")
+    from curate.engines.compress import compress as prune
+
+    return prune(
+        model,
+        out,
+        method=method,  # type: ignore[arg-type]
+        **amount,
+        calibration=list(_calibration(settings)) if method in CALIBRATED else None,
+        calibration_rows=rows,
+        max_length=settings.score.max_length,
+        template=settings.score.template,
+        seed=settings.seed,
+        device=settings.score.device,
+        dtype=settings.score.dtype,
+        trust_remote_code=settings.trust_remote_code,
+    )
+
+
+def _amount(method: str, text: str) -> dict[str, Any]:
+    if method == "blocks":
+        if not text.isdecimal():
+            raise UsageError(
+                f"--sparsity {text!r} is not a number of layers; --method blocks removes whole layers, say 2"
+            )
+        return {"n_blocks": int(text)}
+    if ":" in text:
+        return {"pattern": text}
+    try:
+        return {"sparsity": float(text)}
+    except ValueError:
+        raise UsageError(f"--sparsity {text!r} is neither a share such as 0.5 nor a pattern such as 2:4") from None
+
+
+def _calibration(settings: Settings) -> Iterator[pa.RecordBatch]:
+    """Yield the corpus's conversations; it is ingested into the warehouse if it is not there."""
+    from curate.flows import stages
+    from curate.flows.session import session
+
+    with session("compress", settings) as run:
+        corpus = run.call(stages.ingest, run.warehouse, run.settings)
+        yield from run.warehouse.batches("corpus", corpus, columns=["messages"])

@@ -1,0 +1,91 @@
+"""Makes everything that the demo ships: ``python -m curate.flows.demo.build``.
+
+Writes pool, held-out rows and truth, then trains the model on clean rows of the same generators (never a held-out
+question): at most an hour on two cores. ``--data`` stops after the rows; ``--report`` measures the model that is
+there, before and after compression, and rewrites the table of docs/demo.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curate.flows import demo, progress
+from curate.flows.demo.corpus import training_rows
+from curate.flows.demo.disk import question_of, write_data
+from curate.schemas.errors import CurateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TOKENIZER_PAIRS = 40_000
+"""Pairs that the tokenizer learns its merges from."""
+
+
+def training_pairs() -> Iterator[tuple[str, str]]:
+    """Yield clean questions and answers for ever.
+
+    Every fourth question has a single line break before its data, so that the model does not hang on the blank line.
+    """
+    for number, row in enumerate(training_rows()):
+        question = question_of(row.alpaca())
+        yield (question.replace("\n\n", "\n") if number % 4 == 0 else question), row.output
+
+
+def train(out: Path) -> None:
+    """Train the demo model and write it to `out`, telling progress every two hundred steps."""
+    from curate.engines.pretrain import PretrainConfig, pretrain
+
+    config, start, losses = PretrainConfig(), time.monotonic(), [0.0]
+
+    def tell(step: int, loss: float) -> None:
+        losses.append(loss)
+        if step % 200 == 0:
+            mean, seconds = sum(losses[-200:]) / 200, time.monotonic() - start
+            progress.note(f"step {step} of {config.steps}: loss {mean:.4f}, {seconds:.0f} s")
+
+    texts = (f"{question}\n\n{answer}" for question, answer in islice(training_pairs(), TOKENIZER_PAIRS))
+    facts = pretrain(training_pairs(), texts, out, config, tell)
+    progress.note(f"{facts['parameters']:,} parameters, {facts['vocabulary']} tokens, loss {facts['loss']:.4f}: {out}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m curate.flows.demo.build", description=__doc__)
+    parser.add_argument("--data", action="store_true", help="write the rows only, do not train")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="?",
+        const=Path("docs/demo.md"),
+        metavar="FILE",
+        help="measure and rewrite the table",
+    )
+    parser.add_argument("--out", type=Path, default=demo.data_path(), help="folder for rows and model")
+    chosen = parser.parse_args(arguments)
+    with progress.told_to(progress.Lines()):
+        try:
+            _run(chosen)
+        except CurateError as error:
+            progress.note(str(error))
+            return error.exit_code
+    return 0
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    if chosen.report is not None:
+        from curate.flows.demo.report import measure, rewrite, table
+
+        rewrite(chosen.report, table(measure()))
+        return
+    write_data(chosen.out)
+    if not chosen.data:
+        train(chosen.out / "model")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""``curate status`` and ``curate doctor``: what a warehouse holds, and whether it is what was written."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.artefacts import NOUNS, Manifest
+from curate.storage.parts import library_versions
+from curate.storage.runs import read_runs
+from curate.storage.warehouse import Warehouse, verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def inventory(root: Path) -> dict[str, Any]:
+    """Return the artefacts of a warehouse, newest first within each noun, its runs, and what cannot be read."""
+    warehouse = Warehouse(root)
+    artefacts: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for noun in NOUNS:
+        made, unreadable = warehouse.scan(noun)
+        problems += unreadable
+        for one in made:
+            folder = warehouse.folder(noun, one.id)
+            size = sum((folder / part.file).stat().st_size for part in one.parts if (folder / part.file).exists())
+            artefacts.append(
+                {
+                    "noun": noun,
+                    "id": one.id,
+                    "created": one.created[:19].replace("T", " "),
+                    "rows": one.rows(),
+                    "bytes": size,
+                    "what": _what(one),
+                }
+            )
+    runs, unreadable = read_runs(warehouse.root)
+    heads = ("id", "started", "finished", "command", "status", "error", "artefacts")
+    return {
+        "warehouse": str(warehouse.root),
+        "bytes": sum(one["bytes"] for one in artefacts),
+        "artefacts": artefacts,
+        "runs": [{head: getattr(run, head) for head in heads} for run in runs],
+        "problems": problems + unreadable,
+    }
+
+
+def _what(made: Manifest) -> str:
+    """Return what tells an artefact from its siblings."""
+    facts, settings = made.facts, made.settings
+    if made.noun == "corpus":
+        return ", ".join(str(name).rpartition("/")[2] for name in facts.get("files", []))
+    if made.noun == "selection":
+        return f"{settings['method']}, budget {settings['budget']}: {facts['n_kept']:,} kept"
+    if made.noun == "scores":
+        return " → ".join(str(name).rpartition("/")[2] for name in facts["models"].values() if name)
+    if made.noun == "clusters":
+        return f"{facts['n_clusters']} clusters"
+    return str(settings.get("encoder", ""))
+
+
+def examine(root: Path) -> dict[str, Any]:
+    """Return the environment, and every artefact of the warehouse that is not what was written."""
+    warehouse = Warehouse(root)
+    environment = {"platform": platform.platform(), "executable": sys.executable, **dict(library_versions())}
+    environment["devices"] = ", ".join(_devices())
+    problems: list[str] = []
+    artefacts = parts = 0
+    for noun in NOUNS:
+        made, unreadable = warehouse.scan(noun)
+        problems += unreadable
+        for one in made:
+            artefacts, parts = artefacts + 1, parts + len(one.parts)
+            problems += verify(warehouse, noun, one.id)
+    return {
+        "environment": environment,
+        "artefacts_checked": artefacts,
+        "parts_checked": parts,
+        "problems": problems,
+    }
+
+
+def _devices() -> list[str]:
+    from curate.engines.devices import device_names
+
+    return device_names()

@@ -1,0 +1,101 @@
+"""``curate plan``: what a run would make, what the warehouse has already, and what the rest would cost.
+
+Ids are known before anything runs, since each is a digest of its causes. Loads no model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import pipeline
+from curate.flows.demo_pair import is_demo
+from curate.flows.stages import clusters, corpus, embeddings, scores, selection
+from curate.flows.stages.pool import Upstream
+from curate.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from curate.flows.stages.recipe import Recipe
+    from curate.schemas.settings import Settings
+
+CHARACTERS_PER_TOKEN = 4.0
+"""Of English text under the tokenizers in use; a tiny vocabulary needs more tokens."""
+
+
+def plan(settings: Settings) -> list[dict[str, Any]]:
+    """Return one dict per stage: ``stage``, ``artefact`` id, ``state``, ``rows`` and an ``estimate`` in words.
+
+    Raises
+    ------
+    UsageError, InputError
+        What the run itself would say of its settings, its files and its models, before computing anything.
+    """
+    needs = pipeline.needed(settings)
+    warehouse = Warehouse(settings.warehouse)
+    if is_demo(settings):
+        from curate.flows import demo
+
+        settings = settings.model_copy(update={"corpus": (str(demo.pool_path()),), "original": str(demo.model_path())})
+        pruned = sorted((warehouse.root / "models").glob("demo-*"))
+        settings = settings.model_copy(update={"compressed": str(pruned[0]) if pruned else settings.original})
+    steps: list[tuple[str, Recipe]] = [("ingest", corpus.recipe(warehouse, settings))]
+    read = steps[0][1].id
+    up: dict[str, str | None] = {"embeddings": None, "clusters": None, "scores": None}
+    if "embeddings" in needs:
+        steps.append(("embed", embeddings.recipe(warehouse, settings, read)))
+        up["embeddings"] = steps[-1][1].id
+    if "clusters" in needs:
+        steps.append(("cluster", clusters.recipe(settings, read, str(up["embeddings"]))))
+        up["clusters"] = steps[-1][1].id
+    if "scores" in needs:
+        steps.append(("score", scores.recipe(warehouse, settings, read)))
+        up["scores"] = steps[-1][1].id
+    settings = selection.with_reference(warehouse, settings, read)
+    steps.append(("select", selection.recipe(settings, Upstream(read, **up))))
+    characters, rows = _size(warehouse, steps[0][1])
+    return [_told(warehouse, name, step, settings, rows, characters) for name, step in steps]
+
+
+def _size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
+    """Return characters and examples of a corpus that is ingested, else two Nones."""
+    if not read.is_made(warehouse):
+        return None, None
+    import pyarrow.compute as pc
+
+    text = warehouse.read("corpus", read.id, columns=["prompt", "response"])
+    lengths = [pc.sum(pc.utf8_length(text[name])).as_py() or 0 for name in ("prompt", "response")]
+    return sum(lengths), text.num_rows
+
+
+def _told(
+    warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, characters: int | None
+) -> dict[str, Any]:
+    made = step.is_made(warehouse)
+    estimate = "" if made else _estimate(name, settings, rows, characters)
+    if made:
+        estimate = f"took {warehouse.manifest(step.noun, step.id).seconds:.1f} s"
+    return {
+        "stage": name,
+        "artefact": step.id,
+        "state": "cached" if made else "to do",
+        "rows": rows,
+        "estimate": estimate,
+    }
+
+
+def _estimate(name: str, settings: Settings, rows: int | None, characters: int | None) -> str:
+    """Return the cost of a stage in words, as far as it can be told without loading a model."""
+    if rows is None or characters is None:
+        return "unknown until the corpus is ingested" if name != "ingest" else "one pass over the files"
+    if name == "score":
+        tokens = min(characters / CHARACTERS_PER_TOKEN, rows * settings.score.max_length)
+        models = [model for model in (settings.original, settings.compressed) if model]
+        parameters = sum(_bytes(model) for model in models) / 2
+        flops = 2 * parameters * tokens
+        return f"about {tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models (16-bit weights)"
+    return {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}.get(name, "seconds")
+
+
+def _bytes(model: str) -> int:
+    from curate.engines.checkpoints import model_files
+
+    return sum(path.stat().st_size for path in model_files(model) if path.suffix == ".safetensors")

@@ -1,0 +1,19 @@
+"""What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
+
+from curate.flows.render.answers import comparison, explanation, questions, table
+from curate.flows.render.models import compression
+from curate.flows.render.selection import selection
+from curate.flows.render.warehouse import artefact, health, plan, status
+
+__all__ = [
+    "artefact",
+    "comparison",
+    "compression",
+    "explanation",
+    "health",
+    "plan",
+    "questions",
+    "selection",
+    "status",
+    "table",
+]

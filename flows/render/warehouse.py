@@ -1,0 +1,79 @@
+"""What the warehouse holds or is about to hold: artefacts, plans, status, health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.flows.render.out import cell, console, grid, print_json, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.schemas.artefacts import Noun
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse import Warehouse
+
+
+def artefact(warehouse: Warehouse, noun: Noun, artefact_id: str, as_json: bool) -> None:
+    """Print one artefact that a verb made or found done."""
+    made = warehouse.manifest(noun, artefact_id)
+    told = {"noun": noun, "id": made.id, "rows": made.rows(), "seconds": made.seconds, "facts": made.facts}
+    told["folder"] = str(warehouse.folder(noun, artefact_id))
+    if as_json:
+        print_json(told)
+        return
+    out = console()
+    out.print(f"{noun} {made.id}: {made.rows():,} rows")
+    for name, value in made.facts.items():
+        if not isinstance(value, dict | list):
+            out.print(f"  {name.replace('_', ' '):<18}{cell(value)}", soft_wrap=True)
+    out.print(f"  {'folder':<18}{told['folder']}", soft_wrap=True)
+
+
+def plan(settings: Settings, as_json: bool) -> None:
+    """Print what a run would make, what is there already, and what the rest would cost."""
+    from curate.flows.plan import plan as look_ahead
+
+    steps = look_ahead(settings)
+    if as_json:
+        print_json(steps)
+        return
+    columns = ("stage", "artefact", "state", "rows", "estimate")
+    console().print(grid(columns, ([step[name] for name in columns] for step in steps), wide="estimate"))
+
+
+def status(root: Path, as_json: bool) -> None:
+    """Print what the warehouse holds."""
+    from curate.flows.health import inventory
+
+    told = inventory(root)
+    if as_json:
+        print_json(told)
+        return
+    out = console()
+    out.print(f"Warehouse {told['warehouse']}, {size(told['bytes'])}", soft_wrap=True)
+    heads = ("noun", "id", "created", "rows", "size", "what")
+    rows = ([*(one[head] for head in heads[:4]), size(one["bytes"]), one["what"]] for one in told["artefacts"])
+    out.print(grid(heads, rows, wide="what"))
+    runs = ("started", "command", "status", "error")
+    out.print(grid(runs, ([one[head] for head in runs] for one in told["runs"][:10]), wide="error"))
+    for problem in told["problems"]:
+        out.print(f"problem: {problem}", soft_wrap=True)
+
+
+def health(told: dict[str, Any], as_json: bool) -> int:
+    """Print what `curate doctor` found and return the exit code: 1 if something is wrong."""
+    if as_json:
+        print_json(told)
+        return int(bool(told["problems"]))
+    out = console()
+    for name, value in told["environment"].items():
+        out.print(f"{name:<24}{value}", soft_wrap=True)
+    out.print(
+        f"{told['parts_checked']:,} parts of {told['artefacts_checked']:,} artefacts checked against their digests"
+    )
+    for problem in told["problems"]:
+        out.print(f"problem: {problem}", soft_wrap=True)
+    if not told["problems"]:
+        out.print("no problem found")
+    return int(bool(told["problems"]))

@@ -1,0 +1,114 @@
+"""One run of the command line or of a Prefect flow: settings in, a run record, the stages, a published catalog out."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import pipeline, stages
+from curate.flows.demo_pair import with_demo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from curate.schemas.artefacts import Noun
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Session:
+    """A warehouse, the resolved settings, and the way in which stages are called."""
+
+    warehouse: Warehouse
+    settings: Settings
+    call: Callable[..., Any]
+
+
+@contextmanager
+def session(command: str, settings: Settings, call: Callable[..., Any] = pipeline.directly) -> Iterator[Session]:
+    """Record a run, notice every artefact that its stages return, and publish the catalog when it ends well.
+
+    Parameters
+    ----------
+    command : str
+        The verb, for the run's record.
+    settings : Settings
+        Resolved settings; without a corpus and models, the demo's are put in.
+    call : callable
+        How a stage is called: directly, or as a Prefect task.
+
+    Raises
+    ------
+    WarehouseError
+        If the warehouse cannot be written.
+    """
+    from curate.storage.catalog import publish
+    from curate.storage.warehouse import Warehouse
+
+    limit_threads(settings.threads)
+    warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)
+    with warehouse.start_run(command, settings.model_dump(mode="json")) as run:
+        settings = with_demo(warehouse, settings)
+
+        def noticed(stage: Callable[..., Any], *arguments: Any) -> Any:
+            made = call(stage, *arguments)
+            if isinstance(made, str):
+                run.add(NOUN_OF_STAGE[stage.__name__], made)
+            return made
+
+        yield Session(warehouse, settings, noticed)
+    publish(warehouse)
+
+
+NOUN_OF_STAGE: dict[str, Noun] = {
+    "ingest": "corpus",
+    "embed": "embeddings",
+    "cluster": "clusters",
+    "score": "scores",
+    "choose": "selection",
+}
+
+
+def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]:
+    """Run the whole pipeline and return the warehouse and the selection id.
+
+    With ``PREFECT_API_URL`` set, the run is a Prefect flow run; otherwise Prefect is not even imported.
+    """
+    from curate.storage.warehouse import Warehouse
+
+    pipeline.needed(settings)
+    if os.environ.get("PREFECT_API_URL"):
+        from curate.flows.curation import curation
+
+        chosen = curation(settings.model_dump(mode="json"))
+        return Warehouse(settings.warehouse.absolute()), chosen
+    with session(command, settings) as run:
+        chosen = pipeline.run(run.warehouse, run.settings, run.call)
+    return run.warehouse, chosen
+
+
+def make(noun: Noun, settings: Settings) -> tuple[Warehouse, str]:
+    """Run the pipeline up to one noun, of those before the selection, and return the warehouse and the artefact id."""
+    with session(noun, settings) as run:
+        made = corpus = run.call(stages.ingest, run.warehouse, run.settings)
+        if noun in ("embeddings", "clusters"):
+            made = run.call(stages.embed, run.warehouse, run.settings, corpus)
+        if noun == "clusters":
+            made = run.call(stages.cluster, run.warehouse, run.settings, corpus, made)
+        if noun == "scores":
+            made = run.call(stages.score, run.warehouse, run.settings, corpus)
+    return run.warehouse, made
+
+
+def limit_threads(threads: int | None) -> None:
+    """Hold the numerical libraries of this process, loaded or not yet, to `threads`."""
+    if threads is None:
+        return
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads)

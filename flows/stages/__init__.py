@@ -1,0 +1,13 @@
+"""The stages of the pipeline, one noun a file: each reads immutable artefacts and writes one.
+
+A stage is a plain function ``stage(warehouse, settings, *input ids) -> artefact id``; a stage whose artefact exists
+returns its id at once. Beside it stands its recipe, the pure function that tells the id beforehand.
+"""
+
+from curate.flows.stages.clusters import cluster
+from curate.flows.stages.corpus import ingest
+from curate.flows.stages.embeddings import embed
+from curate.flows.stages.scores import score
+from curate.flows.stages.selection import choose
+
+__all__ = ["choose", "cluster", "embed", "ingest", "score"]

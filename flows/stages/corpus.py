@@ -1,0 +1,82 @@
+"""Corpus: files of any shape → distinct canonical conversations, their sources, and what was quarantined."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from curate.flows import progress
+from curate.flows.stages.recipe import Recipe
+from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curate.schemas.corpus import Example, Quarantined
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse import Warehouse
+
+VERSION = 1
+
+
+def recipe(warehouse: Warehouse, settings: Settings) -> Recipe:
+    """Return what the corpus is made of: the bytes of its files and how they are read.
+
+    A file's name is part of it, since it stands in the ``sources`` table; its folder is not.
+    """
+    from curate.storage.formats import source_digest, source_name
+
+    if not settings.corpus:
+        raise InputError("no corpus was given; pass --corpus FILE")
+    inputs = {
+        f"{i}:{source_name(path)}": source_digest(path, warehouse.digests.file)
+        for i, path in enumerate(settings.corpus)
+    }
+    reading = settings.ingest.model_dump(exclude={"part_rows"})
+    return Recipe("corpus", VERSION, inputs, reading, {"part_rows": settings.ingest.part_rows})
+
+
+def ingest(warehouse: Warehouse, settings: Settings) -> str:
+    """Read `settings.corpus` into the warehouse and return the corpus id.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, empty or unreadable, has columns that cannot be mapped, or no usable row.
+    """
+    from curate.storage.corpus_builder import canonical_chunks
+
+    plan = recipe(warehouse, settings)
+    if plan.is_made(warehouse):
+        return plan.id
+    with plan.build(warehouse) as builder:
+        if builder.done:
+            return plan.id
+        finished = min(builder.finished("part"), builder.finished("sources"), builder.finished("quarantine"))
+        with progress.stage("ingest") as advance:
+            for index, chunk in enumerate(canonical_chunks(_rows(settings), settings.ingest.part_rows)):
+                # The text is read again to rebuild the set of ids seen so far; finished parts are left as they are.
+                if index >= finished:
+                    builder.write("sources", index, chunk.sources, SOURCES)
+                    builder.write("quarantine", index, chunk.quarantine, QUARANTINE)
+                    builder.write("part", index, chunk.examples, EXAMPLES)
+                advance(len(chunk.sources) + len(chunk.quarantine))
+        counts = {table: builder.rows(table) for table in ("part", "sources", "quarantine")}
+        builder.finish(
+            {
+                "n_examples": counts["part"],
+                "n_read": counts["sources"] + counts["quarantine"],
+                "n_duplicates": counts["sources"] - counts["part"],
+                "n_quarantined": counts["quarantine"],
+                "files": list(settings.corpus),
+            }
+        )
+    return plan.id
+
+
+def _rows(settings: Settings) -> Iterator[Example | Quarantined]:
+    from curate.storage.formats import read_source
+
+    how = settings.ingest
+    return chain.from_iterable(read_source(path, how.format, how.map or None, how.licence) for path in settings.corpus)

@@ -1,0 +1,31 @@
+"""Full: every row that can be used, whatever the budget. The ceiling that a selection is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.selectors.candidates import find_candidates
+from curate.selectors.decision import take_in_order
+
+if TYPE_CHECKING:
+    from curate.schemas.selection import Pool, Selection
+
+
+@dataclass(frozen=True)
+class FullSettings:
+    """Full has no settings."""
+
+
+def needs(settings: FullSettings, in_tokens: bool) -> frozenset[str]:
+    """Return what `select` reads of a pool."""
+    return frozenset({"scores"} if in_tokens else set())
+
+
+def select(pool: Pool, budget: int, in_tokens: bool, settings: FullSettings, rng: np.random.Generator) -> Selection:
+    """Return every eligible row, by example id. Neither `budget` nor `rng` is read; the facts state what it costs."""
+    candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "full")
+    everything = int(candidates.cost[pool.eligible].sum())
+    return take_in_order(candidates, np.arange(len(candidates.rows)), everything)

@@ -1,0 +1,85 @@
+"""Orders: best first, worst share, PASER's efficiency score and its round-robin over clusters.
+
+Every function takes rows in order of example id and breaks ties by that order. Knows nothing of budgets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def best_first(score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the places of `score` (shape (m,), finite) from largest to smallest, ties by place."""
+    return np.argsort(-score, kind="stable")
+
+
+def worst_share(badness: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Return a mask of shape (m,) over the ⌊share · m⌋ largest values; among equals the later places go first.
+
+    `badness` is finite, shape (m,); `share` lies in [0, 1].
+    """
+    # The slack keeps 0.29 · 100 = 28.999999999999996 from losing a row.
+    n_dropped = int(share * len(badness) + 1e-9)
+    dropped = np.zeros(len(badness), dtype=np.bool_)
+    dropped[np.argsort(badness, kind="stable")[len(badness) - n_dropped :]] = True
+    return dropped
+
+
+def efficiency(
+    cds: NDArray[np.float64], n_prompt_tokens: NDArray[np.int64], n_response_tokens: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return PASER's individual efficiency score IES_i = cds_i / log(max((n_prompt + n_response)², e)).
+
+    Parameters
+    ----------
+    cds : ndarray of shape (m,)
+        Capability degradation in nats, [0, ln 2].
+    n_prompt_tokens, n_response_tokens : ndarray of shape (m,)
+        Tokens after truncation.
+
+    Returns
+    -------
+    ndarray of shape (m,), float64
+        In [0, ln 2], larger = more degradation repaired per cost of training.
+
+    Notes
+    -----
+    PASER (arXiv 2502.12594) §3.2; training cost grows with the square of the length. The floor at e keeps rows of one
+    token finite. The authors' code mixes input tokens with output characters; here both are tokens.
+    """
+    length = (n_prompt_tokens + n_response_tokens).astype(np.float64)
+    return cds / np.maximum(2.0 * np.log(np.maximum(length, 1.0)), 1.0)
+
+
+def rank_within(stratum: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return each row's place inside its stratum, shape (m,): 0 for the largest score, ties by place in the arrays."""
+    order = np.lexsort((-score, stratum))
+    sizes = np.bincount(stratum)
+    starts = np.cumsum(sizes) - sizes
+    rank = np.empty(len(stratum), dtype=np.int64)
+    rank[order] = np.arange(len(stratum)) - np.repeat(starts, sizes)
+    return rank
+
+
+def round_robin(stratum: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the order in which rows are offered: every stratum's best, then every stratum's second, and so on.
+
+    Parameters
+    ----------
+    stratum : ndarray of shape (m,), int
+        Stratum of each row, from 0.
+    score : ndarray of shape (m,)
+        Larger = earlier, within a stratum and within a round.
+
+    Returns
+    -------
+    ndarray of shape (m,), int64
+        Places, by (rank inside the stratum, -score, place). Skipping the rows of a stratum that is full gives PASER's
+        rounds, hence the outcome does not depend on how strata are numbered.
+    """
+    return np.lexsort((-score, rank_within(stratum, score)))

@@ -1,0 +1,19 @@
+-- How far two selections agree on what they keep.
+-- $selection = latest: id of one selection, or its beginning
+-- $other = previous: id of the other one, or its beginning
+SELECT
+    $selection AS selection_id,
+    $other AS other_id,
+    count(*) FILTER (WHERE side = 1 OR side = 3) AS kept,
+    count(*) FILTER (WHERE side = 2 OR side = 3) AS other_kept,
+    count(*) FILTER (WHERE side = 3) AS both_kept,
+    count(*) FILTER (WHERE side = 3) / nullif(count(*), 0) AS jaccard
+FROM (
+    SELECT example_id, sum(DISTINCT side) AS side
+    FROM (
+        SELECT example_id, 1 AS side FROM ledger WHERE selection_id = $selection AND kept
+        UNION ALL
+        SELECT example_id, 2 AS side FROM ledger WHERE selection_id = $other AND kept
+    )
+    GROUP BY example_id
+)

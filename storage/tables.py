@@ -1,0 +1,289 @@
+"""The tables that analysts rely on: names, column order, types, and one line on what each column means.
+
+Here stand the views over the artefacts' rows, whose types come from `curate.schemas`; the small tables stand in
+`curate.storage.stored_tables`. Both are a contract: the catalog is built from them, docs/tables.md is written from
+them, and tests compare all three. Knows nothing of files and connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
+from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
+from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.scores import SCORES, UNITS
+from curate.schemas.selection import ALLOCATION, LEDGER
+
+if TYPE_CHECKING:
+    from curate.schemas.artefacts import Noun
+
+_SCHEMAS: dict[tuple[str, str], pa.Schema] = {
+    ("corpus", "part"): EXAMPLES,
+    ("corpus", "sources"): SOURCES,
+    ("corpus", "quarantine"): QUARANTINE,
+    ("clusters", "part"): CLUSTERS,
+    ("clusters", "terms"): TERMS,
+    ("clusters", "concepts"): CONCEPTS,
+    ("clusters", "curve"): CURVE,
+    ("scores", "part"): SCORES,
+    ("selection", "part"): LEDGER,
+    ("selection", "allocation"): ALLOCATION,
+}
+
+
+def arrow_schema(noun: Noun, table: str) -> pa.Schema | None:
+    """Return the schema of an artefact's table, or None where it depends on the artefact (embeddings) or is unknown."""
+    return _SCHEMAS.get((noun, table))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its DuckDB type, and its meaning with unit, range and direction."""
+
+    name: str
+    type: str
+    about: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A view over the Parquet rows of every artefact of a noun, the artefact's id first."""
+
+    name: str
+    about: str
+    noun: Noun
+    source: str
+    """Table of the artefact that is read: ``"part"`` or a side table."""
+    columns: tuple[Column, ...]
+
+
+_SIMPLE = {
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+}
+
+
+def duckdb_type(kind: pa.DataType) -> str:
+    """Return the DuckDB name of an Arrow type that the schemas use; lists of any length are one type in Parquet."""
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f'"{inner.name}" {duckdb_type(inner.type)}' for inner in kind) + ")"
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return f"{duckdb_type(kind.value_type)}[]"
+    return _SIMPLE[kind]
+
+
+def _columns(schema: pa.Schema, first: tuple[str, str], about: dict[str, str]) -> tuple[Column, ...]:
+    """Return the columns of a view: the artefact's id, then the schema's own, each with its line."""
+    rest = (Column(one.name, duckdb_type(one.type), about[one.name]) for one in schema if one.name != first[0])
+    return (Column(first[0], "VARCHAR", first[1]), *rest)
+
+
+_CORPUS = ("corpus_id", "id of the corpus artefact")
+_CLUSTERS = ("clusters_id", "id of the clusters artefact")
+_SELECTION = ("selection_id", "id of the selection artefact")
+_EXAMPLE = {"example_id": "digest of the canonical conversation; the same text has the same id in every corpus"}
+
+_SOURCE_ABOUT = {
+    **_EXAMPLE,
+    "source": "file or dataset that the row was read from",
+    "row": "row in that source, counted from 1 (the line, for JSON lines)",
+    "licence": "licence of the source, as stated; null where it was not",
+}
+SOURCES_OF = Column(
+    "sources",
+    'STRUCT("source" VARCHAR, "row" BIGINT, "licence" VARCHAR)[]',
+    "every row that had this text, sorted",
+)
+
+ALLOCATION_ABOUT = {
+    "cluster": "number of the cluster, from 0",
+    "size": "examples in the cluster",
+    "eligible": "examples that could be kept",
+    "degradation": "mean cds of the cluster in nats, [0, ln 2], larger = more degraded",
+    "budget": "what was allotted, in rows or in tokens, as the budget was given",
+    "kept": "examples kept",
+    "filled": "kept examples that had been refused as conflicting and were taken back to fill the budget",
+    "refused": "examples left out as conflicting",
+}
+"""The allocation's columns; cluster_summary has the same."""
+
+EXAMPLES_VIEW = View(
+    "examples",
+    "One row per distinct conversation of a corpus.",
+    "corpus",
+    "part",
+    (
+        *_columns(
+            EXAMPLES,
+            _CORPUS,
+            {
+                **_EXAMPLE,
+                "messages": "the turns, in order; role is system, user, assistant or tool",
+                "tools": "JSON text of the tools that may be called; null where none",
+                "prompt": "user turns joined by blank lines; what is embedded",
+                "response": "assistant turns joined by blank lines; what is supervised",
+                "n_turns": "number of turns, >= 1",
+            },
+        ),
+        SOURCES_OF,
+    ),
+)
+
+VIEWS: tuple[View, ...] = (
+    EXAMPLES_VIEW,
+    View(
+        "sources",
+        "One row per usable row that was read, duplicates included.",
+        "corpus",
+        "sources",
+        _columns(SOURCES, _CORPUS, _SOURCE_ABOUT),
+    ),
+    View(
+        "quarantine",
+        "One row per row that could not be used, and why.",
+        "corpus",
+        "quarantine",
+        _columns(
+            QUARANTINE,
+            _CORPUS,
+            {
+                "source": "file or dataset that the row was read from",
+                "row": "row in that source, counted from 1; 0 where it cannot be counted",
+                "column": "column at fault; null where it is the whole row",
+                "reason": "one clause for a person",
+                "sample": "beginning of the row's text, at most 200 characters, safe to print",
+            },
+        ),
+    ),
+    View(
+        "embeddings",
+        "One unit vector per example.",
+        "embeddings",
+        "part",
+        _columns(
+            embeddings_schema(1),
+            ("embeddings_id", "id of the embeddings artefact"),
+            {**_EXAMPLE, "embedding": "unit vector; as many numbers as the encoder has dimensions"},
+        ),
+    ),
+    View(
+        "clusters",
+        "Which cluster each example belongs to.",
+        "clusters",
+        "part",
+        _columns(
+            CLUSTERS,
+            _CLUSTERS,
+            {
+                **_EXAMPLE,
+                "cluster": "number of the cluster, from 0",
+                "membership": "share of the example that lies in its cluster, [0, 1], larger = more typical",
+                "map_x": "first diffusion coordinate, for drawing; no unit",
+                "map_y": "second diffusion coordinate, for drawing; no unit",
+                "concepts": "sorted ids of the concepts in the example (table concepts)",
+            },
+        ),
+    ),
+    View(
+        "cluster_terms",
+        "What describes each cluster.",
+        "clusters",
+        "terms",
+        _columns(
+            TERMS,
+            _CLUSTERS,
+            {
+                "cluster": "number of the cluster, from 0",
+                "size": "examples in the cluster",
+                "terms": "its most telling terms, most telling first",
+            },
+        ),
+    ),
+    View(
+        "cluster_curve",
+        "How the number of clusters was chosen; empty where it was given.",
+        "clusters",
+        "curve",
+        _columns(
+            CURVE,
+            _CLUSTERS,
+            {
+                "k": "number of clusters that was tried",
+                "modularity": "held-out modularity, mean over the splits, [-1/2, 1], larger = better separated",
+                "modularity_std": "its standard deviation over the splits, >= 0",
+                "stability": "mean adjusted Rand index of the labels between splits, <= 1, larger = more stable",
+            },
+        ),
+    ),
+    View(
+        "concepts",
+        "The phrase behind each concept id.",
+        "clusters",
+        "concepts",
+        _columns(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "the phrase, lower case"}),
+    ),
+    View(
+        "scores",
+        "The signals of each example, one column a signal; null where it was not computed.",
+        "scores",
+        "part",
+        _columns(
+            SCORES,
+            ("scores_id", "id of the scores artefact"),
+            {
+                **_EXAMPLE,
+                **UNITS,
+                "cds": f"damage by compression: divergence of the pair on the response; {UNITS['cds']}",
+                "don": f"gain of the output head by the example; {UNITS['don']}",
+                "nod": f"size of the change of the output head; {UNITS['nod']}",
+                "nll_original": f"negative log-likelihood under the original model; {UNITS['nll_original']}",
+                "nll_compressed": f"the same under the compressed (or only) model; {UNITS['nll_compressed']}",
+                "entropy": f"mean entropy of the predictions on the response; {UNITS['entropy']}",
+                "el2n": f"mean norm of the prediction error on the response; {UNITS['el2n']}",
+                "ifd": f"instruction-following difficulty; {UNITS['ifd']}",
+                "status": "ok, no_response_tokens or non_finite:<signal>; signals are null where it is not ok",
+                "n_prompt_tokens": "tokens that are not supervised, after truncation",
+                "n_response_tokens": "supervised tokens, after truncation",
+                "truncated": "true where the conversation was longer than max_length",
+            },
+        ),
+    ),
+    View(
+        "ledger",
+        "What every selection decided about every example of its corpus.",
+        "selection",
+        "part",
+        _columns(
+            LEDGER,
+            _SELECTION,
+            {
+                **_EXAMPLE,
+                "kept": "true where the example was selected",
+                "rank": "place among the kept examples, from 1 (taken first); null where not kept",
+                "reason": "selected, budget, conflict, excluded, duplicate, no_response_tokens, filtered:<rule>, …",
+                "related_id": "the example that it lost to; null where there is none",
+                "cluster": "cluster of the example; null where the method uses no clusters",
+                "score": "what the method ranked by, larger = taken earlier; null where it did not rank",
+            },
+        ),
+    ),
+    View(
+        "allocation",
+        "How a selection divided its budget among the clusters; empty for methods that do not.",
+        "selection",
+        "allocation",
+        _columns(
+            ALLOCATION,
+            _SELECTION,
+            ALLOCATION_ABOUT,
+        ),
+    ),
+)

@@ -1,0 +1,96 @@
+"""Runs the command line in a process of its own that kills itself, hard, at a chosen rename or moment.
+
+A fork server has every library imported, so that an attempt costs what its work costs. Importable by its children,
+hence not a test file.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = [
+    "curate.engines.compress", "curate.engines.encode", "curate.engines.score", "curate.flows.commands",
+    "curate.flows.picture", "curate.selectors.clustering", "curate.selectors.registry", "curate.storage.catalog",
+    "sklearn.cluster", "transformers.models.llama.modeling_llama", "transformers.models.bert.modeling_bert",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When an attempt dies: around a rename that is new to it, or after some seconds."""
+
+    survived: Path | None = None
+    """A file of renames at which earlier attempts died; this one dies before or after the first that is not there."""
+    seconds: float | None = None
+
+
+def run(arguments: list[str], kill: Kill | None = None) -> int:
+    """Run ``curate`` with `arguments`; return its exit code, or -9 if it was killed."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LIBRARIES)
+    child = context.Process(target=_attempt, args=(arguments, kill))
+    child.start()
+    child.join(600)
+    if child.is_alive():
+        child.kill()
+        raise TimeoutError(f"an attempt did not end within ten minutes: {arguments}")
+    return child.exitcode if child.exitcode is not None else -1
+
+
+def _attempt(arguments: list[str], kill: Kill | None) -> None:
+    from curate.flows.cli import main
+
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        if "CURATE_SHOW" not in os.environ:
+            os.dup2(nowhere.fileno(), 2)
+    if kill is not None and kill.seconds is not None:
+        threading.Thread(target=_die_after, args=(kill.seconds,), daemon=True).start()
+    if kill is not None and kill.survived is not None:
+        _die_at_a_new_rename(kill.survived)
+    main(arguments)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after(seconds: float) -> None:
+    time.sleep(seconds)
+    _die()
+
+
+def _die_at_a_new_rename(survived: Path) -> None:
+    """Watch every rename of the process, whoever makes it; a target is known by its place, a run record as such."""
+    known = set(survived.read_text().splitlines()) if survived.exists() else set()
+
+    def note(moment: str) -> None:
+        if moment not in known:
+            with survived.open("a") as file:
+                file.write(moment + "\n")
+            _die()
+
+    def watched(real: Any) -> Any:
+        def rename(source: Any, target: Any, **options: Any) -> None:
+            path = Path(target)
+            place = "run record" if path.parent.name == "runs" else "/".join(path.parts[-3:])
+            note(f"before {place}")
+            real(source, target, **options)
+            note(f"after {place}")
+
+        return rename
+
+    os.replace, os.rename = watched(os.replace), watched(os.rename)
+
+
+def parts(warehouse: Path) -> dict[str, tuple[int, bytes]]:
+    """Return modification time and bytes of every finished part, by its path in the warehouse."""
+    found = warehouse.glob("*/*/*-[0-9][0-9][0-9][0-9][0-9].parquet")
+    return {str(path.relative_to(warehouse)): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}

@@ -1,0 +1,156 @@
+"""Small warehouses of made-up rows with the real schemas. Importable by child processes, hence not a test file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.schemas.artefacts import Noun, artefact_id
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
+from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES, Turn, example_id
+from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.scores import SCORES
+from curate.schemas.selection import ALLOCATION, LEDGER
+
+if TYPE_CHECKING:
+    from curate.storage.warehouse import Warehouse
+
+ROWS, PART_ROWS, CLUSTERS_MADE = 60, 25, 3
+LAYOUT = {"rows_per_part": PART_ROWS}
+
+Tables = dict[str, tuple[list[dict[str, Any]], pa.Schema]]
+
+
+def make(
+    warehouse: Warehouse, noun: Noun, inputs: dict[str, str], settings: dict[str, Any], tables: Any, **facts: Any
+) -> str:
+    """Build one artefact from rows, or find it done; `tables` may be a function of the artefact's id."""
+    made = artefact_id(noun, 1, inputs, settings)
+    content: Tables = tables(made) if callable(tables) else tables
+    with warehouse.build(noun, made, 1, inputs, settings, LAYOUT) as builder:
+        if not builder.done:
+            for table, (rows, schema) in content.items():
+                for index in range(builder.finished(table), max(1, -(-len(rows) // PART_ROWS))):
+                    part = rows[index * PART_ROWS : (index + 1) * PART_ROWS]
+                    builder.write(table, index, pa.Table.from_pylist(part, schema=schema), schema)
+            builder.finish(facts)
+    return made
+
+
+def example(i: int) -> dict[str, Any]:
+    turns = (Turn("user", f"What is {i} plus {i}? It's “simple”."), Turn("assistant", f"It is {2 * i}."))
+    messages = [{"role": one.role, "content": one.content, "tool_call": False} for one in turns]
+    text = {"prompt": turns[0].content, "response": turns[1].content, "n_turns": 2, "tools": None}
+    return {"example_id": example_id(turns), "messages": messages, **text}
+
+
+IDS = [example(i)["example_id"] for i in range(ROWS)]
+
+
+def corpus(warehouse: Warehouse, name: str = "a.jsonl") -> str:
+    """Make a corpus whose example 0 stands twice in its source and that has three unusable rows."""
+    sources = [{"example_id": IDS[i], "source": name, "row": i + 1, "licence": "MIT"} for i in range(ROWS)]
+    again = {"example_id": IDS[0], "source": name, "row": 1000, "licence": None}
+    broken = [
+        {"source": name, "row": 500 + i, "column": None, "reason": "not valid JSON", "sample": "{"} for i in range(3)
+    ]
+    tables: Tables = {
+        "part": ([example(i) for i in range(ROWS)], EXAMPLES),
+        "sources": ([again, *sources], SOURCES),
+        "quarantine": (broken, QUARANTINE),
+    }
+    return make(warehouse, "corpus", {f"0:{name}": "0" * 16}, {}, tables, n_examples=ROWS)
+
+
+def embeddings(warehouse: Warehouse, corpus_id: str, width: int = 4) -> str:
+    vectors = np.random.default_rng(0).normal(size=(ROWS, width)).astype(np.float32)
+    rows = [{"example_id": IDS[i], "embedding": vectors[i].tolist()} for i in range(ROWS)]
+    settings = {"encoder": f"of {width}"}
+    return make(warehouse, "embeddings", {"corpus": corpus_id}, settings, {"part": (rows, embeddings_schema(width))})
+
+
+def clusters(warehouse: Warehouse, corpus_id: str, embeddings_id: str) -> str:
+    rows = [
+        {
+            "example_id": IDS[i],
+            "cluster": i % CLUSTERS_MADE,
+            "membership": 0.5,
+            "map_x": i,
+            "map_y": -i,
+            "concepts": [i],
+        }
+        for i in range(ROWS)
+    ]
+    terms = [{"cluster": k, "size": ROWS // CLUSTERS_MADE, "terms": [f"t{k}", "plus"]} for k in range(CLUSTERS_MADE)]
+    concepts = [{"concept": i, "phrase": f"phrase {i}"} for i in range(ROWS)]
+    curve = [{"k": k, "modularity": k / 9, "modularity_std": 0.01, "stability": 0.9} for k in (2, 3, 4)]
+    tables: Tables = {
+        "part": (rows, CLUSTERS),
+        "terms": (terms, TERMS),
+        "concepts": (concepts, CONCEPTS),
+        "curve": (curve, CURVE),
+    }
+    inputs = {"corpus": corpus_id, "embeddings": embeddings_id}
+    return make(warehouse, "clusters", inputs, {"n_clusters": 3}, tables, n_clusters=3)
+
+
+def scores(warehouse: Warehouse, corpus_id: str) -> str:
+    signals = {
+        "don": 1.0,
+        "nod": 2.0,
+        "nll_original": 0.5,
+        "nll_compressed": 0.9,
+        "entropy": 1.5,
+        "el2n": 0.3,
+        "ifd": None,
+    }
+    rows = [
+        {
+            "example_id": IDS[i], "status": "ok", "cds": i / 100, **signals,
+            "n_prompt_tokens": 3 + i, "n_response_tokens": 4, "truncated": False,
+        }
+        for i in range(ROWS)
+    ]  # fmt: skip
+    inputs = {"corpus": corpus_id, "original": "1" * 16, "compressed": "2" * 16}
+    models = {"original": "a", "compressed": "b"}
+    return make(warehouse, "scores", inputs, {"max_length": 512}, {"part": (rows, SCORES)}, models=models)
+
+
+def selection(warehouse: Warehouse, inputs: dict[str, str], method: str = "paser", budget: int = 6) -> str:
+    """Make a selection: paser keeps the last rows and has row 1 lose to the last one, others keep the first rows."""
+    kept = list(range(ROWS - budget, ROWS)) if method == "paser" else list(range(budget))
+
+    def row(made: str, i: int) -> dict[str, Any]:
+        lost = method == "paser" and i == 1
+        reason = "selected" if i in kept else "conflict" if lost else "budget"
+        return {
+            "selection_id": made, "example_id": IDS[i], "kept": i in kept, "reason": reason,
+            "rank": 1 + kept.index(i) if i in kept else None, "related_id": IDS[-1] if lost else None,
+            "cluster": i % CLUSTERS_MADE if "clusters" in inputs else None, "score": i / 10,
+        }  # fmt: skip
+
+    def allotted(k: int) -> dict[str, Any]:
+        shares = {"size": ROWS // 3, "eligible": ROWS // 3, "degradation": 0.1 * (k + 1), "budget": budget / 3}
+        return {"cluster": k, **shares, "kept": budget // 3, "filled": 0, "refused": int(k == 1)}
+
+    def tables(made: str) -> Tables:
+        allocation = [allotted(k) for k in range(CLUSTERS_MADE)] if method == "paser" else []
+        return {"part": ([row(made, i) for i in range(ROWS)], LEDGER), "allocation": (allocation, ALLOCATION)}
+
+    facts = {"n_examples": ROWS, "n_kept": budget, "n_tokens_kept": 9 * budget, "warnings": ["small corpus"]}
+    return make(warehouse, "selection", inputs, {"method": method, "budget": str(budget)}, tables, **facts)
+
+
+def fill(warehouse: Warehouse) -> dict[str, str]:
+    """Make one artefact of each noun up to two selections, and return their ids by a short name."""
+    corpus_id = corpus(warehouse)
+    embeddings_id = embeddings(warehouse, corpus_id)
+    ids = {"corpus": corpus_id, "embeddings": embeddings_id}
+    ids["clusters"] = clusters(warehouse, corpus_id, embeddings_id)
+    ids["scores"] = scores(warehouse, corpus_id)
+    used = {noun: ids[noun] for noun in ("corpus", "clusters", "scores")}
+    ids["uniform"] = selection(warehouse, {"corpus": corpus_id}, "uniform")
+    ids["paser"] = selection(warehouse, used)
+    return ids
