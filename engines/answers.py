@@ -156,7 +156,7 @@ def greedy_answers(
             mask[i, width - len(prompts[row]) :] = 1
         with torch.inference_mode():
             batch = {"input_ids": _on(model, tokens), "attention_mask": _on(model, mask)}
-            produced = model.generate(**batch, generation_config=plan)[:, width:].tolist()  # type: ignore[operator]
+            produced = model.generate(**batch, generation_config=plan)[:, width:].tolist()
         for row, ids in zip(rows, produced, strict=True):
             answers[row] = _until(ids, lambda token: token in stops)
     return answers

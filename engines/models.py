@@ -176,7 +176,7 @@ def load_model(
             f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
             "save the whole model again"
         )
-    return model.to(device).eval()  # type: ignore[no-any-return]
+    return model.to(device).eval()
 
 
 def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
@@ -191,7 +191,7 @@ def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
             f"adapter folder {str(folder)!r} adds prompt tokens rather than weights and cannot be scored; "
             "give a LoRA-like adapter"
         )
-    return adapted.merge_and_unload().eval()  # type: ignore[no-any-return]
+    return adapted.merge_and_unload().eval()
 
 
 def load_tokenizer(

@@ -39,7 +39,7 @@ RENDER_ERRORS = (TemplateError, TypeError, ValueError, KeyError, IndexError, Att
 
 
 class RenderingError(Exception):
-    """This one conversation cannot be rendered; the row gets a status, the run goes on."""
+    """One conversation cannot be rendered; the row gets a status, the run goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,9 @@ class Rendered:
 class Renderer(Protocol):
     """Turns conversations into text."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the manifest calls it."""
 
     def render(self, turns: Sequence[Turn], tools: str | None) -> Rendered:
         """Return the text of one conversation, or raise `RenderingError`."""

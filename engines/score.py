@@ -214,9 +214,7 @@ def _alone(item: Encoded, bos: int | None) -> Encoded:
 
 
 def _response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
-    """Return the final hidden states that predict the supervised tokens, (M, d), example after example.
-
-    """
+    """Return the final hidden states that predict the supervised tokens, (M, d), example after example."""
     ids = pad_right([item.ids for item in rows])
     # The state at position t - 1 predicts token t.
     places = np.concatenate([row * ids.shape[1] + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)])

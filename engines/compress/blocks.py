@@ -127,7 +127,7 @@ def _check_config(model: PreTrainedModel) -> None:
     try:
         config = type(model.config).from_dict(model.config.to_dict())
         with torch.device("meta"):
-            rebuilt = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+            rebuilt = AutoModelForCausalLM.from_config(config)
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise InputError(
             f"layers of a {kind!r} model cannot be removed: its configuration refuses ({error})"

@@ -173,7 +173,7 @@ def test_removed_blocks_are_skipped_blocks(config: Config, removed: list[int]) -
     with torch.no_grad():
         assert torch.equal(model(row, use_cache=False).logits, expected)
         # A cache with wrong layer numbers would fail here.
-        generated = model.generate(row, max_new_tokens=3, do_sample=False)  # type: ignore[operator]
+        generated = model.generate(row, max_new_tokens=3, do_sample=False)
     assert generated.shape[1] > row.shape[1]
 
 

@@ -100,7 +100,7 @@ def test_training_learns_and_writes_an_ordinary_folder(trained: tuple[Path, list
     assert model.dtype == torch.float16
     assert tokenizer.chat_template
     assert GenerationConfig.from_pretrained(out).eos_token_id == tokenizer.eos_token_id
-    ids, n_prompt = encode_pair(tokenizer, PAIRS[0])  # type: ignore[arg-type]
+    ids, n_prompt = encode_pair(tokenizer, PAIRS[0])
     said = model.float().generate(torch.tensor([ids[:n_prompt]]), max_new_tokens=8)[0, n_prompt:]
     assert tokenizer.decode(said, skip_special_tokens=True) == PAIRS[0][1]
 

@@ -52,7 +52,7 @@ def test_every_setting_of_every_method_has_an_option() -> None:
 
 
 @pytest.mark.parametrize("option", [option for group in GROUPS.values() for option in group], ids=lambda one: one.path)
-def test_every_option_fills_a_setting(option) -> None:  # type: ignore[no-untyped-def]
+def test_every_option_fills_a_setting(option) -> None:
     section: type = Settings
     for step in option.path.split(".")[:-1]:
         if step == "options":

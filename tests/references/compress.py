@@ -26,7 +26,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     special = ["<pad>", "<s>", "</s>", "<unk>", "<user>", "<assistant>"]
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*special, *WORDS])}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token="<pad>",
         bos_token="<s>",
@@ -40,7 +40,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_model(config: Any, seed: int = 0, spread: float = 0.2) -> PreTrainedModel:
     """Return a random float32 model whose layers do something noticeable."""
     torch.manual_seed(seed)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     model.train(False)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -67,7 +67,7 @@ def draw_concepts(rng: np.random.Generator, n: int, n_concepts: int, per_row: fl
 def draw_embeddings(rng: np.random.Generator, cluster: np.ndarray, n_clusters: int, width: int) -> np.ndarray:
     """Return unit rows around one direction per cluster."""
     centres = rng.normal(size=(n_clusters, width)).astype(np.float32)
-    points = centres[cluster] + rng.normal(size=(len(cluster), width)).astype(np.float32)
+    points: np.ndarray = centres[cluster] + rng.normal(size=(len(cluster), width)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     return points
 

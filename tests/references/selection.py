@@ -49,13 +49,15 @@ def allocate_loop(weight: Sequence[float], lower: Sequence[int], upper: Sequence
     share = [Fraction(lo) for lo in lower]
     for_hurt = total - sum(lower[k] for k in whole)
     if sum(upper[k] for k in hurt) > for_hurt:
-        filled, members = water_fill_loop(*_pick(hurt, exact, lower, upper), for_hurt), hurt
+        weights, lows, highs = _pick(hurt, exact, lower, upper)
+        filled, members = water_fill_loop(weights, lows, highs, for_hurt), hurt
     else:
         for k in hurt:
             share[k] = Fraction(upper[k])
         members = [k for k in whole if upper[k] > 0]
         sizes = [Fraction(up) for up in upper]
-        filled = water_fill_loop(*_pick(members, sizes, lower, upper), total - sum(upper[k] for k in hurt))
+        weights, lows, highs = _pick(members, sizes, lower, upper)
+        filled = water_fill_loop(weights, lows, highs, total - sum(upper[k] for k in hurt))
     for k, value in zip(members, filled, strict=True):
         share[k] = value
     result = [math.floor(value) for value in share]

@@ -88,7 +88,7 @@ def test_screening_changes_no_outcome(monkeypatch, bits, expectation):
     monkeypatch.setattr(concept_pairs, "_SLOT_BITS", bits)
     monkeypatch.setattr(consistency, "_BLOCK", 37)
     pool = make_pool(600, seed=1, n_concepts=300, ineligible=0.0)
-    lists = concept_lists(*pool.concepts, np.arange(600), expectation)
+    lists = concept_lists(pool.concepts[0], pool.concepts[1], np.arange(600), expectation)
     queue, stratum, cost = np.random.default_rng(0).permutation(600), pool.cluster.astype(int), pool.n_prompt_tokens
     results = []
     for screen in (None, Screen(lists.n_concepts, expectation)):
@@ -102,7 +102,7 @@ def test_screening_changes_no_outcome(monkeypatch, bits, expectation):
 
 def test_screen_finds_most_refusals():
     pool = make_pool(3000, seed=2, ineligible=0.0)
-    lists = concept_lists(*pool.concepts, np.arange(3000), 0.0)
+    lists = concept_lists(pool.concepts[0], pool.concepts[1], np.arange(3000), 0.0)
     screen = Screen(lists.n_concepts, 0.0)
     screen.learn(lists, np.arange(1000))
     later = np.arange(1000, 3000)
