@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from curate.engines import signals
-from curate.engines.batching import HalvingRunner, pad_right
+from curate.engines.batching import BatchRunner, pad_right
 from curate.engines.head import hidden_states
 from curate.engines.models import describe
 from curate.engines.reduction import States, response_signals
@@ -39,6 +39,9 @@ SCORE_VERSION = 1
 
 BATCH_TOKENS = {"cpu": 4096}
 BATCH_TOKENS_OTHER = 32768
+
+WORKER_LOGITS = 1 << 26
+"""Logits per model, over all threads, below which every CPU thread computes a batch of its own (256 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class _Scorer:
     def __init__(self, pair: Pair, config: ScoreConfig, bos: int | None, progress: Progress) -> None:
         self._pair, self._config, self._bos, self._progress = pair, config, bos, progress
         budget = config.batch_tokens or BATCH_TOKENS.get(pair.compressed.device.type, BATCH_TOKENS_OTHER)
-        self._runner = HalvingRunner(budget)
+        self._runner = BatchRunner(budget, _workers(pair, config))
 
     def part(self, encoded: Sequence[Encoded]) -> dict[str, NDArray[np.float64]]:
         """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token."""
@@ -197,6 +200,13 @@ class _Scorer:
         return signals.instruction_following_difficulty(
             _segment_means(given, lengths), _segment_means(without, lengths), self._config.ifd_ratio
         )
+
+
+def _workers(pair: Pair, config: ScoreConfig) -> int:
+    """Return how many batches to compute at once: one per CPU thread while all their logits together stay small."""
+    device = pair.compressed.device
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    return threads if threads * config.chunk_tokens * pair.compressed.head.vocabulary <= WORKER_LOGITS else 1
 
 
 def _response_tokens(rows: Sequence[Encoded]) -> torch.Tensor:

@@ -1,0 +1,95 @@
+"""Scoring agrees with float64 autograd, row by row, whatever the batch."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+import torch
+from models import WORDS, save_llama
+from references.scoring import signals_loop
+
+from curate.engines.models import load_pair
+from curate.engines.score import ScoreConfig, score, template_for
+from curate.schemas.corpus import MESSAGES, Turn
+from curate.schemas.scores import SCORES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def conversations(rows: int = 12, seed: int = 0) -> pa.RecordBatch:
+    """Return conversations of one or two exchanges and mixed lengths."""
+    draw = random.Random(seed)
+
+    def say(role: str, most: int) -> dict[str, object]:
+        return {"role": role, "content": " ".join(draw.choices(WORDS, k=draw.randint(1, most))), "tool_call": False}
+
+    messages = [
+        [say(role, 9) for _ in range(draw.randint(1, 2)) for role in ("user", "assistant")] for _ in range(rows)
+    ]
+    ids = [f"{row:020x}" for row in range(rows)]
+    return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("pair")
+    save_llama(folder / "original")
+    save_llama(folder / "compressed", seed=1)
+    return load_pair(str(folder / "original"), str(folder / "compressed"), device="cpu", dtype="float32")
+
+
+def scored(pair, batch: pa.RecordBatch, **settings: object) -> list[dict]:
+    (found,) = score([batch], pair, ScoreConfig(**settings))
+    assert found.schema.equals(SCORES)
+    return found.to_pylist()
+
+
+def test_every_signal_agrees_with_the_loop(pair) -> None:
+    batch, rate = conversations(), 1e-3
+    found = scored(pair, batch, probe_lr=rate)
+    template = template_for(pair, ScoreConfig(probe_lr=rate))
+    models = [side.model.double() for side in (pair.original, pair.compressed)]
+    try:
+        for row, messages in zip(found, batch.column("messages").to_pylist(), strict=True):
+            turns = [Turn(m["role"], m["content"]) for m in messages]
+            (encoded,) = template.encode_many([turns], None)
+            expected = signals_loop(*models, list(map(int, encoded.ids)), list(map(bool, encoded.supervised)), rate)
+            assert row["status"] == "ok"
+            assert row["cds"] == pytest.approx(expected["cds"], abs=1e-5)
+            assert row["nod"] == pytest.approx(expected["nod"], rel=1e-4)
+            assert row["don"] == pytest.approx(expected["don"], rel=1e-4, abs=1e-9)
+            for name in ("nll_original", "nll_compressed", "entropy", "el2n"):
+                assert row[name] == pytest.approx(expected[name], rel=1e-4), name
+    finally:
+        for side in (pair.original, pair.compressed):
+            side.model.float()
+
+
+def test_the_batch_does_not_matter(pair) -> None:
+    batch = conversations(seed=3)
+    whole, single = scored(pair, batch), scored(pair, batch, batch_tokens=1)
+    for one, other in zip(whole, single, strict=True):
+        for name in ("cds", "nod", "nll_compressed"):
+            assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6)
+
+
+def test_rows_without_a_supervised_token_are_told(pair) -> None:
+    messages = [[{"role": "user", "content": " ".join(WORDS * 9), "tool_call": False},
+                 {"role": "assistant", "content": "yes", "tool_call": False}]]  # fmt: skip
+    batch = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(messages, MESSAGES)], ["example_id", "messages"])
+    (row,) = scored(pair, batch, max_length=16)
+    assert (row["status"], row["cds"], row["n_response_tokens"]) == ("no_response_tokens", None, 0)
+    assert row["truncated"]
+
+
+def test_results_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    save_llama(tmp_path / "model")
+    pair = load_pair(None, str(tmp_path / "model"), device="cpu", dtype="float32")
+    with torch.no_grad():
+        pair.compressed.model.get_input_embeddings().weight[5].fill_(float("nan"))
+    statuses = {row["status"].partition(":")[0] for row in scored(pair, conversations())}
+    assert "non_finite" in statuses

@@ -1,0 +1,47 @@
+"""The signals as the papers define them: one row at a time, float64, autograd, nothing clever."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+def divergence_loop(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the Jensen–Shannon divergence of two rows of logits, in nats, term by term."""
+    p, q = (torch.softmax(row.double(), dim=0).tolist() for row in (one, other))
+    total = 0.0
+    for a, b in zip(p, q, strict=True):
+        m = (a + b) / 2
+        total += (0.5 * a * math.log(a / m) if a > 0 else 0.0) + (0.5 * b * math.log(b / m) if b > 0 else 0.0)
+    return total
+
+
+def signals_loop(original, compressed, ids: list[int], mask: list[bool], rate: float) -> dict[str, float]:
+    """Return every signal of one example from two whole models in float64; W is the compressed model's output layer."""
+    row = torch.tensor([ids])
+    places = [t for t in range(1, len(ids)) if mask[t]]
+    with torch.no_grad():
+        teacher = original(input_ids=row).logits[0]
+        hidden = compressed.model(input_ids=row).last_hidden_state[0]
+    head = compressed.get_output_embeddings()
+    weight = head.weight.detach().clone().requires_grad_()
+    bias = None if head.bias is None else head.bias.detach()
+    student = torch.nn.functional.linear(hidden, weight, bias)
+    targets = torch.tensor([ids[t] for t in places])
+    chosen = student[[t - 1 for t in places]]
+    loss = torch.nn.functional.cross_entropy(chosen, targets)
+    (gradient,) = torch.autograd.grad(loss, weight)
+    after = (weight.detach() - rate * gradient).norm()
+    probabilities = torch.softmax(chosen.detach(), dim=1)
+    errors = probabilities - torch.nn.functional.one_hot(targets, chosen.shape[1])
+    told = [divergence_loop(teacher[t - 1], student.detach()[t - 1]) for t in places]
+    return {
+        "cds": sum(told) / len(told),
+        "don": float(after - weight.detach().norm()),
+        "nod": float(rate * gradient.norm()),
+        "nll_compressed": float(loss.detach()),
+        "nll_original": float(torch.nn.functional.cross_entropy(teacher[[t - 1 for t in places]], targets)),
+        "entropy": float(-(probabilities * probabilities.log()).sum(1).mean()),
+        "el2n": float(errors.norm(dim=1).mean()),
+    }
