@@ -316,7 +316,7 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
         ("rows.json", b"[]", "is empty: it holds no rows"),
         ("rows.jsonl", b"\n\n\n", "is empty: it holds no rows"),
         ("rows.csv", b"instruction,output\n", "is empty: it holds no rows"),
-        ("rows.jsonl.gz", gzip.compress(b""), "is empty: it holds no rows"),
+        ("rows.jsonl.gz", gzip.compress(b"", mtime=0), "is empty: it holds no rows"),
         ("rows.txt", b"Once upon a time", "is no file of instruction rows"),
         ("rows.json", b"Once upon a time", "no row of "),
         ("rows.jsonl", b"Once upon a time\n", "row 1: not valid JSON (Expecting value at character 1)"),
@@ -327,7 +327,7 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
         ("rows.json", '[{"instruction": "a", "output": "b"}]'.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("rows.jsonl.bz2", b"BZh91AY&SY", "is compressed with bzip2, which is not read"),
         ("rows.feather", b"FEA1" + bytes(20), "is in the first version of Feather"),
-        ("rows.parquet.gz", gzip.compress(b"PAR1" + bytes(20)), "is a compressed columnar file; unpack it first"),
+        ("rows.parquet.gz", gzip.compress(b"PAR1" + bytes(20), mtime=0), "is a compressed columnar file; unpack it first"),
         ("rows.json", b'{"instruction": {"0": "a"}, "output": {"0": "b"}}', "an object where text is expected"),
     ],
 )
