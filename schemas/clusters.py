@@ -15,7 +15,8 @@ CLUSTERS = pa.schema(
     ]
 )
 """Main table, in corpus order. ``membership`` = H_ik / Σ_k H_ik in [0, 1]; ``map_*`` is the place on the map that
-people look at, ``diffusion_*`` are the first two diffusion coordinates; ``concepts`` are sorted ids into the side table ``concepts``."""
+people look at, ``diffusion_*`` are the first two diffusion coordinates; ``concepts`` are sorted ids into the side table
+``concepts``."""
 
 TERMS = pa.schema(
     [

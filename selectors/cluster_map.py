@@ -1,5 +1,4 @@
-"""A map of the corpus that a person can read: a disc for every cluster, near discs for near clusters, a place for
-every row.
+"""A map of the corpus that a person can read: a disc for every cluster, near ones near, and a place for every row.
 
 The first two diffusion coordinates are honest and unreadable: on real corpora they send one or two small groups far
 away and leave everything else in a heap. This map is for looking only; no number is computed from it. Knows nothing of
