@@ -65,7 +65,7 @@ def test_the_two_commands_are_the_two_that_are_tested() -> None:
 @pytest.mark.slow
 def test_a_new_user_follows_the_readme(clone: Path) -> None:
     told = typed("make demo", clone)
-    assert re.search(r"paser, budget 0\.1 → 751 of 7,508 examples", told)
+    assert re.search(r"paser, budget 0\.1 → 752 of 7,508 examples", told)
     assert "top terms" in told
     assert "480 exact duplicates merged, 12 quarantined: no response (12)" in told
     for name in ("artefact", "catalog", "picture"):
