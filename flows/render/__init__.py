@@ -1,6 +1,6 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
-from curate.flows.render.answers import comparison, explanation, questions, table
+from curate.flows.render.answers import comparison, explanation, forgotten, questions, table
 from curate.flows.render.models import compression
 from curate.flows.render.selection import selection
 from curate.flows.render.warehouse import artefact, health, plan, status
@@ -10,6 +10,7 @@ __all__ = [
     "comparison",
     "compression",
     "explanation",
+    "forgotten",
     "health",
     "plan",
     "questions",
