@@ -53,10 +53,14 @@ def status(root: Path, as_json: bool) -> None:
     out = console()
     out.print(f"Warehouse {told['warehouse']}, {size(told['bytes'])}", soft_wrap=True)
     heads = ("noun", "id", "created", "rows", "size", "what")
-    rows = ([*(one[head] for head in heads[:4]), size(one["bytes"]), one["what"]] for one in told["artefacts"])
+    rows = (
+        [one["noun"], one["id"], one["created"][:16], one["rows"], size(one["bytes"]), one["what"]]
+        for one in told["artefacts"]
+    )
     out.print(grid(heads, rows, wide="what"))
     runs = ("started", "command", "status", "error")
-    out.print(grid(runs, ([one[head] for head in runs] for one in told["runs"][:10]), wide="error"))
+    started = ([one["started"][:19].replace("T", " "), *(one[head] for head in runs[1:])] for one in told["runs"][:10])
+    out.print(grid(runs, started, wide="error"))
     for problem in told["problems"]:
         out.print(f"problem: {problem}", soft_wrap=True)
 
