@@ -91,7 +91,8 @@ def group_means(values: NDArray[np.float64], group: NDArray[np.int64], n_groups:
     """Return the mean of every group of items, shape (k, n_groups), for `values` of shape (k, n); NaN where empty."""
     sizes = np.bincount(group, minlength=n_groups)
     sums = np.stack([np.bincount(group, weights=row, minlength=n_groups) for row in values])
-    return np.divide(sums, sizes, out=np.full(sums.shape, np.nan), where=sizes > 0)
+    means: NDArray[np.float64] = np.divide(sums, sizes, out=np.full(sums.shape, np.nan), where=sizes > 0)
+    return means
 
 
 def percentile_interval(value: float, replicates: NDArray[np.float64], how: Resampling) -> Interval:

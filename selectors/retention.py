@@ -52,7 +52,7 @@ class GroupVerdict:
     p_holm: float
     """p-value of the gain, adjusted for the number of capabilities."""
     harmed: bool
-    """Negative transfer: the model is worse than the compressed one it came from, beyond chance (p_holm < 1 − level)."""
+    """Negative transfer: the model is worse than the compressed one it came from, and p_holm < 1 − confidence."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def counted(
 def ratios(means: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return score / original for group means of shape (..., 2, G): the model's, then the original's; NaN over 0."""
     model, original = means[..., 0, :], means[..., 1, :]
-    return np.divide(model, original, out=np.full(model.shape, np.nan), where=original > 0)
+    quotient: NDArray[np.float64] = np.divide(model, original, out=np.full(model.shape, np.nan), where=original > 0)
+    return quotient
 
 
 def judge(
@@ -176,7 +177,7 @@ def trial(
 
     def statistic(means: NDArray[np.float64]) -> NDArray[np.float64]:
         kept = ratios(means)[..., use]
-        return kept.min(axis=-1) if worst else kept.mean(axis=-1)
+        return np.asarray(kept.min(axis=-1) if worst else kept.mean(axis=-1))
 
     return seeds_then_items(values, group, n_groups, statistic, how)
 
@@ -201,6 +202,6 @@ def contrast(
     def statistic(means: NDArray[np.float64]) -> NDArray[np.float64]:
         both = [ratios(means[..., [row, 2], :])[..., use] for row in (0, 1)]
         ours, theirs = (kept.min(axis=-1) if worst else kept.mean(axis=-1) for kept in both)
-        return ours - theirs
+        return np.asarray(ours - theirs)
 
     return seeds_then_items(values, group, n_groups, statistic, how)

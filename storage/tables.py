@@ -7,18 +7,20 @@ them, and tests compare all three. Knows nothing of files and connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.evaluation import RESULTS, SUMMARY
 from curate.schemas.scores import SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
+from curate.storage.columns import Column, View, columns_of, duckdb_type
+from curate.storage.evaluation_tables import EVALUATION_VIEWS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from curate.schemas.artefacts import Noun
 
 _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
@@ -32,58 +34,14 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("scores", "part"): SCORES,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
+    ("evaluation", "part"): RESULTS,
+    ("evaluation", "summary"): SUMMARY,
 }
 
 
 def arrow_schema(noun: Noun, table: str) -> pa.Schema | None:
     """Return the schema of an artefact's table, or None where it depends on the artefact (embeddings) or is unknown."""
     return _SCHEMAS.get((noun, table))
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its DuckDB type, and its meaning with unit, range and direction."""
-
-    name: str
-    type: str
-    about: str
-
-
-@dataclass(frozen=True)
-class View:
-    """A view over the Parquet rows of every artefact of a noun, the artefact's id first."""
-
-    name: str
-    about: str
-    noun: Noun
-    source: str
-    """Table of the artefact that is read: ``"part"`` or a side table."""
-    columns: tuple[Column, ...]
-
-
-_SIMPLE = {
-    pa.string(): "VARCHAR",
-    pa.bool_(): "BOOLEAN",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float32(): "FLOAT",
-    pa.float64(): "DOUBLE",
-}
-
-
-def duckdb_type(kind: pa.DataType) -> str:
-    """Return the DuckDB name of an Arrow type that the schemas use; lists of any length are one type in Parquet."""
-    if pa.types.is_struct(kind):
-        return "STRUCT(" + ", ".join(f'"{inner.name}" {duckdb_type(inner.type)}' for inner in kind) + ")"
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-        return f"{duckdb_type(kind.value_type)}[]"
-    return _SIMPLE[kind]
-
-
-def _columns(schema: pa.Schema, first: tuple[str, str], about: dict[str, str]) -> tuple[Column, ...]:
-    """Return the columns of a view: the artefact's id, then the schema's own, each with its line."""
-    rest = (Column(one.name, duckdb_type(one.type), about[one.name]) for one in schema if one.name != first[0])
-    return (Column(first[0], "VARCHAR", first[1]), *rest)
 
 
 _CORPUS = ("corpus_id", "id of the corpus artefact")
@@ -121,7 +79,7 @@ EXAMPLES_VIEW = View(
     "corpus",
     "part",
     (
-        *_columns(
+        *columns_of(
             EXAMPLES,
             _CORPUS,
             {
@@ -137,6 +95,8 @@ EXAMPLES_VIEW = View(
     ),
 )
 
+__all__ = ["ALLOCATION_ABOUT", "EXAMPLES_VIEW", "SOURCES_OF", "VIEWS", "Column", "View", "arrow_schema", "duckdb_type"]
+
 VIEWS: tuple[View, ...] = (
     EXAMPLES_VIEW,
     View(
@@ -144,14 +104,14 @@ VIEWS: tuple[View, ...] = (
         "One row per usable row that was read, duplicates included.",
         "corpus",
         "sources",
-        _columns(SOURCES, _CORPUS, _SOURCE_ABOUT),
+        columns_of(SOURCES, _CORPUS, _SOURCE_ABOUT),
     ),
     View(
         "quarantine",
         "One row per row that could not be used, and why.",
         "corpus",
         "quarantine",
-        _columns(
+        columns_of(
             QUARANTINE,
             _CORPUS,
             {
@@ -168,7 +128,7 @@ VIEWS: tuple[View, ...] = (
         "One unit vector per example.",
         "embeddings",
         "part",
-        _columns(
+        columns_of(
             embeddings_schema(1),
             ("embeddings_id", "id of the embeddings artefact"),
             {**_EXAMPLE, "embedding": "unit vector; as many numbers as the encoder has dimensions"},
@@ -179,7 +139,7 @@ VIEWS: tuple[View, ...] = (
         "Which cluster each example belongs to.",
         "clusters",
         "part",
-        _columns(
+        columns_of(
             CLUSTERS,
             _CLUSTERS,
             {
@@ -197,7 +157,7 @@ VIEWS: tuple[View, ...] = (
         "What describes each cluster.",
         "clusters",
         "terms",
-        _columns(
+        columns_of(
             TERMS,
             _CLUSTERS,
             {
@@ -212,7 +172,7 @@ VIEWS: tuple[View, ...] = (
         "How the number of clusters was chosen; empty where it was given.",
         "clusters",
         "curve",
-        _columns(
+        columns_of(
             CURVE,
             _CLUSTERS,
             {
@@ -228,14 +188,14 @@ VIEWS: tuple[View, ...] = (
         "The phrase behind each concept id.",
         "clusters",
         "concepts",
-        _columns(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "the phrase, lower case"}),
+        columns_of(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "the phrase, lower case"}),
     ),
     View(
         "scores",
         "The signals of each example, one column a signal; null where it was not computed.",
         "scores",
         "part",
-        _columns(
+        columns_of(
             SCORES,
             ("scores_id", "id of the scores artefact"),
             {
@@ -261,7 +221,7 @@ VIEWS: tuple[View, ...] = (
         "What every selection decided about every example of its corpus.",
         "selection",
         "part",
-        _columns(
+        columns_of(
             LEDGER,
             _SELECTION,
             {
@@ -280,10 +240,11 @@ VIEWS: tuple[View, ...] = (
         "How a selection divided its budget among the clusters; empty for methods that do not.",
         "selection",
         "allocation",
-        _columns(
+        columns_of(
             ALLOCATION,
             _SELECTION,
             ALLOCATION_ABOUT,
         ),
     ),
+    *EVALUATION_VIEWS,
 )

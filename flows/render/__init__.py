@@ -1,6 +1,7 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
 from curate.flows.render.answers import comparison, explanation, questions, table
+from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression
 from curate.flows.render.selection import selection
 from curate.flows.render.warehouse import artefact, health, plan, status
@@ -9,6 +10,7 @@ __all__ = [
     "artefact",
     "comparison",
     "compression",
+    "evaluation",
     "explanation",
     "health",
     "plan",

@@ -81,4 +81,6 @@ def test_a_method_that_is_better_everywhere_is_found_and_an_equal_one_is_not() -
     assert contrast(base, base, original, GROUP, 3, use, HOW).value == 0
     mean, worst = (trial(base, original, GROUP, 3, use, HOW, worst=worst) for worst in (False, True))
     assert worst.value <= mean.value
-    assert mean.value == pytest.approx(np.mean([(base[:, GROUP == g].mean() / original[GROUP == g].mean()) for g in range(3)]))
+    assert mean.value == pytest.approx(
+        np.mean([(base[:, GROUP == g].mean() / original[GROUP == g].mean()) for g in range(3)])
+    )

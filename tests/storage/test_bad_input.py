@@ -327,7 +327,11 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
         ("rows.json", '[{"instruction": "a", "output": "b"}]'.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
         ("rows.jsonl.bz2", b"BZh91AY&SY", "is compressed with bzip2, which is not read"),
         ("rows.feather", b"FEA1" + bytes(20), "is in the first version of Feather"),
-        ("rows.parquet.gz", gzip.compress(b"PAR1" + bytes(20), mtime=0), "is a compressed columnar file; unpack it first"),
+        (
+            "rows.parquet.gz",
+            gzip.compress(b"PAR1" + bytes(20), mtime=0),
+            "is a compressed columnar file; unpack it first",
+        ),
         ("rows.json", b'{"instruction": {"0": "a"}, "output": {"0": "b"}}', "an object where text is expected"),
     ],
 )
