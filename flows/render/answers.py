@@ -88,8 +88,11 @@ def comparison(told: dict[str, Any], as_json: bool) -> None:
         print_json(told)
         return
     out = console()
-    for name in ("first", "second", "kept_first", "kept_second", "kept_both", "jaccard"):
-        out.print(f"{name.replace('_', ' '):<14}{cell(told[name])}")
-    if told["clusters"]:
-        heads = tuple(told["clusters"][0])
-        out.print(grid(heads, ([row[head] for head in heads] for row in told["clusters"])))
+    names = ("first", "second", "kept_first", "kept_second", "kept_both", "both_by_chance", "jaccard")
+    for name in names:
+        out.print(f"{name.replace('_', ' '):<16}{cell(told[name])}")
+    for name in ("clusters", "tokens", "signals"):
+        if told[name]:
+            heads = tuple(told[name][0])
+            shown = [head.replace("_", " ") for head in heads]
+            out.print(grid(shown, ([row[head] for head in heads] for row in told[name])))
