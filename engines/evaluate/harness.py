@@ -6,6 +6,7 @@ its library looks for in its own cache; with ``HF_HUB_OFFLINE`` set nothing else
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,8 @@ def simple_evaluate(subject: Subject, tasks: Sequence[str], limit: int | None = 
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
+    # Its notes on every default that it takes are for those who run it by hand.
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     folders = sorted({str(Path(task).resolve().parent) for task in tasks if Path(task).suffix in LOCAL})
     manager = TaskManager(include_path=folders or None)
     names = [_name_in(task) for task in tasks]
