@@ -79,7 +79,7 @@ def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = Fals
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"encoder {name!r} cannot be loaded ({reason}); give another --encoder") from error
-    width = model.get_sentence_embedding_dimension()
+    width = model.get_embedding_dimension()
     if width is None:
         raise InputError(f"encoder {name!r} does not say how long its vectors are; give another --encoder")
     return Encoder(model.eval(), width, BATCH_TOKENS.get(place.type, BATCH_TOKENS_OTHER))

@@ -20,6 +20,7 @@ from curate.engines.attention import use_blocked_attention
 from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer, is_adapter, resolve_model
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
+from curate.engines.preflight import vocabulary_mismatch
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,11 +128,8 @@ def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokeniz
             _check_ids(model, tokenizer)
             verify_head(model.model, model.head)
     if original is not None and original.head.vocabulary != compressed.head.vocabulary:
-        raise InputError(
-            f"the compressed model {compressed.name!r} has an output layer of {compressed.head.vocabulary} ids and "
-            f"the original {original.name!r} one of {original.head.vocabulary}; "
-            "give a model compressed from this original with its vocabulary kept"
-        )
+        heights = compressed.head.vocabulary, original.head.vocabulary
+        raise InputError(vocabulary_mismatch(compressed.name, heights[0], original.name, heights[1]))
     return Pair(compressed, original, tokenizer)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import stages
+from curate.flows.stages import scores
 from curate.flows.stages.selection import method_settings
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import InputError, UsageError
@@ -53,11 +54,13 @@ def needed(settings: Settings) -> frozenset[str]:
 def run(warehouse: Warehouse, settings: Settings, call: Callable[..., Any]) -> Any:
     """Run every stage that the selection needs and return what `call` gave for the last."""
     needs = needed(settings)
+    if "scores" in needs:
+        scores.check(warehouse, settings)
     corpus = call(stages.ingest, warehouse, settings)
     embeddings = call(stages.embed, warehouse, settings, corpus) if "embeddings" in needs else None
     clusters = call(stages.cluster, warehouse, settings, corpus, embeddings) if "clusters" in needs else None
-    scores = call(stages.score, warehouse, settings, corpus) if "scores" in needs else None
-    return call(stages.choose, warehouse, settings, corpus, embeddings, clusters, scores)
+    scored = call(stages.score, warehouse, settings, corpus) if "scores" in needs else None
+    return call(stages.choose, warehouse, settings, corpus, embeddings, clusters, scored)
 
 
 def directly(stage: Callable[..., Any], *arguments: Any) -> Any:

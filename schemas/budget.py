@@ -1,6 +1,6 @@
 """What a budget is: rows, a share of the corpus, or tokens (METHODS §3).
 
-``1`` is one row, ``0.1`` and ``10%`` a tenth of all examples after exact merging, ``2M-tokens`` two million tokens.
+``1`` is one row, ``0.1`` and ``10%`` a tenth of the corpus after exact merging, ``2M-tokens`` two million tokens.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ class Budget:
         """True if rows cost their tokens, False if every row costs one."""
         return self.unit == "tokens"
 
-    def resolve(self, n_examples: int, n_tokens: int) -> int:
+    def resolve(self, n_examples: int, n_tokens: int, n_quarantined: int = 0) -> int:
         """Return the budget as a whole number of rows, or of tokens if it is given in tokens.
+
+        A share is one of the corpus as its owner knows it, so that rows in quarantine count; of what is left after
+        them, no more than everything can be kept (docs/decisions/0010).
 
         Parameters
         ----------
@@ -45,6 +48,8 @@ class Budget:
             Examples of the corpus after exact merging, ineligible ones included.
         n_tokens : int
             Prompt and response tokens of the corpus after truncation (used for token budgets only).
+        n_quarantined : int
+            Rows that could not be read as examples (used for shares only).
 
         Raises
         ------
@@ -55,13 +60,14 @@ class Budget:
         """
         available, what = (n_tokens, "tokens") if self.in_tokens else (n_examples, "examples")
         if self.unit == "share":
-            rows = int((self.amount * n_examples).to_integral_value(ROUND_HALF_UP))
+            whole = n_examples + n_quarantined
+            rows = int((self.amount * whole).to_integral_value(ROUND_HALF_UP))
             if rows == 0:
                 raise InputError(
-                    f"budget {self} of {n_examples} examples rounds to 0 rows; "
+                    f"budget {self} of {whole} examples rounds to 0 rows; "
                     "give a larger share, or a number of rows such as 1"
                 )
-            return rows
+            return min(rows, n_examples)
         if self.amount > available:
             raise UsageError(f"budget {self} is larger than the corpus, which has {available} {what}; give less")
         return int(self.amount)

@@ -9,11 +9,14 @@ CLUSTERS = pa.schema(
         pa.field("membership", pa.float32(), nullable=False),
         pa.field("map_x", pa.float32(), nullable=False),
         pa.field("map_y", pa.float32(), nullable=False),
+        pa.field("diffusion_x", pa.float32(), nullable=False),
+        pa.field("diffusion_y", pa.float32(), nullable=False),
         pa.field("concepts", pa.list_(pa.int32()), nullable=False),
     ]
 )
-"""Main table, in corpus order. ``membership`` = H_ik / Σ_k H_ik in [0, 1]; ``map_*`` are 2-D diffusion coordinates;
-``concepts`` are sorted ids into the side table ``concepts``."""
+"""Main table, in corpus order. ``membership`` = H_ik / Σ_k H_ik in [0, 1]; ``map_*`` is the place on the map that
+people look at, ``diffusion_*`` are the first two diffusion coordinates; ``concepts`` are sorted ids into the side table
+``concepts``."""
 
 TERMS = pa.schema(
     [

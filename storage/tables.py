@@ -15,7 +15,8 @@ from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
 from curate.schemas.scores import SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
-from curate.storage.columns import Column, View, columns_of, duckdb_type
+from curate.storage.columns import Column, View, duckdb_type
+from curate.storage.columns import columns_of as _columns
 from curate.storage.evaluation_tables import EVALUATION_VIEWS
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ EXAMPLES_VIEW = View(
     "corpus",
     "part",
     (
-        *columns_of(
+        *_columns(
             EXAMPLES,
             _CORPUS,
             {
@@ -104,14 +105,14 @@ VIEWS: tuple[View, ...] = (
         "One row per usable row that was read, duplicates included.",
         "corpus",
         "sources",
-        columns_of(SOURCES, _CORPUS, _SOURCE_ABOUT),
+        _columns(SOURCES, _CORPUS, _SOURCE_ABOUT),
     ),
     View(
         "quarantine",
         "One row per row that could not be used, and why.",
         "corpus",
         "quarantine",
-        columns_of(
+        _columns(
             QUARANTINE,
             _CORPUS,
             {
@@ -128,7 +129,7 @@ VIEWS: tuple[View, ...] = (
         "One unit vector per example.",
         "embeddings",
         "part",
-        columns_of(
+        _columns(
             embeddings_schema(1),
             ("embeddings_id", "id of the embeddings artefact"),
             {**_EXAMPLE, "embedding": "unit vector; as many numbers as the encoder has dimensions"},
@@ -139,15 +140,17 @@ VIEWS: tuple[View, ...] = (
         "Which cluster each example belongs to.",
         "clusters",
         "part",
-        columns_of(
+        _columns(
             CLUSTERS,
             _CLUSTERS,
             {
                 **_EXAMPLE,
                 "cluster": "number of the cluster, from 0",
                 "membership": "share of the example that lies in its cluster, [0, 1], larger = more typical",
-                "map_x": "first diffusion coordinate, for drawing; no unit",
-                "map_y": "second diffusion coordinate, for drawing; no unit",
+                "map_x": "place on the map: a disc for each cluster, near ones near; no unit",
+                "map_y": "the same, upwards",
+                "diffusion_x": "first diffusion coordinate; no unit",
+                "diffusion_y": "second diffusion coordinate; no unit",
                 "concepts": "sorted ids of the concepts in the example (table concepts)",
             },
         ),
@@ -157,7 +160,7 @@ VIEWS: tuple[View, ...] = (
         "What describes each cluster.",
         "clusters",
         "terms",
-        columns_of(
+        _columns(
             TERMS,
             _CLUSTERS,
             {
@@ -172,7 +175,7 @@ VIEWS: tuple[View, ...] = (
         "How the number of clusters was chosen; empty where it was given.",
         "clusters",
         "curve",
-        columns_of(
+        _columns(
             CURVE,
             _CLUSTERS,
             {
@@ -188,14 +191,14 @@ VIEWS: tuple[View, ...] = (
         "The phrase behind each concept id.",
         "clusters",
         "concepts",
-        columns_of(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "the phrase, lower case"}),
+        _columns(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "the phrase, lower case"}),
     ),
     View(
         "scores",
         "The signals of each example, one column a signal; null where it was not computed.",
         "scores",
         "part",
-        columns_of(
+        _columns(
             SCORES,
             ("scores_id", "id of the scores artefact"),
             {
@@ -221,7 +224,7 @@ VIEWS: tuple[View, ...] = (
         "What every selection decided about every example of its corpus.",
         "selection",
         "part",
-        columns_of(
+        _columns(
             LEDGER,
             _SELECTION,
             {
@@ -240,7 +243,7 @@ VIEWS: tuple[View, ...] = (
         "How a selection divided its budget among the clusters; empty for methods that do not.",
         "selection",
         "allocation",
-        columns_of(
+        _columns(
             ALLOCATION,
             _SELECTION,
             ALLOCATION_ABOUT,

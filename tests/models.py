@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -10,8 +10,27 @@ if TYPE_CHECKING:
 WORDS = "name a fruit what is the sum of red apple two and three five sort letters say hello again yes no".split()
 
 
-def save_llama(folder: Path, *, seed: int = 0, words: list[str] = WORDS, extra_rows: int = 0) -> Path:
-    """Save a two-layer Llama of random weights whose tokenizer knows `words`.
+KINDS = ("untied", "tied", "bias")
+"""Output layers: a matrix of its own, the embedding's matrix, a matrix with a bias."""
+
+
+def save_llama(
+    folder: Path, *, seed: int = 0, words: list[str] = WORDS, extra_rows: int = 0, padding_side: str = "right"
+) -> Path:
+    """Save a two-layer Llama of random weights whose tokenizer knows `words`; see `save_model`."""
+    return save_model(folder, "untied", seed=seed, words=words, extra_rows=extra_rows, padding_side=padding_side)
+
+
+def save_model(
+    folder: Path,
+    kind: str,
+    *,
+    seed: int = 0,
+    words: list[str] = WORDS,
+    extra_rows: int = 0,
+    padding_side: str = "right",
+) -> Path:
+    """Save a two-layer model of random weights with an output layer of one of `KINDS`.
 
     Parameters
     ----------
@@ -21,20 +40,26 @@ def save_llama(folder: Path, *, seed: int = 0, words: list[str] = WORDS, extra_r
         The vocabulary, beside four special tokens; another list gives another tokenizer.
     extra_rows : int
         Rows of the output layer beyond the tokenizer's vocabulary.
+    padding_side : str
+        Of the tokenizer.
     """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
     vocabulary = {word: place for place, word in enumerate(["<unk>", "<s>", "</s>", "<pad>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side=padding_side, **special).save_pretrained(folder)
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary) + extra_rows, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=128, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
+    shape: dict[str, Any] = {
+        "vocab_size": len(vocabulary) + extra_rows, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 128, "bos_token_id": 1,
+        "eos_token_id": 2, "tie_word_embeddings": kind == "tied",
+    }  # fmt: skip
+    model = PhiForCausalLM(PhiConfig(**shape)) if kind == "bias" else LlamaForCausalLM(LlamaConfig(**shape))
+    if kind == "bias":
+        torch.nn.init.normal_(model.lm_head.bias)
+    model.save_pretrained(folder)
     return folder

@@ -79,6 +79,8 @@ def clusters(warehouse: Warehouse, corpus_id: str, embeddings_id: str) -> str:
             "membership": 0.5,
             "map_x": i,
             "map_y": -i,
+            "diffusion_x": i,
+            "diffusion_y": -i,
             "concepts": [i],
         }
         for i in range(ROWS)

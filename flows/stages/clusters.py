@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
 
-VERSION = 1
+VERSION = 2
 
 
 def recipe(settings: Settings, corpus_id: str, embeddings_id: str) -> Recipe:
@@ -32,6 +32,7 @@ def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
+        from curate.selectors.cluster_map import cluster_map
         from curate.selectors.clustering import ClusteringSettings
         from curate.selectors.clustering import cluster as find_clusters
         from curate.selectors.concepts import extract
@@ -48,6 +49,7 @@ def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings
                 ClusteringSettings(n_clusters=how.n_clusters, n_neighbours=how.n_neighbours, bandwidth=how.bandwidth),
                 seed=settings.seed,
             )
+            places = cluster_map(embeddings, found.labels)
             terms = cluster_terms(prompts, found.labels, how.n_terms)
             concepts = extract(prompts)
             sizes = np.bincount(found.labels, minlength=len(terms))
@@ -68,8 +70,10 @@ def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings
                         "example_id": corpus["example_id"],
                         "cluster": found.labels,
                         "membership": found.membership,
-                        "map_x": found.coordinates[:, 0],
-                        "map_y": found.coordinates[:, 1],
+                        "map_x": places[:, 0],
+                        "map_y": places[:, 1],
+                        "diffusion_x": found.coordinates[:, 0],
+                        "diffusion_y": found.coordinates[:, 1],
                         "concepts": pa.ListArray.from_arrays(concepts.offsets.astype(np.int32), concepts.values),
                     },
                     schema=CLUSTERS,

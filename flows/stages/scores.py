@@ -33,6 +33,25 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
     return Recipe("scores", VERSION, inputs, how, layout)
 
 
+def check(warehouse: Warehouse, settings: Settings) -> None:
+    """Refuse models that cannot be scored before hours go into embedding; passes at once where the scores exist.
+
+    Raises
+    ------
+    InputError
+        See `curate.engines.preflight.check_models`.
+    """
+    from curate.flows.stages import corpus
+
+    if settings.compressed is None or recipe(warehouse, settings, corpus.recipe(warehouse, settings).id).is_made(
+        warehouse
+    ):
+        return
+    from curate.engines.preflight import check_models
+
+    check_models(settings.original, settings.compressed, trust_remote_code=settings.trust_remote_code)
+
+
 def score(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
     """Score every example of the corpus and return the scores id."""
     plan = recipe(warehouse, settings, corpus_id)

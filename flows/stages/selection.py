@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
 
-VERSION = 1
+VERSION = 2
 BASELINES = ("uniform", "length-matched", "full")
 """Methods that say nothing about what a good length is; ``length-matched`` does not match them unless told to."""
 
@@ -122,7 +122,8 @@ def choose(
         with progress.stage("select", len(pool)) as advance:
             tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
             rng = np.random.default_rng(settings.seed)
-            chosen = entry.select(pool, budget.resolve(len(pool), tokens), budget.in_tokens, options, rng)
+            size = budget.resolve(len(pool), tokens, warehouse.manifest("corpus", corpus).facts["n_quarantined"])
+            chosen = entry.select(pool, size, budget.in_tokens, options, rng)
             builder.write("allocation", 0, pa.Table.from_pylist(list(chosen.allocation), schema=ALLOCATION), ALLOCATION)
             builder.write("part", 0, ledger(plan.id, pool, chosen), LEDGER)
             advance(len(pool))

@@ -1,4 +1,4 @@
-"""One picture of a selection: the corpus on its diffusion map, and damage beside budget for every cluster.
+"""One picture of a selection: the corpus on its map, and damage beside budget for every cluster.
 
 Drawn with matplotlib, an optional dependency that this module alone imports.
 """
@@ -16,6 +16,7 @@ from curate.storage import atomic
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -25,6 +26,8 @@ COLOURS = "viridis"
 LEFT, KEPT, INK = "#c9ced6", "#d1495b", "#22262b"
 POINTS_DRAWN = 20_000
 CLUSTERS_SHOWN = 20
+CLUSTERS_NUMBERED = 9
+"""Clusters whose number stands on the map as well as before their bar."""
 
 
 def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
@@ -51,7 +54,8 @@ def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
     )  # fmt: skip
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     degradation = {row["cluster"]: row["degradation"] for row in rows}
-    _map(figure, left, points, ledger["kept"].to_numpy(zero_copy_only=False), degradation)
+    worst = [row["cluster"] for row in rows[:CLUSTERS_NUMBERED] if row["degradation"] is not None]
+    _map(figure, left, points, ledger["kept"].to_numpy(zero_copy_only=False), degradation, worst)
     _bars(right, rows[:CLUSTERS_SHOWN], terms, len(rows))
     atomic.make_folder(path.parent)
     atomic.write_bytes(path, _png(figure))
@@ -66,28 +70,38 @@ def _png(figure: Figure) -> bytes:
 
 
 def _map(
-    figure: Figure, axes: Axes, points: Any, kept: NDArray[np.bool_], degradation: dict[int, float | None]
+    figure: Figure,
+    axes: Axes,
+    points: pa.Table,
+    kept: NDArray[np.bool_],
+    degradation: dict[int, float | None],
+    numbered: list[int],
 ) -> None:
-    """Scatter the corpus, coloured by its cluster's degradation; kept rows ringed."""
-    x, y = (points[name].to_numpy() for name in ("map_x", "map_y"))
+    """Scatter the corpus, coloured by its cluster's degradation; kept rows large, numbers on the worst clusters."""
+    x, y, cluster = (points[name].to_numpy() for name in ("map_x", "map_y", "cluster"))
     shown = np.zeros(len(x), dtype=np.bool_)
     shown[:: max(1, -(-len(x) // POINTS_DRAWN))] = True
-    values = np.array([degradation.get(k) or np.nan for k in points["cluster"].to_pylist()])
+    values = np.array([degradation.get(k) or np.nan for k in cluster.tolist()])
     size = float(np.clip(30_000 / max(1, shown.sum()), 2, 30))
-    if np.isfinite(values).any():
-        dots = axes.scatter(x[shown], y[shown], c=values[shown], s=size, cmap=COLOURS, linewidths=0, plotnonfinite=True)
+    finite = values[np.isfinite(values)]
+    colour = {"vmin": finite.min(), "vmax": finite.max(), "cmap": COLOURS} if len(finite) else {}
+    for rows, style in (
+        (shown & ~kept, {"s": size, "alpha": 0.35, "linewidths": 0}),
+        (shown & kept, {"s": size * 2.2, "edgecolors": INK, "linewidths": 0.5, "label": "kept"}),
+    ):
+        dots = axes.scatter(x[rows], y[rows], c=values[rows] if colour else LEFT, **colour, **style)
+    if colour:
         bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.6, aspect=40, pad=0.02)
         bar.set_label("degradation of the cluster (mean divergence, nats)", color=INK)
         bar.outline.set_visible(False)
-    else:
-        axes.scatter(x[shown], y[shown], c=LEFT, s=size, linewidths=0)
-    ring = shown & kept
-    axes.scatter(x[ring], y[ring], s=size * 1.6, facecolors="none", edgecolors=KEPT, linewidths=0.5, label="kept")
-    axes.set_title("Corpus map (diffusion coordinates)", color=INK, loc="left", fontsize=11)
+    for number, k in enumerate(numbered, start=1):
+        place = (float(x[cluster == k].mean()), float(y[cluster == k].max()))
+        axes.annotate(str(number), place, (0, 3), textcoords="offset points", ha="center", color=INK, weight="bold")
+    axes.set_title("Corpus map, kept rows with an edge", color=INK, loc="left", fontsize=11)
+    axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.legend(loc="upper right", frameon=False, markerscale=2)
 
 
 def _bars(axes: Axes, rows: list[dict[str, Any]], terms: dict[int, list[str]], n_clusters: int) -> None:
@@ -98,7 +112,8 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], terms: dict[int, list[str]], n
     total, taken = max(size.sum(), 1), max(kept.sum(), 1)
     axes.barh(place + 0.19, 100 * kept / taken, height=0.36, color=KEPT, label="share of the selection")
     axes.barh(place - 0.19, 100 * size / total, height=0.36, color=LEFT, label="share of the corpus")
-    axes.set_yticks(place, [_label(row, terms) for row in rows], fontsize=8, color=INK)
+    labels = [_label(number, row, terms) for number, row in enumerate(rows, start=1)]
+    axes.set_yticks(place, labels, fontsize=8, color=INK)
     axes.set_xlabel("percent", color=INK)
     title = "Clusters, most degraded first (mean divergence in nats)"
     axes.set_title(
@@ -111,7 +126,8 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], terms: dict[int, list[str]], n
     axes.legend(loc="lower right", frameon=False)
 
 
-def _label(row: dict[str, Any], terms: dict[int, list[str]]) -> str:
+def _label(number: int, row: dict[str, Any], terms: dict[int, list[str]]) -> str:
     named = textwrap.shorten(", ".join(terms[row["cluster"]]), width=38, placeholder=" …")
-    damage = "" if row["degradation"] is None else f"  {row['degradation']:.3f}"
-    return f"{named}{damage}"
+    if row["degradation"] is None:
+        return named
+    return f"{named}  {row['degradation']:.3f}" + (f"   {number}" if number <= CLUSTERS_NUMBERED else "    ")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 import torch
-from models import WORDS, save_llama
+from models import KINDS, WORDS, save_llama, save_model
 from references.scoring import signals_loop
 
 from curate.engines.models import load_pair
@@ -18,6 +19,10 @@ from curate.schemas.scores import SCORES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+    from curate.engines.models import LanguageModel, Pair
 
 
 def conversations(rows: int = 12, seed: int = 0) -> pa.RecordBatch:
@@ -34,42 +39,61 @@ def conversations(rows: int = 12, seed: int = 0) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("pair")
-    save_llama(folder / "original")
-    save_llama(folder / "compressed", seed=1)
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp(request.param)
+    save_model(folder / "original", request.param)
+    save_model(folder / "compressed", request.param, seed=1)
     return load_pair(str(folder / "original"), str(folder / "compressed"), device="cpu", dtype="float32")
 
 
-def scored(pair, batch: pa.RecordBatch, **settings: object) -> list[dict]:
+def scored(pair: Pair, batch: pa.RecordBatch, **settings: Any) -> list[dict[str, Any]]:
     (found,) = score([batch], pair, ScoreConfig(**settings))
     assert found.schema.equals(SCORES)
-    return found.to_pylist()
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows
 
 
-def test_every_signal_agrees_with_the_loop(pair) -> None:
+def in_float64(language_model: LanguageModel) -> PreTrainedModel:
+    return copy.deepcopy(language_model.model).double()
+
+
+def test_every_signal_agrees_with_the_loop(pair: Pair) -> None:
     batch, rate = conversations(), 1e-3
     found = scored(pair, batch, probe_lr=rate)
     template = template_for(pair, ScoreConfig(probe_lr=rate))
-    models = [side.model.double() for side in (pair.original, pair.compressed)]
-    try:
-        for row, messages in zip(found, batch.column("messages").to_pylist(), strict=True):
-            turns = [Turn(m["role"], m["content"]) for m in messages]
-            (encoded,) = template.encode_many([turns], None)
-            expected = signals_loop(*models, list(map(int, encoded.ids)), list(map(bool, encoded.supervised)), rate)
-            assert row["status"] == "ok"
-            assert row["cds"] == pytest.approx(expected["cds"], abs=1e-5)
-            assert row["nod"] == pytest.approx(expected["nod"], rel=1e-4)
-            assert row["don"] == pytest.approx(expected["don"], rel=1e-4, abs=1e-9)
-            for name in ("nll_original", "nll_compressed", "entropy", "el2n"):
-                assert row[name] == pytest.approx(expected[name], rel=1e-4), name
-    finally:
-        for side in (pair.original, pair.compressed):
-            side.model.float()
+    assert pair.original is not None
+    original, compressed = in_float64(pair.original), in_float64(pair.compressed)
+    for row, messages in zip(found, batch.column("messages").to_pylist(), strict=True):
+        turns = [Turn(m["role"], m["content"]) for m in messages]
+        (encoded,) = template.encode_many([turns], None)
+        ids, mask = list(map(int, encoded.ids)), list(map(bool, encoded.supervised))
+        expected = signals_loop(original, compressed, ids, mask, rate)
+        assert row["status"] == "ok"
+        assert row["cds"] == pytest.approx(expected["cds"], abs=1e-5)
+        assert row["nod"] == pytest.approx(expected["nod"], rel=1e-4)
+        assert row["don"] == pytest.approx(expected["don"], rel=1e-4, abs=1e-9)
+        for name in ("nll_original", "nll_compressed", "entropy", "el2n"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
-def test_the_batch_does_not_matter(pair) -> None:
+def test_a_row_longer_than_a_chunk_of_logits_agrees_with_itself(pair: Pair) -> None:
+    batch = conversations(seed=5)
+    for one, other in zip(scored(pair, batch), scored(pair, batch, chunk_tokens=2), strict=True):
+        assert one["n_response_tokens"] > 2
+        for name in ("cds", "don", "nod", "nll_compressed", "el2n"):
+            assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-9), name
+
+
+def test_the_side_on_which_a_tokenizer_pads_does_not_matter(tmp_path: Path) -> None:
+    found = []
+    for side in ("left", "right"):
+        model = save_llama(tmp_path / side, padding_side=side)
+        found.append(scored(load_pair(None, str(model), device="cpu", dtype="float32"), conversations(seed=4)))
+    assert found[0] == found[1]
+
+
+def test_the_batch_does_not_matter(pair: Pair) -> None:
     batch = conversations(seed=3)
     whole, single = scored(pair, batch), scored(pair, batch, batch_tokens=1)
     for one, other in zip(whole, single, strict=True):
@@ -77,7 +101,7 @@ def test_the_batch_does_not_matter(pair) -> None:
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6)
 
 
-def test_rows_without_a_supervised_token_are_told(pair) -> None:
+def test_rows_without_a_supervised_token_are_told(pair: Pair) -> None:
     messages = [[{"role": "user", "content": " ".join(WORDS * 9), "tool_call": False},
                  {"role": "assistant", "content": "yes", "tool_call": False}]]  # fmt: skip
     batch = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(messages, MESSAGES)], ["example_id", "messages"])

@@ -219,3 +219,12 @@ def test_two_runs_at_once_on_one_warehouse(corpus: Path, tmp_path: Path) -> None
     assert {answer["method"] for answer in answers} == {"uniform", "full"}
     assert len(list((tmp_path / "w" / "selection").glob("*/manifest.json"))) == 2
     assert len(list((tmp_path / "w" / "corpus").glob("*/manifest.json"))) == 1
+
+
+def test_models_are_refused_before_anything_is_computed(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path
+) -> None:
+    others, warehouse = save_llama(tmp_path / "other", words=[*WORDS[:-1], "maybe"]), tmp_path / "w"
+    answer = curate("select", "--corpus", corpus, "--original", tiny[0], "--compressed", others, "-w", warehouse)
+    assert_told(answer, INPUT, "maybe")
+    assert not list(warehouse.glob("*/*/*.parquet"))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def divergence_loop(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -17,7 +21,9 @@ def divergence_loop(one: torch.Tensor, other: torch.Tensor) -> float:
     return total
 
 
-def signals_loop(original, compressed, ids: list[int], mask: list[bool], rate: float) -> dict[str, float]:
+def signals_loop(
+    original: PreTrainedModel, compressed: PreTrainedModel, ids: list[int], mask: list[bool], rate: float
+) -> dict[str, float]:
     """Return every signal of one example from two whole models in float64; W is the compressed model's output layer."""
     row = torch.tensor([ids])
     places = [t for t in range(1, len(ids)) if mask[t]]
