@@ -1,4 +1,4 @@
-"""Verbs about the warehouse and the environment: init, status, catalog, doctor."""
+"""Verbs about the warehouse and the environment: init, status, doctor, forget, catalog."""
 
 from __future__ import annotations
 
@@ -56,6 +56,20 @@ def doctor(settings: Settings, as_json: AsJson = False) -> None:
     from curate.flows.health import examine
 
     raise typer.Exit(render.health(examine(settings.warehouse), as_json))
+
+
+@app.command()
+@takes("run")
+def forget(
+    settings: Settings,
+    example_id: Annotated[str, typer.Argument(help="Example id, or its beginning.")],
+    as_json: AsJson = False,
+) -> None:
+    """Never select an example again, and tell which selections kept it."""
+    from curate.storage.forgotten import forget as exclude
+    from curate.storage.warehouse import Warehouse
+
+    render.forgotten(exclude(Warehouse(settings.warehouse), example_id), as_json)
 
 
 @catalog.command()

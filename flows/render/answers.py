@@ -1,4 +1,4 @@
-"""The answers of verbs that only ask: explain, sql, compare."""
+"""The answers of verbs that ask: explain, sql, compare, forget."""
 
 from __future__ import annotations
 
@@ -82,28 +82,16 @@ def explanation(told: dict[str, Any], as_json: bool) -> None:
         out.print(grid(("signal", "value"), ((name, cell(value)) for name, value in signals)))
 
 
-def comparison(told: dict[str, Any], as_json: bool) -> None:
-    """Print how two selections differ."""
+def forgotten(told: dict[str, Any], as_json: bool) -> None:
+    """Print which selections had kept an example that is used no more."""
     if as_json:
         print_json(told)
         return
     out = console()
-    names = ("first", "second", "kept_first", "kept_second", "kept_both", "both_by_chance", "jaccard")
-    for name in names:
-        out.print(f"{name.replace('_', ' '):<16}{cell(told[name])}")
-    for name in ("clusters", "tokens"):
-        if told[name]:
-            heads = tuple(told[name][0])
-            shown = [head.replace("_", " ") for head in heads]
-            out.print(grid(shown, ([row[head] for head in heads] for row in told[name])))
-    if told["signals"]:
-        columns = ("signal", "distance", *(f"{whose}: 10, 50, 90 %" for whose in _WHOSE))
-        out.print(grid(columns, (_quantiles(row) for row in told["signals"])))
-
-
-_WHOSE = ("corpus", "first", "second")
-
-
-def _quantiles(row: dict[str, Any]) -> list[Any]:
-    three = (", ".join(f"{row[f'{whose}_q{q}']:.3g}" for q in (10, 50, 90)) for whose in _WHOSE)
-    return [row["signal"], row["distance"], *three]
+    out.print(f"Example {told['example_id']} " + ("was forgotten before" if told["already"] else "is used no more"))
+    if told["selections"]:
+        heads = ("selection_id", "method", "budget", "created", "rank")
+        out.print(grid(heads, ([row[head] for head in heads] for row in told["selections"])))
+        out.print("These selections kept it; what was trained on them has seen it. Select again to be without it.")
+    else:
+        out.print("No selection kept it.")

@@ -17,6 +17,7 @@ REASONS = {
     "budget": "good enough, but the budget was spent on rows ranked before",
     "conflict": "refused: concepts that kept rows know, but never together",
     "excluded": "left out by --exclude",
+    "forgotten": "never used again since `curate forget`",
     "no_response_tokens": "no supervised token is left after templating and truncation",
 }
 
