@@ -83,6 +83,23 @@ class SelectSettings(Section):
     """Example ids that are never kept."""
 
 
+class EvaluateSettings(Section):
+    """What a model is asked (METHODS §6)."""
+
+    tasks: tuple[str, ...] = ()
+    """``FILE`` or ``kind:FILE`` (`curate.storage.task_files`); the demo's held-out rows on the demo."""
+    limit: int | None = Field(None, ge=1)
+    """Items of each task, from its beginning; all where it is not given."""
+    max_new_tokens: int = Field(64, ge=1)
+    """Longest answer that is generated, in tokens."""
+    metric: Literal["score", "token_accuracy"] = "score"
+    """What retention is a ratio of; token accuracy suits long answers, which no model gives word for word."""
+    decontaminate: bool = True
+    """Leave out items whose prompt stands in the corpus, and, in a comparison, rows of the pool that are asked."""
+    part_items: int = Field(512, ge=1)
+    """Items per part, the unit of resuming."""
+
+
 class Settings(BaseSettings):
     """All settings of a run, resolved."""
 
@@ -108,6 +125,7 @@ class Settings(BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
     score: ScoreSettings = ScoreSettings()
     select: SelectSettings = SelectSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
 
     @classmethod
     def settings_customise_sources(

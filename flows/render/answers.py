@@ -82,19 +82,6 @@ def explanation(told: dict[str, Any], as_json: bool) -> None:
         out.print(grid(("signal", "value"), ((name, cell(value)) for name, value in signals)))
 
 
-def comparison(told: dict[str, Any], as_json: bool) -> None:
-    """Print how two selections differ."""
-    if as_json:
-        print_json(told)
-        return
-    out = console()
-    for name in ("first", "second", "kept_first", "kept_second", "kept_both", "jaccard"):
-        out.print(f"{name.replace('_', ' '):<14}{cell(told[name])}")
-    if told["clusters"]:
-        heads = tuple(told["clusters"][0])
-        out.print(grid(heads, ([row[head] for head in heads] for row in told["clusters"])))
-
-
 def forgotten(told: dict[str, Any], as_json: bool) -> None:
     """Print which selections had kept an example that is used no more."""
     if as_json:

@@ -1,0 +1,224 @@
+"""Trains a compressed model back: a model folder and rows in, an ordinary model folder and a report out.
+
+The one function that everything else calls: the command line through `curate.engines.job`, evaluations directly.
+Knows nothing of the warehouse.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from curate.engines.checkpoints import model_files
+from curate.engines.models import load_model
+from curate.engines.recover.checkpoint import Checkpoints
+from curate.engines.recover.loss import perplexity
+from curate.engines.recover.merging import agreement, merge, probe_logits
+from curate.engines.recover.methods import attach
+from curate.engines.recover.pattern import share_of_zeros, zero_pattern
+from curate.engines.recover.prepare import prepare
+from curate.engines.recover.results import Workplace
+from curate.engines.recover.training import autocast, train
+from curate.schemas.artefacts import digest
+from curate.schemas.recovery import RecoveryRequest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from curate.engines.recover.methods import Adaptation
+    from curate.engines.recover.prepare import Prepared
+    from curate.engines.recover.rows import Rows
+
+Tell = Callable[[dict[str, Any], int], None]
+
+
+def recover(
+    model: str | Path,
+    rows: Rows,
+    out: str | Path,
+    request: RecoveryRequest | None = None,
+    *,
+    heldout: Rows = (),
+    original: str | Path | None = None,
+    work: str | Path | None = None,
+    template_digest: str | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Tell | None = None,
+) -> dict[str, Any]:
+    """Train the model folder `model` on `rows` and write the result to the new folder `out`.
+
+    Parameters
+    ----------
+    model : str or Path
+        A Hugging Face folder in safetensors, an adapter over one, or a hub name.
+    rows : sequence of RecordBatch, or of turn sequences
+        What to train on; batches carry a ``messages`` column. Every assistant turn is supervised.
+    out : str or Path
+        Must not exist, or be an empty folder; it appears whole or not at all. Holds the merged model with its
+        tokenizer, generation settings and model card, and the trained tensors in ``adapter``; without merging the
+        card and ``adapter`` only.
+    request : RecoveryRequest, optional
+        Method, schedule, seed and the rest; the published recipe by default.
+    heldout : as `rows`, optional
+        Rows whose perplexity is measured before and after; never trained on.
+    original : str or Path, optional
+        The model before compression: tells removed layers, and lends its tokenizer where `model` has none.
+    work : str or Path, optional
+        Folder for checkpoints, kept until the result is there. With the same causes, a second call goes on at its
+        last checkpoint, bit for bit on a CPU. Without, nothing is kept.
+    template_digest : str, optional
+        Digest of the template that the rows were scored with; another one is refused.
+    lineage : mapping, optional
+        Where the rows come from, for the model card.
+    stop : callable
+        Asked after every step; when it says True, a checkpoint is written and `Interrupted` raised.
+    tell : callable, optional
+        Called after every step with its row of ``METRICS`` and the number of steps in all.
+
+    Returns
+    -------
+    dict, JSON-able
+        ``method`` and ``reason``; ``detected``; ``trainable``, ``trainable_share``; ``rows``, ``rows_skipped``,
+        ``steps``, ``tokens``, ``tokens_per_second``; ``loss_first`` and ``loss_last`` (means of ten steps, nats per
+        token); ``sparsity_before``, ``sparsity_after``; ``perplexity_before``, ``perplexity_trained`` (before merging)
+        and ``perplexity_after`` (of the folder written), None without held-out rows; ``merged``, and where it was
+        ``merge_difference``, the largest difference of a logit between the trained model and the folder, relative to
+        the largest logit; ``peak_memory``; ``template_digest``; ``metrics``; ``warnings``; ``seconds``.
+
+    Raises
+    ------
+    UsageError
+        When `out` is not free, or checkpoints belong to another run.
+    InputError
+        When the model or the rows cannot be used: no supervised token, for example.
+    GateError
+        When merging would destroy the zeros or is impossible, before training where that can be told.
+    CurateError
+        When the loss is not a number or diverges; the last good checkpoint is named.
+    Interrupted
+        When `stop` said so.
+    """
+    start = time.perf_counter()
+    asked = request or RecoveryRequest()
+    with Workplace(Path(out), None if work is None else Path(work)) as place:
+        first = None if original is None else str(original)
+        ready = prepare(str(model), rows, asked, heldout=heldout, original=first, template_digest=template_digest)
+        facts = _before(ready)
+        pattern = zero_pattern(ready.model)
+        adaptation = attach(ready.model, ready.method, asked)
+        facts |= _sizes(adaptation, facts["parameters"]) | {"learning_rate": asked.peak(ready.method)}
+        checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked))
+        done = train(
+            adaptation, ready.rows, asked, asked.peak(ready.method),
+            checkpoints=checkpoints, stop=stop, tell=tell, precision=ready.precision,
+        )  # fmt: skip
+        facts |= _told(done.metrics, done.unreached)
+        facts["perplexity_trained"] = _perplexity(ready)
+        probe = (ready.heldout or ready.rows)[:4]
+        trained = probe_logits(ready.model, probe)
+        place.save_adapter(adaptation, {"method": ready.method, "model": str(model), "request": asked.to_json()})
+        if asked.merge:
+            merge(adaptation, pattern, ready.stored)
+            facts["sparsity_after"] = share_of_zeros(ready.model)
+        staged = place.write_model(ready, asked.merge)
+        del adaptation
+        if asked.merge:
+            ready.model = _again(ready, staged)
+            facts["merge_difference"] = agreement(trained, probe_logits(ready.model, probe), ready.stored)
+            facts["perplexity_after"] = _perplexity(ready)
+        else:
+            facts |= {"sparsity_after": facts["sparsity_before"], "perplexity_after": facts["perplexity_trained"]}
+        facts |= {"merged": asked.merge, "peak_memory": peak_memory(), "seconds": time.perf_counter() - start}
+        report = {**facts, "request": asked.to_json()}
+        place.finish(report, dict(lineage or {}))
+        checkpoints.clear()
+    return report
+
+
+def _before(ready: Prepared) -> dict[str, Any]:
+    """Return what is known of the model and its rows before training."""
+    return {
+        "method": ready.method,
+        "reason": ready.why,
+        "detected": ready.found.to_json(),
+        "parameters": sum(one.numel() for one in ready.model.parameters()),
+        "sparsity_before": share_of_zeros(ready.model),
+        "perplexity_before": _perplexity(ready),
+        "rows": len(ready.rows),
+        "rows_skipped": ready.n_skipped,
+        "rows_heldout": len(ready.heldout),
+        "template": ready.template.name,
+        "template_digest": ready.template.digest(),
+        "max_length": ready.template.max_length,
+        "dtype": str(ready.precision).removeprefix("torch."),
+        "device": str(ready.model.device),
+    }
+
+
+def _sizes(adaptation: Adaptation, parameters: int) -> dict[str, Any]:
+    trained = adaptation.n_trainable
+    return {"trainable": trained, "trainable_share": trained / parameters}
+
+
+def _told(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[str, Any]:
+    """Return what the steps say, and a warning for what they did not reach."""
+    losses = [entry["loss"] for entry in metrics]
+    tokens, seconds = sum(entry["tokens"] for entry in metrics), sum(entry["seconds"] for entry in metrics)
+    notes = []
+    if unreached:
+        notes.append(
+            f"{len(unreached)} trained tensors got no gradient in the first step and are trained in vain, "
+            f"first {unreached[0]}"
+        )
+    return {
+        "steps": len(metrics),
+        "tokens": tokens,
+        "tokens_per_second": tokens / max(seconds, 1e-9),
+        "loss_first": _mean(losses[:10]),
+        "loss_last": _mean(losses[-10:]),
+        "metrics": metrics,
+        "warnings": notes,
+    }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _perplexity(ready: Prepared) -> float | None:
+    if not ready.heldout:
+        return None
+    with autocast(ready.model.device, ready.precision):
+        return perplexity(ready.model, ready.heldout, ready.batch_tokens)
+
+
+def _again(ready: Prepared, staged: Path) -> PreTrainedModel:
+    """Return the model that was written, loaded as any user would, in the number format of training."""
+    device = ready.model.device
+    del ready.model
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return load_model(staged, device, ready.precision)
+
+
+def _cause(model: str, ready: Prepared, request: RecoveryRequest) -> str:
+    """Return the digest of what decides the trained weights; files are known by size and time, not read again."""
+    weights = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in model_files(model)]
+    rows = [[item.ids.tolist(), item.supervised.tolist()] for item in ready.rows]
+    how = {key: value for key, value in request.to_json().items() if key not in ("device", "checkpoint_steps", "merge")}
+    return digest([ready.method, weights, digest(rows), how, str(ready.precision)])
+
+
+def peak_memory() -> int:
+    """Return the most memory used so far, in bytes: on the current CUDA device, or by the process without one."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

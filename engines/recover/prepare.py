@@ -1,0 +1,125 @@
+"""Everything that stands before training: what was done to the model, the method, the model itself, the encoded rows.
+
+Shared by the job and by its dry run. Knows nothing of where results go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from curate.engines.checkpoints import adapter_base, is_adapter, resolve_model
+from curate.engines.compress.folder import stored_dtype
+from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.head import output_head, verify_head
+from curate.engines.models import LanguageModel, load_model, load_tokenizer
+from curate.engines.recover.choice import choose_method
+from curate.engines.recover.inspection import inspect_model
+from curate.engines.recover.rows import Rows, encode_rows
+from curate.engines.recover.training import default_batch_tokens
+from curate.engines.templates import Template
+from curate.schemas.errors import GateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from curate.engines.recover.detection import Findings
+    from curate.engines.templates import Encoded
+    from curate.schemas.recovery import RecoveryMethod, RecoveryRequest
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A model, ready to be adapted, and its rows."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: Path
+    """Folder of the weights and their companions; the base's for an adapter."""
+    found: Findings
+    method: RecoveryMethod
+    why: str
+    template: Template
+    rows: list[Encoded]
+    n_skipped: int
+    """Rows without a supervised token."""
+    heldout: list[Encoded]
+    precision: torch.dtype
+    stored: torch.dtype
+    """Number format of the source's weights, and of the result's."""
+    batch_tokens: int
+
+
+def prepare(
+    model: str,
+    rows: Rows,
+    request: RecoveryRequest,
+    *,
+    heldout: Rows = (),
+    original: str | None = None,
+    template_digest: str | None = None,
+) -> Prepared:
+    """Return what training needs; nothing is trained and nothing written.
+
+    Raises
+    ------
+    GateError
+        When the method does not go with what was done to the model, or the rows would be laid out otherwise than they
+        were scored.
+    InputError
+        When the model or the rows cannot be used.
+    UsageError
+        For an unknown device, number format or template.
+    """
+    folder = resolve_model(model)
+    found = inspect_model(model, original)
+    method, why = choose_method(request, found)
+    source = resolve_model(adapter_base(folder)) if is_adapter(folder) else folder
+    first = resolve_model(original) if original is not None else None
+    tokenizer = load_tokenizer(folder, first, trust_remote_code=request.trust_remote_code)
+    device = resolve_device(request.device)
+    stored = stored_dtype(source) or torch.float32
+    precision = working_dtype(request.dtype, device, stored)
+    # Weights that are trained themselves are loaded in float32 and only multiplied in less.
+    loaded = torch.float32 if method == "full" else precision
+    network = load_model(
+        folder,
+        device,
+        loaded if found.quantisation is None else None,
+        trust_remote_code=request.trust_remote_code,
+    )
+    network.config.use_cache = False
+    verify_head(network, output_head(network))
+    context = LanguageModel(network, model).context
+    template = Template(tokenizer, request.template, min(request.max_length, context or request.max_length))  # type: ignore[arg-type]
+    _check_digest(template, template_digest)
+    encoded, skipped = encode_rows(template, rows)
+    apart = encode_rows(template, heldout)[0] if len(heldout) else []
+    budget = request.batch_tokens or default_batch_tokens(device)
+    return Prepared(
+        network, tokenizer, source, found, method, why, template, encoded, skipped, apart, precision, stored, budget
+    )
+
+
+def working_dtype(name: str, device: torch.device, stored: torch.dtype) -> torch.dtype:
+    """Return the number format of the products.
+
+    ``auto`` never rounds the weights that were stored: float16 has too small a range for gradients, and in bfloat16 it
+    would lose three of its bits, so that such a model runs in float32.
+    """
+    if name != "auto":
+        return resolve_dtype(name, device) or stored
+    return torch.bfloat16 if device.type != "cpu" and stored == torch.bfloat16 else torch.float32
+
+
+def _check_digest(template: Template, scored: str | None) -> None:
+    if scored is not None and template.digest() != scored:
+        raise GateError(
+            f"the rows would be laid out otherwise than they were scored: template {template.name!r} with "
+            f"{template.max_length} tokens has digest {template.digest()}, the scores have {scored}; "
+            "give the --template, --max-length and tokenizer of the scores, or score again"
+        )

@@ -1,0 +1,50 @@
+"""Slow, obvious versions of recovery: weights built entry by entry, losses row by row, ordinary differentiation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel
+
+    from curate.engines.templates import Encoded
+
+
+def weight_loop(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, kind: str) -> torch.Tensor:
+    """Return the masked or scaled weight, one entry at a time; differentiable in a and b."""
+    rows = []
+    for i in range(weight.shape[0]):
+        entries = []
+        for j in range(weight.shape[1]):
+            low_rank = sum(b[i, k] * a[k, j] for k in range(a.shape[0]))
+            if kind == "scale":
+                entries.append(weight[i, j] * low_rank)
+            else:
+                entries.append(weight[i, j] + scale * low_rank if weight[i, j] != 0 else weight[i, j] * low_rank)
+        rows.append(torch.stack(entries))
+    return torch.stack(rows)
+
+
+def mean_nll(model: PreTrainedModel, rows: Sequence[Encoded]) -> torch.Tensor:
+    """Return the mean −log p over the supervised tokens of all rows, each row run alone through the whole model."""
+    total, count = torch.zeros(()), 0
+    for row in rows:
+        logits = model(torch.from_numpy(row.ids)[None], use_cache=False).logits[0].float()
+        for t in range(1, len(row.ids)):
+            if row.supervised[t]:
+                total = total - torch.log_softmax(logits[t - 1], -1)[row.ids[t]]
+                count += 1
+    return total / count
+
+
+def nm_loop(matrix: torch.Tensor, group: int) -> int:
+    """Return the most non-zero entries of any `group` consecutive ones of a row."""
+    return max(
+        sum(float(x) != 0 for x in row[start : start + group])
+        for row in matrix
+        for start in range(0, matrix.shape[1], group)
+    )
