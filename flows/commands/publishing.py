@@ -1,0 +1,39 @@
+"""Verbs that give results to others: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows import render
+from curate.flows.commands import app
+from curate.flows.options import AsJson, takes
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+Selection = Annotated[str, typer.Argument(help="Selection id or its beginning; the latest by default.")]
+
+
+@app.command()
+@takes("seed", "run")
+def export(
+    settings: Settings,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="llama-factory, axolotl, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into; made if it is not there.")],
+    selection: Selection = "latest",
+    name: Annotated[str | None, typer.Option(help="Name of the data set. [curate_ and the selection's id]")] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows of a calibration set. [128]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the kept rows of a selection for a trainer or a quantiser. The files hold text of the corpus."""
+    from curate.flows.export import export as write
+
+    render.exported(write(settings, selection, to, out, name, rows), as_json)
