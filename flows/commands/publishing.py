@@ -1,4 +1,4 @@
-"""Verbs that give results to others: export."""
+"""Verbs that give results to others: export, report."""
 
 from __future__ import annotations
 
@@ -37,3 +37,18 @@ def export(
     from curate.flows.export import export as write
 
     render.exported(write(settings, selection, to, out, name, rows), as_json)
+
+
+@app.command()
+@takes("run")
+def report(
+    settings: Settings,
+    selection: Selection = "latest",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file. [WAREHOUSE/reports/ID.html]")] = None,
+    png: Annotated[bool, typer.Option("--png", help="Also draw the pictures as PNG files beside it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write one HTML file that shows a selection: map, clusters, scores, reasons, rows, lineage. Loads nothing."""
+    from curate.flows.report import report as write
+
+    render.reported(write(settings, selection, out, png), as_json)

@@ -2,7 +2,7 @@
 
 from curate.flows.render.answers import comparison, explanation, forgotten, questions, table
 from curate.flows.render.models import compression
-from curate.flows.render.publishing import exported
+from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
 from curate.flows.render.warehouse import artefact, health, plan, status
 
@@ -16,6 +16,7 @@ __all__ = [
     "health",
     "plan",
     "questions",
+    "reported",
     "selection",
     "status",
     "table",
