@@ -4,7 +4,7 @@ from curate.flows.render.answers import comparison, explanation, forgotten, ques
 from curate.flows.render.models import compression
 from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
-from curate.flows.render.warehouse import artefact, health, plan, status
+from curate.flows.render.warehouse import artefact, garbage, health, plan, status
 
 __all__ = [
     "artefact",
@@ -13,6 +13,7 @@ __all__ = [
     "explanation",
     "forgotten",
     "exported",
+    "garbage",
     "health",
     "plan",
     "questions",
