@@ -4,8 +4,9 @@ from curate.flows.render.answers import explanation, forgotten, questions, table
 from curate.flows.render.comparison import overlap
 from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression
+from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
-from curate.flows.render.warehouse import artefact, health, plan, status
+from curate.flows.render.warehouse import artefact, garbage, health, plan, status
 
 __all__ = [
     "artefact",
@@ -13,10 +14,13 @@ __all__ = [
     "evaluation",
     "explanation",
     "forgotten",
-    "overlap",
+    "exported",
+    "garbage",
     "health",
+    "overlap",
     "plan",
     "questions",
+    "reported",
     "selection",
     "status",
     "table",

@@ -81,3 +81,18 @@ def health(told: dict[str, Any], as_json: bool) -> int:
     if not told["problems"]:
         out.print("no problem found")
     return int(bool(told["problems"]))
+
+
+def garbage(told: dict[str, Any], as_json: bool) -> None:
+    """Print what `curate gc` would remove, or has removed."""
+    if as_json:
+        print_json(told)
+        return
+    out = console()
+    rows = ([one["path"], size(one["bytes"]), f"{one['days']:.0f}", one["why"]] for one in told["garbage"])
+    if not told["garbage"]:
+        out.print(f"Nothing to remove in {told['warehouse']}", soft_wrap=True)
+        return
+    out.print(grid(("what", "size", "days", "why"), rows, wide="why"))
+    done = "were removed" if told["deleted"] else "can go; `curate gc --delete` removes them"
+    out.print(f"{len(told['garbage']):,} things, {size(told['bytes'])}, {done}")
