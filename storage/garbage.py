@@ -1,8 +1,9 @@
 """What a warehouse no longer needs, and removing it without hurting a run or a reader.
 
-Kept is every selection, recovery and evaluation with everything that it was made from, and whatever a run of the last
-days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that nobody uses, attempts
-that were never finished, temporary files of killed processes, pictures and reports of selections that are gone.
+Kept is every selection, recovery and evaluation with everything that it was made from, and whatever a run of the
+last days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that nobody uses,
+attempts that were never finished, temporary files of killed processes, pictures and reports of selections that are
+gone.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def _age(moment: str, now: float) -> float:
 def _changed(path: Path, now: float) -> float:
     """Return the days since anything in a file or folder changed."""
     try:
-        newest = max(one.stat().st_mtime for one in (path, *(path.rglob("*") if path.is_dir() else ())))
+        newest: float = max(one.stat().st_mtime for one in (path, *(path.rglob("*") if path.is_dir() else ())))
     except FileNotFoundError:  # whoever was writing it is at work
         return 0.0
     return (now - newest) / DAY
