@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
 from curate.schemas.errors import GateError
-from curate.storage import atomic, catalog, lock, runs
-from curate.storage.parts import MANIFEST
+from curate.storage import atomic, catalog, checkup, lock, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,10 +132,9 @@ def _artefacts(
 
 
 def _unfinished(warehouse: Warehouse, now: float) -> Iterator[Garbage]:
-    for noun in NOUNS:
-        for path in sorted((warehouse.root / noun).glob("[!.]*")):
-            if path.is_dir() and not (path / MANIFEST).exists():
-                yield Garbage(path, "it was begun and never finished", _changed(path, now), _size(path))
+    for noun, name in checkup.unfinished(warehouse):
+        path = warehouse.folder(noun, name)
+        yield Garbage(path, "it was begun and never finished", _changed(path, now), _size(path))
 
 
 def _pictures(warehouse: Warehouse, selections: set[str], now: float) -> Iterator[Garbage]:
