@@ -1,8 +1,9 @@
 """What a warehouse no longer needs, and removing it without hurting a run or a reader.
 
-Kept is every selection, recovery and evaluation with everything that it was made from, and whatever a run of the last
-days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that nobody uses, attempts
-that were never finished, temporary files of killed processes, pictures and reports of selections that are gone.
+Kept is every selection, recovery and evaluation with everything that it was made from, and whatever a run of the
+last days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that nobody uses,
+attempts that were never finished, temporary files of killed processes, pictures and reports of selections that are
+gone.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
 from curate.schemas.errors import GateError
-from curate.storage import atomic, catalog, lock, runs
-from curate.storage.parts import MANIFEST
+from curate.storage import atomic, catalog, checkup, lock, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,10 +132,9 @@ def _artefacts(
 
 
 def _unfinished(warehouse: Warehouse, now: float) -> Iterator[Garbage]:
-    for noun in NOUNS:
-        for path in sorted((warehouse.root / noun).glob("[!.]*")):
-            if path.is_dir() and not (path / MANIFEST).exists():
-                yield Garbage(path, "it was begun and never finished", _changed(path, now), _size(path))
+    for noun, name in checkup.unfinished(warehouse):
+        path = warehouse.folder(noun, name)
+        yield Garbage(path, "it was begun and never finished", _changed(path, now), _size(path))
 
 
 def _pictures(warehouse: Warehouse, selections: set[str], now: float) -> Iterator[Garbage]:
@@ -173,7 +172,7 @@ def _age(moment: str, now: float) -> float:
 def _changed(path: Path, now: float) -> float:
     """Return the days since anything in a file or folder changed."""
     try:
-        newest = max(one.stat().st_mtime for one in (path, *(path.rglob("*") if path.is_dir() else ())))
+        newest: float = max(one.stat().st_mtime for one in (path, *(path.rglob("*") if path.is_dir() else ())))
     except FileNotFoundError:  # whoever was writing it is at work
         return 0.0
     return (now - newest) / DAY

@@ -81,7 +81,7 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """List what no selection and no recent run uses, unfinished attempts and leftovers; remove it with --delete."""
-    from curate.flows.gc import gc as collect
+    from curate.flows.garbage import gc as collect
 
     render.garbage(collect(settings, grace_days, delete), as_json)
 

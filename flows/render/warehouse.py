@@ -58,6 +58,8 @@ def status(root: Path, as_json: bool) -> None:
         for one in told["artefacts"]
     )
     out.print(grid(heads, rows, wide="what"))
+    for one in told["unfinished"]:
+        out.print(_begun(one))
     runs = ("started", "command", "status", "error")
     started = ([one["started"][:19].replace("T", " "), *(one[head] for head in runs[1:])] for one in told["runs"][:10])
     out.print(grid(runs, started, wide="error"))
@@ -76,11 +78,17 @@ def health(told: dict[str, Any], as_json: bool) -> int:
     out.print(
         f"{told['parts_checked']:,} parts of {told['artefacts_checked']:,} artefacts checked against their digests"
     )
+    for one in told["unfinished"]:
+        out.print(_begun(one))
     for problem in told["problems"]:
         out.print(f"problem: {problem}", soft_wrap=True)
     if not told["problems"]:
         out.print("no problem found")
     return int(bool(told["problems"]))
+
+
+def _begun(one: dict[str, str]) -> str:
+    return f"begun: {one['noun']} {one['id']}; the command that began it goes on where it stopped"
 
 
 def garbage(told: dict[str, Any], as_json: bool) -> None:

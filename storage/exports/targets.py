@@ -12,6 +12,7 @@ from curate.storage import atomic
 from curate.storage.exports import axolotl, hf_dataset, llama_factory, shapes
 from curate.storage.exports.rows import Row, kept_rows, ranks
 from curate.storage.exports.writing import Tally, write_array, write_document, write_lines
+from curate.storage.forgotten import forgotten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -134,6 +135,9 @@ def export(
         rank = {example_id: place for example_id, place in rank.items() if example_id in only}
     atomic.make_folder(folder)
     tally = Tally()
+    for example_id in forgotten(warehouse.root):
+        if rank.pop(example_id, None) is not None:
+            tally.left_out[example_id] = "it was forgotten since"
     rows = kept_rows(warehouse, made.inputs["corpus"], rank)
     files = chosen.write(folder, name, tally.through(rows, chosen.shape))
     told = {

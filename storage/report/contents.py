@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schemas.scores import SIGNALS
+from curate.storage.forgotten import forgotten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,8 @@ class Contents:
     rank: NDArray[np.int64]
     """Place among the kept rows from 1; 0 where not kept."""
     reason: NDArray[np.object_]
+    forgotten: NDArray[np.bool_]
+    """Rows that were forgotten since: they count, and their text is not shown."""
     related: NDArray[np.object_]
     """Example id that a row lost to, or None."""
     cluster: NDArray[np.int64] | None
@@ -84,6 +87,7 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
         kept=kept,
         rank=np.nan_to_num(_floats(ledger["rank"]), nan=0.0).astype(np.int64),
         reason=np.asarray(ledger["reason"].to_pylist(), dtype=object),
+        forgotten=np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_)),
         related=np.asarray(ledger["related_id"].to_pylist(), dtype=object),
         cluster=cluster,
         places=places,

@@ -68,9 +68,8 @@ def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]
     listed = samples.table_rows(contents)
     kinds = samples.kinds(contents)
     lost_to = {str(name) for _, _, rows in kinds for row in rows if (name := contents.related[row])}
-    others = {
-        str(contents.example_id[row]): int(row) for row in np.flatnonzero(np.isin(contents.example_id, [*lost_to]))
-    }
+    winners = np.isin(contents.example_id, [*lost_to]) & ~contents.forgotten
+    others = {str(contents.example_id[row]): int(row) for row in np.flatnonzero(winners)}
     text = samples.texts(
         warehouse, contents, {*listed, *(row for _, _, rows in kinds for row in rows), *others.values()}
     )
@@ -187,7 +186,7 @@ def _sample(
             if name in contents.signals and np.isfinite(contents.signals[name][row])
         ],
         "lost_to": (str(related), samples.shortened(text[others[str(related)]]["prompt"], samples.IN_TABLE))
-        if related
+        if str(related) in others
         else None,
     }
 

@@ -43,15 +43,17 @@ def kinds(contents: Contents) -> list[tuple[str, str, list[int]]]:
         if damage is not None:
             rows = rows[np.lexsort((contents.example_id[rows], -np.nan_to_num(damage[rows], nan=-1.0)))]
         found.append((f"Not kept: {reason}", "", rows))
-    return [(title, about, rows[:EACH].tolist()) for title, about, rows in found if len(rows)]
+    shown = [(title, about, rows[~contents.forgotten[rows]]) for title, about, rows in found]
+    return [(title, about, rows[:EACH].tolist()) for title, about, rows in shown if len(rows)]
 
 
 def table_rows(contents: Contents) -> list[int]:
     """Return the rows of the table: the best kept ones by rank, then rows of every other reason by turns."""
-    kept = np.flatnonzero(contents.kept)
+    kept = np.flatnonzero(contents.kept & ~contents.forgotten)
     kept = kept[np.argsort(contents.rank[kept], kind="stable")][:TABLE_KEPT]
-    reasons = sorted({str(reason) for reason in contents.reason[~contents.kept]})
-    groups = [np.flatnonzero((contents.reason == reason) & ~contents.kept) for reason in reasons]
+    left_out = ~contents.kept & ~contents.forgotten
+    reasons = sorted({str(reason) for reason in contents.reason[left_out]})
+    groups = [np.flatnonzero((contents.reason == reason) & left_out) for reason in reasons]
     groups.sort(key=len)
     left: list[int] = []
     for place, rows in enumerate(groups):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import warehouses
 
+from curate.storage.catalog import publish
 from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def test_garbage_is_listed_first_and_removed_when_asked(curate: Run, tmp_path: P
     warehouse = Warehouse(tmp_path / "w")
     ids = warehouses.fill(warehouse)
     unused = warehouses.embeddings(warehouse, ids["corpus"], width=5)
+    publish(warehouse)
     where = ("-w", warehouse.root)
     assert "Nothing to remove" in curate("gc", *where).out
     listed = curate("gc", "--grace-days", "0", *where)

@@ -13,7 +13,9 @@ from consumers import alpaca, axolotl, chat, llama_factory
 from curate.schemas.corpus import EXAMPLES, SOURCES, Example, Turn, example_id, prompt_text, response_text
 from curate.schemas.errors import InputError, UsageError, WarehouseError
 from curate.schemas.selection import ALLOCATION, LEDGER
+from curate.storage.catalog import publish
 from curate.storage.exports import TARGETS, export
+from curate.storage.forgotten import forget
 from curate.storage.formats import read_source
 from curate.storage.warehouse import Warehouse
 
@@ -251,6 +253,16 @@ def test_bad_targets_are_one_sentence(warehouse: Warehouse, selection: str, tmp_
         export(warehouse, selection, "ids", tmp_path, "../up")
     with pytest.raises(WarehouseError, match="cannot make the folder"):
         export(warehouse, selection, "ids", tmp_path / "file" / "below")
+
+
+def test_forgotten_rows_are_left_out_of_older_selections_too(
+    warehouse: Warehouse, selection: str, tmp_path: Path
+) -> None:
+    publish(warehouse)
+    forget(warehouse, IDS["multi"])
+    told = export(warehouse, selection, "sharegpt", tmp_path, "mine")
+    assert told["left_out"] == {"it was forgotten since": 1}
+    assert read_again(tmp_path / "mine.jsonl", "sharegpt") == set(IDS.values()) - {IDS["multi"]}
 
 
 def test_nothing_is_left_where_no_row_fits(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:

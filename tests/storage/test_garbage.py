@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,10 +78,8 @@ def test_what_a_recent_run_touched_is_kept(warehouse: Warehouse, ids: dict[str, 
 def test_an_old_artefact_that_a_recent_run_used_is_kept(
     warehouse: Warehouse, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(garbage, "_age", lambda moment, now: 30.0 if "T" in moment and moment < start else 0.5)
-    from datetime import UTC, datetime
-
     start = datetime.now(UTC).isoformat()
+    monkeypatch.setattr(garbage, "_age", lambda moment, now: 30.0 if moment < start else 0.5)
     with warehouse.start_run("embed", {}) as run:
         run.add("embeddings", ids["of other"])
     found = paths(garbage.find(warehouse, 7), warehouse)

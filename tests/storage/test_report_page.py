@@ -14,6 +14,8 @@ import warehouses
 
 from curate.schemas.corpus import EXAMPLES, SOURCES
 from curate.schemas.selection import ALLOCATION, LEDGER
+from curate.storage.catalog import publish
+from curate.storage.forgotten import forget
 from curate.storage.report import samples
 from curate.storage.report.contents import read_contents
 from curate.storage.report.page import hue, page, render, write_report
@@ -180,6 +182,19 @@ def test_whatever_the_corpus_says_stays_text(tmp_path: Path) -> None:
     assert not parsed.with_tag("img")
     assert "onerror=alert(1)>" not in text
     assert data["rows"][0][5] == samples.shortened(EVIL + "0", samples.IN_TABLE)
+
+
+def test_the_text_of_forgotten_rows_is_not_shown(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
+    warehouse, ids = filled
+    publish(warehouse)
+    shown, hidden = "What is 59 plus 59?", warehouses.IDS[59]
+    text, _, before = written(warehouse, ids["paser"], tmp_path / "report.html")
+    assert shown in text
+    forget(warehouse, hidden)
+    text, _, data = written(warehouse, ids["paser"], tmp_path / "report.html")
+    assert shown not in text
+    assert len(data["rows"]) == len(before["rows"]) - 1
+    assert "6 of 60 examples kept" in text
 
 
 def test_kinds_and_table_rows_come_from_all_that_there_is(filled: tuple[Warehouse, dict[str, str]]) -> None:
