@@ -26,6 +26,16 @@ SCORES = pa.schema(
 asked for, and all of them where ``status`` is not ``ok``. ``status`` is ``ok``, ``no_response_tokens`` or
 ``non_finite:<signal>``. For a single model, ``nll_compressed`` is that model's."""
 
+IMPORTED = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("signal", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+"""Side table ``imported`` of a scores artefact that `curate import-scores` made: a user's own numbers, finite, one row
+per signal and example that has one. Such an artefact has no main table."""
+
 SIGNALS: tuple[str, ...] = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n", "ifd")
 
 UNITS: dict[str, str] = {

@@ -13,7 +13,7 @@ from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
-from curate.schemas.scores import SCORES, UNITS
+from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.columns import Column, View, duckdb_type
 from curate.storage.columns import columns_of as _columns
@@ -33,6 +33,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("clusters", "concepts"): CONCEPTS,
     ("clusters", "curve"): CURVE,
     ("scores", "part"): SCORES,
+    ("scores", "imported"): IMPORTED,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
     ("evaluation", "part"): RESULTS,
@@ -217,6 +218,17 @@ VIEWS: tuple[View, ...] = (
                 "n_response_tokens": "supervised tokens, after truncation",
                 "truncated": "true where the conversation was longer than max_length",
             },
+        ),
+    ),
+    View(
+        "imported_scores",
+        "Your own signals, as `curate import-scores` read them; one row per signal and example.",
+        "scores",
+        "imported",
+        _columns(
+            IMPORTED,
+            ("scores_id", "id of the scores artefact"),
+            {**_EXAMPLE, "signal": "name of the signal: the file's column", "value": "its value, finite"},
         ),
     ),
     View(

@@ -6,7 +6,7 @@ from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression
 from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
-from curate.flows.render.warehouse import artefact, garbage, health, plan, status
+from curate.flows.render.warehouse import artefact, garbage, health, imported, plan, status
 
 __all__ = [
     "artefact",
@@ -17,6 +17,7 @@ __all__ = [
     "forgotten",
     "garbage",
     "health",
+    "imported",
     "overlap",
     "plan",
     "questions",

@@ -31,7 +31,7 @@ PROMISED = {
     "evaluation_items",
     "evaluation_summary",
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "embeddings",
-    "evaluations", "examples", "ledger", "lineage", "quarantine", "recoveries", "runs", "scores", "selections",
+    "evaluations", "examples", "imported_scores", "ledger", "lineage", "quarantine", "recoveries", "runs", "scores", "selections",
     "sources",
 }  # fmt: skip
 
