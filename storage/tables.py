@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
+=======
+import pyarrow as pa
+
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
+>>>>>>> c0ea1cc (Let a grown corpus embed and assign only its new rows)
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
@@ -32,6 +38,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("clusters", "terms"): TERMS,
     ("clusters", "concepts"): CONCEPTS,
     ("clusters", "curve"): CURVE,
+    ("clusters", "landmarks"): LANDMARKS,
     ("scores", "part"): SCORES,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
