@@ -9,13 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
-=======
-import pyarrow as pa
-
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
->>>>>>> c0ea1cc (Let a grown corpus embed and assign only its new rows)
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY

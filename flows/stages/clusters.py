@@ -82,10 +82,10 @@ def _fit(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
         n_clusters=how["n_clusters"], n_neighbours=how["n_neighbours"], bandwidth=how["bandwidth"]
     )
     found = find_clusters(embeddings, chosen, seed=how["seed"])
+    places = cluster_map(embeddings, found.labels)
     prompts = corpus["prompt"].to_pylist()
-    tables = _tables(
-        corpus["example_id"], found, cluster_terms(prompts, found.labels, how["n_terms"]), extract(prompts)
-    )
+    terms = cluster_terms(prompts, found.labels, how["n_terms"])
+    tables = _tables(corpus["example_id"], found, places, terms, extract(prompts))
     encoder = warehouse.manifest("embeddings", plan.inputs["embeddings"]).inputs.get("encoder")
     growth = {"n_fitted": len(corpus), "n_grown": 0, "n_grown_far": 0}
     return tables, {**found.facts, **growth, "radius": found.landmarks.radius, "encoder": encoder}

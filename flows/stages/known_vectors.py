@@ -1,8 +1,8 @@
 """Vectors that this warehouse holds already, by example id: a corpus that grew is embedded only where it grew.
 
 A vector depends on its text and the encoder alone, to the bit (`curate.engines.encode`), so it may come from any
-earlier embeddings artefact of the same encoder and version. There is no cache to keep in order: what is known is what finished
-artefacts hold, and one that was deleted costs time, not correctness.
+earlier embeddings artefact of the same encoder and version. There is no cache to keep in order: what is known is what
+finished artefacts hold, and one that was deleted costs time, not correctness.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class KnownVectors:
     @property
     def width(self) -> int:
         """Dimensions of the vectors, 0 where none is known."""
-        return self.vectors.shape[1]
+        return int(self.vectors.shape[1])
 
     def places(self, ids: NDArray[np.bytes_]) -> NDArray[np.int64]:
         """Return the row of `vectors` for each id, -1 where it is not known."""

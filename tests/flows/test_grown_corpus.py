@@ -39,7 +39,7 @@ def write(path: Path, *parts: list[dict[str, str]]) -> Path:
 
 def table(told: dict[str, Any], noun: Any, name: str = "part") -> Any:
     folder = told["folder"]
-    return Warehouse(folder.rpartition(f"/{noun}/")[0]).read(noun, told["id"], name)  # type: ignore[arg-type]
+    return Warehouse(folder.rpartition(f"/{noun}/")[0]).read(noun, told["id"], name)
 
 
 def test_only_new_prompts_are_embedded_and_to_the_same_bits(curate: Run, tmp_path: Path) -> None:
