@@ -106,6 +106,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "clustering": (
         Option("embed.encoder", str, "minilm, a local folder or a hub name. [minilm]"),
         Option("cluster.n_clusters", int, "Number of clusters; found where not given.", ("--clusters",)),
+        Option("cluster.refit", bool, "Cluster a grown corpus anew instead of assigning its new rows."),
     ),
     "models": (
         Option("original", str, "The model before compression: a folder or a hub name."),

@@ -44,7 +44,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         steps.append(("embed", embeddings.recipe(warehouse, settings, read)))
         up["embeddings"] = steps[-1][1].id
     if "clusters" in needs:
-        steps.append(("cluster", clusters.recipe(settings, read, str(up["embeddings"]))))
+        steps.append(("cluster", clusters.recipe(warehouse, settings, read, str(up["embeddings"]))))
         up["clusters"] = steps[-1][1].id
     if "scores" in needs:
         steps.append(("score", scores.recipe(warehouse, settings, read)))

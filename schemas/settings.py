@@ -51,6 +51,8 @@ class ClusterSettings(Section):
     bandwidth: Literal["self-tuning", "median"] = "self-tuning"
     n_terms: int = Field(8, ge=1)
     """Terms that describe each cluster."""
+    refit: bool = False
+    """Cluster a grown corpus anew, where otherwise its new rows would join the earlier clusters."""
 
 
 class ScoreSettings(Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
@@ -32,6 +32,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("clusters", "terms"): TERMS,
     ("clusters", "concepts"): CONCEPTS,
     ("clusters", "curve"): CURVE,
+    ("clusters", "landmarks"): LANDMARKS,
     ("scores", "part"): SCORES,
     ("scores", "imported"): IMPORTED,
     ("selection", "part"): LEDGER,
