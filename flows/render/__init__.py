@@ -1,7 +1,7 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
 from curate.flows.render.answers import explanation, forgotten, questions, table
-from curate.flows.render.comparison import overlap
+from curate.flows.render.comparison import overlap, priced, trial
 from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression
 from curate.flows.render.selection import selection
@@ -16,8 +16,10 @@ __all__ = [
     "overlap",
     "health",
     "plan",
+    "priced",
     "questions",
     "selection",
     "status",
     "table",
+    "trial",
 ]
