@@ -1,4 +1,4 @@
-"""Verbs about the warehouse and the environment: init, status, doctor, forget, catalog."""
+"""Verbs about the warehouse and the environment: init, status, doctor, forget, gc, catalog."""
 
 from __future__ import annotations
 
@@ -70,6 +70,20 @@ def forget(
     from curate.storage.warehouse import Warehouse
 
     render.forgotten(exclude(Warehouse(settings.warehouse), example_id), as_json)
+
+
+@app.command()
+@takes("run")
+def gc(
+    settings: Settings,
+    grace_days: Annotated[float, typer.Option(help="Keep what is younger than this.")] = 7.0,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; otherwise it is only listed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List what no selection and no recent run uses, unfinished attempts and leftovers; remove it with --delete."""
+    from curate.flows.garbage import gc as collect
+
+    render.garbage(collect(settings, grace_days, delete), as_json)
 
 
 @catalog.command()
