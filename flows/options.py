@@ -69,6 +69,11 @@ def column_map(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Return the words of a list separated by commas, in their order, each once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
 def example_ids(values: list[str]) -> tuple[str, ...]:
     """Return example ids from options, each an id or ``@file`` with one id a line.
 
@@ -123,11 +128,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
     ),
     "asking": (
-        Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
-        Option("score.template", str, "auto, chat or plain. [auto]"),
-        Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
-        Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
-        Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),
         Option("evaluate.limit", int, "Items of each task. [all]"),
         Option("evaluate.max_new_tokens", int, "Longest generated answer. [64]"),
@@ -140,6 +140,21 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             read=lambda _: False,
         ),
         Option("evaluate.part_items", int, "Items per part, the unit of resuming. [512]"),
+    ),
+    "comparing": (
+        Option(
+            "compare.methods",
+            str,
+            "Methods, with options after colons: paser,paser:rank=random. [paser,donod,anchored]",
+            read=listed,
+        ),
+        Option("compare.budgets", str, "Budgets, separated by commas. [0.1]", read=listed),
+        Option("compare.seeds", int, "Seeds of every method and budget, from 0. [5]"),
+        Option("compare.recovery", str, "auto, lora, mask_lora, scale_lora, perp or full. [auto]"),
+        Option("compare.learning_rate", float, "Peak learning rate of training. [the method's own]"),
+        Option("compare.epochs", float, "Passes over a budget's worth of tokens. [2]"),
+        Option("compare.batch", int, "Rows of one optimiser step. [64; 32 on the demo]"),
+        Option("compare.own_epochs", bool, "Also train on everything for as many passes, at its own cost."),
     ),
     "selecting": (
         Option("select.budget", str, "0.1, 10%, 5000 (rows) or 2M-tokens. [0.1]", ("--budget", "-b")),

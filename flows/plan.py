@@ -32,11 +32,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     needs = pipeline.needed(settings)
     warehouse = Warehouse(settings.warehouse)
     if is_demo(settings):
-        from curate.flows import demo
-
-        settings = settings.model_copy(update={"corpus": (str(demo.pool_path()),), "original": str(demo.model_path())})
-        pruned = sorted((warehouse.root / "models").glob("demo-*"))
-        settings = settings.model_copy(update={"compressed": str(pruned[0]) if pruned else settings.original})
+        settings = demo_settings(warehouse, settings)
     steps: list[tuple[str, Recipe]] = [("ingest", corpus.recipe(warehouse, settings))]
     read = steps[0][1].id
     up: dict[str, str | None] = {"embeddings": None, "clusters": None, "scores": None}
@@ -51,11 +47,20 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         up["scores"] = steps[-1][1].id
     settings = selection.with_reference(warehouse, settings, read)
     steps.append(("select", selection.recipe(warehouse, settings, Upstream(read, **up))))
-    characters, rows = _size(warehouse, steps[0][1])
+    characters, rows = corpus_size(warehouse, steps[0][1])
     return [_told(warehouse, name, step, settings, rows, characters) for name, step in steps]
 
 
-def _size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
+def demo_settings(warehouse: Warehouse, settings: Settings) -> Settings:
+    """Return `settings` with the demo's corpus and pair; the original stands for a compressed model not made yet."""
+    from curate.flows import demo
+
+    pruned = sorted((warehouse.root / "models").glob("demo-*"))
+    pair = {"original": str(demo.model_path()), "compressed": str(pruned[0] if pruned else demo.model_path())}
+    return settings.model_copy(update={"corpus": (str(demo.pool_path()),), **pair})
+
+
+def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
     """Return characters and examples of a corpus that is ingested, else two Nones."""
     if not read.is_made(warehouse):
         return None, None
@@ -89,13 +94,14 @@ def _estimate(name: str, settings: Settings, rows: int | None, characters: int |
     if name == "score":
         tokens = min(characters / CHARACTERS_PER_TOKEN, rows * settings.score.max_length)
         models = [model for model in (settings.original, settings.compressed) if model]
-        parameters = sum(_bytes(model) for model in models) / 2
+        parameters = sum(weight_bytes(model) for model in models) / 2
         flops = 2 * parameters * tokens
         return f"about {tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models (16-bit weights)"
     return {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}.get(name, "seconds")
 
 
-def _bytes(model: str) -> int:
+def weight_bytes(model: str) -> int:
+    """Return the bytes of a model's weights."""
     from curate.engines.checkpoints import model_files
 
     return sum(path.stat().st_size for path in model_files(model) if path.suffix == ".safetensors")

@@ -74,6 +74,7 @@ NOUN_OF_STAGE: dict[str, Noun] = {
     "score": "scores",
     "choose": "selection",
     "evaluate": "evaluation",
+    "trial": "evaluation",
 }
 
 

@@ -1,7 +1,7 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
 from curate.flows.render.answers import explanation, forgotten, questions, table
-from curate.flows.render.comparison import overlap
+from curate.flows.render.comparison import overlap, priced, trial
 from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression
 from curate.flows.render.publishing import exported, reported
@@ -20,9 +20,11 @@ __all__ = [
     "imported",
     "overlap",
     "plan",
+    "priced",
     "questions",
     "reported",
     "selection",
     "status",
     "table",
+    "trial",
 ]

@@ -10,5 +10,6 @@ from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
+from curate.flows.stages.trials import trial
 
-__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "score"]
+__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "score", "trial"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from curate.schemas.settings import Settings
+    from curate.storage.parts import Builder
     from curate.storage.warehouse import Warehouse
 
 VERSION = 1
@@ -86,42 +87,46 @@ def evaluate(
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        from curate.engines.evaluate import EvaluateConfig, load_subject
-        from curate.engines.evaluate import evaluate as run
-
         items, removed = asked_items(warehouse, settings, corpus)
-        how, score = settings.evaluate, settings.score
-        subject = load_subject(
-            model, device=score.device, dtype=score.dtype, trust_remote_code=settings.trust_remote_code
-        )
-        config = EvaluateConfig(
-            score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
-        )
-        batches = items.to_batches(max_chunksize=how.part_items)
-        finished = builder.finished()
-        with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
-            found = run(islice(batches, finished, None), subject, config, advance)
-            for index, batch in enumerate(found, start=finished):
-                builder.write("part", index, batch, RESULTS)
-            if harness := _harness_tasks(settings):
-                from curate.engines.evaluate.harness import run_harness
-
-                at = len(batches)
-                if builder.finished() <= at:
-                    builder.write("part", at, run_harness(subject, harness, how.limit), RESULTS)
-        results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
-        builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
-        builder.finish(
-            {
-                "model": model,
-                "tasks": list(how.tasks),
-                "n_items": len(results),
-                "n_contaminated": removed,
-                "statuses": dict(sorted(Counter(results["status"].to_pylist()).items())),
-                "warnings": warnings(results, removed),
-            }
-        )
+        results = ask(builder, settings, items, model)
+        builder.finish(facts(settings, results, model, removed))
     return plan.id
+
+
+def ask(builder: Builder, settings: Settings, items: pa.Table, model: str) -> pa.Table:
+    """Ask a model all items, part by part from where a killed attempt left off; write results and summary."""
+    from curate.engines.evaluate import EvaluateConfig, load_subject
+    from curate.engines.evaluate import evaluate as run
+
+    how, score = settings.evaluate, settings.score
+    subject = load_subject(model, device=score.device, dtype=score.dtype, trust_remote_code=settings.trust_remote_code)
+    config = EvaluateConfig(
+        score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
+    )
+    batches = items.to_batches(max_chunksize=how.part_items)
+    finished = builder.finished()
+    with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
+        for index, batch in enumerate(run(islice(batches, finished, None), subject, config, advance), start=finished):
+            builder.write("part", index, batch, RESULTS)
+        if (harness := _harness_tasks(settings)) and builder.finished() <= len(batches):
+            from curate.engines.evaluate.harness import run_harness
+
+            builder.write("part", len(batches), run_harness(subject, harness, how.limit), RESULTS)
+    results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
+    builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
+    return results
+
+
+def facts(settings: Settings, results: pa.Table, model: str, removed: int) -> dict[str, Any]:
+    """Return what the manifest of an evaluation says beside its rows."""
+    return {
+        "model": model,
+        "tasks": list(settings.evaluate.tasks),
+        "n_items": len(results),
+        "n_contaminated": removed,
+        "statuses": dict(sorted(Counter(results["status"].to_pylist()).items())),
+        "warnings": warnings(results, removed),
+    }
 
 
 def _harness_tasks(settings: Settings) -> list[str]:
@@ -174,13 +179,14 @@ def _items(settings: Settings) -> Iterator[dict[str, Any]]:
 
 def known_prompts(warehouse: Warehouse, corpus: str) -> set[str]:
     """Return the prompts of a corpus, in the form in which `asked_text` gives those of items."""
-    return {_plain(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
+    return {plain(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
 
 
 def asked_text(messages: list[dict[str, Any]]) -> str:
     """Return what an item asks: its user turns, case folded, white space as single spaces; empty for a bare text."""
-    return _plain("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
+    return plain("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text as prompts are compared: case folded, white space as single spaces."""
     return " ".join(text.casefold().split())
