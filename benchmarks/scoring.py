@@ -27,10 +27,9 @@ import torch
 from curate.engines import signals
 from curate.engines.batching import BatchRunner, token_batches, whole_chunks
 from curate.engines.kernels import token_kernel
+from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER
 from curate.engines.models import Pair
 from curate.engines.score import (
-    BATCH_TOKENS,
-    BATCH_TOKENS_OTHER,
     ScoreConfig,
     encode_rows,
     response_states,

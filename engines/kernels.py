@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from curate.engines.memory import COMPILED_FROM
 from curate.engines.signals import LOG_FLOOR, TINY, TokenSignals, token_signals
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 Tensor = torch.Tensor
 KernelKind = Literal["auto", "compiled", "eager"]
-
-COMPILED_FROM = 8192
-"""Vocabulary from which ``"auto"`` compiles: below it a run is over before compiling has paid for itself."""
 
 PROBE = (3, 64)
 """Tokens and vocabulary of the first call, which compiles; both sizes are symbols of the compiled code."""

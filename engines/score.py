@@ -18,6 +18,7 @@ from curate.engines import signals
 from curate.engines.batching import BatchRunner, pad_right
 from curate.engines.head import hidden_states
 from curate.engines.kernels import token_kernel
+from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER, CHUNK_TOKENS, batches_at_once
 from curate.engines.models import describe
 from curate.engines.reduction import States, response_signals
 from curate.engines.templates import KINDS, Template, TemplateKind
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-BATCH_TOKENS = {"cpu": 4096}
-BATCH_TOKENS_OTHER = 32768
-
-WORKER_LOGITS = 1 << 26
-"""Logits per model, over all threads, below which every CPU thread computes a batch of its own (256 MiB)."""
-
 
 @dataclass(frozen=True)
 class ScoreConfig:
@@ -59,7 +54,7 @@ class ScoreConfig:
     """Ratio of perplexities (Superfiltering) or of losses."""
     batch_tokens: int | None = None
     """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere."""
-    chunk_tokens: int = 512
+    chunk_tokens: int = CHUNK_TOKENS
     """Most supervised tokens whose logits are held at a time, per model. A longer row takes a second pass."""
     kernel: KernelKind = "auto"
     """Whether the arithmetic over the vocabulary is compiled (`kernels`); which it was stands in the manifest."""
@@ -207,10 +202,9 @@ class _Scorer:
 
 
 def workers(pair: Pair, config: ScoreConfig) -> int:
-    """Return how many batches to compute at once: one per CPU thread while all their logits together stay small."""
-    device = pair.compressed.device
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    return threads if threads * config.chunk_tokens * pair.compressed.head.vocabulary <= WORKER_LOGITS else 1
+    """Return how many batches are computed at once."""
+    head = pair.compressed.head
+    return batches_at_once(head.weight.device.type, torch.get_num_threads(), config.chunk_tokens, head.vocabulary)
 
 
 def _kernel(pair: Pair, config: ScoreConfig) -> tuple[Kernel, str]:

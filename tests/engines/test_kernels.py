@@ -11,6 +11,7 @@ import torch
 from references.scoring import divergence_loop
 
 from curate.engines import kernels
+from curate.engines.memory import COMPILED_FROM
 from curate.engines.signals import TokenSignals, token_signals
 
 NAMES = ("nll", "entropy", "el2n", "divergence", "nll_reference", "delta")
@@ -51,7 +52,7 @@ def test_the_fused_arithmetic_agrees_with_the_eager_one(pair: bool, monkeypatch:
 
 def test_small_vocabularies_are_not_compiled() -> None:
     device = torch.device("cpu")
-    assert kernels.token_kernel("auto", kernels.COMPILED_FROM - 1, device, True, 1) == (token_signals, "eager")
+    assert kernels.token_kernel("auto", COMPILED_FROM - 1, device, True, 1) == (token_signals, "eager")
     assert kernels.token_kernel("eager", 1 << 20, device, True, 1) == (token_signals, "eager")
 
 
