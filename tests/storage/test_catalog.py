@@ -31,8 +31,8 @@ PROMISED = {
     "evaluation_items",
     "evaluation_summary",
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "embeddings",
-    "evaluations", "examples", "imported_scores", "ledger", "lineage", "quarantine", "recoveries", "runs", "scores", "selections",
-    "sources",
+    "evaluations", "examples", "imported_scores", "ledger", "lineage", "quarantine", "recoveries", "runs", "scores",
+    "selections", "sources",
 }  # fmt: skip
 
 
