@@ -69,6 +69,7 @@ NOUN_OF_STAGE: dict[str, Noun] = {
     "cluster": "clusters",
     "score": "scores",
     "choose": "selection",
+    "recover": "recovery",
 }
 
 

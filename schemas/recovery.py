@@ -35,8 +35,17 @@ METRICS = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
     ]
 )
-"""Main table of a recovery: one row per optimiser step, counted from 1. ``loss`` is the mean over the step's
-supervised tokens in nats, before the step; ``gradient_norm`` before clipping; ``tokens`` without padding."""
+"""Main table of a recovery: one row per optimiser step."""
+
+METRICS_ABOUT: dict[str, str] = {
+    "step": "optimiser step, from 1",
+    "epoch": "passes over the rows after it",
+    "loss": "mean over the step's supervised tokens, before the step; nats, >= 0",
+    "gradient_norm": "norm of the gradient before clipping, >= 0",
+    "learning_rate": "of the step",
+    "tokens": "tokens of the step, without padding",
+    "seconds": "wall time of the step",
+}
 
 
 @dataclass(frozen=True, slots=True)

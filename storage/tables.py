@@ -15,6 +15,7 @@ import pyarrow as pa
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.recovery import METRICS, METRICS_ABOUT
 from curate.schemas.scores import SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 
@@ -32,6 +33,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("scores", "part"): SCORES,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
+    ("recovery", "part"): METRICS,
 }
 
 
@@ -282,10 +284,13 @@ VIEWS: tuple[View, ...] = (
         "How a selection divided its budget among the clusters; empty for methods that do not.",
         "selection",
         "allocation",
-        _columns(
-            ALLOCATION,
-            _SELECTION,
-            ALLOCATION_ABOUT,
-        ),
+        _columns(ALLOCATION, _SELECTION, ALLOCATION_ABOUT),
+    ),
+    View(
+        "recovery_steps",
+        "How the training of each recovered model went, one row per optimiser step.",
+        "recovery",
+        "part",
+        _columns(METRICS, ("recovery_id", "id of the recovery artefact"), METRICS_ABOUT),
     ),
 )

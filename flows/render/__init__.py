@@ -1,7 +1,7 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
 from curate.flows.render.answers import comparison, explanation, questions, table
-from curate.flows.render.models import compression
+from curate.flows.render.models import compression, detected, recovery, recovery_plan
 from curate.flows.render.selection import selection
 from curate.flows.render.warehouse import artefact, health, plan, status
 
@@ -9,10 +9,13 @@ __all__ = [
     "artefact",
     "comparison",
     "compression",
+    "detected",
     "explanation",
     "health",
     "plan",
     "questions",
+    "recovery",
+    "recovery_plan",
     "selection",
     "status",
     "table",
