@@ -85,6 +85,7 @@ class Job:
             lineage=asked["lineage"],
             stop=self.stops,
             tell=self.tell,
+            layer_told=lambda done, layers: self.say(f"layer {done} of {layers} reconstructed"),
         )
         self.say(f"done: {report['method']}, {report['steps']} steps, {report['seconds']:.1f} s: {asked['out']}")
 

@@ -92,7 +92,7 @@ class RecoverSettings(Section):
     method: str = "auto"
     """auto (by what was done to the model), lora, mask_lora, scale_lora, perp or full."""
     learning_rate: float | None = Field(None, gt=0)
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, ge=0)
     batch: int | None = Field(None, ge=1)
     """Rows of one optimiser step."""
     schedule: str = "cosine"
@@ -105,6 +105,12 @@ class RecoverSettings(Section):
     """What perp trains."""
     merge: bool = True
     """Write a merged model; without, the adapter alone."""
+    reconstruct: bool = False
+    """First bring each layer near the original's output; with ``epochs = 0`` that is all."""
+    teacher: Literal["none", "original"] = "none"
+    """Also learn the original model's predictions on the response."""
+    teacher_weight: float = Field(0.5, gt=0, le=1)
+    """Share of that divergence in the loss, with a teacher."""
     batch_tokens: int | None = Field(None, ge=1)
     """Tokens of one forward pass; 4,096 on a CPU and 16,384 elsewhere where it is not given."""
     gradient_checkpointing: bool = False

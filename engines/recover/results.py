@@ -96,6 +96,11 @@ class Workplace:
             (self.folder / ADAPTER).rename(self._staged / ADAPTER)
         return self._staged
 
+    def clear(self) -> None:
+        """Remove what only served to go on: checkpoints and reconstructed layers."""
+        for name in ("checkpoints", "layers"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def finish(self, report: dict[str, Any], lineage: Mapping[str, Any]) -> None:
         """Write report and card, and give the result its name.
 
