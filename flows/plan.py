@@ -50,7 +50,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         steps.append(("score", scores.recipe(warehouse, settings, read)))
         up["scores"] = steps[-1][1].id
     settings = selection.with_reference(warehouse, settings, read)
-    steps.append(("select", selection.recipe(settings, Upstream(read, **up))))
+    steps.append(("select", selection.recipe(warehouse, settings, Upstream(read, **up))))
     characters, rows = _size(warehouse, steps[0][1])
     return [_told(warehouse, name, step, settings, rows, characters) for name, step in steps]
 

@@ -28,7 +28,9 @@ class Session:
 
 
 @contextmanager
-def session(command: str, settings: Settings, call: Callable[..., Any] = pipeline.directly) -> Iterator[Session]:
+def session(
+    command: str, settings: Settings, call: Callable[..., Any] = pipeline.directly, *, demo: bool = True
+) -> Iterator[Session]:
     """Record a run, notice every artefact that its stages return, and publish the catalog when it ends well.
 
     Parameters
@@ -39,6 +41,8 @@ def session(command: str, settings: Settings, call: Callable[..., Any] = pipelin
         Resolved settings; without a corpus and models, the demo's are put in.
     call : callable
         How a stage is called: directly, or as a Prefect task.
+    demo : bool
+        False for verbs that make sense without a corpus: the settings stay as they are.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def session(command: str, settings: Settings, call: Callable[..., Any] = pipelin
     limit_threads(settings.threads)
     warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)
     with warehouse.start_run(command, settings.model_dump(mode="json")) as run:
-        settings = with_demo(warehouse, settings)
+        settings = with_demo(warehouse, settings) if demo else settings
 
         def noticed(stage: Callable[..., Any], *arguments: Any) -> Any:
             made = call(stage, *arguments)
@@ -70,6 +74,7 @@ NOUN_OF_STAGE: dict[str, Noun] = {
     "score": "scores",
     "choose": "selection",
     "recover": "recovery",
+    "evaluate": "evaluation",
 }
 
 

@@ -20,6 +20,7 @@ SELECTED = "selected"
 BUDGET = "budget"
 CONFLICT = "conflict"
 EXCLUDED = "excluded"
+FORGOTTEN = "forgotten"
 
 LEDGER = pa.schema(
     [

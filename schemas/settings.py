@@ -119,6 +119,23 @@ class RecoverSettings(Section):
     """File of rows whose perplexity is measured before and after; rows that were not selected where it is not given."""
 
 
+class EvaluateSettings(Section):
+    """What a model is asked (METHODS §6)."""
+
+    tasks: tuple[str, ...] = ()
+    """``FILE`` or ``kind:FILE`` (`curate.storage.task_files`); the demo's held-out rows on the demo."""
+    limit: int | None = Field(None, ge=1)
+    """Items of each task, from its beginning; all where it is not given."""
+    max_new_tokens: int = Field(64, ge=1)
+    """Longest answer that is generated, in tokens."""
+    metric: Literal["score", "token_accuracy"] = "score"
+    """What retention is a ratio of; token accuracy suits long answers, which no model gives word for word."""
+    decontaminate: bool = True
+    """Leave out items whose prompt stands in the corpus, and, in a comparison, rows of the pool that are asked."""
+    part_items: int = Field(512, ge=1)
+    """Items per part, the unit of resuming."""
+
+
 class Settings(BaseSettings):
     """All settings of a run, resolved."""
 
@@ -145,6 +162,7 @@ class Settings(BaseSettings):
     score: ScoreSettings = ScoreSettings()
     select: SelectSettings = SelectSettings()
     recover: RecoverSettings = RecoverSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -103,7 +103,8 @@ def disc(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     rank[np.argsort(length, kind="stable")] = np.arange(len(rows))
     angle = np.arctan2(flat[:, 1], flat[:, 0])
     radius = np.sqrt(rank / len(rows))
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    places: NDArray[np.float64] = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return places
 
 
 def _signs(columns: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from curate.selectors.graph import Graph, build
 from curate.selectors.modularity import CurvePoint, choose
 from curate.selectors.neighbours import unit_rows
 from curate.selectors.nmf import by_size, cluster_graph, memberships
+from curate.selectors.threads import single_threaded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,9 +132,10 @@ def _fit(
     n_clusters = settings.n_clusters
     if n_clusters is None:
         n_clusters, curve = _choose(rows, graph, settings, seed, threads)
-    op = operator(graph.affinity)
-    spectrum = leading(op, max(n_clusters, _DRAWN), seed)
-    factor = cluster_graph(op.matrix, spectrum.vectors, n_clusters, seed)
+    with single_threaded():
+        op = operator(graph.affinity)
+        spectrum = leading(op, max(n_clusters, _DRAWN), seed)
+        factor = cluster_graph(op.matrix, spectrum.vectors, n_clusters, seed)
     facts = {
         "n_clusters_asked": n_clusters,
         "n_pieces": graph.n_pieces,
@@ -152,7 +154,8 @@ def _choose(
     if len(rows) > settings.search_rows:
         sample = rows[_sample(len(rows), settings.search_rows, seed)]
         graph = build(sample, settings.n_neighbours, settings.bandwidth, threads=threads)
-    return choose(graph.affinity, seed)
+    with single_threaded():
+        return choose(graph.affinity, seed)
 
 
 def _spread(

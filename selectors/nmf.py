@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import ThreadpoolController
+
+from curate.selectors.threads import single_threaded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def spectral_start(vectors: NDArray[np.float64], n_clusters: int, seed: int) -> 
     directions = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     kmeans = KMeans(n_clusters=n_clusters, n_init=_STARTS, random_state=seed)
     # With more than one thread, k-means adds partial sums in the order in which the threads finish.
-    with warnings.catch_warnings(), _threads().limit(limits=1, user_api="openmp"):
+    with warnings.catch_warnings(), single_threaded():
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels: NDArray[np.int32] = kmeans.fit_predict(directions).astype(np.int32)
     return labels
@@ -152,9 +152,3 @@ def by_size(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
     rank = np.empty(len(old), np.int32)
     rank[np.lexsort((first, -sizes))] = np.arange(len(old), dtype=np.int32)
     return rank[inverse], len(old)
-
-
-@cache
-def _threads() -> Any:
-    """Return the loaded libraries that start threads; to look every time would cost more than k-means on few rows."""
-    return ThreadpoolController()

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from curate.schemas.errors import WarehouseError
 
@@ -99,11 +99,24 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     WarehouseError
         If the disk refuses: full, read-only, over a quota or a file-size limit.
     """
+    with writing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that becomes `path` when the block ends well; otherwise what was there is left.
+
+    Raises
+    ------
+    WarehouseError
+        If the disk refuses: full, read-only, over a quota or a file-size limit.
+    """
     unfinished = temporary(path)
     with reporting("write", path):
         try:
             with unfinished.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             rename(unfinished, path)

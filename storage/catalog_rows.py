@@ -87,7 +87,8 @@ def _recovery(one: Manifest) -> Row:
 
 def _evaluation(one: Manifest) -> Row:
     made_from = {"recovery_id": one.inputs.get("recovery"), "selection_id": one.inputs.get("selection")}
-    return {"evaluation_id": one.id, **made_from, **_common(one)}
+    asked = {"model": text(one.facts.get("model")), "n_items": whole(one.facts.get("n_items"))}
+    return {"evaluation_id": one.id, **asked, **made_from, **_common(one)}
 
 
 def _common(one: Manifest) -> Row:

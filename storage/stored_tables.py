@@ -93,6 +93,8 @@ EVALUATIONS = Stored(
     "One row per evaluation of a model.",
     (
         Column("evaluation_id", "VARCHAR", "id of the evaluation artefact"),
+        Column("model", "VARCHAR", "folder or name of the model that was asked"),
+        Column("n_items", "BIGINT", "items that it was asked"),
         _CREATED,
         Column("recovery_id", "VARCHAR", "recovered model that was evaluated; null where it was another"),
         Column("selection_id", "VARCHAR", "selection that it was trained on; null where none"),

@@ -7,19 +7,22 @@ them, and tests compare all three. Knows nothing of files and connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.evaluation import RESULTS, SUMMARY
 from curate.schemas.recovery import METRICS, METRICS_ABOUT
 from curate.schemas.scores import SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
+from curate.storage.columns import Column, View, duckdb_type
+from curate.storage.columns import columns_of as _columns
+from curate.storage.evaluation_tables import EVALUATION_VIEWS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from curate.schemas.artefacts import Noun
 
 _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
@@ -34,58 +37,14 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
     ("recovery", "part"): METRICS,
+    ("evaluation", "part"): RESULTS,
+    ("evaluation", "summary"): SUMMARY,
 }
 
 
 def arrow_schema(noun: Noun, table: str) -> pa.Schema | None:
     """Return the schema of an artefact's table, or None where it depends on the artefact (embeddings) or is unknown."""
     return _SCHEMAS.get((noun, table))
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its DuckDB type, and its meaning with unit, range and direction."""
-
-    name: str
-    type: str
-    about: str
-
-
-@dataclass(frozen=True)
-class View:
-    """A view over the Parquet rows of every artefact of a noun, the artefact's id first."""
-
-    name: str
-    about: str
-    noun: Noun
-    source: str
-    """Table of the artefact that is read: ``"part"`` or a side table."""
-    columns: tuple[Column, ...]
-
-
-_SIMPLE = {
-    pa.string(): "VARCHAR",
-    pa.bool_(): "BOOLEAN",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.float32(): "FLOAT",
-    pa.float64(): "DOUBLE",
-}
-
-
-def duckdb_type(kind: pa.DataType) -> str:
-    """Return the DuckDB name of an Arrow type that the schemas use; lists of any length are one type in Parquet."""
-    if pa.types.is_struct(kind):
-        return "STRUCT(" + ", ".join(f'"{inner.name}" {duckdb_type(inner.type)}' for inner in kind) + ")"
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-        return f"{duckdb_type(kind.value_type)}[]"
-    return _SIMPLE[kind]
-
-
-def _columns(schema: pa.Schema, first: tuple[str, str], about: dict[str, str]) -> tuple[Column, ...]:
-    """Return the columns of a view: the artefact's id, then the schema's own, each with its line."""
-    rest = (Column(one.name, duckdb_type(one.type), about[one.name]) for one in schema if one.name != first[0])
-    return (Column(first[0], "VARCHAR", first[1]), *rest)
 
 
 _CORPUS = ("corpus_id", "id of the corpus artefact")
@@ -138,6 +97,8 @@ EXAMPLES_VIEW = View(
         SOURCES_OF,
     ),
 )
+
+__all__ = ["ALLOCATION_ABOUT", "EXAMPLES_VIEW", "SOURCES_OF", "VIEWS", "Column", "View", "arrow_schema", "duckdb_type"]
 
 VIEWS: tuple[View, ...] = (
     EXAMPLES_VIEW,
@@ -293,4 +254,5 @@ VIEWS: tuple[View, ...] = (
         "part",
         _columns(METRICS, ("recovery_id", "id of the recovery artefact"), METRICS_ABOUT),
     ),
+    *EVALUATION_VIEWS,
 )

@@ -63,6 +63,6 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two selections: overlap, Jaccard index, shares per cluster."""
-    from curate.flows.comparison import compare as overlap
+    from curate.flows.overlap import compare as look
 
-    render.comparison(overlap(settings.warehouse, first, second), as_json)
+    render.overlap(look(settings.warehouse, first, second), as_json)

@@ -1,4 +1,4 @@
-"""Verbs about the warehouse and the environment: init, status, catalog, doctor."""
+"""Verbs about the warehouse and the environment: init, status, doctor, forget, gc, catalog."""
 
 from __future__ import annotations
 
@@ -64,6 +64,34 @@ def doctor(
         render.detected(model, examine_model(model, original), as_json)
         return
     raise typer.Exit(render.health(examine(settings.warehouse), as_json))
+
+
+@app.command()
+@takes("run")
+def forget(
+    settings: Settings,
+    example_id: Annotated[str, typer.Argument(help="Example id, or its beginning.")],
+    as_json: AsJson = False,
+) -> None:
+    """Never select an example again, and tell which selections kept it."""
+    from curate.storage.forgotten import forget as exclude
+    from curate.storage.warehouse import Warehouse
+
+    render.forgotten(exclude(Warehouse(settings.warehouse), example_id), as_json)
+
+
+@app.command()
+@takes("run")
+def gc(
+    settings: Settings,
+    grace_days: Annotated[float, typer.Option(help="Keep what is younger than this.")] = 7.0,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; otherwise it is only listed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List what no selection and no recent run uses, unfinished attempts and leftovers; remove it with --delete."""
+    from curate.flows.garbage import gc as collect
+
+    render.garbage(collect(settings, grace_days, delete), as_json)
 
 
 @catalog.command()

@@ -1,21 +1,29 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
-from curate.flows.render.answers import comparison, explanation, questions, table
+from curate.flows.render.answers import explanation, forgotten, questions, table
+from curate.flows.render.comparison import overlap
+from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression, detected, recovery, recovery_plan
+from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
-from curate.flows.render.warehouse import artefact, health, plan, status
+from curate.flows.render.warehouse import artefact, garbage, health, plan, status
 
 __all__ = [
     "artefact",
-    "comparison",
     "compression",
     "detected",
+    "evaluation",
     "explanation",
+    "exported",
+    "forgotten",
+    "garbage",
     "health",
+    "overlap",
     "plan",
     "questions",
     "recovery",
     "recovery_plan",
+    "reported",
     "selection",
     "status",
     "table",

@@ -1,4 +1,4 @@
-"""The answers of verbs that only ask: explain, sql, compare."""
+"""The answers of verbs that ask: explain, sql, compare, forget."""
 
 from __future__ import annotations
 
@@ -82,14 +82,16 @@ def explanation(told: dict[str, Any], as_json: bool) -> None:
         out.print(grid(("signal", "value"), ((name, cell(value)) for name, value in signals)))
 
 
-def comparison(told: dict[str, Any], as_json: bool) -> None:
-    """Print how two selections differ."""
+def forgotten(told: dict[str, Any], as_json: bool) -> None:
+    """Print which selections had kept an example that is used no more."""
     if as_json:
         print_json(told)
         return
     out = console()
-    for name in ("first", "second", "kept_first", "kept_second", "kept_both", "jaccard"):
-        out.print(f"{name.replace('_', ' '):<14}{cell(told[name])}")
-    if told["clusters"]:
-        heads = tuple(told["clusters"][0])
-        out.print(grid(heads, ([row[head] for head in heads] for row in told["clusters"])))
+    out.print(f"Example {told['example_id']} " + ("was forgotten before" if told["already"] else "is used no more"))
+    if told["selections"]:
+        heads = ("selection_id", "method", "budget", "created", "rank")
+        out.print(grid(heads, ([row[head] for head in heads] for row in told["selections"])))
+        out.print("These selections kept it; what was trained on them has seen it. Select again to be without it.")
+    else:
+        out.print("No selection kept it.")

@@ -30,9 +30,10 @@ def print_json(value: Any) -> None:
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: str | None = None) -> Table:
     """Return a plain table: numbers to the right, text to the left; the column `wide` takes the room that is left."""
     body = [list(row) for row in rows]
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=wide is not None)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, expand=wide is not None)
     for place, name in enumerate(columns):
-        numeric = bool(body) and all(isinstance(row[place], int | float) or row[place] is None for row in body)
+        values = [row[place] for row in body if row[place] is not None]
+        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
         made.add_column(
             name,
             justify="right" if numeric else "left",

@@ -17,6 +17,7 @@ REASONS = {
     "budget": "good enough, but the budget was spent on rows ranked before",
     "conflict": "refused: concepts that kept rows know, but never together",
     "excluded": "left out by --exclude",
+    "forgotten": "never used again since `curate forget`",
     "no_response_tokens": "no supervised token is left after templating and truncation",
 }
 
@@ -74,7 +75,7 @@ def _print(told: dict[str, Any]) -> None:
         rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in told["clusters"])
         out.print(grid(columns, rows, wide="top terms"))
         out.print("degradation: mean Jensen–Shannon divergence of the pair in nats, larger = more damaged\n")
-    reasons = ((name, count, _meaning(name)) for name, count in _by_count(told["reasons"]))
+    reasons = ((name, count, meaning(name)) for name, count in _by_count(told["reasons"]))
     out.print(grid(("reason", "examples", "meaning"), reasons, wide="meaning"))
     corpus = told["corpus"]
     out.print(
@@ -88,7 +89,8 @@ def _print(told: dict[str, Any]) -> None:
         out.print(f"picture   {told['picture']}", soft_wrap=True)
 
 
-def _meaning(reason: str) -> str:
+def meaning(reason: str) -> str:
+    """Return one clause for a person about a ledger reason, empty where there is nothing to add."""
     kind, _, rule = reason.partition(":")
     if kind == "filtered":
         return f"set aside by the rule {rule!r}"

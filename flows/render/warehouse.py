@@ -53,10 +53,16 @@ def status(root: Path, as_json: bool) -> None:
     out = console()
     out.print(f"Warehouse {told['warehouse']}, {size(told['bytes'])}", soft_wrap=True)
     heads = ("noun", "id", "created", "rows", "size", "what")
-    rows = ([*(one[head] for head in heads[:4]), size(one["bytes"]), one["what"]] for one in told["artefacts"])
+    rows = (
+        [one["noun"], one["id"], one["created"][:16], one["rows"], size(one["bytes"]), one["what"]]
+        for one in told["artefacts"]
+    )
     out.print(grid(heads, rows, wide="what"))
+    for one in told["unfinished"]:
+        out.print(_begun(one))
     runs = ("started", "command", "status", "error")
-    out.print(grid(runs, ([one[head] for head in runs] for one in told["runs"][:10]), wide="error"))
+    started = ([one["started"][:19].replace("T", " "), *(one[head] for head in runs[1:])] for one in told["runs"][:10])
+    out.print(grid(runs, started, wide="error"))
     for problem in told["problems"]:
         out.print(f"problem: {problem}", soft_wrap=True)
 
@@ -72,8 +78,29 @@ def health(told: dict[str, Any], as_json: bool) -> int:
     out.print(
         f"{told['parts_checked']:,} parts of {told['artefacts_checked']:,} artefacts checked against their digests"
     )
+    for one in told["unfinished"]:
+        out.print(_begun(one))
     for problem in told["problems"]:
         out.print(f"problem: {problem}", soft_wrap=True)
     if not told["problems"]:
         out.print("no problem found")
     return int(bool(told["problems"]))
+
+
+def _begun(one: dict[str, str]) -> str:
+    return f"begun: {one['noun']} {one['id']}; the command that began it goes on where it stopped"
+
+
+def garbage(told: dict[str, Any], as_json: bool) -> None:
+    """Print what `curate gc` would remove, or has removed."""
+    if as_json:
+        print_json(told)
+        return
+    out = console()
+    rows = ([one["path"], size(one["bytes"]), f"{one['days']:.0f}", one["why"]] for one in told["garbage"])
+    if not told["garbage"]:
+        out.print(f"Nothing to remove in {told['warehouse']}", soft_wrap=True)
+        return
+    out.print(grid(("what", "size", "days", "why"), rows, wide="why"))
+    done = "were removed" if told["deleted"] else "can go; `curate gc --delete` removes them"
+    out.print(f"{len(told['garbage']):,} things, {size(told['bytes'])}, {done}")

@@ -7,8 +7,9 @@ returns its id at once. Beside it stands its recipe, the pure function that tell
 from curate.flows.stages.clusters import cluster
 from curate.flows.stages.corpus import ingest
 from curate.flows.stages.embeddings import embed
+from curate.flows.stages.evaluation import evaluate
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
 
-__all__ = ["choose", "cluster", "embed", "ingest", "recover", "score"]
+__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "recover", "score"]

@@ -9,7 +9,8 @@ import numpy as np
 
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SIGNALS
-from curate.schemas.selection import EXCLUDED, Pool
+from curate.schemas.selection import EXCLUDED, FORGOTTEN, Pool
+from curate.storage.forgotten import forgotten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,9 +81,13 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
     pinned = _rows_of(settings.select.pin, example_id, "pin")
     excluded = _rows_of(settings.select.exclude, example_id, "exclude")
     reason[excluded & eligible] = EXCLUDED
+    gone = np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_))
+    reason[gone] = FORGOTTEN
+    if pinned[gone].any():
+        raise UsageError(f"--pin: example {example_id[pinned & gone][0]} was forgotten; leave it out")
     return Pool(
         example_id=example_id,
-        eligible=eligible & ~excluded,
+        eligible=eligible & ~excluded & ~gone,
         reason=reason,
         n_prompt_tokens=n_prompt,
         n_response_tokens=n_response,

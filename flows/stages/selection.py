@@ -17,6 +17,7 @@ from curate.flows.stages.recipe import Recipe
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import UsageError
 from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
+from curate.storage.forgotten import forgotten
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
@@ -80,8 +81,11 @@ def with_reference(warehouse: Warehouse, settings: Settings, corpus: str) -> Set
     return settings.model_copy(update={"select": settings.select.model_copy(update={"options": options})})
 
 
-def recipe(settings: Settings, upstream: Upstream) -> Recipe:
-    """Return what the selection is made of: its inputs, the method with its own settings, the budget and the seed."""
+def recipe(warehouse: Warehouse, settings: Settings, upstream: Upstream) -> Recipe:
+    """Return what the selection is made of: its inputs, the method with its own settings, the budget and the seed.
+
+    Rows that were forgotten since change it, whichever corpus they are of.
+    """
     how = {
         "method": settings.select.method,
         "budget": str(parse_budget(settings.select.budget)),
@@ -90,6 +94,8 @@ def recipe(settings: Settings, upstream: Upstream) -> Recipe:
         "exclude": sorted(settings.select.exclude),
         "seed": settings.seed,
     }
+    if gone := forgotten(warehouse.root):
+        how["forgotten"] = list(gone)
     return Recipe("selection", VERSION, upstream.inputs(), how)
 
 
@@ -110,7 +116,7 @@ def choose(
 
     upstream = Upstream(corpus, embeddings, clusters, scores)
     settings = with_reference(warehouse, settings, corpus)
-    plan = recipe(settings, upstream)
+    plan = recipe(warehouse, settings, upstream)
     if plan.is_made(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:

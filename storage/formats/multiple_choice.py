@@ -34,17 +34,17 @@ def read(values: Values) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     question = first_column(values, QUESTION)
     answer = first_column(values, ("answerkey", *ANSWER_KEY))
-    labels, options = _options(values)
+    labels, options = options_of(values)
     listed = "\n".join(f"{label}. {option}" for label, option in zip(labels, options, strict=True))
     asked = text(values.get(question), question)
     if not asked:
         raise RowProblem(question, "no prompt")
-    letter = _letter(values.get(answer), answer, labels)
+    letter = letter_of(values.get(answer), answer, labels)
     turns = exchange(optional_text(values, SYSTEM), paragraphs(asked, listed), letter)
     return conversation(turns, None, question, answer)
 
 
-def _options(values: Values) -> tuple[Sequence[str], list[str]]:
+def options_of(values: Values) -> tuple[Sequence[str], list[str]]:
     """Return the options' labels and texts, as many of the one as of the other."""
     column = first_column(values, CHOICES)
     if column not in values:
@@ -68,7 +68,7 @@ def _listed(choices: object) -> tuple[object, object]:
     return list(choices.values()), list(choices)
 
 
-def _letter(answer: object, column: str, labels: Sequence[str]) -> str:
+def letter_of(answer: object, column: str, labels: Sequence[str]) -> str:
     """Return the label of the right option."""
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(labels):

@@ -58,10 +58,11 @@ def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
     _map(figure, left, points, ledger["kept"].to_numpy(zero_copy_only=False), degradation, worst)
     _bars(right, rows[:CLUSTERS_SHOWN], terms, len(rows))
     atomic.make_folder(path.parent)
-    atomic.write_bytes(path, _png(figure))
+    atomic.write_bytes(path, png(figure))
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file, the same for the same figure."""
     from io import BytesIO
 
     target = BytesIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,6 +109,35 @@ def test_pinned_and_excluded_rows(select: Run, warehouse: Path, tmp_path: Path) 
     assert after[left]["kept"]
     assert (after[kept]["kept"], after[kept]["reason"]) == (False, "excluded")
     assert told["n_kept"] == 6
+
+
+def test_a_forgotten_row_is_never_kept_again(select: Run, warehouse: Path, curate: Run, tmp_path: Path) -> None:
+    copied = tmp_path / "w"
+    first = select("--budget", "0.1")
+    shutil.copytree(warehouse, copied)
+    assert curate("catalog", "rebuild", "-w", copied).code == 0
+    kept = [row["example_id"] for row in ledger(copied, first["selection_id"]) if row["kept"]]
+    told = curate("forget", kept[0][:12], "-w", copied, "--json").value
+    assert (told["example_id"], told["already"]) == (kept[0], False)
+    assert first["selection_id"] in {one["selection_id"] for one in told["selections"]}
+    assert curate("forget", kept[0], "-w", copied, "--json").value["already"]
+    again = select("--budget", "0.1", "--warehouse", copied)
+    after = {row["example_id"]: row for row in ledger(copied, again["selection_id"])}
+    assert again["selection_id"] != first["selection_id"]
+    assert (after[kept[0]]["kept"], after[kept[0]]["reason"], again["n_kept"]) == (False, "forgotten", 6)
+    rows = ledger(copied, first["selection_id"])
+    assert [row["example_id"] for row in rows if row["kept"]] == kept
+
+
+def test_a_forgotten_row_cannot_be_pinned(curate: Run, corpus: Path, tmp_path: Path) -> None:
+    fixed = ("--method", "uniform", "--corpus", corpus, "--warehouse", tmp_path / "w")
+    row = ledger(tmp_path / "w", curate("select", *fixed, "--json").value["selection_id"])[0]["example_id"]
+    curate("forget", row, "-w", tmp_path / "w")
+    answer = curate("select", *fixed, "--pin", row)
+    assert (answer.code, "was forgotten" in answer.err) == (2, True)
+    (tmp_path / "w" / "forgotten.json").write_text("{")
+    answer = curate("select", *fixed, "--budget", "5")
+    assert (answer.code, "which rows must not be used" in answer.err) == (1, True)
 
 
 def test_questions_agree_with_the_summary(select: Run, curate: Run, warehouse: Path) -> None:

@@ -1,0 +1,186 @@
+"""Evaluation: one model and a list of tasks → a result per item, and a line per task and group (METHODS §6).
+
+What a model is compared with is not asked here: the original and the compressed model have evaluations of their own,
+made once, and `curate.flows.retention` puts them side by side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curate.flows import progress
+from curate.flows.stages.evaluation_results import summary_rows, warnings
+from curate.flows.stages.recipe import Recipe
+from curate.schemas.artefacts import digest
+from curate.schemas.errors import UsageError
+from curate.schemas.evaluation import ITEMS, RESULTS, SUMMARY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse import Warehouse
+
+VERSION = 1
+DEMO = "demo"
+"""The task that stands for the demo's held-out rows."""
+
+
+def recipe(
+    warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, made_from: Mapping[str, str]
+) -> Recipe:
+    """Return what an evaluation is made of: the model's files, the bytes of the tasks, and how items are asked.
+
+    Parameters
+    ----------
+    model : str
+        Folder or hub name.
+    corpus : str or None
+        Corpus artefact whose prompts are no fair questions.
+    made_from : mapping of str to str
+        Artefacts that the model came from: ``recovery`` and ``selection`` where known.
+    """
+    from curate.engines.checkpoints import model_files
+
+    inputs = {"model": warehouse.digests.files(model_files(model)), "tasks": tasks_digest(warehouse, settings)}
+    inputs |= {"corpus": corpus} if corpus and settings.evaluate.decontaminate else {}
+    how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
+    how |= {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
+    layout = {name: getattr(settings.score, name) for name in ("device", "batch_tokens")}
+    layout["part_items"] = settings.evaluate.part_items
+    return Recipe("evaluation", VERSION, {**inputs, **made_from}, how, layout)
+
+
+def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
+    """Return the digest of every task's kind, name and content."""
+    from curate.engines.evaluate.harness import harness_files
+    from curate.flows import demo
+    from curate.storage.formats import source_digest
+    from curate.storage.task_files import task_file
+
+    parts: list[object] = []
+    for word in settings.evaluate.tasks:
+        if word == DEMO:
+            files = (demo.heldout_path(), demo.heldout_truth_path())
+            parts.append([DEMO, [warehouse.digests.file(path) for path in files]])
+            continue
+        task = task_file(word)
+        if task.kind == "lm-eval":
+            parts.append([task.kind, task.path, [warehouse.digests.file(path) for path in harness_files(task.path)]])
+        else:
+            parts.append([task.kind, task.name, source_digest(task.path, warehouse.digests.file)])
+    return digest(parts)
+
+
+def evaluate(
+    warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, made_from: Mapping[str, str]
+) -> str:
+    """Ask one model everything, and return the evaluation id; parameters as in `recipe`."""
+    plan = recipe(warehouse, settings, model, corpus, made_from)
+    if plan.is_made(warehouse):
+        return plan.id
+    with plan.build(warehouse) as builder:
+        if builder.done:
+            return plan.id
+        from curate.engines.evaluate import EvaluateConfig, load_subject
+        from curate.engines.evaluate import evaluate as run
+
+        items, removed = asked_items(warehouse, settings, corpus)
+        how, score = settings.evaluate, settings.score
+        subject = load_subject(
+            model, device=score.device, dtype=score.dtype, trust_remote_code=settings.trust_remote_code
+        )
+        config = EvaluateConfig(
+            score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
+        )
+        batches = items.to_batches(max_chunksize=how.part_items)
+        finished = builder.finished()
+        with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
+            found = run(islice(batches, finished, None), subject, config, advance)
+            for index, batch in enumerate(found, start=finished):
+                builder.write("part", index, batch, RESULTS)
+            if harness := _harness_tasks(settings):
+                from curate.engines.evaluate.harness import run_harness
+
+                at = len(batches)
+                if builder.finished() <= at:
+                    builder.write("part", at, run_harness(subject, harness, how.limit), RESULTS)
+        results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
+        builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
+        builder.finish(
+            {
+                "model": model,
+                "tasks": list(how.tasks),
+                "n_items": len(results),
+                "n_contaminated": removed,
+                "statuses": dict(sorted(Counter(results["status"].to_pylist()).items())),
+                "warnings": warnings(results, removed),
+            }
+        )
+    return plan.id
+
+
+def _harness_tasks(settings: Settings) -> list[str]:
+    from curate.storage.task_files import task_file
+
+    files = [task_file(word) for word in settings.evaluate.tasks if word != DEMO]
+    return [file.path for file in files if file.kind == "lm-eval"]
+
+
+def asked_items(warehouse: Warehouse, settings: Settings, corpus: str | None) -> tuple[pa.Table, int]:
+    """Return all items of the tasks, and how many were left out since the corpus has their prompt.
+
+    Raises
+    ------
+    UsageError
+        If there is no task, or two of the same name.
+    InputError
+        If a row of a task cannot be asked.
+    """
+    if not settings.evaluate.tasks:
+        raise UsageError(
+            "there is nothing to ask the model; pass --tasks FILE, for example held-out rows as JSON lines"
+        )
+    items = list(_items(settings))
+    removed = 0
+    if corpus and settings.evaluate.decontaminate:
+        known = known_prompts(warehouse, corpus)
+        kept = [item for item in items if asked_text(item["messages"]) not in known]
+        removed, items = len(items) - len(kept), kept
+    return pa.Table.from_pylist(items, schema=ITEMS).combine_chunks(), removed
+
+
+def _items(settings: Settings) -> Iterator[dict[str, Any]]:
+    from curate.flows.demo.asked import heldout_items
+    from curate.storage.task_files import read_items, task_file
+
+    names: set[str] = set()
+    for word in settings.evaluate.tasks:
+        name, rows = DEMO, islice(heldout_items(), settings.evaluate.limit)
+        if word != DEMO:
+            task = task_file(word)
+            if task.kind == "lm-eval":
+                continue
+            name, rows = task.name, read_items(task, settings.evaluate.limit)  # type: ignore[assignment]
+        if name in names:
+            raise UsageError(f"two tasks are called {name!r}; rename one of the files")
+        names.add(name)
+        yield from rows
+
+
+def known_prompts(warehouse: Warehouse, corpus: str) -> set[str]:
+    """Return the prompts of a corpus, in the form in which `asked_text` gives those of items."""
+    return {_plain(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
+
+
+def asked_text(messages: list[dict[str, Any]]) -> str:
+    """Return what an item asks: its user turns, case folded, white space as single spaces; empty for a bare text."""
+    return _plain("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

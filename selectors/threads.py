@@ -1,0 +1,30 @@
+"""One thread for linear algebra on small matrices, where a second costs more than it brings.
+
+Two threads on matrices of a few columns mostly wait for each other: on a machine that does anything else, the search
+for the number of clusters took eight times as long with two as with one. One thread also adds in one order, so results
+do not depend on how many processors there are.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Hold the loaded numerical libraries to one thread for the length of the block."""
+    with _controller().limit(limits=1):
+        yield
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Return the loaded libraries that start threads; to look every time would cost more than k-means on few rows."""
+    return ThreadpoolController()

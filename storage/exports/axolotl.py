@@ -1,0 +1,42 @@
+"""axolotl: chat messages as JSON lines, and the part of its YAML configuration that reads them.
+
+Arguments of tool calls are JSON text, as its documentation advises where tools differ, so that no loader merges them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.storage import atomic
+from curate.storage.exports.writing import write_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_CONFIG = """\
+# Merge this into your axolotl configuration. The tokenizer's own chat template renders the turns, and the model is
+# trained on every assistant turn.
+chat_template: tokenizer_default
+datasets:
+  - path: {path}
+    ds_type: json
+    type: chat_template
+    field_messages: messages
+    field_tools: tools
+    message_property_mappings:
+      role: role
+      content: content
+    roles_to_train:
+      - assistant
+    train_on_eos: turn
+"""
+
+
+def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+    """Write the data file and the configuration; return both paths."""
+    data, config = folder / f"{name}.jsonl", folder / f"{name}.axolotl.yml"
+    write_lines(data, records)
+    quoted = "'" + str(data.absolute()).replace("'", "''") + "'"
+    atomic.write_bytes(config, _CONFIG.format(path=quoted).encode())
+    return [data, config]

@@ -1,0 +1,79 @@
+"""A folder that ``datasets.load_from_disk`` opens: chat messages with one type for all rows, and where each came from.
+
+Arguments of tool calls and tools are JSON text, since Arrow would fill each with the keys of all others.
+"""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curate.schemas.errors import UsageError
+from curate.storage import atomic
+from curate.storage.exports.shapes import chat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from curate.storage.exports.rows import Row
+
+_CALL = pa.struct([("type", pa.string()), ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))])
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("tool_calls", pa.list_(_CALL))])
+SCHEMA = pa.schema(
+    [
+        ("example_id", pa.string()),
+        ("rank", pa.int32()),
+        ("messages", pa.list_(_MESSAGE)),
+        ("tools", pa.string()),
+        ("sources", pa.list_(pa.string())),
+        ("licences", pa.list_(pa.string())),
+    ]
+)
+BATCH_ROWS = 4096
+
+
+def record(row: Row) -> dict[str, Any]:
+    """Return one row of `SCHEMA`."""
+    return {
+        "example_id": row.example_id,
+        "rank": row.rank,
+        "messages": chat(row.turns, arguments_as_text=True),
+        "tools": row.tools,
+        "sources": list(row.sources),
+        "licences": list(row.licences),
+    }
+
+
+def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+    """Write the data set beside and rename it in; return its folder.
+
+    Raises
+    ------
+    UsageError
+        If something of that name is there already: a folder cannot be replaced in one step.
+    """
+    import datasets
+
+    target = folder / name
+    if target.exists():
+        raise UsageError(f"{target} is already there; delete it, or give another --name")
+    rest = iter(records)
+    tables = []
+    while batch := list(islice(rest, BATCH_ROWS)):
+        tables.append(pa.Table.from_pylist(batch, schema=SCHEMA))
+    unfinished = atomic.temporary(target)
+    with atomic.reporting("write", target):
+        try:
+            bars = datasets.is_progress_bar_enabled()
+            datasets.disable_progress_bars()
+            datasets.Dataset(pa.concat_tables(tables)).save_to_disk(unfinished)
+            if bars:
+                datasets.enable_progress_bars()
+            atomic.rename(unfinished, target)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return [target]

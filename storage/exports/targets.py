@@ -1,0 +1,156 @@
+"""Who a selection can be exported to, and the one function that does it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.errors import UsageError, did_you_mean
+from curate.storage import atomic
+from curate.storage.exports import axolotl, hf_dataset, llama_factory, shapes
+from curate.storage.exports.rows import Row, kept_rows, ranks
+from curate.storage.exports.writing import Tally, write_array, write_document, write_lines
+from curate.storage.forgotten import forgotten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from pathlib import Path
+
+    from curate.storage.warehouse import Warehouse
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One consumer."""
+
+    about: str
+    """What is written, in one line."""
+    shape: Callable[[Row], Any]
+    """A kept row as one record."""
+    write: Callable[[Path, str, Iterable[Any]], list[Path]]
+    """Writes records under a name into a folder and returns what it wrote."""
+
+
+def _lines(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+    write_lines(folder / f"{name}.jsonl", records)
+    return [folder / f"{name}.jsonl"]
+
+
+def _array(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+    write_array(folder / f"{name}.json", records)
+    return [folder / f"{name}.json"]
+
+
+def _ids(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+    """Write one example id a line, best first."""
+    path = folder / f"{name}.ids.txt"
+    ranked = sorted(records)
+    atomic.write_bytes(path, "".join(f"{example_id}\n" for _, example_id in ranked).encode())
+    return [path]
+
+
+TARGETS: dict[str, Target] = {
+    "llama-factory": Target(
+        "data file in its sharegpt format, registered in dataset_info.json",
+        shapes.alternating_sharegpt,
+        llama_factory.write,
+    ),
+    "axolotl": Target(
+        "JSON lines of messages, and the YAML of a chat_template data set",
+        lambda row: shapes.messages(row, arguments_as_text=True),
+        axolotl.write,
+    ),
+    "trl": Target("JSON lines of messages, with tools where there are any", shapes.messages, _lines),
+    "alpaca": Target("JSON array of instruction, input, output, system, history", shapes.alpaca, _array),
+    "sharegpt": Target("JSON lines of from/value turns, tool roles included", shapes.sharegpt, _lines),
+    "messages": Target("JSON lines of role/content turns, with tool_calls and tools", shapes.messages, _lines),
+    "hf-dataset": Target("folder for datasets.load_from_disk", hf_dataset.record, hf_dataset.write),
+    "ids": Target("one example id a line, best first", lambda row: (row.rank, row.example_id), _ids),
+    "calibration": Target(
+        "few rows drawn by their damage, as text and messages, for a quantiser",
+        lambda row: {"text": shapes.plain_text(row), **shapes.messages(row)},
+        _lines,
+    ),
+}
+
+
+def target_named(name: str) -> Target:
+    """Return the target of ``--to``; UsageError if there is none."""
+    if name not in TARGETS:
+        raise UsageError(f"--to {name!r} is no known target{did_you_mean(name, tuple(TARGETS))}")
+    return TARGETS[name]
+
+
+def export(
+    warehouse: Warehouse,
+    selection_id: str,
+    target: str,
+    folder: Path,
+    name: str | None = None,
+    only: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """Write the kept rows of a selection for one consumer.
+
+    Parameters
+    ----------
+    selection_id : str
+        Full id of the selection.
+    target : str
+        One of `TARGETS`.
+    folder : Path
+        Where to write; made if it is not there.
+    name : str, optional
+        Beginning of every file's name; ``curate_`` and the beginning of the selection's id where not given.
+    only : collection of str, optional
+        Example ids to restrict the kept rows to.
+
+    Returns
+    -------
+    dict
+        ``files``, ``rows``, ``licences`` and ``sources`` with their rows, and ``left_out`` by reason. The same, with
+        the ids of what was left out, is written to ``<name>.export.json``.
+
+    Raises
+    ------
+    UsageError
+        If the target, the name or the folder cannot mean anything.
+    InputError
+        If no kept row can be written like that.
+    WarehouseError
+        If the disk refuses.
+    """
+    chosen = target_named(target)
+    name = f"curate_{selection_id[:8]}" if name is None else name
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r} is no plain file name; use letters, digits, '_', '-' and '.'")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; give a folder")
+    made = warehouse.manifest("selection", selection_id)
+    rank = ranks(warehouse, selection_id)
+    if only is not None:
+        rank = {example_id: place for example_id, place in rank.items() if example_id in only}
+    atomic.make_folder(folder)
+    tally = Tally()
+    for example_id in forgotten(warehouse.root):
+        if rank.pop(example_id, None) is not None:
+            tally.left_out[example_id] = "it was forgotten since"
+    rows = kept_rows(warehouse, made.inputs["corpus"], rank)
+    files = chosen.write(folder, name, tally.through(rows, chosen.shape))
+    told = {
+        "selection_id": selection_id,
+        "method": made.settings["method"],
+        "budget": made.settings["budget"],
+        "target": target,
+        "files": [str(path) for path in files],
+        "rows": tally.rows,
+        "licences": dict(sorted(tally.licences.items())),
+        "sources": dict(sorted(tally.sources.items())),
+        "left_out": dict(sorted(Counter(tally.left_out.values()).items())),
+    }
+    note = folder / f"{name}.export.json"
+    write_document(note, {**told, "files": [path.name for path in files], "left_out_ids": tally.left_out})
+    return {**told, "files": [*told["files"], str(note)]}

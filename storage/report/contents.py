@@ -1,0 +1,145 @@
+"""Everything that a report of a selection is made from, read once from the artefacts, as parallel arrays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.schemas.scores import SIGNALS
+from curate.storage.forgotten import forgotten
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from curate.schemas.artefacts import Manifest, Noun
+    from curate.storage.warehouse import Warehouse
+
+UPSTREAM: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores")
+"""What a selection may have been made from, in the order in which it is made."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One selection with all that explains it; arrays have one entry an example, in corpus order."""
+
+    selection: Manifest
+    upstream: dict[Noun, Manifest]
+    """The artefacts that it was made from, as far as they are still there."""
+    example_id: NDArray[np.str_]
+    kept: NDArray[np.bool_]
+    rank: NDArray[np.int64]
+    """Place among the kept rows from 1; 0 where not kept."""
+    reason: NDArray[np.object_]
+    forgotten: NDArray[np.bool_]
+    """Rows that were forgotten since: they count, and their text is not shown."""
+    related: NDArray[np.object_]
+    """Example id that a row lost to, or None."""
+    cluster: NDArray[np.int64] | None
+    places: dict[str, NDArray[np.float64]]
+    """Layout to coordinates of shape (n, 2): ``map``, a disc for each cluster, and ``diffusion``; empty where the
+    method looks at no clusters."""
+    signals: dict[str, NDArray[np.float64]]
+    """Signal name to values, NaN where there is none; only signals that some row has."""
+    clusters: list[dict[str, Any]]
+    """Allocation of every cluster with its terms, most degraded first; empty for methods without clusters."""
+    quarantine: dict[str, int]
+    """Reason to rows, most frequent first."""
+    sources: list[dict[str, Any]]
+    """Rows read and kept of every source and licence."""
+
+    def __len__(self) -> int:
+        return len(self.example_id)
+
+
+def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
+    """Return what a report of the selection shows.
+
+    Raises
+    ------
+    WarehouseError
+        If the selection or its corpus is not there, or a part is missing or damaged.
+    """
+    selection = warehouse.manifest("selection", selection_id)
+    upstream = {
+        noun: warehouse.manifest(noun, selection.inputs[noun])
+        for noun in UPSTREAM
+        if noun in selection.inputs and (noun == "corpus" or warehouse.has(noun, selection.inputs[noun]))
+    }
+    ledger = warehouse.read("selection", selection_id)
+    example_id = np.asarray(ledger["example_id"].to_pylist(), dtype=np.str_)
+    kept = ledger["kept"].to_numpy(zero_copy_only=False)
+    cluster: NDArray[np.int64] | None = None
+    places: dict[str, NDArray[np.float64]] = {}
+    if "clusters" in upstream:
+        table = warehouse.read("clusters", upstream["clusters"].id)
+        cluster = table["cluster"].to_numpy().astype(np.int64)
+        places = _places(table)
+    corpus_id = upstream["corpus"].id
+    reasons = Counter(warehouse.read("corpus", corpus_id, "quarantine", ["reason"])["reason"].to_pylist())
+    return Contents(
+        selection=selection,
+        upstream=upstream,
+        example_id=example_id,
+        kept=kept,
+        rank=np.nan_to_num(_floats(ledger["rank"]), nan=0.0).astype(np.int64),
+        reason=np.asarray(ledger["reason"].to_pylist(), dtype=object),
+        forgotten=np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_)),
+        related=np.asarray(ledger["related_id"].to_pylist(), dtype=object),
+        cluster=cluster,
+        places=places,
+        signals=_signals(warehouse, upstream),
+        clusters=_clusters(warehouse, selection, upstream),
+        quarantine=dict(reasons.most_common()),
+        sources=_sources(warehouse, corpus_id, set(example_id[kept].tolist())),
+    )
+
+
+def _places(clusters: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """Return the layouts that a clusters artefact has; those of the first version have diffusion coordinates only."""
+    names = {"map": "map", "diffusion": "diffusion"} if "diffusion_x" in clusters.column_names else {"diffusion": "map"}
+    return {
+        layout: np.stack([clusters[f"{name}_{axis}"].to_numpy().astype(np.float64) for axis in "xy"], axis=1)
+        for layout, name in names.items()
+    }
+
+
+def _signals(warehouse: Warehouse, upstream: dict[Noun, Manifest]) -> dict[str, NDArray[np.float64]]:
+    if "scores" not in upstream:
+        return {}
+    table = warehouse.read("scores", upstream["scores"].id)
+    found = {
+        name: _floats(table[name])
+        for name in (*SIGNALS, "n_prompt_tokens", "n_response_tokens")
+        if name in table.column_names
+    }
+    return {name: values for name, values in found.items() if np.isfinite(values).any()}
+
+
+def _clusters(warehouse: Warehouse, selection: Manifest, upstream: dict[Noun, Manifest]) -> list[dict[str, Any]]:
+    if "clusters" not in upstream:
+        return []
+    terms = {row["cluster"]: row for row in warehouse.read("clusters", upstream["clusters"].id, "terms").to_pylist()}
+    rows = warehouse.read("selection", selection.id, "allocation").to_pylist()
+    rows = [{**row, "terms": terms[row["cluster"]]["terms"]} for row in rows]
+    return sorted(rows, key=lambda row: (-(row["degradation"] or 0.0), row["cluster"]))
+
+
+def _sources(warehouse: Warehouse, corpus_id: str, kept: set[str]) -> list[dict[str, Any]]:
+    read: Counter[tuple[str, str]] = Counter()
+    taken: Counter[tuple[str, str]] = Counter()
+    for batch in warehouse.batches("corpus", corpus_id, "sources", ["example_id", "source", "licence"]):
+        for name, source, licence in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            read[source, licence or "not stated"] += 1
+            taken[source, licence or "not stated"] += name in kept
+    return [
+        {"source": source, "licence": licence, "read": count, "kept": taken[source, licence]}
+        for (source, licence), count in sorted(read.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _floats(column: Any) -> NDArray[np.float64]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

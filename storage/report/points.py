@@ -1,0 +1,113 @@
+"""The points of the report's map and plane, packed so that fifty thousand of them fit into a page."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.storage.report.scales import Scale, densest_region, outline, scale_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curate.storage.report.contents import Contents
+
+POINTS = 60_000
+"""Most points that are drawn; of a larger corpus every so many."""
+
+
+def packed(values: NDArray[Any]) -> str:
+    """Return an array's little-endian bytes as base64."""
+    return base64.b64encode(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def _sixteen(unit: NDArray[np.float64]) -> str:
+    """Return places in [0, 1] as unsigned 16-bit numbers."""
+    return packed(np.round(np.nan_to_num(unit) * 65535).astype(np.uint16))
+
+
+def drawn_rows(n: int) -> NDArray[np.int64]:
+    """Return the rows that are drawn: all, or evenly spaced ones."""
+    return np.arange(0, n, max(1, -(-n // POINTS)))
+
+
+def within_unit(places: NDArray[np.float64], clipped: float = 0.0, square: bool = True) -> NDArray[np.float64]:
+    """Return coordinates scaled into the unit square, in the middle of it.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n, 2)
+        Any finite coordinates.
+    clipped : float
+        Share of rows at each end of an axis that lie on the edge and do not decide its scale.
+    square : bool
+        Whether both axes have one scale, so that discs stay round.
+    """
+    low, high = np.quantile(places, [clipped, 1.0 - clipped], axis=0)
+    width = np.where(high > low, high - low, 1.0)
+    if square:
+        width = np.full(2, width.max())
+    scaled: NDArray[np.float64] = np.clip((places - (low + high) / 2.0) / width + 0.5, 0.0, 1.0)
+    return scaled
+
+
+def corpus_map(contents: Contents) -> dict[str, Any] | None:
+    """Return the map's points in every layout with cluster, damage and kept; None for a selection without clusters."""
+    if not contents.places or contents.cluster is None:
+        return None
+    rows = drawn_rows(len(contents))
+    scaled = {
+        layout: within_unit(places, *((0.005, False) if layout == "diffusion" else ()))
+        for layout, places in contents.places.items()
+    }
+    damage, most = _damage(contents)
+    return {
+        "drawn": len(rows),
+        "layouts": {layout: [_sixteen(unit[rows, axis]) for axis in (0, 1)] for layout, unit in scaled.items()},
+        "cluster": packed(contents.cluster[rows].astype(np.uint16)),
+        "kept": packed(contents.kept[rows].astype(np.uint8)),
+        "damage": packed(damage[rows]) if damage is not None else None,
+        "most": most,
+    }
+
+
+def _damage(contents: Contents) -> tuple[NDArray[np.uint8] | None, float]:
+    """Return each row's damage as 0–255 of its 99th percentile, and that; no damage without a model pair."""
+    values = contents.signals.get("cds")
+    if values is None:
+        return None, 0.0
+    most = float(np.nanquantile(values, 0.99)) or 1.0
+    return np.round(255 * np.clip(np.nan_to_num(values) / most, 0.0, 1.0)).astype(np.uint8), most
+
+
+def plane(contents: Contents) -> dict[str, Any] | None:
+    """Return the DON/NOD plane: points, scales with their ticks, and the outline of where the kept rows lie."""
+    if "don" not in contents.signals or "nod" not in contents.signals:
+        return None
+    don, nod = contents.signals["don"], contents.signals["nod"]
+    usable = np.flatnonzero(np.isfinite(don) & np.isfinite(nod))
+    across: Scale = scale_of(nod[usable], "log")
+    up: Scale = scale_of(don[usable], "asinh")
+    rows = usable[drawn_rows(len(usable))]
+    taken = usable[contents.kept[usable]]
+    region = densest_region(across(nod[taken]), up(don[taken]))
+    return {
+        "drawn": len(rows),
+        "x": _sixteen(across(nod[rows])),
+        "y": _sixteen(up(don[rows])),
+        "kept": packed(contents.kept[rows].astype(np.uint8)),
+        "outline": [[round(value, 4) for value in segment] for segment in outline(region)],
+        "kept_inside": _share_inside(region, across(nod[taken]), up(don[taken])),
+        "all_inside": _share_inside(region, across(nod[usable]), up(don[usable])),
+        "x_ticks": across.ticks(0.14),
+        "y_ticks": up.ticks(0.06),
+    }
+
+
+def _share_inside(region: NDArray[np.bool_], x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Return the share of points in [0, 1] that lie in the region."""
+    cells = len(region)
+    column, row = (np.minimum((axis * cells).astype(np.int64), cells - 1) for axis in (x, y))
+    return float(region[row, column].mean()) if len(x) else 0.0

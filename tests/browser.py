@@ -1,0 +1,69 @@
+"""A headless Chromium for tests: what a page becomes after its scripts, and what it looks like."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+    "--virtual-time-budget=4000",
+)  # fmt: skip
+FRAME = """<!doctype html><meta charset="utf-8"><style>body{{margin:0;background:#888}}iframe{{border:0;display:block}}
+</style><iframe src="{source}" width="{width}" height="{height}"></iframe><pre id="heard"></pre>
+<script>addEventListener("message", (event) => {{ document.querySelector("#heard").textContent = event.data; }});
+</script>
+"""
+"""A window of any width, since Chromium's own has a least width that no phone has."""
+PROBE = """<script>setTimeout(() => {
+  const wide = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .hidden, .skip, pre")
+    && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.tagName + "." + one.className);
+  const kept = [...document.querySelectorAll("canvas")].map((one) => {
+    const pixels = one.getContext("2d").getImageData(0, 0, one.width, one.height).data;
+    let found = 0;
+    for (let i = 0; i < pixels.length; i += 4) {
+      found += pixels[i + 3] > 99 && pixels[i] > 180 && pixels[i + 1] < 130 && pixels[i + 2] < 160;
+    }
+    return found;
+  });
+  const count = document.getElementById("row-count").textContent;
+  const search = document.getElementById("row-search");
+  search.value = "conflict"; search.dispatchEvent(new Event("input"));
+  parent.postMessage(JSON.stringify({ wide, kept, count, searched: document.getElementById("row-count").textContent,
+    rows: document.querySelectorAll("#row-body tr").length, scroll: document.documentElement.scrollWidth }), "*");
+}, 500);</script>"""
+"""Runs in a copy of the report: what sticks out to the right, what is drawn, and whether the table can be searched."""
+
+
+def chromium() -> str:
+    """Return the browser, or skip where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed (apt-get install chromium)")
+    return found
+
+
+def run(page: Path, profile: Path, *options: str, dark: bool = False) -> subprocess.CompletedProcess[str]:
+    """Open a page, wait for its scripts, and return what Chromium printed."""
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    command = [chromium(), *FLAGS, f"--user-data-dir={profile}", scheme, *options, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=os.environ)
+
+
+def framed(page: Path, folder: Path, width: int, height: int, probe: bool = False) -> Path:
+    """Return a page that shows `page` in a frame of some width; with `probe`, a copy that reports about itself."""
+    if probe:
+        text = page.read_text("utf-8").replace("</body>", PROBE + "</body>")
+        page = folder / f"probed-{width}.html"
+        page.write_text(text, "utf-8")
+    frame = folder / f"frame-{width}-{'probe' if probe else 'look'}.html"
+    frame.write_text(FRAME.format(source=page.as_uri(), width=width, height=height), "utf-8")
+    return frame

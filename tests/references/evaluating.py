@@ -1,0 +1,44 @@
+"""Evaluation the slow and obvious way: one row at a time, float64, no batches, no caches."""
+
+from __future__ import annotations
+
+import torch
+
+
+def forced(model, row):
+    """Return (sum of −log p, number, number predicted right) over the supervised tokens of one row."""
+    with torch.no_grad():
+        logits = model(torch.from_numpy(row.ids)[None]).logits[0].double()
+    total, count, right = 0.0, 0, 0
+    for t in range(1, len(row.ids)):
+        if row.supervised[t]:
+            token = int(row.ids[t])
+            total -= float(logits[t - 1].log_softmax(-1)[token])
+            right += int(logits[t - 1].argmax()) == token
+            count += 1
+    return total, count, right
+
+
+def rolling_nll(model, ids, opening, length):
+    """Return (sum of −log p, number) over a text: every token after at most length − 1 tokens of its own window."""
+    whole = ids if opening is None else [opening, *ids]
+    total, count = 0.0, 0
+    for t in range(1, len(whole)):
+        start = (t - 1) // (length - 1) * (length - 1)
+        with torch.no_grad():
+            logits = model(torch.tensor([whole[start:t]])).logits[0, -1].double()
+        total -= float(logits.log_softmax(-1)[whole[t]])
+        count += 1
+    return total, count
+
+
+def longest_common(first, second):
+    """Return the length of the longest common subsequence by trying every one of the first."""
+    from itertools import combinations
+
+    for size in range(min(len(first), len(second)), 0, -1):
+        for chosen in combinations(first, size):
+            rest = iter(second)
+            if all(word in rest for word in chosen):
+                return size
+    return 0
