@@ -13,6 +13,7 @@ from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
+from curate.schemas.recovery import METRICS, METRICS_ABOUT
 from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.columns import Column, View, duckdb_type
@@ -37,6 +38,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("scores", "imported"): IMPORTED,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
+    ("recovery", "part"): METRICS,
     ("evaluation", "part"): RESULTS,
     ("evaluation", "summary"): SUMMARY,
 }
@@ -256,11 +258,14 @@ VIEWS: tuple[View, ...] = (
         "How a selection divided its budget among the clusters; empty for methods that do not.",
         "selection",
         "allocation",
-        _columns(
-            ALLOCATION,
-            _SELECTION,
-            ALLOCATION_ABOUT,
-        ),
+        _columns(ALLOCATION, _SELECTION, ALLOCATION_ABOUT),
+    ),
+    View(
+        "recovery_steps",
+        "How the training of each recovered model went, one row per optimiser step.",
+        "recovery",
+        "part",
+        _columns(METRICS, ("recovery_id", "id of the recovery artefact"), METRICS_ABOUT),
     ),
     *EVALUATION_VIEWS,
 )
