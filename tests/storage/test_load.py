@@ -15,6 +15,7 @@ from curate.storage import queries
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Event
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -32,12 +33,11 @@ GROUP BY ALL
 """One row a selection that the catalog lists; of a whole state, its ledger is there and says the same."""
 
 
-def _read(root: Path, seconds: float, heard: Queue[tuple[str, Any]]) -> None:
-    """Ask until the time is up, each time in a new session, and report the number of answers or what went wrong."""
-    deadline = time.monotonic() + seconds
+def _read(root: Path, over: Event, heard: Queue[tuple[str, Any]]) -> None:
+    """Ask until it is over, each time in a new session, and report the number of answers or what went wrong."""
     answers, most = 0, 0
     try:
-        while time.monotonic() < deadline:
+        while not over.is_set():
             with queries.open_catalog(root) as con:
                 states = queries.run_sql(con, WHOLE).to_pylist()
                 for name in ("reasons", "kept_by_source", "runs"):
@@ -65,11 +65,15 @@ def test_readers_and_runs_do_not_hurt_each_other(tmp_path: Path) -> None:
     assert _select(corpus, root, 0) == 0
     context = multiprocessing.get_context("fork")
     heard: Queue[tuple[str, Any]] = context.Queue()
-    readers = [context.Process(target=_read, args=(root, SECONDS, heard)) for _ in range(READERS)]
+    over = context.Event()
+    readers = [context.Process(target=_read, args=(root, over, heard)) for _ in range(READERS)]
     for reader in readers:
         reader.start()
+    began = time.monotonic()
     codes = [_select(corpus, root, seed) for seed in range(1, PUBLISHES + 1)]
-    told = [heard.get(timeout=SECONDS + 120) for _ in readers]
+    time.sleep(max(0.0, SECONDS - (time.monotonic() - began)))
+    over.set()
+    told = [heard.get(timeout=120) for _ in readers]
     for reader in readers:
         reader.join(60)
         assert reader.exitcode == 0
