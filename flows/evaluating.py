@@ -38,8 +38,9 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
         if subject is None:
             raise UsageError("there is no model to evaluate; name its folder, as in curate evaluate models/recovered")
         corpus = run.call(stages.ingest, run.warehouse, settings) if settings.corpus else None
+        beside = _clusters(run, settings, corpus) if settings.evaluate.by == "cluster" else {}
         asked = {"model": subject, "original": settings.original, "compressed": settings.compressed}
-        ids = {role: _asked(run, settings, name, corpus) for role, name in asked.items() if name is not None}
+        ids = {role: _asked(run, settings, name, corpus, beside) for role, name in asked.items() if name is not None}
     return report(run.warehouse, settings.evaluate.metric, ids)
 
 
@@ -54,6 +55,14 @@ def _with_demo(warehouse: Warehouse, settings: Settings) -> Settings:
     return settings.model_copy(update={"corpus": (str(demo.pool_path()),), "evaluate": asked, **pair})
 
 
-def _asked(run: Session, settings: Settings, model: str, corpus: str | None) -> str:
-    made: str = run.call(stages.evaluate, run.warehouse, settings, model, corpus, {})
+def _clusters(run: Session, settings: Settings, corpus: str | None) -> dict[str, str]:
+    """Return the clusters that held-out rows are grouped by, made now if they are not there yet."""
+    if corpus is None:
+        raise UsageError("--by cluster groups rows by the clusters of a corpus; pass --corpus FILE")
+    embeddings = run.call(stages.embed, run.warehouse, settings, corpus)
+    return {"clusters": run.call(stages.cluster, run.warehouse, settings, corpus, embeddings)}
+
+
+def _asked(run: Session, settings: Settings, model: str, corpus: str | None, beside: dict[str, str]) -> str:
+    made: str = run.call(stages.evaluate, run.warehouse, settings, model, corpus, beside)
     return made

@@ -131,6 +131,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("evaluate.limit", int, "Items of each task. [all]"),
         Option("evaluate.max_new_tokens", int, "Longest generated answer. [64]"),
         Option("evaluate.metric", str, "score or token_accuracy: what retention is a ratio of. [score]"),
+        Option("evaluate.by", str, "group, or cluster: that of the nearest row of --corpus. [group]"),
         Option(
             "evaluate.decontaminate",
             bool,

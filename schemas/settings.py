@@ -94,6 +94,8 @@ class EvaluateSettings(Section):
     """Longest answer that is generated, in tokens."""
     metric: Literal["score", "token_accuracy"] = "score"
     """What retention is a ratio of; token accuracy suits long answers, which no model gives word for word."""
+    by: Literal["group", "cluster"] = "group"
+    """What held-out rows are grouped by: what their task says, or the corpus's clusters (that of the nearest row)."""
     decontaminate: bool = True
     """Leave out items whose prompt stands in the corpus, and, in a comparison, rows of the pool that are asked."""
     part_items: int = Field(512, ge=1)

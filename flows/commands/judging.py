@@ -17,7 +17,7 @@ Subject = Annotated[str | None, typer.Argument(help="Model folder or hub name; -
 
 
 @app.command()
-@takes("asking", "scoring", "models", "corpus", "run")
+@takes("asking", "scoring", "models", "corpus", "clustering", "seed", "run")
 def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False) -> None:
     """Tell what a model can do, how much of the original it retained, and where it fell below the compressed model.
 

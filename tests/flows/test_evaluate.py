@@ -89,6 +89,31 @@ def test_what_stands_in_the_corpus_is_not_asked(
     assert curate(*fixed, "--no-decontaminate").value["n_items"] == 2
 
 
+def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    """Rows that ask what the corpus asks, typed otherwise, stand under the cluster of their twin."""
+    fruit, sums = (
+        ("name a red fruit please", "which fruit do you like"),
+        ("add two and three", "what is the sum of five"),
+    )
+    lines = [{"instruction": f"{text} {i}", "output": "yes"} for i in range(15) for text in (*fruit, *sums)]
+    for name, change in (("pool", str), ("held", str.upper)):
+        rows = [row | {"instruction": change(row["instruction"])} for row in lines]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fixed = ("evaluate", tiny[0], "--tasks", tmp_path / "held.jsonl", "--warehouse", tmp_path / "w", "--json")
+    how = ("--by", "cluster", "--clusters", "2", "--no-decontaminate")
+    refused = curate(*fixed, *how)
+    assert (refused.code, "pass --corpus" in refused.err) == (2, True)
+    told = curate(*fixed, *how, "--corpus", tmp_path / "pool.jsonl")
+    assert told.code == 0, told.err
+    sizes = [row["n_items"] for row in told.value["summary"]]
+    assert (len(sizes), sum(sizes)) == (2, 60)
+    warehouse = Warehouse(tmp_path / "w")
+    labels = warehouse.read("clusters", warehouse.list("clusters")[0].id)["cluster"].to_pylist()
+    groups = warehouse.read("evaluation", told.value["evaluation_id"])["group"].to_pylist()
+    assert [int(group.partition(":")[0]) for group in groups] == labels
+    assert all(", " in group for group in groups)  # the cluster's telling terms
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
