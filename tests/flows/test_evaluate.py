@@ -169,6 +169,36 @@ def test_a_killed_evaluation_goes_on_where_it_was(tasks: list[str], tiny: tuple[
 
 
 @pytest.mark.slow
+def test_a_task_of_lm_eval_is_asked_beside_the_others(
+    curate: Run, tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    folder = tmp_path / "harness"
+    folder.mkdir()
+    (folder / "choice.jsonl").write_text((tmp_path / "choice.jsonl").read_text().replace('"five"}', "1}"))
+    lines = [
+        "task: colours_and_sums", "dataset_path: json", "dataset_kwargs:", "  data_files:",
+        f"    test: {folder / 'choice.jsonl'}", "output_type: multiple_choice", "test_split: test",
+        'doc_to_text: "{{question}}"', 'doc_to_choice: "{{choices}}"', "doc_to_target: answer",
+        "metric_list:", "  - metric: acc",
+    ]  # fmt: skip
+    (folder / "choice.yaml").write_text("\n".join(lines) + "\n")
+    where = ("--warehouse", tmp_path / "w", "--json")
+    both = curate("evaluate", tiny[0], *tasks, "--tasks", f"lm-eval:{folder / 'choice.yaml'}", *where)
+    assert both.code == 0, both.err
+    rows = {row["task"]: row for row in both.value["summary"]}
+    assert rows["lm-eval:colours_and_sums"]["n_items"] == 20
+    assert 0 <= rows["lm-eval:colours_and_sums"]["score"] <= 1
+    alone = curate("evaluate", tiny[0], "--tasks", f"lm-eval:{folder / 'choice.yaml'}", *where)
+    assert alone.value["summary"] == [rows["lm-eval:colours_and_sums"]]
+    # The data beside the YAML file is part of the task: other data, another evaluation.
+    (folder / "choice.jsonl").write_text((folder / "choice.jsonl").read_text() * 2)
+    other = curate("evaluate", tiny[0], "--tasks", f"lm-eval:{folder / 'choice.yaml'}", *where)
+    assert other.value["evaluation_id"] != alone.value["evaluation_id"]
+    assert other.value["n_items"] == 40
+
+
+@pytest.mark.slow
 def test_the_demo_agrees_with_asking_it_by_generating(curate: Run, tmp_path: Path) -> None:
     """Exact match of one forward pass is exact match of greedy decoding, on every capability of the demo."""
     from curate.flows import demo
