@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.head import OutputHead
+    from curate.engines.kernels import Kernel
 
 Tensor = torch.Tensor
 
@@ -50,7 +51,12 @@ class ResponseSignals:
 
 
 def response_signals(
-    own: States, targets: Tensor, lengths: Sequence[int], chunk_tokens: int, reference: States | None = None
+    own: States,
+    targets: Tensor,
+    lengths: Sequence[int],
+    chunk_tokens: int,
+    reference: States | None = None,
+    kernel: Kernel = signals.token_signals,
 ) -> ResponseSignals:
     """Return the signals of M tokens that belong to n examples of `lengths` tokens, in order.
 
@@ -66,6 +72,8 @@ def response_signals(
         vocabulary for its gradient norm.
     reference : States, optional
         Of the original model, on any device.
+    kernel : callable
+        `signals.token_signals` or its compiled form; see `kernels`.
     """
     ends = np.cumsum([0, *lengths])
     tokens: dict[str, list[Tensor]] = {}
@@ -75,14 +83,14 @@ def response_signals(
         here = own.piece(start, stop)
         other = None if reference is None else reference.piece(start, stop)
         if stop - start <= chunk_tokens:
-            found, gradient = _chunk(here, targets[start:stop], other)
+            found, gradient = _chunk(here, targets[start:stop], other, kernel)
             states = here.hidden.float()
             squared += [
                 signals.gradient_norm_squared(g, h)
                 for g, h in zip(gradient.split(lengths[first:last]), states.split(lengths[first:last]), strict=True)
             ]
         else:
-            found, norm = _long(here, targets[start:stop], other, chunk_tokens)
+            found, norm = _long(here, targets[start:stop], other, chunk_tokens, kernel)
             squared.append(norm)
         for name, values in found.items():
             tokens.setdefault(name, []).append(values)
@@ -92,7 +100,7 @@ def response_signals(
     )
 
 
-def _chunk(own: States, targets: Tensor, reference: States | None) -> tuple[dict[str, Tensor], Tensor]:
+def _chunk(own: States, targets: Tensor, reference: States | None, kernel: Kernel) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals and ∂L/∂(W h), (m, V), of one chunk."""
     logits = own.head.logits(own.hidden)
     other = None if reference is None else reference.head.logits(reference.hidden).to(logits.device)
@@ -100,10 +108,14 @@ def _chunk(own: States, targets: Tensor, reference: States | None) -> tuple[dict
     blocks: list[dict[str, Tensor]] = []
     for start in range(0, len(targets), step):
         rows = slice(start, start + step)
-        found = signals.token_signals(logits[rows], targets[rows], None if other is None else other[rows])
-        gradient = own.head.pull_back(found.delta, logits[rows])
+        here = logits[rows]
+        # A kernel may overwrite what it is given, and a soft cap's derivative still needs the logits.
+        given = here if own.head.softcap is None else here.clone()
+        found = kernel(given, targets[rows], None if other is None else other[rows])
+        gradient = own.head.pull_back(found.delta, here)
         blocks.append(_named(found, own.head, own.hidden[rows], gradient))
-        logits[rows] = gradient
+        if gradient is not here:
+            here.copy_(gradient)
     return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}, logits
 
 
@@ -116,13 +128,15 @@ def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradie
     return named
 
 
-def _long(own: States, targets: Tensor, reference: States | None, chunk: int) -> tuple[dict[str, Tensor], Tensor]:
+def _long(
+    own: States, targets: Tensor, reference: States | None, chunk: int, kernel: Kernel
+) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals and T² ‖G‖² of one example that is longer than a chunk."""
     pieces, log_norms = [], []
     for start in range(0, len(targets), chunk):
         stop = min(start + chunk, len(targets))
         other = None if reference is None else reference.piece(start, stop)
-        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other)
+        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other, kernel)
         pieces.append(found)
         log_norms.append(torch.logsumexp(own.head.logits(own.hidden[start:stop]), dim=-1))
     step = max(1, chunk * own.head.vocabulary // len(targets))

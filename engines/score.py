@@ -17,6 +17,8 @@ import torch
 from curate.engines import signals
 from curate.engines.batching import BatchRunner, pad_right
 from curate.engines.head import hidden_states
+from curate.engines.kernels import token_kernel
+from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER, CHUNK_TOKENS, batches_at_once
 from curate.engines.models import describe
 from curate.engines.reduction import States, response_signals
 from curate.engines.templates import KINDS, Template, TemplateKind
@@ -29,19 +31,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from curate.engines.kernels import Kernel, KernelKind
     from curate.engines.models import LanguageModel, Pair
     from curate.engines.templates import Encoded
 
     Progress = Callable[[int], None]
-
-SCORE_VERSION = 1
-"""Version of the method, raised by hand when a number changes."""
-
-BATCH_TOKENS = {"cpu": 4096}
-BATCH_TOKENS_OTHER = 32768
-
-WORKER_LOGITS = 1 << 26
-"""Logits per model, over all threads, below which every CPU thread computes a batch of its own (256 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +54,10 @@ class ScoreConfig:
     """Ratio of perplexities (Superfiltering) or of losses."""
     batch_tokens: int | None = None
     """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere."""
-    chunk_tokens: int = 512
+    chunk_tokens: int = CHUNK_TOKENS
     """Most supervised tokens whose logits are held at a time, per model. A longer row takes a second pass."""
+    kernel: KernelKind = "auto"
+    """Whether the arithmetic over the vocabulary is compiled (`kernels`); which it was stands in the manifest."""
 
     def __post_init__(self) -> None:
         if self.template not in KINDS:
@@ -92,6 +88,7 @@ def facts(pair: Pair, config: ScoreConfig) -> dict[str, Any]:
         "template_digest": template.digest(),
         "max_length": template.max_length,
         "gradient_layers": "output",
+        "kernel": _kernel(pair, config)[1],
         "compressed": describe(pair.compressed),
         "original": None if pair.original is None else describe(pair.original),
     }
@@ -127,11 +124,12 @@ def score(
     template = template_for(pair, config)
     scorer = _Scorer(pair, config, template.bos, progress or (lambda rows: None))
     for batch in batches:
-        encoded = _encode(batch, template)
+        encoded = encode_rows(batch, template)
         yield _table(batch.column("example_id"), encoded, scorer.part(encoded))
 
 
-def _encode(batch: pa.RecordBatch, template: Template) -> list[Encoded]:
+def encode_rows(batch: pa.RecordBatch, template: Template) -> list[Encoded]:
+    """Return the conversations of one batch as token ids with what is supervised of them, in order."""
     conversations = [turns_of(messages) for messages in batch.column("messages").to_pylist()]
     tools = batch.column("tools").to_pylist() if "tools" in batch.schema.names else None
     return template.encode_many(conversations, tools)
@@ -143,7 +141,8 @@ class _Scorer:
     def __init__(self, pair: Pair, config: ScoreConfig, bos: int | None, progress: Progress) -> None:
         self._pair, self._config, self._bos, self._progress = pair, config, bos, progress
         budget = config.batch_tokens or BATCH_TOKENS.get(pair.compressed.device.type, BATCH_TOKENS_OTHER)
-        self._runner = BatchRunner(budget, _workers(pair, config))
+        self._runner = BatchRunner(budget, workers(pair, config))
+        self._kernel, _ = _kernel(pair, config)
 
     def part(self, encoded: Sequence[Encoded]) -> dict[str, NDArray[np.float64]]:
         """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token."""
@@ -169,9 +168,9 @@ class _Scorer:
         model, original = self._pair.compressed, self._pair.original
         lengths = np.array([item.n_response for item in rows])
         targets = _response_tokens(rows).to(model.device)
-        own = States(model.head, _response_states(model, rows))
-        reference = None if original is None else States(original.head, _response_states(original, rows))
-        found = response_signals(own, targets, lengths.tolist(), self._config.chunk_tokens, reference)
+        own = States(model.head, response_states(model, rows))
+        reference = None if original is None else States(original.head, response_states(original, rows))
+        found = response_signals(own, targets, lengths.tolist(), self._config.chunk_tokens, reference, self._kernel)
         means = {name: _segment_means(values, lengths) for name, values in found.tokens.items()}
         alignment, squared, rate = means.pop("alignment"), found.gradient_squared, self._config.probe_lr
         means["don"] = signals.delta_of_norm(squared, alignment, model.weight_squared, rate)
@@ -190,7 +189,7 @@ class _Scorer:
             given = np.delete(given, np.cumsum(lengths) - lengths)
             lengths = lengths - 1
         targets = _response_tokens(alone).to(model.device)
-        states = _response_states(model, alone)
+        states = response_states(model, alone)
         step = self._config.chunk_tokens
         nll = [
             signals.distribution(model.head.logits(part), target).nll.double().cpu()
@@ -202,11 +201,17 @@ class _Scorer:
         )
 
 
-def _workers(pair: Pair, config: ScoreConfig) -> int:
-    """Return how many batches to compute at once: one per CPU thread while all their logits together stay small."""
-    device = pair.compressed.device
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    return threads if threads * config.chunk_tokens * pair.compressed.head.vocabulary <= WORKER_LOGITS else 1
+def workers(pair: Pair, config: ScoreConfig) -> int:
+    """Return how many batches are computed at once."""
+    head = pair.compressed.head
+    return batches_at_once(head.weight.device.type, torch.get_num_threads(), config.chunk_tokens, head.vocabulary)
+
+
+def _kernel(pair: Pair, config: ScoreConfig) -> tuple[Kernel, str]:
+    """Return the kernel, compiled for the number of threads that a batch has, and its name."""
+    head, paired = pair.compressed.head, pair.original is not None
+    threads = torch.get_num_threads() if workers(pair, config) == 1 else 1
+    return token_kernel(config.kernel, head.vocabulary, pair.compressed.device, paired, threads)
 
 
 def _response_tokens(rows: Sequence[Encoded]) -> torch.Tensor:
@@ -223,7 +228,7 @@ def _alone(item: Encoded, bos: int | None) -> Encoded:
     return type(item)(ids, supervised)
 
 
-def _response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
+def response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
     """Return the final hidden states that predict the supervised tokens, (M, d), example after example."""
     ids = pad_right([item.ids for item in rows])
     # The state at position t - 1 predicts token t.

@@ -77,12 +77,16 @@ def _what(made: Manifest) -> str:
         return ", ".join(str(name).rpartition("/")[2] for name in facts.get("files", []))
     if made.noun == "selection":
         return f"{settings['method']}, budget {settings['budget']}: {facts['n_kept']:,} kept"
+    if made.noun == "scores" and "signals" in facts:
+        return f"imported: {', '.join(facts['signals'])}"
     if made.noun == "scores":
         return " → ".join(str(name).rpartition("/")[2] for name in facts["models"].values() if name)
     if made.noun == "evaluation":
         return f"{facts['model']}: {facts['n_items']:,} items"
     if made.noun == "clusters":
         return f"{facts['n_clusters']} clusters"
+    if made.noun == "recovery":
+        return f"{facts['method']} on selection {made.inputs['selection']}: {facts['steps']:,} steps"
     return str(settings.get("encoder", ""))
 
 
@@ -109,6 +113,27 @@ def examine(root: Path) -> dict[str, Any]:
         "unfinished": [{"noun": noun, "id": name} for noun, name in unfinished(warehouse)],
         "problems": problems,
     }
+
+
+def examine_model(model: str, original: str | None) -> dict[str, Any]:
+    """Return what was done to a model, and the method that ``curate recover`` would take and why.
+
+    Raises
+    ------
+    InputError
+        When it holds no usable model.
+    """
+    from curate.engines.recover import inspect_model
+    from curate.engines.recover.choice import choose_method
+    from curate.schemas.errors import GateError
+    from curate.schemas.recovery import RecoveryRequest
+
+    found = inspect_model(model, original)
+    try:
+        method, why = choose_method(RecoveryRequest(merge=found.quantisation is None), found)
+    except GateError as error:
+        return {"sentence": found.sentence(), **found.to_json(), "method": None, "reason": str(error)}
+    return {"sentence": found.sentence(), **found.to_json(), "method": method, "reason": why}
 
 
 def _extras() -> list[str]:

@@ -69,7 +69,7 @@ def column_map(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
-def listed(text: str) -> tuple[str, ...]:
+def comma_separated(text: str) -> tuple[str, ...]:
     """Return the words of a list separated by commas, in their order, each once."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
@@ -94,6 +94,14 @@ def example_ids(values: list[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+LAYOUT = (
+    Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
+    Option("score.template", str, "auto, chat or plain. [auto]"),
+    Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
+    Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
+)
+"""How a model sees a conversation and where it runs: the same for scoring and for recovery."""
+
 GROUPS: dict[str, tuple[Option, ...]] = {
     "run": (
         Option("warehouse", Path, "Folder of all artefacts. [warehouse]", ("--warehouse", "-w")),
@@ -111,17 +119,17 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "clustering": (
         Option("embed.encoder", str, "minilm, a local folder or a hub name. [minilm]"),
         Option("cluster.n_clusters", int, "Number of clusters; found where not given.", ("--clusters",)),
+        Option("cluster.refit", bool, "Cluster a grown corpus anew instead of assigning its new rows."),
     ),
     "models": (
         Option("original", str, "The model before compression: a folder or a hub name."),
-        Option("compressed", str, "The compressed model, or the one model that is to be trained."),
+        Option(
+            "compressed", str, "The compressed model, or the one that is to be trained.", ("--compressed", "--model")
+        ),
         Option("trust_remote_code", bool, "Run code that comes with a model."),
     ),
     "scoring": (
-        Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
-        Option("score.template", str, "auto, chat or plain. [auto]"),
-        Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
-        Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
+        *LAYOUT,
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("score.probe_lr", float, "Step size of DON and NOD. [1e-4]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
@@ -146,9 +154,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "compare.methods",
             str,
             "Methods, with options after colons: paser,paser:rank=random. [paser,donod,anchored]",
-            read=listed,
+            read=comma_separated,
         ),
-        Option("compare.budgets", str, "Budgets, separated by commas. [0.1]", read=listed),
+        Option("compare.budgets", str, "Budgets, separated by commas. [0.1]", read=comma_separated),
         Option("compare.seeds", int, "Seeds of every method and budget, from 0. [5]"),
         Option("compare.recovery", str, "auto, lora, mask_lora, scale_lora, perp or full. [auto]"),
         Option("compare.learning_rate", float, "Peak learning rate of training. [the method's own]"),
@@ -161,6 +169,27 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("select.method", str, "How rows are preferred; docs/methods.md. [paser]", ("--method", "-m")),
         Option("select.pin", list[str], "Example id, or @file of ids, to keep; repeatable.", read=example_ids),
         Option("select.exclude", list[str], "Example id, or @file of ids, never to keep.", read=example_ids),
+    ),
+    "layout": LAYOUT,
+    "recovering": (
+        Option("recover.method", str, "auto, lora, mask_lora, scale_lora, perp or full. [auto]", ("--method", "-m")),
+        Option("recover.learning_rate", float, "Peak learning rate. [the method's own]"),
+        Option("recover.epochs", float, "Passes over the selection. [2]"),
+        Option("recover.batch", int, "Rows of one optimiser step. [64]"),
+        Option("recover.schedule", str, "cosine or linear. [cosine]"),
+        Option("recover.warmup", float, "Share of the steps over which the rate rises. [0.05]"),
+        Option("recover.rank", int, "Rank of the low-rank methods. [8]"),
+        Option("recover.alpha", float, "Scale of lora and mask_lora times the rank. [16]"),
+        Option("recover.dropout", float, "Dropout of lora. [0.05]"),
+        Option("recover.parts", str, "perp: any of biases,norms,head. [all]", read=comma_separated),
+        Option("recover.merge", bool, "Keep the adapter separate.", ("--no-merge",), read=lambda _: False),
+        Option("recover.reconstruct", bool, "First bring each layer near the original's output."),
+        Option("recover.teacher", str, "original: also learn its predictions on the response. [none]"),
+        Option("recover.teacher_weight", float, "Share of the teacher's divergence in the loss. [0.5]"),
+        Option("recover.batch_tokens", int, "Tokens of one forward pass."),
+        Option("recover.gradient_checkpointing", bool, "Less memory, about a third more time."),
+        Option("recover.checkpoint_steps", int, "Steps between two checkpoints. [50]"),
+        Option("recover.heldout", str, "Rows whose perplexity is measured. [rows that were not selected]"),
     ),
     "method": (
         Option("select.options.allocation", str, "paser: degradation, proportional or uniform; donod: the first two."),
@@ -181,6 +210,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("select.options.don_direction", str, "donod: default or literal. [default]"),
         Option("select.options.stratify", str, "donod: none or clusters. [none]"),
         Option("select.options.anchor_share", float, "anchored: share of unlikely rows set aside. [0.3]"),
+        Option("select.options.signal", str, "by-signal: an imported signal, or one of ours such as entropy."),
+        Option("select.options.prefer", str, "by-signal: which end to keep, high or low. [high]"),
+        Option("select.options.source", str, "by-signal: scores artefact of the import. [the newest that has it]"),
         Option("select.options.like", str, "length-matched: selection to match. [the latest of another method]"),
         Option("select.options.bin_tokens", int, "length-matched: width of a length bin. [16]"),
     ),

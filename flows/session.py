@@ -73,6 +73,7 @@ NOUN_OF_STAGE: dict[str, Noun] = {
     "cluster": "clusters",
     "score": "scores",
     "choose": "selection",
+    "recover": "recovery",
     "evaluate": "evaluation",
     "trial": "evaluation",
 }

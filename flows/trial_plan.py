@@ -106,7 +106,7 @@ def foreseen(stage: Callable[..., Any], warehouse: Warehouse, settings: Settings
     plans: dict[str, Callable[..., Recipe]] = {
         "ingest": lambda: corpus.recipe(warehouse, settings),
         "embed": lambda read: embeddings.recipe(warehouse, settings, read),
-        "cluster": lambda read, vectors: clusters.recipe(settings, read, vectors),
+        "cluster": lambda read, vectors: clusters.recipe(warehouse, settings, read, vectors),
         "score": lambda read: scores.recipe(warehouse, settings, read),
         "choose": lambda *up: selection.recipe(warehouse, settings, Upstream(*up)),
     }

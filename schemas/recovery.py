@@ -35,8 +35,17 @@ METRICS = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
     ]
 )
-"""Main table of a recovery: one row per optimiser step, counted from 1. ``loss`` is the mean over the step's
-supervised tokens in nats, before the step; ``gradient_norm`` before clipping; ``tokens`` without padding."""
+"""Main table of a recovery: one row per optimiser step."""
+
+METRICS_ABOUT: dict[str, str] = {
+    "step": "optimiser step, from 1",
+    "epoch": "passes over the rows after it",
+    "loss": "mean over the step's supervised tokens, before the step; nats, >= 0",
+    "gradient_norm": "norm of the gradient before clipping, >= 0",
+    "learning_rate": "of the step",
+    "tokens": "tokens of the step, without padding",
+    "seconds": "wall time of the step",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class RecoveryRequest:
     learning_rate: float | None = None
     """Peak, > 0; None takes the method's own."""
     epochs: float = 2.0
-    """Passes over the rows, > 0; a fraction stops in mid-pass."""
+    """Passes over the rows, > 0 (≥ 0 with `reconstruct`); a fraction stops in mid-pass."""
     batch: int = 64
     """Rows of one optimiser step, ≥ 1, however many forward passes they take."""
     schedule: str = "cosine"
@@ -68,6 +77,10 @@ class RecoveryRequest:
     """What perp trains, any of ``biases``, ``norms``, ``head``."""
     merge: bool = True
     """Whether to write a merged model; without, the adapter alone."""
+    reconstruct: bool = False
+    """Whether each layer first learns the original's output; with 0 epochs that is all that is done."""
+    teacher_weight: float = 0.0
+    """Weight w of the divergence from the original, in [0, 1]: the loss is (1 − w) · cross-entropy + w · KL."""
     max_length: int = 512
     """Longest conversation in tokens, ≥ 2, capped by the model's context; the same as in scoring."""
     template: str = "auto"
@@ -97,7 +110,14 @@ class RecoveryRequest:
                 raise UsageError(f"perp part {part!r} is not known{did_you_mean(part, PERP_PARTS)}")
         if not self.parts:
             raise UsageError(f"perp was given nothing to train; give any of {', '.join(PERP_PARTS)}")
-        for name, value in (("learning_rate", self.learning_rate), ("epochs", self.epochs), ("alpha", self.alpha)):
+        if self.reconstruct and not self.merge:
+            raise UsageError(
+                "reconstruction changes the model's own weights, which an adapter alone does not hold; merge"
+            )
+        if not 0 <= self.teacher_weight <= 1:
+            raise UsageError(f"teacher_weight {self.teacher_weight} is not in [0, 1]; give a share such as 0.5")
+        epochs = 1.0 if self.reconstruct and self.epochs == 0 else self.epochs
+        for name, value in (("learning_rate", self.learning_rate), ("epochs", epochs), ("alpha", self.alpha)):
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name} {value} is not a positive number; give more than 0")
         for name, count, least in (

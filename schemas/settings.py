@@ -51,6 +51,8 @@ class ClusterSettings(Section):
     bandwidth: Literal["self-tuning", "median"] = "self-tuning"
     n_terms: int = Field(8, ge=1)
     """Terms that describe each cluster."""
+    refit: bool = False
+    """Cluster a grown corpus anew, where otherwise its new rows would join the earlier clusters."""
 
 
 class ScoreSettings(Section):
@@ -81,6 +83,42 @@ class SelectSettings(Section):
     """Example ids that are kept whatever the method says; they count towards the budget."""
     exclude: tuple[str, ...] = ()
     """Example ids that are never kept."""
+
+
+class RecoverSettings(Section):
+    """How a compressed model is trained back (METHODS: PERP, LoRA); what is not given is the method's own default.
+
+    Template, length, number format and device are those of ``score``.
+    """
+
+    method: str = "auto"
+    """auto (by what was done to the model), lora, mask_lora, scale_lora, perp or full."""
+    learning_rate: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, ge=0)
+    batch: int | None = Field(None, ge=1)
+    """Rows of one optimiser step."""
+    schedule: str = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises."""
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    parts: tuple[str, ...] = ("biases", "norms", "head")
+    """What perp trains."""
+    merge: bool = True
+    """Write a merged model; without, the adapter alone."""
+    reconstruct: bool = False
+    """First bring each layer near the original's output; with ``epochs = 0`` that is all."""
+    teacher: Literal["none", "original"] = "none"
+    """Also learn the original model's predictions on the response."""
+    teacher_weight: float = Field(0.5, gt=0, le=1)
+    """Share of that divergence in the loss, with a teacher."""
+    batch_tokens: int | None = Field(None, ge=1)
+    """Tokens of one forward pass; 4,096 on a CPU and 16,384 elsewhere where it is not given."""
+    gradient_checkpointing: bool = False
+    checkpoint_steps: int = Field(50, ge=1)
+    heldout: str | None = None
+    """File of rows whose perplexity is measured before and after; rows that were not selected where it is not given."""
 
 
 class EvaluateSettings(Section):
@@ -146,6 +184,7 @@ class Settings(BaseSettings):
     cluster: ClusterSettings = ClusterSettings()
     score: ScoreSettings = ScoreSettings()
     select: SelectSettings = SelectSettings()
+    recover: RecoverSettings = RecoverSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: CompareSettings = CompareSettings()
 

@@ -62,8 +62,27 @@ def _selection(one: Manifest) -> Row:
 
 
 def _recovery(one: Manifest) -> Row:
-    method = text(one.settings.get("method"))
-    return {"recovery_id": one.id, "method": method, "selection_id": one.inputs.get("selection"), **_common(one)}
+    facts = one.facts
+    return {
+        "recovery_id": one.id,
+        "method": text(facts.get("method", one.settings.get("method"))),
+        "selection_id": one.inputs.get("selection"),
+        "model": text(facts.get("model")),
+        "merged": facts.get("merged") if isinstance(facts.get("merged"), bool) else None,
+        **{name: whole(facts.get(name)) for name in ("rows", "steps", "tokens", "trainable")},
+        **{
+            name: number(facts.get(name))
+            for name in (
+                "trainable_share",
+                "sparsity_before",
+                "sparsity_after",
+                "perplexity_before",
+                "perplexity_after",
+                "seconds",
+            )
+        },
+        **_common(one),
+    }
 
 
 def _evaluation(one: Manifest) -> Row:
@@ -115,6 +134,13 @@ def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list
 def whole(value: object) -> int | None:
     """Return a whole number, or None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def number(value: object) -> float | None:
+    """Return a finite number as a float, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def text(value: object) -> str | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
-from curate.schemas.scores import SCORES, UNITS
+from curate.schemas.recovery import METRICS, METRICS_ABOUT
+from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.columns import Column, View, duckdb_type
 from curate.storage.columns import columns_of as _columns
@@ -32,9 +33,12 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("clusters", "terms"): TERMS,
     ("clusters", "concepts"): CONCEPTS,
     ("clusters", "curve"): CURVE,
+    ("clusters", "landmarks"): LANDMARKS,
     ("scores", "part"): SCORES,
+    ("scores", "imported"): IMPORTED,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
+    ("recovery", "part"): METRICS,
     ("evaluation", "part"): RESULTS,
     ("evaluation", "summary"): SUMMARY,
 }
@@ -220,6 +224,17 @@ VIEWS: tuple[View, ...] = (
         ),
     ),
     View(
+        "imported_scores",
+        "Your own signals, as `curate import-scores` read them; one row per signal and example.",
+        "scores",
+        "imported",
+        _columns(
+            IMPORTED,
+            ("scores_id", "id of the scores artefact"),
+            {**_EXAMPLE, "signal": "name of the signal: the file's column", "value": "its value, finite"},
+        ),
+    ),
+    View(
         "ledger",
         "What every selection decided about every example of its corpus.",
         "selection",
@@ -243,11 +258,14 @@ VIEWS: tuple[View, ...] = (
         "How a selection divided its budget among the clusters; empty for methods that do not.",
         "selection",
         "allocation",
-        _columns(
-            ALLOCATION,
-            _SELECTION,
-            ALLOCATION_ABOUT,
-        ),
+        _columns(ALLOCATION, _SELECTION, ALLOCATION_ABOUT),
+    ),
+    View(
+        "recovery_steps",
+        "How the training of each recovered model went, one row per optimiser step.",
+        "recovery",
+        "part",
+        _columns(METRICS, ("recovery_id", "id of the recovery artefact"), METRICS_ABOUT),
     ),
     *EVALUATION_VIEWS,
 )

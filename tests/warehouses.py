@@ -11,6 +11,7 @@ from curate.schemas.artefacts import Noun, artefact_id
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES, Turn, example_id
 from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.recovery import METRICS
 from curate.schemas.scores import SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
 
@@ -145,8 +146,33 @@ def selection(warehouse: Warehouse, inputs: dict[str, str], method: str = "paser
     return make(warehouse, "selection", inputs, {"method": method, "budget": str(budget)}, tables, **facts)
 
 
+def recovery(warehouse: Warehouse, selection_id: str) -> str:
+    """Make a recovery of four steps whose method was found out and whose last perplexity is not finite."""
+    steps = [
+        {
+            "step": i,
+            "epoch": i / 2,
+            "loss": 2.0 / i,
+            "gradient_norm": 1.0,
+            "learning_rate": 1e-4,
+            "tokens": 100,
+            "seconds": 0.5,
+        }
+        for i in range(1, 5)
+    ]
+    inputs = {"selection": selection_id, "compressed": "2" * 16}
+    found = {"method": "mask_lora", "model": "m", "merged": True, "rows": 6, "steps": 4, "tokens": 400, "trainable": 9}
+    measured = {
+        "sparsity_before": 0.5,
+        "sparsity_after": 0.5,
+        "perplexity_before": 3.5,
+        "perplexity_after": float("inf"),
+    }
+    return make(warehouse, "recovery", inputs, {"method": "auto"}, {"part": (steps, METRICS)}, **found, **measured)
+
+
 def fill(warehouse: Warehouse) -> dict[str, str]:
-    """Make one artefact of each noun up to two selections, and return their ids by a short name."""
+    """Make one artefact of each noun up to two selections and a recovery, and return their ids by a short name."""
     corpus_id = corpus(warehouse)
     embeddings_id = embeddings(warehouse, corpus_id)
     ids = {"corpus": corpus_id, "embeddings": embeddings_id}
@@ -155,4 +181,5 @@ def fill(warehouse: Warehouse) -> dict[str, str]:
     used = {noun: ids[noun] for noun in ("corpus", "clusters", "scores")}
     ids["uniform"] = selection(warehouse, {"corpus": corpus_id}, "uniform")
     ids["paser"] = selection(warehouse, used)
+    ids["recovery"] = recovery(warehouse, ids["paser"])
     return ids

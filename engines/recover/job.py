@@ -18,11 +18,13 @@ import torch
 from curate.engines.checkpoints import model_files
 from curate.engines.models import load_model
 from curate.engines.recover.checkpoint import Checkpoints
+from curate.engines.recover.distillation import Teacher
 from curate.engines.recover.loss import perplexity
 from curate.engines.recover.merging import agreement, merge, probe_logits
 from curate.engines.recover.methods import attach
 from curate.engines.recover.pattern import share_of_zeros, zero_pattern
-from curate.engines.recover.prepare import prepare
+from curate.engines.recover.prepare import load_original, prepare
+from curate.engines.recover.reconstruction import reconstruct
 from curate.engines.recover.results import Workplace
 from curate.engines.recover.training import autocast, train
 from curate.schemas.artefacts import digest
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from curate.engines.recover.methods import Adaptation
     from curate.engines.recover.prepare import Prepared
     from curate.engines.recover.rows import Rows
+    from curate.engines.recover.training import Loss
 
 Tell = Callable[[dict[str, Any], int], None]
 
@@ -51,6 +54,7 @@ def recover(
     lineage: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] = lambda: False,
     tell: Tell | None = None,
+    layer_told: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Train the model folder `model` on `rows` and write the result to the new folder `out`.
 
@@ -69,7 +73,8 @@ def recover(
     heldout : as `rows`, optional
         Rows whose perplexity is measured before and after; never trained on.
     original : str or Path, optional
-        The model before compression: tells removed layers, and lends its tokenizer where `model` has none.
+        The model before compression: tells removed layers, lends its tokenizer where `model` has none, and is what a
+        reconstruction or a teacher's weight in the request needs.
     work : str or Path, optional
         Folder for checkpoints, kept until the result is there. With the same causes, a second call goes on at its
         last checkpoint, bit for bit on a CPU. Without, nothing is kept.
@@ -81,16 +86,19 @@ def recover(
         Asked after every step; when it says True, a checkpoint is written and `Interrupted` raised.
     tell : callable, optional
         Called after every step with its row of ``METRICS`` and the number of steps in all.
+    layer_told : callable, optional
+        Called after every reconstructed layer with (layers done, layers in all).
 
     Returns
     -------
     dict, JSON-able
         ``method`` and ``reason``; ``detected``; ``trainable``, ``trainable_share``; ``rows``, ``rows_skipped``,
         ``steps``, ``tokens``, ``tokens_per_second``; ``loss_first`` and ``loss_last`` (means of ten steps, nats per
-        token); ``sparsity_before``, ``sparsity_after``; ``perplexity_before``, ``perplexity_trained`` (before merging)
-        and ``perplexity_after`` (of the folder written), None without held-out rows; ``merged``, and where it was
-        ``merge_difference``, the largest difference of a logit between the trained model and the folder, relative to
-        the largest logit; ``peak_memory``; ``template_digest``; ``metrics``; ``warnings``; ``seconds``.
+        token); ``reconstruction``, the error of each layer before and after, and ``perplexity_reconstructed``, where
+        it was asked for; ``sparsity_before``, ``sparsity_after``; ``perplexity_before``, ``perplexity_trained`` (before
+        merging) and ``perplexity_after`` (of the folder written), None without held-out rows; ``merged``, and where it
+        was ``merge_difference``, the largest difference of a logit between the trained model and the folder, relative
+        to the largest logit; ``peak_memory`` in bytes; ``template_digest``; ``metrics``; ``warnings``; ``seconds``.
 
     Raises
     ------
@@ -112,18 +120,28 @@ def recover(
         ready = prepare(str(model), rows, asked, heldout=heldout, original=first, template_digest=template_digest)
         facts = _before(ready)
         pattern = zero_pattern(ready.model)
+        teacher = load_original(ready, first, asked)
+        if asked.reconstruct and teacher is not None:
+            kept = place.folder / "layers" / _cause(str(model), ready, asked, first)
+            facts["reconstruction"] = reconstruct(
+                ready.model, teacher, ready.rows, asked.seed, kept=kept, stop=stop, say=layer_told
+            )
+            facts["perplexity_reconstructed"] = _perplexity(ready)
         adaptation = attach(ready.model, ready.method, asked)
         facts |= _sizes(adaptation, facts["parameters"]) | {"learning_rate": asked.peak(ready.method)}
-        checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked))
+        checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked, first))
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
-            checkpoints=checkpoints, stop=stop, tell=tell, precision=ready.precision,
+            checkpoints=checkpoints, stop=stop, tell=tell, loss=_loss(ready, teacher, asked), precision=ready.precision,
         )  # fmt: skip
+        del teacher
         facts |= _told(done.metrics, done.unreached)
         facts["perplexity_trained"] = _perplexity(ready)
         probe = (ready.heldout or ready.rows)[:4]
         trained = probe_logits(ready.model, probe)
-        place.save_adapter(adaptation, {"method": ready.method, "model": str(model), "request": asked.to_json()})
+        # After a reconstruction the adapter would belong to a base that nobody has.
+        if done.metrics and not asked.reconstruct:
+            place.save_adapter(adaptation, {"method": ready.method, "request": asked.to_json()})
         if asked.merge:
             merge(adaptation, pattern, ready.stored)
             facts["sparsity_after"] = share_of_zeros(ready.model)
@@ -138,7 +156,7 @@ def recover(
         facts |= {"merged": asked.merge, "peak_memory": peak_memory(), "seconds": time.perf_counter() - start}
         report = {**facts, "request": asked.to_json()}
         place.finish(report, dict(lineage or {}))
-        checkpoints.clear()
+        place.clear()
     return report
 
 
@@ -181,8 +199,8 @@ def _told(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[str, Any]
         "steps": len(metrics),
         "tokens": tokens,
         "tokens_per_second": tokens / max(seconds, 1e-9),
-        "loss_first": _mean(losses[:10]),
-        "loss_last": _mean(losses[-10:]),
+        "loss_first": _mean(losses[:10]) if losses else None,
+        "loss_last": _mean(losses[-10:]) if losses else None,
         "metrics": metrics,
         "warnings": notes,
     }
@@ -209,9 +227,19 @@ def _again(ready: Prepared, staged: Path) -> PreTrainedModel:
     return load_model(staged, device, ready.precision)
 
 
-def _cause(model: str, ready: Prepared, request: RecoveryRequest) -> str:
+def _loss(ready: Prepared, original: PreTrainedModel | None, request: RecoveryRequest) -> Loss | None:
+    """Return the loss that mixes in the original model, None for ordinary training."""
+    if original is None or not request.teacher_weight:
+        return None
+    teacher = Teacher(original, request.teacher_weight)
+    return lambda batch: teacher.loss(ready.model, batch)
+
+
+def _cause(model: str, ready: Prepared, request: RecoveryRequest, original: str | None) -> str:
     """Return the digest of what decides the trained weights; files are known by size and time, not read again."""
-    weights = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in model_files(model)]
+    read = [model, *([original] if original is not None else [])]
+    files = [path for one in read for path in model_files(one)]
+    weights = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     rows = [[item.ids.tolist(), item.supervised.tolist()] for item in ready.rows]
     how = {key: value for key, value in request.to_json().items() if key not in ("device", "checkpoint_steps", "merge")}
     return digest([ready.method, weights, digest(rows), how, str(ready.precision)])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
+    from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel
 
 Pattern = dict[str, torch.Tensor]
@@ -49,11 +50,20 @@ def share_of_zeros(model: PreTrainedModel) -> float:
 
 
 def hold_pattern(model: PreTrainedModel, trainable: Mapping[str, nn.Parameter]) -> None:
-    """Zero the gradient of every trainable weight that is zero now, so that an optimiser never moves it."""
-    for name, full in zero_pattern(model).items():
-        parameter = trainable.get(name)
-        if parameter is not None:
-            parameter.register_hook(_masking(full))
+    """Zero the gradient of every trainable weight of a pruned `model` that is zero now: an optimiser never moves it."""
+    if share_of_zeros(model) >= SPARSE_FROM:
+        hold_zeros(model, trainable)
+
+
+def hold_zeros(model: nn.Module, trainable: Mapping[str, nn.Parameter]) -> list[RemovableHandle]:
+    """Zero the gradient of what is zero now in the linear layers' weights; return the hooks."""
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | Conv1D) and (parameter := trainable.get(f"{name}.weight")) is not None:
+            full = parameter.detach() != 0
+            if not bool(full.all()):
+                hooks.append(parameter.register_hook(_masking(full)))
+    return hooks
 
 
 def _masking(full: Tensor) -> Callable[[Tensor], Tensor]:

@@ -14,13 +14,13 @@ from curate.engines.checkpoints import adapter_base, is_adapter, resolve_model
 from curate.engines.compress.folder import stored_dtype
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import output_head, verify_head
-from curate.engines.models import LanguageModel, load_model, load_tokenizer
+from curate.engines.models import LanguageModel, load_model, load_tokenizer, make_pair
 from curate.engines.recover.choice import choose_method
 from curate.engines.recover.inspection import inspect_model
 from curate.engines.recover.rows import Rows, encode_rows
 from curate.engines.recover.training import default_batch_tokens
 from curate.engines.templates import Template
-from curate.schemas.errors import GateError
+from curate.schemas.errors import GateError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +103,27 @@ def prepare(
     return Prepared(
         network, tokenizer, source, found, method, why, template, encoded, skipped, apart, precision, stored, budget
     )
+
+
+def load_original(ready: Prepared, original: str | None, request: RecoveryRequest) -> PreTrainedModel | None:
+    """Return the model before compression where the request needs it, beside the one in training.
+
+    Raises
+    ------
+    UsageError
+        When it is needed and was not given.
+    InputError
+        When the two do not share vocabulary or tokenizer.
+    """
+    if not (request.reconstruct or request.teacher_weight):
+        return None
+    if original is None:
+        asked = "--reconstruct" if request.reconstruct else "--teacher original"
+        raise UsageError(f"{asked} needs the model before compression; pass --original FOLDER")
+    folder = resolve_model(original)
+    network = load_model(folder, ready.model.device, ready.precision, trust_remote_code=request.trust_remote_code)
+    make_pair(LanguageModel(network, original), LanguageModel(ready.model, str(ready.source)), ready.tokenizer)
+    return network
 
 
 def working_dtype(name: str, device: torch.device, stored: torch.dtype) -> torch.dtype:

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
     from curate.engines.recover.prepare import Prepared
 
 REPORT = "recovery.json"
+STEPS = "metrics.jsonl"
 CARD = "README.md"
 ADAPTER = "adapter"
+
+
+def read_report(out: Path) -> dict[str, Any] | None:
+    """Return the report of a finished recovery, ``metrics`` included, None where `out` holds none."""
+    if not (out / REPORT).is_file():
+        return None
+    report: dict[str, Any] = json.loads((out / REPORT).read_text("utf-8"))
+    steps = (out / STEPS).read_text("utf-8").splitlines()
+    return {**report, "metrics": [json.loads(line) for line in steps]}
 
 
 class Workplace:
@@ -86,6 +96,11 @@ class Workplace:
             (self.folder / ADAPTER).rename(self._staged / ADAPTER)
         return self._staged
 
+    def clear(self) -> None:
+        """Remove what only served to go on: checkpoints and reconstructed layers."""
+        for name in ("checkpoints", "layers"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def finish(self, report: dict[str, Any], lineage: Mapping[str, Any]) -> None:
         """Write report and card, and give the result its name.
 
@@ -95,9 +110,11 @@ class Workplace:
             If the disk refuses.
         """
         short = {key: value for key, value in report.items() if key != "metrics"}
+        steps = "".join(json.dumps(entry) + "\n" for entry in report["metrics"])
         try:
             told = json.dumps({**short, "lineage": dict(lineage)}, indent=2, ensure_ascii=False)
             (self._staged / REPORT).write_text(told + "\n", "utf-8")
+            (self._staged / STEPS).write_text(steps, "utf-8")
             (self._staged / CARD).write_text(model_card(report, lineage), "utf-8")
             self._out.parent.mkdir(parents=True, exist_ok=True)
             beside = self._out.parent / f".tmp-{self._out.name}-{uuid4().hex[:8]}"

@@ -71,8 +71,8 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps in all, ≥ 1."""
-        return max(1, round(self.epochs * self.steps_per_epoch))
+        """Steps in all, ≥ 1 unless there are no epochs."""
+        return max(1, round(self.epochs * self.steps_per_epoch)) if self.epochs else 0
 
     def rows(self, step: int) -> list[int]:
         """Return the rows of step `step`, counted from 0."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from curate.schemas.recovery import RecoveryRequest
 
     Loss = Callable[[Batch], torch.Tensor]
+    """From a batch to the sum of its loss over supervised tokens."""
     Tell = Callable[[dict[str, Any], int], None]
 
 CLIP = 1.0

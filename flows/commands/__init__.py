@@ -16,6 +16,6 @@ app = typer.Typer(
     "Every verb takes --debug for a traceback.",
 )
 
-from curate.flows.commands import asking, judging, models, publishing, setup, stages  # noqa: E402
+from curate.flows.commands import asking, judging, models, publishing, recovery, setup, stages  # noqa: E402
 
-__all__ = ["app", "asking", "judging", "models", "publishing", "setup", "stages"]
+__all__ = ["app", "asking", "judging", "models", "publishing", "recovery", "setup", "stages"]

@@ -51,10 +51,18 @@ def status(settings: Settings, as_json: AsJson = False) -> None:
 
 @app.command()
 @takes("run")
-def doctor(settings: Settings, as_json: AsJson = False) -> None:
-    """Check the environment, and every part of the warehouse against its digest."""
-    from curate.flows.health import examine
+def doctor(
+    settings: Settings,
+    model: Annotated[str | None, typer.Argument(help="Model to look at instead: a folder or a hub name.")] = None,
+    original: Annotated[str | None, typer.Option(help="The model before compression, to tell removed layers.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the environment and the warehouse; or tell what was done to a model, and how it would be recovered."""
+    from curate.flows.health import examine, examine_model
 
+    if model is not None:
+        render.detected(model, examine_model(model, original), as_json)
+        return
     raise typer.Exit(render.health(examine(settings.warehouse), as_json))
 
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.errors import InputError
-from curate.schemas.scores import SCORES
+from curate.schemas.scores import SCORE_VERSION, SCORES
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.parts import Builder
     from curate.storage.warehouse import Warehouse
-
-VERSION = 1
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
@@ -30,7 +28,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
             inputs[role] = warehouse.digests.files(model_files(model))
     how = settings.score.model_dump(exclude={"device", "batch_tokens"})
     layout = {"device": settings.score.device, "batch_tokens": settings.score.batch_tokens}
-    return Recipe("scores", VERSION, inputs, how, layout)
+    return Recipe("scores", SCORE_VERSION, inputs, how, layout)
 
 
 def check(warehouse: Warehouse, settings: Settings) -> None:

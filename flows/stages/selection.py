@@ -15,11 +15,12 @@ from curate.flows import progress
 from curate.flows.stages.pool import Upstream, read_pool
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.budget import parse_budget
-from curate.schemas.errors import UsageError
+from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
 from curate.storage.forgotten import forgotten
 
 if TYPE_CHECKING:
+    from curate.schemas.artefacts import Manifest
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
 
@@ -55,30 +56,54 @@ def method_settings(settings: Settings) -> Any:
 
 
 def with_reference(warehouse: Warehouse, settings: Settings, corpus: str) -> Settings:
-    """Return `settings` with the full id of the selection that ``length-matched`` is to match.
+    """Return `settings` with the full id of what the method refers to, where it refers to something in the warehouse.
+
+    That is the selection that ``length-matched`` is to match, or the import that holds ``by-signal``'s signal.
 
     Raises
     ------
     UsageError
         If there is none, or it was made from another corpus.
     """
-    if settings.select.method != "length-matched":
-        return settings
-    like = str(settings.select.options.get("like") or "")
+    how = method_settings(settings)
+    if settings.select.method == "length-matched":
+        return _with_option(settings, "like", _to_match(warehouse, how.like, corpus).id)
+    if settings.select.method == "by-signal" and how.imported:
+        return _with_option(settings, "source", _import_of(warehouse, how.signal, how.source, corpus).id)
+    return settings
+
+
+def _with_option(settings: Settings, name: str, value: str) -> Settings:
+    options = settings.select.options | {name: value}
+    return settings.model_copy(update={"select": settings.select.model_copy(update={"options": options})})
+
+
+def _to_match(warehouse: Warehouse, like: str, corpus: str) -> Manifest:
     if like:
         found = warehouse.find("selection", like)
-    else:
-        others = [one for one in warehouse.list("selection") if one.settings["method"] not in BASELINES]
-        others = [one for one in others if one.inputs["corpus"] == corpus]
-        if not others:
+        if found.inputs["corpus"] != corpus:
             raise UsageError(
-                "length-matched needs a selection of this corpus to match; select with another method first"
+                f"--like {found.id} was selected from another corpus ({found.inputs['corpus']}); name another"
             )
-        found = others[0]
-    if found.inputs["corpus"] != corpus:
-        raise UsageError(f"--like {found.id} was selected from another corpus ({found.inputs['corpus']}); name another")
-    options = settings.select.options | {"like": found.id}
-    return settings.model_copy(update={"select": settings.select.model_copy(update={"options": options})})
+        return found
+    others = [one for one in warehouse.list("selection") if one.settings["method"] not in BASELINES]
+    others = [one for one in others if one.inputs["corpus"] == corpus]
+    if not others:
+        raise UsageError("length-matched needs a selection of this corpus to match; select with another method first")
+    return others[0]
+
+
+def _import_of(warehouse: Warehouse, signal: str, source: str, corpus: str) -> Manifest:
+    made = [warehouse.find("scores", source)] if source else warehouse.list("scores")
+    imports = [one for one in made if one.inputs["corpus"] == corpus and "signals" in one.facts]
+    for one in imports:
+        if signal in one.facts["signals"]:
+            return one
+    known = sorted({name for one in imports for name in one.facts["signals"]})
+    raise UsageError(
+        f"--signal {signal!r} was not imported for this corpus{did_you_mean(signal, known) if known else ''}; "
+        "bring it in with `curate import-scores FILE`"
+    )
 
 
 def recipe(warehouse: Warehouse, settings: Settings, upstream: Upstream) -> Recipe:

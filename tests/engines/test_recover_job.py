@@ -90,7 +90,9 @@ def test_plain_lora_on_a_sparse_model_stays_apart_or_is_refused(sparse: Path, tm
         recover(sparse, conversations(), tmp_path / "out", request("lora"))
     assert not list(tmp_path.iterdir())
     report = recover(sparse, conversations(), tmp_path / "out", request("lora", merge=False), heldout=conversations(4))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "adapter", "recovery.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "README.md", "adapter", "metrics.jsonl", "recovery.json",
+    ]  # fmt: skip
     assert (tmp_path / "out" / "adapter" / "adapter_config.json").is_file()
     assert (report["merged"], report["sparsity_after"]) == (False, 0.5)
     assert report["perplexity_after"] == report["perplexity_trained"] < report["perplexity_before"]

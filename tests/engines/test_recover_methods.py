@@ -158,7 +158,7 @@ def test_chance_zeros_of_a_dense_model_are_no_pattern() -> None:
     model = tiny_model(llama())
     assert zero_pattern(model) == {}
     with torch.no_grad():
-        model.get_submodule("model.layers.0.mlp.up_proj").weight[0, 0] = 0.0  # type: ignore[index,union-attr]
+        model.get_submodule("model.layers.0.mlp.up_proj").weight[0, 0] = 0.0
     assert zero_pattern(model) == {}
 
 
@@ -231,9 +231,10 @@ def test_a_merged_model_that_is_another_is_refused() -> None:
 
 def test_a_model_without_projections() -> None:
     model = tiny_model(llama())
-    for layer in model.model.layers:  # type: ignore[union-attr]
+    for layer in model.model.layers:
         for name in ("self_attn", "mlp"):
             setattr(layer, name, torch.nn.Identity())
-    for method in ("lora", "mask_lora"):
+    methods: list[RecoveryMethod] = ["lora", "mask_lora"]
+    for method in methods:
         with pytest.raises(InputError, match="no linear projection to adapt"):
-            attach(model, cast("RecoveryMethod", method), RecoveryRequest())
+            attach(model, method, RecoveryRequest())

@@ -71,9 +71,12 @@ def test_a_step_is_the_mean_over_its_supervised_tokens_however_it_is_cut(
     expected = mean_nll(adaptation.model, found)
     gradients = torch.autograd.grad(expected, list(adaptation.trainable.values()))
     taken: list[torch.Tensor] = []
-    monkeypatch.setattr(
-        torch.nn.utils, "clip_grad_norm_", lambda ps, _: taken.extend(p.grad.clone() for p in ps) or torch.ones(())
-    )
+
+    def take(parameters: Any, _: float) -> torch.Tensor:
+        taken.extend(one.grad.clone() for one in parameters)
+        return torch.ones(())
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", take)
     (step,) = train(adaptation, found, request, 1e-3).metrics
     assert step["loss"] == pytest.approx(expected.item(), rel=1e-5)
     assert step["tokens"] == sum(len(row.ids) for row in found)
@@ -206,7 +209,7 @@ def test_a_loss_that_diverges_stops_with_the_last_good_checkpoint(tmp_path: Path
     assert divergence([1.0] * 19) is None
     assert divergence([1.0] * 20) == 0.0
     assert divergence([1.0] * 10 + [1.5] * 10) == 0.5
-    assert divergence([0.1] * 10 + [0.7] * 10) > 1.0
+    assert divergence([0.25] * 10 + [1.0] * 10) == 1.5
 
 
 def test_rows_without_a_supervised_token_are_no_rows() -> None:
@@ -223,13 +226,13 @@ def test_rows_without_a_supervised_token_are_no_rows() -> None:
 def test_what_the_loss_does_not_reach_is_named() -> None:
     model = tiny_model(llama())
     with torch.no_grad():
-        model.get_submodule("model.layers.1.self_attn.o_proj").weight.zero_()  # type: ignore[union-attr,operator]
+        model.get_submodule("model.layers.1.self_attn.o_proj").weight.zero_()
     done = train(attach(model, "mask_lora", REQUEST), rows(), REQUEST, 1e-3)
     cut_off = {f"model.layers.1.self_attn.{n}_proj.b" for n in "qkvo"}
     assert set(done.unreached) == cut_off
     model = tiny_model(llama())
     with torch.no_grad():
-        model.lm_head.weight.zero_()  # type: ignore[union-attr,operator]
+        model.lm_head.weight.zero_()
     with pytest.raises(CurateError, match="no trained tensor gets a gradient"):
         train(attach(model, "mask_lora", REQUEST), rows(), REQUEST, 1e-3)
 

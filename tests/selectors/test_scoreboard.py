@@ -35,8 +35,8 @@ def test_a_summary_agrees_with_counting() -> None:
     known = slice(5, 30)
     total = sum(n * t for n, t in zip(one.nll[known], TOKENS[known], strict=True))
     assert rows[0]["nll"] == pytest.approx(total / TOKENS[known].sum())
-    unknown = np.full(2, np.nan)
-    nothing = Results(unknown, unknown, unknown, np.zeros(2, np.int64), np.zeros(2))
+    blank = np.full(2, np.nan)
+    nothing = Results(blank, blank, blank, np.zeros(2, np.int64), np.zeros(2))
     (empty,) = summarise(nothing, np.zeros(2, np.int64), [{"group": "x"}], HOW)
     assert (empty["n_items"], empty["score"], empty["nll"]) == (0, None, None)
 

@@ -28,11 +28,9 @@ from curate.storage.warehouse import Warehouse
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["curate.storage.queries", "curate.storage.warehouse", "warehouses"])
 PROMISED = {
-    "evaluation_items",
-    "evaluation_summary",
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "embeddings",
-    "evaluations", "examples", "ledger", "lineage", "quarantine", "recoveries", "runs", "scores", "selections",
-    "sources",
+    "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger", "lineage",
+    "quarantine", "recoveries", "recovery_steps", "runs", "scores", "selections", "sources",
 }  # fmt: skip
 
 
@@ -90,13 +88,25 @@ def test_every_row_is_there(filled: tuple[Path, dict[str, str]]) -> None:
     counts = {
         "examples": n, "sources": n + 1, "quarantine": 3, "embeddings": n, "clusters": n, "cluster_terms": k,
         "cluster_curve": 3, "concepts": n, "scores": n, "ledger": 2 * n, "allocation": k, "cluster_summary": k,
-        "selections": 2, "recoveries": 0, "evaluations": 0, "runs": 1,
+        "selections": 2, "recoveries": 1, "recovery_steps": 4, "evaluations": 0, "runs": 1,
     }  # fmt: skip
     assert {name: rows(root, f"SELECT count(*) FROM {name}")[0][0] for name in counts} == counts
     assert rows(root, "SELECT DISTINCT corpus_id FROM examples") == [(ids["corpus"],)]
     assert rows(root, "SELECT DISTINCT selection_id FROM ledger WHERE kept ORDER BY ALL") == sorted(
         [(ids["paser"],), (ids["uniform"],)]
     )
+
+
+def test_a_recovery_is_told_with_its_steps_and_what_it_was_made_from(filled: tuple[Path, dict[str, str]]) -> None:
+    root, ids = filled
+    columns = "recovery_id, method, selection_id, merged, steps, sparsity_after, perplexity_before, perplexity_after"
+    assert rows(root, f"SELECT {columns} FROM recoveries") == [
+        (ids["recovery"], "mask_lora", ids["paser"], True, 4, 0.5, 3.5, None)  # infinite in the manifest
+    ]
+    assert rows(root, "SELECT recovery_id, sum(tokens) FROM recovery_steps GROUP BY ALL") == [(ids["recovery"], 400)]
+    assert rows(root, "SELECT role, input_id FROM lineage WHERE noun = 'recovery' ORDER BY ALL") == [
+        ("compressed", "2" * 16), ("selection", ids["paser"]),
+    ]  # fmt: skip
 
 
 def test_the_small_tables_say_what_the_manifests_do(filled: tuple[Path, dict[str, str]]) -> None:

@@ -1,0 +1,173 @@
+"""Long model work as a process of its own: ``python -m curate.engines.job JOB_DIR``.
+
+The same on this machine, under an orchestrator, and on a remote one that has torch and little else. In: ``job.json``,
+``rows.parquet`` and ``heldout.parquet``. Out: the folder that ``job.json`` names, with the model, its report and
+metrics; ``job.log``; ``progress.jsonl``, a line a step; and ``error.json`` where it failed. SIGTERM and SIGINT make it
+write a checkpoint and exit with 130; the same command goes on there. One process at a time works in a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from curate.schemas.errors import CurateError, InputError, WarehouseError
+from curate.schemas.recovery import RecoveryRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+JOB, ROWS, HELDOUT = "job.json", "rows.parquet", "heldout.parquet"
+LOG, PROGRESS, ERROR, WORK = "job.log", "progress.jsonl", "error.json", "work"
+
+SECONDS_BETWEEN_LINES = 10.0
+LOCK_SECONDS = 60.0
+"""How long to wait for a process that was told to stop and is still writing its checkpoint."""
+
+
+class Job:
+    """One job folder: what it asks for, its log, and whether it was asked to stop."""
+
+    def __init__(self, folder: Path, parent: int | None = None) -> None:
+        self.folder, self._parent, self._asked, self._told = folder, parent, False, 0.0
+
+    def ask_to_stop(self, *_: object) -> None:
+        """Stop after the step under way; a signal handler."""
+        self._asked = True
+
+    def stops(self) -> bool:
+        """Return True if a signal came, or the process that started this one is gone."""
+        return self._asked or (self._parent is not None and os.getppid() != self._parent)
+
+    def say(self, text: str) -> None:
+        """Write one line to the log and to stderr."""
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}"
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+        print(line, file=sys.stderr, flush=True)
+
+    def tell(self, entry: dict[str, Any], steps: int) -> None:
+        """Note a finished step, and say how it goes every ten seconds and at the end."""
+        with (self.folder / PROGRESS).open("a", encoding="utf-8") as progress:
+            progress.write(json.dumps({**entry, "steps": steps}) + "\n")
+        now = time.monotonic()
+        if now - self._told >= SECONDS_BETWEEN_LINES or entry["step"] == steps:
+            self._told = now
+            self.say(step_line(entry, steps))
+
+    def run(self) -> None:
+        """Do what ``job.json`` asks for."""
+        asked = self._asked_for()
+        self.say(f"{asked['kind']}: {asked['model']}")
+        from curate.engines.recover import recover
+
+        report = recover(
+            asked["model"],
+            _batches(self.folder / ROWS),
+            asked["out"],
+            RecoveryRequest.from_json(asked["request"]),
+            heldout=_batches(self.folder / HELDOUT),
+            original=asked["original"],
+            work=self.folder / WORK,
+            template_digest=asked["template_digest"],
+            lineage=asked["lineage"],
+            stop=self.stops,
+            tell=self.tell,
+            layer_told=lambda done, layers: self.say(f"layer {done} of {layers} reconstructed"),
+        )
+        self.say(f"done: {report['method']}, {report['steps']} steps, {report['seconds']:.1f} s: {asked['out']}")
+
+    def _asked_for(self) -> dict[str, Any]:
+        path = self.folder / JOB
+        try:
+            asked: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read ({error}); give the folder of a job") from error
+        if asked.get("kind") != "recover":
+            raise InputError(f"{path} asks for {asked.get('kind')!r}, which this version does not do; known: recover")
+        return asked
+
+
+def step_line(entry: dict[str, Any], steps: int) -> str:
+    """Return how a run goes, in words: step, loss, tokens per second, time left at the pace of this step."""
+    left = (steps - entry["step"]) * entry["seconds"]
+    pace = entry["tokens"] / max(entry["seconds"], 1e-9)
+    return (
+        f"step {entry['step']} of {steps}: loss {entry['loss']:.4f}, {pace:,.0f} tokens/s, "
+        f"{left / 60:.1f} min left" + ("" if entry["step"] < steps else ", trained")
+    )
+
+
+def _batches(path: Path) -> list[pa.RecordBatch]:
+    """Return the rows of a Parquet file, none where it is not there."""
+    if not path.exists():
+        return []
+    try:
+        return list(pq.read_table(path).to_batches())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); make the job again") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, waiting a little for a process that is stopping.
+
+    Raises
+    ------
+    WarehouseError
+        When another process goes on working there.
+    """
+    with (folder / ".lock").open("w") as file:
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise WarehouseError(
+                        f"another process works on the job {folder}; wait for it, or stop it"
+                    ) from None
+                time.sleep(0.2)
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one job and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m curate.engines.job", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="JOB_DIR")
+    parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
+    chosen = parser.parse_args(arguments)
+    job = Job(chosen.folder, os.getppid() if chosen.with_parent else None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, job.ask_to_stop)
+    for name, value in (("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("TRANSFORMERS_VERBOSITY", "error")):
+        os.environ.setdefault(name, value)
+    if not job.folder.is_dir():
+        print(f"there is no job folder {job.folder}", file=sys.stderr)
+        return InputError.exit_code
+    with _alone(job.folder):
+        (job.folder / ERROR).unlink(missing_ok=True)
+        try:
+            job.run()
+        except CurateError as error:
+            job.say(str(error))
+            (job.folder / ERROR).write_text(json.dumps({"error": str(error), "exit_code": error.exit_code}), "utf-8")
+            return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Recovery: a selection and a compressed model → a model trained back, its metrics, and where it came from.
+
+The training is a job of its own process (`curate.engines.job`); this stage writes what it needs and keeps what it gave.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.flows import progress
+from curate.flows.jobs import run_job
+from curate.flows.stages.heldout import Heldout, conversations, heldout_rows, heldout_source
+from curate.flows.stages.recipe import Recipe
+from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
+from curate.schemas.recovery import METRICS, RecoveryRequest
+
+if TYPE_CHECKING:
+    from curate.schemas.artefacts import Manifest
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse import Warehouse
+
+VERSION = 1
+PLACE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps")
+"""What decides how the job runs rather than what it computes."""
+
+
+def request_of(settings: Settings) -> RecoveryRequest:
+    """Return the engine's request; what was not given is its default.
+
+    Raises
+    ------
+    UsageError
+        If a method, a schedule or a part is unknown.
+    """
+    given = settings.recover.model_dump(exclude={"heldout", "teacher"}, exclude_none=True)
+    if settings.recover.teacher == "none":
+        given["teacher_weight"] = 0.0
+    shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})
+    own = {item.name for item in fields(RecoveryRequest)}
+    extra = {"seed": settings.seed, "trust_remote_code": settings.trust_remote_code}
+    return RecoveryRequest(**{name: value for name, value in {**given, **shared, **extra}.items() if name in own})
+
+
+def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:
+    """Return what the recovery is made of: the selection, the models, the held-out rows, and how it is trained.
+
+    Raises
+    ------
+    InputError
+        If no model was given, or one cannot be used.
+    """
+    from curate.engines.checkpoints import model_files
+
+    if settings.compressed is None:
+        raise InputError(f"selection {selection_id} was made without a model; pass --model FOLDER")
+    inputs = {"selection": selection_id}
+    for role, model in (("compressed", settings.compressed), ("original", settings.original)):
+        if model is not None:
+            inputs[role] = warehouse.digests.files(model_files(model))
+    corpus = warehouse.manifest("corpus", warehouse.manifest("selection", selection_id).inputs["corpus"])
+    inputs["heldout"] = heldout_source(warehouse, settings, corpus).cause
+    how = request_of(settings).to_json()
+    layout = {name: how.pop(name) for name in PLACE}
+    return Recipe("recovery", VERSION, inputs, how, layout)
+
+
+def result_folder(warehouse: Warehouse, recovery_id: str) -> Path:
+    """Return the folder of a recovered model, whether it is there or not."""
+    return warehouse.root / "models" / f"recovered-{recovery_id}"
+
+
+def recover(warehouse: Warehouse, settings: Settings, selection_id: str, anew: bool = False) -> str:
+    """Train the compressed model on a selection and return the recovery id.
+
+    Parameters
+    ----------
+    anew : bool
+        Forget the checkpoints of an attempt that was cut off.
+    """
+    plan = recipe(warehouse, settings, selection_id)
+    if plan.is_made(warehouse) and result_folder(warehouse, plan.id).is_dir():
+        return plan.id
+    if plan.is_made(warehouse):
+        raise WarehouseError(
+            f"the model of recovery {plan.id} is gone from {result_folder(warehouse, plan.id)}; "
+            f"delete {warehouse.folder('recovery', plan.id)} and run the same command again"
+        )
+    with plan.build(warehouse) as builder:
+        if builder.done:
+            return plan.id
+        out, job = result_folder(warehouse, plan.id), warehouse.root / "jobs" / plan.id
+        facts = _run(warehouse, settings, selection_id, out, job, anew)
+        metrics = facts.pop("metrics")
+        builder.write("part", 0, pa.Table.from_pylist(metrics, schema=METRICS), METRICS)
+        for warning in facts["warnings"]:
+            progress.note(f"warning: {warning}")
+        builder.finish({**facts, "model": str(out)})
+        shutil.rmtree(job, ignore_errors=True)
+    return plan.id
+
+
+def _run(
+    warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path, anew: bool
+) -> dict[str, Any]:
+    """Run the job, unless its result is there, and return its report."""
+    from curate.engines.recover.results import read_report
+
+    report = read_report(out)
+    if report is None:
+        shutil.rmtree(out, ignore_errors=True)
+        if anew:
+            shutil.rmtree(job, ignore_errors=True)
+        write_job(warehouse, settings, selection_id, out, job)
+        try:
+            run_job(job, "recover")
+        except (UsageError, InputError, GateError):
+            if not any((job / "work").glob("checkpoints/*")):
+                shutil.rmtree(job)  # refused before it began: nothing to go on with
+            raise
+        report = read_report(out)
+    if report is None:
+        raise WarehouseError(f"the job in {job} ended without a result in {out}; see {job / 'job.log'}")
+    del report["request"], report["lineage"]
+    return report
+
+
+def write_job(warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path) -> None:
+    """Write everything that `curate.engines.job` needs to the folder `job`; it can be copied to another machine."""
+    rows, apart, asked = job_of(warehouse, settings, selection_id, out)
+    job.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, job / "rows.parquet")
+    pq.write_table(apart, job / "heldout.parquet")
+    (job / "job.json").write_text(json.dumps(asked, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def job_of(
+    warehouse: Warehouse, settings: Settings, selection_id: str, out: Path
+) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
+    """Return the rows to train on, the rows held out, and what ``job.json`` asks for."""
+    selection = warehouse.manifest("selection", selection_id)
+    rows = selected_rows(warehouse, selection)
+    corpus = warehouse.manifest("corpus", selection.inputs["corpus"])
+    source = heldout_source(warehouse, settings, corpus)
+    apart = heldout_rows(warehouse, settings, selection, source, set(rows["example_id"].to_pylist()))
+    asked = {
+        "kind": "recover",
+        "model": settings.compressed,
+        "original": settings.original,
+        "out": str(out),
+        "request": request_of(settings).to_json(),
+        "template_digest": _scored_digest(warehouse, selection),
+        "lineage": lineage(warehouse, settings, selection, source, rows["example_id"]),
+    }
+    return rows, apart, asked
+
+
+def selected_rows(warehouse: Warehouse, selection: Manifest) -> pa.Table:
+    """Return id, turns and tools of the kept rows, first taken first."""
+    ledger = warehouse.read("selection", selection.id, columns=["example_id", "rank"])
+    rank = ledger["rank"].to_numpy(zero_copy_only=False)
+    kept = np.flatnonzero(~np.isnan(rank))
+    order = kept[np.argsort(rank[kept], kind="stable")]
+    return conversations(warehouse, selection.inputs["corpus"]).take(pa.array(order))
+
+
+def lineage(
+    warehouse: Warehouse, settings: Settings, selection: Manifest, source: Heldout, kept: pa.ChunkedArray
+) -> dict[str, Any]:
+    """Return what the model card says of where the rows come from."""
+    import pyarrow.compute as pc
+
+    corpus = warehouse.manifest("corpus", selection.inputs["corpus"])
+    sources = warehouse.read("corpus", corpus.id, "sources", columns=["example_id", "licence"])
+    used = sources.filter(pc.is_in(sources["example_id"], value_set=kept.combine_chunks()))
+    licences = sorted({licence or "not stated" for licence in used["licence"].to_pylist()})
+    # A card travels with the model: names, not the folders of this machine.
+    models = {f"{role}_model": _name(getattr(settings, role)) for role in ("compressed", "original")}
+    return {
+        "selection": selection.id,
+        "selected_by": selection.settings["method"],
+        "budget": selection.settings["budget"],
+        "ledger": selection.facts["reasons"],
+        "corpus": corpus.id,
+        "files": [_name(name) for name in corpus.facts.get("files", [])],
+        "licences": licences,
+        "scores": selection.inputs.get("scores", "none"),
+        **models,
+        "heldout": source.about,
+    }
+
+
+def _name(address: str | None) -> str:
+    """Return a hub name as it is, and the last part of a path."""
+    if address is None:
+        return "not given"
+    return Path(address).absolute().name if Path(address).exists() else address
+
+
+def _scored_digest(warehouse: Warehouse, selection: Manifest) -> str | None:
+    """Return the digest of the template that the selection's scores were made with, None where there are none."""
+    if "scores" not in selection.inputs:
+        return None
+    found: str | None = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("template_digest")
+    return found
