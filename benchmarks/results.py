@@ -55,7 +55,8 @@ def settings_for(typed: argparse.Namespace, compressed: Path) -> Settings:
             "original": str(demo.model_path()),
             "compressed": str(compressed),
             "evaluate": {"tasks": ["demo"]},
-            "compare": {**grid, **DEMO_RECIPE, "own_epochs": typed.own_epochs},
+            "recover": DEMO_RECIPE,
+            "compare": {**grid, "own_epochs": typed.own_epochs},
         }
     )
 

@@ -13,6 +13,7 @@ from curate.flows.grid import MATCHED, OWN_EPOCHS, Cell, cells
 from curate.flows.plan import CHARACTERS_PER_TOKEN, corpus_size, demo_settings, weight_bytes
 from curate.flows.stages import clusters, corpus, embeddings, scores, selection
 from curate.flows.stages.pool import Upstream
+from curate.flows.stages.recovery import request_of
 from curate.flows.stages.trials import recipe as trial_recipe
 from curate.storage.warehouse import Warehouse
 
@@ -79,9 +80,10 @@ def _guess(warehouse: Warehouse, settings: Settings, read: Recipe) -> float | No
 
 def _tokens(settings: Settings, ground: Ground | None, tokens: float, arm: str, budget: str) -> float | None:
     """Return the tokens that one cell trains on; None where a budget in rows means nothing yet."""
+    passes = request_of(settings).epochs
     if arm == OWN_EPOCHS:
-        return settings.compare.epochs * tokens
-    return settings.compare.epochs * budget_tokens(budget, ground) if ground else None
+        return passes * tokens
+    return passes * budget_tokens(budget, ground) if ground else None
 
 
 def _done(
