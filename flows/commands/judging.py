@@ -13,7 +13,9 @@ from curate.flows.options import AsJson, takes
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
-Subject = Annotated[str | None, typer.Argument(help="Model folder or hub name; --compressed where none is given.")]
+Subject = Annotated[
+    str | None, typer.Argument(help="Model folder, hub name or recovery id; the latest recovery by default.")
+]
 
 
 @app.command()

@@ -114,6 +114,30 @@ def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[P
     assert all(", " in group for group in groups)  # the cluster's telling terms
 
 
+def test_the_latest_recovery_is_asked_beside_its_own_pair(
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
+) -> None:
+    where = ("--warehouse", tmp_path / "w", "--json")
+    pair = ("--original", tiny[0], "--compressed", tiny[1])
+    chosen = curate("select", "--method", "donod", "--budget", "0.5", "--corpus", corpus, *pair, *where).value
+    made = curate("recover", "--epochs", "1", "--learning-rate", "1e-3", *where)
+    assert made.code == 0, made.err
+    held = write_corpus(tmp_path / "held.jsonl", rows=20, seed=7)
+    told = curate("evaluate", "--tasks", held, *where, "--metric", "token_accuracy")
+    assert told.code == 0, told.err
+    assert set(told.value["evaluations"]) == {"model", "original", "compressed"}
+    (row,) = curate(
+        "sql", "SELECT recovery_id, selection_id, model FROM evaluations WHERE recovery_id IS NOT NULL", *where
+    ).value
+    assert row["selection_id"] == chosen["selection_id"]
+    assert row["model"] == told.value["model"]
+    assert curate("evaluate", row["recovery_id"][:6], "--tasks", held, *where, "--metric", "token_accuracy").value == (
+        told.value
+    )
+    unknown = curate("evaluate", "0123abcd", "--tasks", held, *where)
+    assert (unknown.code, "begins with '0123abcd'" in unknown.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
