@@ -21,7 +21,10 @@ def test_every_arm_is_in_the_picture(tmp_path: Path, budgets: list[str]) -> None
     from curate.storage.report import retention_picture
 
     lines = [line(method, budget, 0.6) for budget in budgets for method in ("paser", "uniform")]
-    told = {"lines": [*lines, line("full", budgets[0], None)], "compressed": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    told: dict[str, Any] = {
+        "lines": [*lines, line("full", budgets[0], None)],
+        "compressed": {"value": 0.5, "low": 0.4, "high": 0.6},
+    }
     retention_picture.draw(told, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     told["compressed"] = None
