@@ -55,7 +55,8 @@ def settings_for(typed: argparse.Namespace, compressed: Path) -> Settings:
             "original": str(demo.model_path()),
             "compressed": str(compressed),
             "evaluate": {"tasks": ["demo"]},
-            "compare": {**grid, **DEMO_RECIPE, "own_epochs": typed.own_epochs},
+            "recover": DEMO_RECIPE,
+            "compare": {**grid, "own_epochs": typed.own_epochs},
         }
     )
 
@@ -85,7 +86,25 @@ def markdown(strength: str, told: dict[str, Any]) -> str:
             line["word"] if ours else "baseline",
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join([head, *rows, "", *(f"- {line['sentence']}" for line in told["lines"]), ""])
+    sentences = [f"- {line['sentence']}" + _harm(line) for line in told["lines"]]
+    return "\n".join([head, *rows, "", *sentences, "", _capabilities(told), ""])
+
+
+def _harm(line: dict[str, Any]) -> str:
+    return f" Harmed, below the compressed model: {', '.join(line['harmed'])}." if line["harmed"] else ""
+
+
+def _capabilities(told: dict[str, Any]) -> str:
+    """Return the retention of every capability, worst hurt first, a column an arm."""
+    before = told["retention_compressed"]
+    arms = [(f"`{line['method']}` {line['budget']}", line["retention"]) for line in told["lines"]]
+    head = ["capability", "compressed", *(name for name, _ in arms)]
+    rows = [
+        [name, f"{before[name]:.3f}", *(f"{values[name]:.3f}" for _, values in arms)]
+        for name in sorted(before, key=lambda name: before[name])
+    ]
+    lines = [" | ".join(row) for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
+    return "Retention of each capability, mean over seeds:\n\n" + "\n".join(f"| {line} |" for line in lines)
 
 
 def described(typed: argparse.Namespace) -> str:

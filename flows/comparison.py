@@ -6,16 +6,15 @@ beside uniform, length-matched (to the primary method) and the full corpus.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from curate.flows import pipeline, progress, stages
 from curate.flows.demo_pair import is_demo
 from curate.flows.grid import FULL, MATCHED, OWN_EPOCHS, Cell, cells, method_of
 from curate.flows.session import session
 from curate.flows.stages.evaluation import DEMO, asked_items, asked_text, plain
+from curate.flows.stages.recovery import request_of
 from curate.flows.trial_report import report, write, yardstick
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import InputError, UsageError
@@ -75,11 +74,11 @@ def prepared(settings: Settings) -> Settings:
     """Return `settings` with the demo's tasks and training where nothing else was said."""
     if not is_demo(settings):
         return settings
-    recipe = {name: value for name, value in DEMO_RECIPE.items() if getattr(settings.compare, name) is None}
+    recipe = {name: value for name, value in DEMO_RECIPE.items() if getattr(settings.recover, name) is None}
     asked = settings.evaluate
     if not asked.tasks:
         asked = asked.model_copy(update={"tasks": (DEMO,)})
-    return settings.model_copy(update={"evaluate": asked, "compare": settings.compare.model_copy(update=recipe)})
+    return settings.model_copy(update={"evaluate": asked, "recover": settings.recover.model_copy(update=recipe)})
 
 
 def _check(settings: Settings) -> None:
@@ -153,23 +152,9 @@ def training(settings: Settings, ground: Ground, cell: Cell, kept: int) -> Recov
     kept : int
         Tokens of the cell's selection.
     """
-    from curate.schemas.recovery import RecoveryRequest
-
-    how, score = settings.compare, settings.score
-    epochs = how.epochs if cell.arm == OWN_EPOCHS else how.epochs * budget_tokens(cell.budget, ground) / kept
-    return RecoveryRequest(
-        batch=RecoveryRequest().batch if how.batch is None else how.batch,
-        method=how.recovery,
-        learning_rate=how.learning_rate,
-        epochs=float(np.round(epochs, 6)),
-        max_length=score.max_length,
-        template=score.template,
-        seed=cell.seed,
-        device=score.device,
-        dtype=score.dtype,
-        batch_tokens=score.batch_tokens,
-        trust_remote_code=settings.trust_remote_code,
-    )
+    request = request_of(settings.model_copy(update={"seed": cell.seed}))
+    passes = 1.0 if cell.arm == OWN_EPOCHS else budget_tokens(cell.budget, ground) / kept
+    return replace(request, epochs=round(request.epochs * passes, 6), merge=True)
 
 
 def budget_tokens(budget: str, ground: Ground) -> float:

@@ -81,6 +81,8 @@ def _what(made: Manifest) -> str:
         return f"imported: {', '.join(facts['signals'])}"
     if made.noun == "scores":
         return " → ".join(str(name).rpartition("/")[2] for name in facts["models"].values() if name)
+    if made.noun == "evaluation":
+        return f"{facts['model']}: {facts['n_items']:,} items"
     if made.noun == "clusters":
         return f"{facts['n_clusters']} clusters"
     if made.noun == "recovery":

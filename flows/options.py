@@ -139,6 +139,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("evaluate.limit", int, "Items of each task. [all]"),
         Option("evaluate.max_new_tokens", int, "Longest generated answer. [64]"),
         Option("evaluate.metric", str, "score or token_accuracy: what retention is a ratio of. [score]"),
+        Option("evaluate.by", str, "group, or cluster: that of the nearest row of --corpus. [group]"),
         Option(
             "evaluate.decontaminate",
             bool,
@@ -157,11 +158,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         Option("compare.budgets", str, "Budgets, separated by commas. [0.1]", read=comma_separated),
         Option("compare.seeds", int, "Seeds of every method and budget, from 0. [5]"),
-        Option("compare.recovery", str, "auto, lora, mask_lora, scale_lora, perp or full. [auto]"),
-        Option("compare.learning_rate", float, "Peak learning rate of training. [the method's own]"),
-        Option("compare.epochs", float, "Passes over a budget's worth of tokens. [2]"),
-        Option("compare.batch", int, "Rows of one optimiser step. [64; 32 on the demo]"),
         Option("compare.own_epochs", bool, "Also train on everything for as many passes, at its own cost."),
+        Option("recover.method", str, "auto, lora, mask_lora, scale_lora, perp or full. [auto]", ("--recovery",)),
+        Option("recover.learning_rate", float, "Peak learning rate of training. [the method's own]"),
+        Option("recover.epochs", float, "Passes over a budget's worth of tokens. [2]"),
+        Option("recover.batch", int, "Rows of one optimiser step. [64; 32 on the demo]"),
     ),
     "selecting": (
         Option("select.budget", str, "0.1, 10%, 5000 (rows) or 2M-tokens. [0.1]", ("--budget", "-b")),

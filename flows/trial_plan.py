@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.flows import pipeline
-from curate.flows.comparison import budget_tokens, ground_of, prepared, selecting, tokens_kept, training
+from curate.flows.comparison import Ground, budget_tokens, ground_of, prepared, selecting, tokens_kept, training
 from curate.flows.demo_pair import is_demo
 from curate.flows.grid import MATCHED, OWN_EPOCHS, Cell, cells
 from curate.flows.plan import CHARACTERS_PER_TOKEN, corpus_size, demo_settings, weight_bytes
 from curate.flows.stages import clusters, corpus, embeddings, scores, selection
 from curate.flows.stages.pool import Upstream
+from curate.flows.stages.recovery import request_of
 from curate.flows.stages.trials import recipe as trial_recipe
 from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from curate.flows.comparison import Ground
     from curate.flows.stages.recipe import Recipe
     from curate.schemas.settings import Settings
 
@@ -42,7 +42,7 @@ def price(settings: Settings) -> dict[str, Any]:
     read = corpus.recipe(warehouse, settings)
     scored = scores.recipe(warehouse, settings, read.id)
     ground = ground_of(warehouse, settings, read.id, scored.id) if scored.is_made(warehouse) else None
-    tokens = float(ground.tokens) if ground else _guess(warehouse, settings, read)
+    size = ground or _guess(warehouse, settings, read)
     seen: dict[Cell, str] = {}
     finished: dict[Cell, dict[str, Any]] = {}
     todo = cells(settings)
@@ -54,7 +54,7 @@ def price(settings: Settings) -> dict[str, Any]:
     lines = []
     for arm, budget in dict.fromkeys((cell.arm, cell.budget) for cell in todo):
         mine = [cell for cell in todo if (cell.arm, cell.budget) == (arm, budget)]
-        each = None if tokens is None else _tokens(settings, ground, tokens, arm, budget)
+        each = None if size is None else _tokens(settings, size, arm, budget)
         lines.append(
             {
                 "arm": arm,
@@ -69,19 +69,19 @@ def price(settings: Settings) -> dict[str, Any]:
     return {**told, "estimate": _estimate(lines, list(finished.values()))}
 
 
-def _guess(warehouse: Warehouse, settings: Settings, read: Recipe) -> float | None:
-    """Return the tokens of a corpus that is not scored, from its characters; None if it is not ingested either."""
+def _guess(warehouse: Warehouse, settings: Settings, read: Recipe) -> Ground | None:
+    """Return the size of a corpus that is not scored, its tokens told from its characters; None if not ingested."""
     characters, rows = corpus_size(warehouse, read)
-    if characters is None or rows is None:
+    if not characters or not rows:
         return None
-    return min(characters / CHARACTERS_PER_TOKEN, rows * settings.score.max_length)
+    tokens = min(characters / CHARACTERS_PER_TOKEN, rows * settings.score.max_length)
+    return Ground(read.id, "", round(tokens), rows, ())
 
 
-def _tokens(settings: Settings, ground: Ground | None, tokens: float, arm: str, budget: str) -> float | None:
-    """Return the tokens that one cell trains on; None where a budget in rows means nothing yet."""
-    if arm == OWN_EPOCHS:
-        return settings.compare.epochs * tokens
-    return settings.compare.epochs * budget_tokens(budget, ground) if ground else None
+def _tokens(settings: Settings, size: Ground, arm: str, budget: str) -> float:
+    """Return the tokens that one cell trains on."""
+    passes = request_of(settings).epochs
+    return passes * (size.tokens if arm == OWN_EPOCHS else budget_tokens(budget, size))
 
 
 def _done(
@@ -117,7 +117,7 @@ def _estimate(lines: list[dict[str, Any]], finished: list[dict[str, Any]]) -> st
     left = sum((line["cells"] - line["done"]) * (line["tokens_each"] or 0) for line in lines)
     if not left:
         known = all(line["tokens_each"] is not None for line in lines)
-        return "nothing is left to do" if known else "tokens are unknown until the corpus is scored"
+        return "nothing is left to do" if known else "tokens are unknown until the corpus is ingested"
     if not finished:
         return f"{left:,} tokens to train on; the time is unknown until the first cell is done"
     pace = float(np.median([(one["seconds_training"] + one["seconds_asking"]) / one["tokens"] for one in finished]))

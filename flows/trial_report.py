@@ -97,23 +97,28 @@ def report(
         Rows of the pool that were left out since the evaluation asks them.
     """
     from curate.selectors.intervals import Resampling
-    from curate.selectors.retention import trial
+    from curate.selectors.trials import trial
     from curate.selectors.verdict import judge_arms
 
     primary = (settings.compare.methods[0], settings.compare.budgets[0])
     given, n = _arms(warehouse, settings, made, known), len(known.names)
     found = judge_arms(given, BASELINE, primary, known.scores, known.group, n, known.chance, Resampling())
-    damaged = _scores(warehouse, compressed, known)[None]
+    damaged = _scores(warehouse, compressed, known)
+    by_arm = {(arm.method, arm.budget): _groups(arm.scores, damaged, known) for arm in given}
     return {
         "metric": known.metric,
         "primary": f"{primary[0]} against {BASELINE} at {primary[1]}",
         "seeds": settings.compare.seeds,
-        "compressed": interval(trial(damaged, known.scores, known.group, n, known.counts, Resampling())),
+        "compressed": interval(trial(damaged[None], known.scores, known.group, n, known.counts, Resampling())),
         "capabilities": [name for name, counts in zip(known.names, known.counts, strict=True) if counts],
         "left_out": [name for name, counts in zip(known.names, known.counts, strict=True) if not counts],
         "n_items": len(known.scores),
         "n_excluded": n_excluded,
-        "lines": [{**_line(one), **_cost(warehouse, made, one.method, one.budget)} for one in found],
+        "lines": [
+            {**_line(one), **by_arm[one.method, one.budget], **_cost(warehouse, made, one.method, one.budget)}
+            for one in found
+        ],
+        "retention_compressed": _groups(damaged[None], damaged, known)["retention"],
         "cells": {cell.name: {"selection": s, "evaluation": e} for cell, (s, e) in made.items()},
     }
 
@@ -124,6 +129,22 @@ def _line(one: ArmVerdict) -> dict[str, Any]:
     plain = {name: getattr(one, name) for name in ("method", "budget", "seeds", "p_holm", "primary", "word")}
     figures = {name: interval(getattr(one, name)) for name in ("mean", "worst", "gain", "worst_gain")}
     return {**plain, **figures, "sentence": sentence(one, BASELINE)}
+
+
+def _groups(scores: NDArray[np.float64], damaged: NDArray[np.float64], known: Yardstick) -> dict[str, Any]:
+    """Return the retention of every capability that counts, and those that training harmed."""
+    from curate.selectors.intervals import Resampling, group_means
+    from curate.selectors.retention import ratios
+    from curate.selectors.trials import harmed
+
+    n = len(known.names)
+    means = group_means(np.stack([scores.mean(axis=0), known.scores]), known.group, n)
+    retention = ratios(means)
+    below = harmed(scores, damaged, known.group, n, Resampling())
+    return {
+        "retention": {known.names[g]: float(retention[g]) for g in range(n) if known.counts[g]},
+        "harmed": [known.names[g] for g in range(n) if below[g] and known.counts[g]],
+    }
 
 
 def _arms(warehouse: Warehouse, settings: Settings, made: Made, known: Yardstick) -> list[Arm]:

@@ -132,6 +132,8 @@ class EvaluateSettings(Section):
     """Longest answer that is generated, in tokens."""
     metric: Literal["score", "token_accuracy"] = "score"
     """What retention is a ratio of; token accuracy suits long answers, which no model gives word for word."""
+    by: Literal["group", "cluster"] = "group"
+    """What held-out rows are grouped by: what their task says, or the corpus's clusters (that of the nearest row)."""
     decontaminate: bool = True
     """Leave out items whose prompt stands in the corpus, and, in a comparison, rows of the pool that are asked."""
     part_items: int = Field(512, ge=1)
@@ -139,7 +141,10 @@ class EvaluateSettings(Section):
 
 
 class CompareSettings(Section):
-    """A trial of selection methods: methods × budgets × seeds, each trained and evaluated alike (METHODS §6)."""
+    """A trial of selection methods: methods × budgets × seeds, each trained and evaluated alike (METHODS §6).
+
+    Training is that of ``recover``; its ``epochs`` are passes over the budget's share of the corpus's tokens.
+    """
 
     methods: tuple[str, ...] = Field(("paser", "donod", "anchored"), min_length=1)
     """``method`` or ``method:option=value:…``; uniform, length-matched and full are always added."""
@@ -147,14 +152,8 @@ class CompareSettings(Section):
     """Shares of the corpus, rows or tokens. The first method at the first budget is the primary comparison."""
     seeds: int = Field(5, ge=1)
     """A seed varies the draw, the start of the clustering, the adapter and the order of the rows."""
-    recovery: str = "auto"
-    """How models are trained back."""
-    learning_rate: float | None = Field(None, gt=0)
-    epochs: float = Field(2.0, gt=0)
-    """Every cell trains on as many tokens as this many passes over its budget's share of the corpus have."""
-    batch: int | None = Field(None, ge=1)
     own_epochs: bool = False
-    """Also train on the full corpus for `epochs` passes of its own, with the cost that has."""
+    """Also train on the full corpus for as many passes of its own, with the cost that has."""
 
 
 class Settings(BaseSettings):

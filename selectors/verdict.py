@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from curate.selectors.intervals import Interval, Resampling, holm
-from curate.selectors.retention import contrast, counted, trial
+from curate.selectors.retention import counted
+from curate.selectors.trials import contrast, trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

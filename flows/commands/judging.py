@@ -13,11 +13,13 @@ from curate.flows.options import AsJson, takes
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
-Subject = Annotated[str | None, typer.Argument(help="Model folder or hub name; --compressed where none is given.")]
+Subject = Annotated[
+    str | None, typer.Argument(help="Model folder, hub name or recovery id; the latest recovery by default.")
+]
 
 
 @app.command()
-@takes("asking", "scoring", "models", "corpus", "run")
+@takes("asking", "scoring", "models", "corpus", "clustering", "seed", "run")
 def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False) -> None:
     """Tell what a model can do, how much of the original it retained, and where it fell below the compressed model.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from curate.flows import demo
+from curate.storage.formats import source_digest, source_name
 
 if TYPE_CHECKING:
     from curate.storage.warehouse import Warehouse
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 def is_demo_corpus(warehouse: Warehouse, corpus: str) -> bool:
     """Return True if a corpus was made of the demo's pool and nothing else."""
+    pool = demo.pool_path()
     inputs = warehouse.manifest("corpus", corpus).inputs
-    return inputs == {f"0:{demo.pool_path().name}": warehouse.digests.file(demo.pool_path())}
+    return inputs == {f"0:{source_name(pool)}": source_digest(pool, warehouse.digests.file)}
 
 
 def faults(warehouse: Warehouse, corpus: str) -> dict[str, dict[str, Any]]:

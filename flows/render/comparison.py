@@ -50,7 +50,8 @@ def trial(told: dict[str, Any], as_json: bool) -> None:
     if told["n_excluded"]:
         out.print(f"{told['n_excluded']:,} rows of the pool were left out, for the evaluation asks them")
     for line in told["lines"]:
-        out.print(line["sentence"], soft_wrap=True)
+        harm = f" HARMED, below the compressed model: {', '.join(line['harmed'])}." if line["harmed"] else ""
+        out.print(line["sentence"] + harm, soft_wrap=True)
     for path in told["files"]:
         out.print(f"written  {path}", soft_wrap=True)
 

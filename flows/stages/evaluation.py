@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.flows import progress
+from curate.flows.stages.evaluation_clusters import by_cluster
 from curate.flows.stages.evaluation_results import summary_rows, warnings
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.artefacts import digest
@@ -43,7 +44,8 @@ def recipe(
     corpus : str or None
         Corpus artefact whose prompts are no fair questions.
     made_from : mapping of str to str
-        Artefacts that the model came from: ``recovery`` and ``selection`` where known.
+        Other artefacts that it depends on: ``recovery`` and ``selection`` that the model came from, where known, and
+        ``clusters`` to group held-out rows by.
     """
     from curate.engines.checkpoints import model_files
 
@@ -88,6 +90,8 @@ def evaluate(
         if builder.done:
             return plan.id
         items, removed = asked_items(warehouse, settings, corpus)
+        if "clusters" in made_from:
+            items = by_cluster(warehouse, settings, items, made_from["clusters"])
         results = ask(builder, settings, items, model)
         builder.finish(facts(settings, results, model, removed))
     return plan.id

@@ -10,16 +10,13 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
 from curate.flows import progress
 from curate.flows.stages.evaluation import VERSION as EVALUATION_VERSION
 from curate.flows.stages.evaluation import ask, asked_items, facts, tasks_digest
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.recovery import selected_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
@@ -80,7 +77,7 @@ def _trained(
     with progress.stage("train") as advance:
         report = recover(
             str(settings.compressed),
-            kept_rows(warehouse, selection),
+            selected_rows(warehouse, warehouse.manifest("selection", selection)).to_batches(),
             folder,
             request,
             original=settings.original,
@@ -89,11 +86,3 @@ def _trained(
         )
     shutil.rmtree(work, ignore_errors=True)
     return folder, report
-
-
-def kept_rows(warehouse: Warehouse, selection: str) -> list[pa.RecordBatch]:
-    """Return the conversations that a selection keeps, in corpus order."""
-    corpus = warehouse.manifest("selection", selection).inputs["corpus"]
-    rows = warehouse.read("corpus", corpus, columns=["messages", "tools"])
-    kept = warehouse.read("selection", selection, columns=["kept"])["kept"]
-    return rows.filter(pc.fill_null(kept, False)).combine_chunks().to_batches()  # type: ignore[no-any-return]

@@ -68,6 +68,8 @@ def test_a_trial_from_beginning_to_verdict(curate: Run, given: list[str], root: 
     assert told["primary"] == "donod against uniform at 25%"
     assert [line["word"] == "baseline" for line in told["lines"]] == [False, False, True, False]
     assert all(line["seeds"] == 2 and line["sentence"] for line in told["lines"])
+    assert all(set(line["retention"]) == set(told["retention_compressed"]) == {"rows:held"} for line in told["lines"])
+    assert all(set(line["harmed"]) <= {"rows:held"} for line in told["lines"])
     # The row that is asked is trained on by nobody.
     assert told["n_excluded"] == 1
     warehouse = Warehouse(root / "w")

@@ -53,7 +53,7 @@ def test_every_method_of_the_grid_is_known(script: Any) -> None:
     )
     settings = script.settings_for(typed, Path("compressed"))
     assert len(cells(settings)) == 5 * (3 * 11 + 1)
-    assert settings.compare.learning_rate == 1e-3
+    assert settings.recover.learning_rate == 1e-3
 
 
 def test_a_reduced_grid_says_so(script: Any) -> None:
