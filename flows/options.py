@@ -169,6 +169,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("select.method", str, "How rows are preferred; docs/methods.md. [paser]", ("--method", "-m")),
         Option("select.pin", list[str], "Example id, or @file of ids, to keep; repeatable.", read=example_ids),
         Option("select.exclude", list[str], "Example id, or @file of ids, never to keep.", read=example_ids),
+        Option("select.near_duplicates", list[str], "Keep one row of each: lexical or semantic; repeatable."),
+        Option("select.decontaminate", list[str], "Evaluation file whose questions to keep out; repeatable."),
     ),
     "layout": LAYOUT,
     "recovering": (

@@ -83,6 +83,14 @@ class SelectSettings(Section):
     """Example ids that are kept whatever the method says; they count towards the budget."""
     exclude: tuple[str, ...] = ()
     """Example ids that are never kept."""
+    near_duplicates: tuple[Literal["lexical", "semantic"], ...] = ()
+    """Kinds of near-duplicates of which only one row may be kept; exact ones are merged in any case."""
+    lexical_threshold: float = Field(0.8, gt=0, le=1)
+    """Jaccard index of the word trigrams from which two rows are near-duplicates."""
+    semantic_threshold: float = Field(0.95, gt=0, le=1)
+    """Cosine of the prompts' embeddings from which two rows of a cluster are near-duplicates."""
+    decontaminate: tuple[str, ...] = ()
+    """Evaluation files whose questions no kept row may hold."""
 
 
 class RecoverSettings(Section):
