@@ -21,6 +21,7 @@ from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
 from curate.engines.preflight import vocabulary_mismatch
+from curate.engines.ragged import is_ragged, load_ragged
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def load_model(
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
         return _merged(base, folder)
     check_folder(folder)
+    if is_ragged(folder):
+        return load_ragged(folder, dtype).to(device).eval()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,

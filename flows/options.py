@@ -102,6 +102,8 @@ LAYOUT = (
 )
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
 
+TRUST_PICKLE = Option("trust_pickle", bool, "Open a pickled model, which can run any code, and convert it.")
+
 GROUPS: dict[str, tuple[Option, ...]] = {
     "run": (
         Option("warehouse", Path, "Folder of all artefacts. [warehouse]", ("--warehouse", "-w")),
@@ -127,7 +129,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "compressed", str, "The compressed model, or the one that is to be trained.", ("--compressed", "--model")
         ),
         Option("trust_remote_code", bool, "Run code that comes with a model."),
+        TRUST_PICKLE,
     ),
+    "trust": (TRUST_PICKLE,),
     "scoring": (
         *LAYOUT,
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
@@ -191,6 +195,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("recover.batch_tokens", int, "Tokens of one forward pass."),
         Option("recover.gradient_checkpointing", bool, "Less memory, about a third more time."),
         Option("recover.checkpoint_steps", int, "Steps between two checkpoints. [50]"),
+        Option("recover.max_overlap", float, "Refuse a selection that shares more with the last trained. [1]"),
         Option("recover.heldout", str, "Rows whose perplexity is measured. [rows that were not selected]"),
     ),
     "method": (

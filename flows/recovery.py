@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from curate.flows import progress, stages
+from curate.flows.drift import check_drift
+from curate.flows.pickled import with_converted
 from curate.flows.session import limit_threads, session
+from curate.flows.stages import recovery as recovery_stage
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.storage.warehouse import LATEST, Warehouse
 
@@ -36,7 +39,7 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     found: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
         found |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
-    settings = settings.model_copy(update=found)
+    settings = with_converted(warehouse, settings.model_copy(update=found))
     return _with_demo_recipe(warehouse, settings), chosen.id
 
 
@@ -71,19 +74,44 @@ def recover(
     anew : bool
         Forget the checkpoints of an attempt that was cut off.
 
+    With ``PREFECT_API_URL`` set, the run is a Prefect flow run.
+
     Raises
     ------
     UsageError
         If `out` is not free or there is no such selection.
+    GateError
+        If there is too little new to train on.
     """
     if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
-    settings, chosen = for_selection(settings, selection)
-    with session("recover", settings) as run:
-        made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
+    if os.environ.get("PREFECT_API_URL"):
+        from curate.flows.recovery_flow import recovery
+
+        made = recovery(settings.model_dump(mode="json"), selection, anew)
+    else:
+        ready, chosen = for_selection(settings, selection)
+        check_gate(ready, chosen)
+        with session("recover", ready) as run:
+            made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
+    warehouse = Warehouse(settings.warehouse.absolute())
     if out is not None:
-        copy_result(Path(run.warehouse.manifest("recovery", made).facts["model"]), out)
-    return run.warehouse, made
+        copy_result(Path(warehouse.manifest("recovery", made).facts["model"]), out)
+    return warehouse, made
+
+
+def check_gate(settings: Settings, selection_id: str) -> None:
+    """Return if there is something new to train on, or the very recovery is there already.
+
+    Raises
+    ------
+    GateError
+        If the selection overlaps too much with what the model was last trained on.
+    """
+    warehouse = Warehouse(settings.warehouse.absolute())
+    plan = recovery_stage.recipe(warehouse, settings, selection_id)
+    if not plan.is_made(warehouse):
+        check_drift(warehouse, selection_id, plan.inputs["compressed"], settings.recover.max_overlap)
 
 
 def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
@@ -94,17 +122,18 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     As `recover`, for everything that can be told before training.
     """
     from curate.engines.recover.estimate import estimate
-    from curate.flows.stages import recovery
 
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
     warehouse = Warehouse(settings.warehouse.absolute())
-    plan = recovery.recipe(warehouse, settings, chosen)
-    rows, apart, asked = recovery.job_of(warehouse, settings, chosen, recovery.result_folder(warehouse, plan.id))
+    plan = recovery_stage.recipe(warehouse, settings, chosen)
+    rows, apart, asked = recovery_stage.job_of(
+        warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)
+    )
     told = estimate(
         asked["model"],
         rows.to_batches(),
-        recovery.request_of(settings),
+        recovery_stage.request_of(settings),
         heldout=apart.to_batches(),
         original=asked["original"],
         template_digest=asked["template_digest"],

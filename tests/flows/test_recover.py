@@ -137,6 +137,45 @@ def test_a_doctor_looks_at_models_too(curate: Run, pair: tuple[Path, Path], tmp_
     assert curate("doctor", tmp_path / "none").code == 3
 
 
+@pytest.mark.slow
+def test_a_selection_like_the_last_trained_one_is_not_trained_on(
+    curate: Run, selection: str, pair: tuple[Path, Path], corpus: Path, warehouse: Path
+) -> None:
+    where = ("-w", warehouse)
+    assert curate("recover", *FAST, *where).code == 0
+    models = ("--corpus", corpus, "--original", pair[0], "--compressed", pair[1])
+    more = curate("select", "--method", "donod", "-b", "21", *models, *where, "--json").value["selection_id"]
+    refused = curate("recover", more, *FAST, "--max-overlap", "0.9", *where)
+    assert refused.code == 4
+    assert f"selection {more} shares 95.2% of its rows with selection {selection}" in refused.err
+    # What is trained already is found, and another model has not seen these rows.
+    assert curate("recover", selection, *FAST, "--max-overlap", "0.9", *where).code == 0
+    other = curate("recover", more, *FAST, "--max-overlap", "0.9", "--model", pair[0], "--dry-run", *where)
+    assert other.code == 0
+
+
+@pytest.mark.slow
+def test_a_trusted_pickle_is_looked_at_and_recovered(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], warehouse: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from curate.engines.models import load_model, load_tokenizer
+
+    model = load_model(tiny[1], torch.device("cpu"), None)
+    torch.save({"model": model, "tokenizer": load_tokenizer(tiny[1])}, tmp_path / "pytorch_model.bin")
+    where = ("-w", warehouse)
+    refused = curate("doctor", tmp_path / "pytorch_model.bin", *where)
+    assert (refused.code, "add --trust-pickle" in refused.err) == (3, True)
+    told = curate("doctor", tmp_path / "pytorch_model.bin", "--trust-pickle", *where, "--json")
+    assert told.value["kinds"] == ["dense"]
+    assert curate("select", "--method", "uniform", "--corpus", corpus, "-b", "12", *where).code == 0
+    trusted = ("--model", tmp_path / "pytorch_model.bin", "--trust-pickle")
+    done = curate("recover", *FAST, *trusted, *where, "--json")
+    assert done.code == 0, done.err
+    assert done.value["method"] == "lora"
+
+
 def command(warehouse: Path) -> list[str]:
     code = "import sys; from curate.flows.cli import main; main(sys.argv[1:])"
     return [sys.executable, "-c", code, "recover", "--epochs", "400", *FAST[2:], "-w", str(warehouse), "--json"]
