@@ -23,7 +23,8 @@ import torch
 from scipy.stats import spearmanr
 
 from curate.engines.models import LanguageModel, Pair, load_pair
-from curate.engines.score import ScoreConfig, encode_rows, score, template_for
+from curate.engines.score import ScoreConfig, score, template_for
+from curate.engines.states import encode_rows
 from curate.schemas.corpus import MESSAGES
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

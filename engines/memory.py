@@ -127,13 +127,14 @@ def predict(
     part_rows: int,
     row_tokens: float,
     longest: int,
-    together: int | None = None,
+    sequential: bool = False,
 ) -> dict[str, int]:
     """Return the bytes of each piece at the peak of scoring.
 
     Parameters
     ----------
     models : sequence of ModelSize
+        The original first where there are two.
     device : str
         Kind of device: ``"cpu"``, ``"cuda"``, …
     threads : int
@@ -148,8 +149,8 @@ def predict(
         Mean tokens of a row, or a guess.
     longest : int
         Longest sequence in tokens.
-    together : int, optional
-        Models in memory at the same time; all of them unless given.
+    sequential : bool
+        Whether one model is in memory at a time.
 
     Returns
     -------
@@ -159,7 +160,9 @@ def predict(
     on_cpu = device == "cpu"
     vocabulary = max(model.vocabulary for model in models)
     sizes = [model.parameters * number_bytes if number_bytes else model.stored_bytes for model in models]
-    held = sum(sorted(sizes)[-(together or len(sizes)) :])
+    held = sum(sizes)
+    if sequential and len(models) == 2:  # the original's output layer stays when the original is gone
+        held = max(sizes[0], sizes[1] + models[0].vocabulary * models[0].width * (number_bytes or 4))
     workers = batches_at_once(device, threads, CHUNK_TOKENS, vocabulary)
     budget = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS_OTHER)
     tokens = min(max(budget, longest), part_rows * row_tokens / workers)

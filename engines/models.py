@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 from curate.engines.attention import use_blocked_attention
@@ -26,7 +26,7 @@ from curate.schemas.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 NAMED_DIFFERENCES = 3
 
@@ -57,9 +57,7 @@ class LanguageModel:
     @property
     def context(self) -> int | None:
         """Longest sequence the model was made for, in tokens, None when its configuration does not say."""
-        config = self.model.config.get_text_config()
-        found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        return int(found) if found else None
+        return _context(self.model.config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +110,34 @@ def load_pair(
     first = resolve_model(original) if original is not None else None
     tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
     loaded = [
-        LanguageModel(load_model(folder, place, number, trust_remote_code=trust_remote_code), name)
-        for folder, name in ((second, compressed), (first, original))
-        if folder is not None and name is not None
+        load_alone(name, place, number, trust_remote_code=trust_remote_code)
+        for name in (compressed, original)
+        if name is not None
     ]
-    for model in loaded:
-        use_blocked_attention(model.model)
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
+
+
+def load_alone(
+    name: str, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
+) -> LanguageModel:
+    """Return one model by its folder or hub name, ready to be scored; see `load_model`."""
+    model = load_model(resolve_model(name), device, dtype, trust_remote_code=trust_remote_code)
+    use_blocked_attention(model)
+    return LanguageModel(model, name)
+
+
+def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
+    """Return the longest sequence of the model in `folder`, in tokens, from its configuration alone."""
+    if is_adapter(folder):
+        return context_of(resolve_model(adapter_base(folder)), trust_remote_code=trust_remote_code)
+    check_folder(folder)
+    return _context(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code))
+
+
+def _context(config: PreTrainedConfig) -> int | None:
+    text = config.get_text_config()
+    found = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    return int(found) if found else None
 
 
 def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> Pair:

@@ -120,6 +120,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("score.probe_lr", float, "Step size of DON and NOD. [1e-4]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
+        Option("score.sequential", bool, "One model in memory at a time."),
     ),
     "asking": (
         Option("score.max_length", int, "Tokens kept of a conversation. [512]"),

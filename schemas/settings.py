@@ -68,6 +68,8 @@ class ScoreSettings(Section):
     """Tokens of one forward pass, padding included; 4,096 on a CPU and 32,768 elsewhere where it is not given."""
     ifd: bool = False
     """Also compute ``ifd``, which needs a second pass."""
+    sequential: bool = False
+    """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
 
 
 class SelectSettings(Section):
