@@ -25,6 +25,9 @@ MIB = 1 << 20
 BATCH_TOKENS = {"cpu": 4096}
 BATCH_TOKENS_OTHER = 32768
 
+EVERY_LAYER_SHARE = 8
+"""Part of the batch that ``--layers all`` takes by default: every layer's activations wait for the way back."""
+
 CHUNK_TOKENS = 512
 """Supervised tokens whose logits are held at a time, per model and batch."""
 
@@ -73,6 +76,7 @@ class ModelSize:
     inner: int
     """Numbers of one token inside a layer's feed-forward half."""
     vocabulary: int
+    layers: int
 
 
 def model_size(name: str) -> ModelSize:
@@ -97,6 +101,7 @@ def model_size(name: str) -> ModelSize:
         width=width,
         inner=_first(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * width,
         vocabulary=_first(config, "vocab_size"),
+        layers=_first(config, "num_hidden_layers", "n_layer"),
     )
 
 
@@ -128,6 +133,7 @@ def predict(
     row_tokens: float,
     longest: int,
     sequential: bool = False,
+    every_layer: bool = False,
 ) -> dict[str, int]:
     """Return the bytes of each piece at the peak of scoring.
 
@@ -151,6 +157,8 @@ def predict(
         Longest sequence in tokens.
     sequential : bool
         Whether one model is in memory at a time.
+    every_layer : bool
+        Whether the last model's activations wait for a backward pass.
 
     Returns
     -------
@@ -164,10 +172,12 @@ def predict(
     if sequential and len(models) == 2:  # the original's output layer stays when the original is gone
         held = max(sizes[0], sizes[1] + models[0].vocabulary * models[0].width * (number_bytes or 4))
     workers = batches_at_once(device, threads, CHUNK_TOKENS, vocabulary)
-    budget = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS_OTHER)
+    share = EVERY_LAYER_SHARE if every_layer else 1
+    budget = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS_OTHER) // share
     tokens = min(max(budget, longest), part_rows * row_tokens / workers)
     number = number_bytes or max(1, round(max(model.stored_bytes / model.parameters for model in models)))
-    inside = max(WIDTHS * model.width + INNER * model.inner for model in models)
+    one_layer = [WIDTHS * model.width + INNER * model.inner for model in models]
+    inside = one_layer[-1] * models[-1].layers if every_layer else max(one_layer)
     states = sum(2 * model.width for model in models)
     chunk = min(CHUNK_TOKENS, tokens) * vocabulary
     block = min(chunk, BLOCK_ELEMENTS.get(device, BLOCK_ELEMENTS_OTHER))

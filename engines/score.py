@@ -15,8 +15,9 @@ import pyarrow as pa
 import torch
 
 from curate.engines import signals
+from curate.engines.every_layer import EveryLayer
 from curate.engines.kernels import token_kernel
-from curate.engines.memory import CHUNK_TOKENS
+from curate.engines.memory import CHUNK_TOKENS, EVERY_LAYER_SHARE
 from curate.engines.models import describe
 from curate.engines.reduction import States, response_signals
 from curate.engines.states import encode_rows, response_states, response_tokens, runner, segment_means, workers
@@ -52,8 +53,12 @@ class ScoreConfig:
     """Whether to compute ifd, which costs a second pass over the responses."""
     ifd_ratio: Literal["perplexity", "loss"] = "perplexity"
     """Ratio of perplexities (Superfiltering) or of losses."""
+    layers: Literal["output", "all"] = "output"
+    """Layers that don and nod are summed over: the output layer, or it and every linear layer of the decoder, which
+    costs a backward pass through the activations of the compressed model."""
     batch_tokens: int | None = None
-    """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere."""
+    """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere, an eighth of it for all
+    layers, whose activations have to wait for the way back."""
     chunk_tokens: int = CHUNK_TOKENS
     """Most supervised tokens whose logits are held at a time, per model. A longer row takes a second pass."""
     kernel: KernelKind = "auto"
@@ -64,6 +69,8 @@ class ScoreConfig:
             raise UsageError(f"template {self.template!r} is not known{did_you_mean(self.template, list(KINDS))}")
         if self.ifd_ratio not in ("perplexity", "loss"):
             raise UsageError(f"ifd_ratio {self.ifd_ratio!r} is not known; known: perplexity, loss")
+        if self.layers not in ("output", "all"):
+            raise UsageError(f"layers {self.layers!r} is not known; known: output, all")
         if not 0 < self.probe_lr < float("inf"):
             raise UsageError(f"probe_lr {self.probe_lr} is not a positive number; give the recovery's learning rate")
         for name, value, least in (
@@ -87,7 +94,7 @@ def facts(pair: Pair, config: ScoreConfig, teacher: Teacher | None = None) -> di
         "template": template.name,
         "template_digest": template.digest(),
         "max_length": template.max_length,
-        "gradient_layers": "output",
+        "gradient_layers": config.layers,
         "kernel": _kernel(pair, config, teacher)[1],
         "compressed": describe(pair.compressed),
         "original": describe(pair.original) if pair.original else teacher.facts if teacher else None,
@@ -145,7 +152,9 @@ class _Scorer:
         self, pair: Pair, config: ScoreConfig, bos: int | None, progress: Progress, teacher: Teacher | None
     ) -> None:
         self._pair, self._config, self._bos, self._progress, self._teacher = pair, config, bos, progress, teacher
-        self._runner = runner(pair.compressed, config.batch_tokens, config.chunk_tokens)
+        self._every = EveryLayer(pair.compressed) if config.layers == "all" else None
+        share = EVERY_LAYER_SHARE if self._every else 1
+        self._runner = runner(pair.compressed, config.batch_tokens, config.chunk_tokens, share)
         self._kernel, _ = _kernel(pair, config, teacher)
 
     def part(self, encoded: Sequence[Encoded], kept: torch.Tensor | None = None) -> dict[str, NDArray[np.float64]]:
@@ -177,12 +186,20 @@ class _Scorer:
         model = self._pair.compressed
         lengths = np.array([item.n_response for item in rows])
         targets = response_tokens(rows).to(model.device)
-        own, reference = States(model.head, response_states(model, rows)), self._reference(rows, kept)
-        found = response_signals(own, targets, lengths.tolist(), self._config.chunk_tokens, reference, self._kernel)
+        if self._every is None:
+            states, tape = response_states(model, rows), None
+        else:
+            states, tape = self._every.response_states(rows)
+        own, reference = States(model.head, states.detach()), self._reference(rows, kept)
+        how = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
+        found = response_signals(own, targets, lengths.tolist(), *how)
         means = {name: segment_means(values, lengths) for name, values in found.tokens.items()}
         alignment, squared, rate = means.pop("alignment"), found.gradient_squared, self._config.probe_lr
         means["don"] = signals.delta_of_norm(squared, alignment, model.weight_squared, rate)
         means["nod"] = signals.norm_of_delta(squared, rate)
+        if self._every is not None and tape is not None and found.state_gradient is not None:
+            for name, values in self._every.backward(states, found.state_gradient, tape, rate).items():
+                means[name] = means[name] + values
         if self._config.ifd:
             means["ifd"] = self._ifd(rows, found.tokens["nll_compressed"], lengths)
         return means

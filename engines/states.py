@@ -32,9 +32,12 @@ def encode_rows(batch: pa.RecordBatch, template: Template) -> list[Encoded]:
     return template.encode_many(conversations, tools)
 
 
-def runner(model: LanguageModel, batch_tokens: int | None, chunk_tokens: int) -> BatchRunner:
-    """Return how batches of a model are run: the tokens of each, and how many at a time."""
-    budget = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OTHER)
+def runner(model: LanguageModel, batch_tokens: int | None, chunk_tokens: int, share: int = 1) -> BatchRunner:
+    """Return how batches of a model are run: the tokens of each, and how many at a time.
+
+    `share` divides the tokens where nobody said how many.
+    """
+    budget = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OTHER) // share
     return BatchRunner(budget, workers(model, chunk_tokens))
 
 

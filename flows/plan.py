@@ -109,6 +109,7 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
         row_tokens=row_tokens,
         longest=how.max_length,
         sequential=how.sequential,
+        every_layer=how.layers == "all",
     )
     flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
     memory = sum(pieces.values()) // MIB

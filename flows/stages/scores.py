@@ -113,6 +113,7 @@ def _engine(
         probe_lr=how.probe_lr,
         batch_tokens=how.batch_tokens,
         ifd=how.ifd,
+        layers=how.layers,
     )
     where: Any = {"device": how.device, "dtype": how.dtype, "trust_remote_code": settings.trust_remote_code}
     first, second, teacher = settings.original, str(settings.compressed), None
