@@ -65,7 +65,7 @@ class EveryLayer:
         self._model = model
         self._here = threading.local()
         projections = find_projections(model.model)
-        if not projections or not all(one.matrix.is_floating_point() for one in projections):
+        if not projections or getattr(model.model, "is_quantized", False):
             raise InputError(
                 f"model {model.name!r} has no ordinary linear layers inside, or quantised ones; use --layers output"
             )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from curate.engines.checkpoints import adapter_base, is_adapter, model_files, resolve_model
+from curate.engines.quantised import quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,8 @@ class ModelSize:
     """Numbers of one token inside a layer's feed-forward half."""
     vocabulary: int
     layers: int
+    quantised: bool = False
+    """Whether the weights stay as they are stored, whatever the number format asked for."""
 
 
 def model_size(name: str) -> ModelSize:
@@ -102,6 +105,7 @@ def model_size(name: str) -> ModelSize:
         inner=_first(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * width,
         vocabulary=_first(config, "vocab_size"),
         layers=_first(config, "num_hidden_layers", "n_layer"),
+        quantised=quantisation(folder) is not None,
     )
 
 
@@ -167,7 +171,10 @@ def predict(
     """
     on_cpu = device == "cpu"
     vocabulary = max(model.vocabulary for model in models)
-    sizes = [model.parameters * number_bytes if number_bytes else model.stored_bytes for model in models]
+    sizes = [
+        model.parameters * number_bytes if number_bytes and not model.quantised else model.stored_bytes
+        for model in models
+    ]
     held = sum(sizes)
     if sequential and len(models) == 2:  # the original's output layer stays when the original is gone
         held = max(sizes[0], sizes[1] + models[0].vocabulary * models[0].width * (number_bytes or 4))

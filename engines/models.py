@@ -6,6 +6,7 @@ Loading, checking that the two fit together, and describing what was loaded. Wha
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
 from curate.engines.preflight import vocabulary_mismatch
+from curate.engines.quantised import check_quantised
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -173,6 +175,12 @@ def load_model(
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
         return _merged(base, folder)
     check_folder(folder)
+    method = check_quantised(folder, device.type == "cpu")
+    # Quantised weights cannot be moved afterwards: they are packed for the device on which they are opened.
+    placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}
+    if method == "bitsandbytes":
+        # It warns once for every layer and batch that 8-bit products are taken in half precision.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -181,8 +189,9 @@ def load_model(
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **placed,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise InputError(
             f"model folder {str(folder)!r} cannot be loaded ({_first_line(error)}); "
             "check that it opens with AutoModelForCausalLM.from_pretrained"
@@ -193,7 +202,7 @@ def load_model(
             f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
             "save the whole model again"
         )
-    return model.to(device).eval()
+    return (model if placed else model.to(device)).eval()
 
 
 def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
@@ -274,17 +283,20 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``class``, ``parameters``, ``sparsity`` (share of zeros in linear layers other than the output, in [0, 1]),
+        ``class``, ``parameters``, ``quantised`` (the method, or None), ``sparsity`` (share of zeros in linear layers
+        other than the output, in [0, 1]; None for a quantised model, whose packed weights do not show it),
         ``tied_embeddings``, ``vocabulary``, ``context``, ``dtype``, ``device``.
     """
     tied = model.model.get_input_embeddings().weight is model.model.get_output_embeddings().weight
     output = model.model.get_output_embeddings()
     linear = [m.weight for m in model.model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not output]
-    zeros = sum(int((weight == 0).sum()) for weight in linear)
+    method = getattr(model.model, "quantization_method", None)
+    zeros = 0 if method is not None else sum(int((weight == 0).sum()) for weight in linear)
     return {
         "class": type(model.model).__name__,
-        "parameters": sum(parameter.numel() for parameter in model.model.parameters()),
-        "sparsity": zeros / max(1, sum(weight.numel() for weight in linear)),
+        "parameters": model.model.num_parameters(),
+        "quantised": None if method is None else str(getattr(method, "value", method)),
+        "sparsity": None if method is not None else zeros / max(1, sum(weight.numel() for weight in linear)),
         "tied_embeddings": tied,
         "vocabulary": model.head.vocabulary,
         "context": model.context,

@@ -59,7 +59,12 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
         return
     from curate.engines.preflight import check_models
 
-    check_models(settings.original, settings.compressed, trust_remote_code=settings.trust_remote_code)
+    check_models(
+        settings.original,
+        settings.compressed,
+        device=settings.score.device,
+        trust_remote_code=settings.trust_remote_code,
+    )
 
 
 def score(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
