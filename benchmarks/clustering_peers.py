@@ -2,9 +2,9 @@
 
     python benchmarks/clustering_peers.py --rows 5000 10000 50000 --spectral 5000 10000 --dense 1000 2000 4000
 
-Every size runs in a process of its own, on the same structured rows and for the same number of clusters, and is stopped
-after --limit seconds. The dense recipe is what PASER's public code does: matrices of rows by rows, all eigenvectors, and
-a factorisation of the whole matrix.
+Every size runs in a process of its own, on the same structured rows and for the same number of clusters, and is
+stopped after --limit seconds. The dense recipe is what PASER's public code does: matrices of rows by rows, all
+eigenvectors, and a factorisation of the whole matrix.
 """
 
 from __future__ import annotations

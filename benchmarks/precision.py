@@ -23,13 +23,13 @@ import torch
 from scipy.stats import spearmanr
 
 from curate.engines.models import LanguageModel, Pair, load_pair
-from curate.engines.score import ScoreConfig, encode_rows, score, template_for
-from curate.schemas.corpus import MESSAGES
+from curate.engines.score import ScoreConfig, score, template_for
+from curate.engines.states import encode_rows
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
 from references.lengths import alpaca_lengths  # noqa: E402
-from references.pairs import conversations, random_pair  # noqa: E402
+from references.pairs import conversations, random_pair, real_rows  # noqa: E402
 from references.paser import divergences  # noqa: E402
 
 if TYPE_CHECKING:
@@ -48,20 +48,6 @@ def in_format(pair: Pair, dtype: torch.dtype) -> Pair:
         if side is not None
     ]
     return Pair(models[1], models[0], pair.tokenizer)
-
-
-def real_rows(path: str, rows: int) -> pa.RecordBatch:
-    """Return the first `rows` conversations of a Parquet file with ``instruction``, ``input`` and ``output``."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path).slice(0, rows).to_pylist()
-    messages = [
-        [{"role": "user", "content": f"{row['instruction']}\n{row['input'] or ''}".strip(), "tool_call": False},
-         {"role": "assistant", "content": row["output"], "tool_call": False}]
-        for row in table
-    ]  # fmt: skip
-    ids = [f"{number:020x}" for number in range(len(messages))]
-    return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])
 
 
 def literal(pair: Pair, rows: Sequence[Encoded], rate: float) -> dict[str, list[float]]:

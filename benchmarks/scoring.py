@@ -25,18 +25,12 @@ import numpy as np
 import torch
 
 from curate.engines import signals
-from curate.engines.batching import BatchRunner, token_batches, whole_chunks
+from curate.engines.batching import token_batches, whole_chunks
 from curate.engines.kernels import token_kernel
 from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER
 from curate.engines.models import Pair
-from curate.engines.score import (
-    ScoreConfig,
-    encode_rows,
-    response_states,
-    score,
-    template_for,
-    workers,
-)
+from curate.engines.score import ScoreConfig, score, template_for
+from curate.engines.states import encode_rows, response_states, runner
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
@@ -68,7 +62,7 @@ def bare(pair: Pair, encoded: Sequence[Encoded], config: ScoreConfig, budget: in
                     model.head.logits(piece)
 
     usable = [index for index, item in enumerate(encoded) if item.n_response]
-    BatchRunner(budget, workers(pair, config)).run([len(item.ids) for item in encoded], usable, work)
+    runner(pair.compressed, budget, config.chunk_tokens).run([len(item.ids) for item in encoded], usable, work)
 
 
 def models_of(pair: Pair) -> list[Any]:

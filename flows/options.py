@@ -136,7 +136,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *LAYOUT,
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("score.probe_lr", float, "Step size of DON and NOD. [1e-4]"),
+        Option("score.layers", str, "DON and NOD of output or all layers. [output]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
+        Option("score.sequential", bool, "One model in memory at a time."),
     ),
     "asking": (
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),

@@ -113,6 +113,8 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
         part_rows=min(rows, settings.ingest.part_rows),
         row_tokens=row_tokens,
         longest=how.max_length,
+        sequential=how.sequential,
+        every_layer=how.layers == "all",
     )
     flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
     memory = sum(pieces.values()) // MIB

@@ -68,8 +68,12 @@ class ScoreSettings(Section):
     """Step size η of DON and NOD; the learning rate of the recovery to come."""
     batch_tokens: int | None = Field(None, ge=1)
     """Tokens of one forward pass, padding included; 4,096 on a CPU and 32,768 elsewhere where it is not given."""
+    layers: Literal["output", "all"] = "output"
+    """Layers that DON and NOD are summed over; all linear ones cost a backward pass."""
     ifd: bool = False
     """Also compute ``ifd``, which needs a second pass."""
+    sequential: bool = False
+    """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
 
 
 class SelectSettings(Section):
