@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import warehouses
@@ -23,9 +23,6 @@ from curate.flows.commands_page import commands_markdown
 from curate.storage import queries
 from curate.storage.catalog import publish
 from curate.storage.warehouse import Warehouse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md")) + [ROOT / "CONTRIBUTING.md"]
@@ -162,11 +159,11 @@ def typed(text: str, folder: Path) -> str:
 
 
 @pytest.fixture
-def desk(kit: Path, tmp_path: Path) -> Iterator[Path]:
-    """Return a fresh folder with the kit in it, and a selection made by the settings of its curate.toml."""
+def desk(kit: Path, tmp_path: Path) -> Path:
+    """Return a fresh folder with the kit in it."""
     for name in ("data.jsonl", "models"):
         (tmp_path / name).symlink_to(kit / name)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.slow
