@@ -87,7 +87,7 @@ def test_drift_needs_twice_the_expected_share_and_more_than_chance(n_far: int, n
 
 
 def test_places_and_a_compressed_index_give_what_all_rows_and_exact_search_give() -> None:
-    rows = unit_rows(blobs(5_600, 40, width=32, noise=0.15)[0])
+    rows = unit_rows(blobs(5_600, 40, width=48, noise=0.15)[0])
     fitted, others = np.arange(5_000), np.arange(5_599, 4_999, -1)
     shares = np.random.default_rng(0).dirichlet(np.ones(4), 5_000)
     known = Landmarks(rows[fitted], np.full(5_000, 0.2), shares, np.zeros((5_000, 2), np.float32), 0.5)

@@ -205,7 +205,7 @@ def test_landmarks_give_every_row_that_was_clustered_its_label() -> None:
 
 @pytest.mark.slow
 def test_beyond_the_limit_the_compressed_search_agrees_with_the_exact_one() -> None:
-    rows, _ = blobs(12_000, 40, width=32, noise=0.15)
+    rows, _ = blobs(12_000, 40, width=48, noise=0.15)
     few = ClusteringSettings(n_clusters=20, exact_limit=6_000, landmarks=6_000)
     found = cluster(rows, few, seed=0)
     assert 0.98 < found.facts["neighbour_recall"] < 1.001
