@@ -113,8 +113,10 @@ def _select(settings: Settings, as_json: bool) -> None:
 
 
 def _make(noun: Noun, settings: Settings, as_json: bool) -> None:
+    from curate.flows.picture import draw_curve_if_possible
     from curate.flows.session import make
 
     with progress.on_stderr():
         warehouse, made = make(noun, settings)
-    render.artefact(warehouse, noun, made, as_json)
+        picture = draw_curve_if_possible(warehouse, made) if noun == "clusters" else None
+    render.artefact(warehouse, noun, made, picture, as_json)
