@@ -120,6 +120,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "clustering": (
         Option("embed.encoder", str, "minilm, a local folder or a hub name. [minilm]"),
+        Option("embed.encoder_dtype", str, "What the encoder computes in: float32 or bfloat16. [float32]"),
         Option("cluster.n_clusters", int, "Number of clusters; found where not given.", ("--clusters",)),
         Option("cluster.refit", bool, "Cluster a grown corpus anew instead of assigning its new rows."),
     ),

@@ -39,6 +39,8 @@ class EmbedSettings(Section):
 
     encoder: str = "minilm"
     """``minilm`` (shipped by the extra "encoder"), a local sentence-transformers folder, or a hub name."""
+    encoder_dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the encoder computes in. bfloat16 is twice as fast where the processor has it, at cosines above 0.999."""
     device: str = "auto"
 
 
