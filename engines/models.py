@@ -166,7 +166,7 @@ def load_model(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise InputError(
             f"model folder {str(folder)!r} cannot be loaded ({_first_line(error)}); "
             "check that it opens with AutoModelForCausalLM.from_pretrained"
@@ -177,7 +177,9 @@ def load_model(
             f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
             "save the whole model again"
         )
-    return model.to(device).eval()
+    if getattr(model, "quantization_method", None) is None:
+        model.to(device)  # a quantised one is where its library put it
+    return model.eval()
 
 
 def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:

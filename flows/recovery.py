@@ -54,7 +54,10 @@ def _with_demo_recipe(warehouse: Warehouse, settings: Settings) -> Settings:
         settings = settings.model_copy(update=pair)
     if Path(str(settings.compressed)).parent != warehouse.root / "models":
         return settings
-    own = {name: value for name, value in demo.RECOVERY.items() if getattr(settings.recover, name) is None}
+    recipe = dict(demo.RECOVERY)
+    if settings.recover.method == "full":
+        recipe["learning_rate"] = demo.FULL_LEARNING_RATE
+    own = {name: value for name, value in recipe.items() if getattr(settings.recover, name) is None}
     return settings.model_copy(update={"recover": settings.recover.model_copy(update=own)})
 
 

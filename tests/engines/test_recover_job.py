@@ -100,6 +100,7 @@ def test_plain_lora_on_a_sparse_model_stays_apart_or_is_refused(sparse: Path, tm
         recover(tmp_path / "out" / "adapter", conversations(), tmp_path / "next", request())
 
 
+@pytest.mark.slow
 def test_an_adapter_over_a_dense_model_is_recovered_with_its_base(dense: Path, tmp_path: Path) -> None:
     recover(dense, conversations(), tmp_path / "first", request("lora", merge=False))
     report = recover(tmp_path / "first" / "adapter", conversations(), tmp_path / "second", request("lora"))
@@ -108,6 +109,7 @@ def test_an_adapter_over_a_dense_model_is_recovered_with_its_base(dense: Path, t
     assert not (tmp_path / "second" / "adapter_config.json").exists()
 
 
+@pytest.mark.slow
 def test_batches_and_turns_train_alike(sparse: Path, tmp_path: Path) -> None:
     turns = conversations()
     messages = [[{"role": t.role, "content": t.content, "tool_call": False} for t in row] for row in turns]

@@ -178,7 +178,7 @@ def test_a_trusted_pickle_is_looked_at_and_recovered(
 
 def command(warehouse: Path) -> list[str]:
     code = "import sys; from curate.flows.cli import main; main(sys.argv[1:])"
-    return [sys.executable, "-c", code, "recover", "--epochs", "400", *FAST[2:], "-w", str(warehouse), "--json"]
+    return [sys.executable, "-c", code, "recover", "--epochs", "100", *FAST[2:], "-w", str(warehouse), "--json"]
 
 
 def progressed(warehouse: Path) -> int:
@@ -187,18 +187,21 @@ def progressed(warehouse: Path) -> int:
     return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
+def cut_off(warehouse: Path, number: signal.Signals) -> subprocess.Popen[str]:
+    """Start the command, end it by a signal after its first checkpoint, and return it."""
+    running = subprocess.Popen(command(warehouse), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while progressed(warehouse) < 60:
+        assert running.poll() is None
+        time.sleep(0.02)
+    os.kill(running.pid, number)
+    return running
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_command_that_was_ended_goes_on(selection: str, warehouse: Path, number: signal.Signals) -> None:
+def test_a_killed_command_goes_on_to_the_same_bits(selection: str, warehouse: Path) -> None:
     whole = warehouse.with_name("whole")
     subprocess.run(["cp", "-r", str(warehouse), str(whole)], check=True)
-    first = subprocess.Popen(command(warehouse), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while progressed(warehouse) < 120:
-        assert first.poll() is None
-        time.sleep(0.02)
-    os.kill(first.pid, number)
-    _, said = first.communicate()
-    assert first.returncode == (-9 if number == signal.SIGKILL else 130), said
+    assert cut_off(warehouse, signal.SIGKILL).wait() == -9
     told = [
         json.loads(subprocess.run(command(place), check=True, capture_output=True, text=True).stdout)
         for place in (warehouse, whole)
@@ -206,9 +209,21 @@ def test_a_command_that_was_ended_goes_on(selection: str, warehouse: Path, numbe
     models = [Path(one["model"]) / "model.safetensors" for one in told]
     assert models[0].read_bytes() == models[1].read_bytes()
     losses = [
-        Warehouse(p).read("recovery", t["recovery_id"])["loss"] for p, t in zip((warehouse, whole), told, strict=True)
+        Warehouse(place).read("recovery", one["recovery_id"])["loss"]
+        for place, one in zip((warehouse, whole), told, strict=True)
     ]
     assert losses[0].equals(losses[1])
+
+
+@pytest.mark.slow
+def test_a_terminated_command_waits_for_the_checkpoint_of_its_job(selection: str, warehouse: Path) -> None:
+    running = cut_off(warehouse, signal.SIGTERM)
+    _, said = running.communicate()
+    assert running.returncode == 130
+    assert "the same command goes on where it stopped" in said
+    (job,) = (warehouse / "jobs").iterdir()
+    kept = sorted(path.name for path in (job / "work" / "checkpoints").iterdir())
+    assert int(kept[-1].removeprefix("step-")) >= 60
 
 
 @pytest.mark.slow
