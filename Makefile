@@ -1,5 +1,6 @@
 # make demo   set up and run the main job on the built-in demo
 # make test   set up and pass the tests
+# make results  run the comparison of all methods on the demo and rewrite docs/results.md
 # make check  format, lint, types, import contracts and the tests marked slow
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ WORKERS ?= 2
 TORCH := $(shell grep '^torch==' constraints.txt)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo install test check format lint types contracts slow links clean
+.PHONY: demo install test results check format lint types contracts slow links clean
 
 demo: $(VENV)/.demo
 	$(BIN)/curate select --budget 0.1
@@ -32,6 +33,10 @@ contracts: $(VENV)/.dev links
 
 slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile
+
+# About two hours on two cores from nothing; goes on where it was stopped.
+results: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py --own-epochs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

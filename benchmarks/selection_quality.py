@@ -13,17 +13,14 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from curate.flows import demo, progress, session
+from curate.flows import progress, session
+from curate.flows.demo.faults import faults
 from curate.flows.render.out import console, grid
 from curate.schemas.settings import resolve
-
-if TYPE_CHECKING:
-    from curate.storage.warehouse import Warehouse
 
 CASES: dict[str, dict[str, Any]] = {
     "full": {"method": "full", "budget": "100%"},
@@ -49,19 +46,6 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def truth(warehouse: Warehouse, corpus: str) -> dict[str, dict[str, Any]]:
-    """Return by example id whether the example is noisy or contradicted, and its capability."""
-    planted = pq.read_table(demo.truth_path()).to_pylist()
-    known: dict[str, dict[str, Any]] = {}
-    for source in warehouse.read("corpus", corpus, "sources").to_pylist():
-        row = planted[source["row"] - 1]
-        entry = known.setdefault(source["example_id"], {"noise": False, "contradiction": False})
-        entry["capability"] = row["capability"]
-        entry["noise"] |= row["label_noise"]
-        entry["contradiction"] |= row["contradiction"]
-    return known
-
-
 def measure(root: Path, case: dict[str, Any], budget: str, seed: int) -> dict[str, Any]:
     """Select once and return the shares among the kept examples."""
     select = {"budget": budget, **case}
@@ -71,7 +55,7 @@ def measure(root: Path, case: dict[str, Any], budget: str, seed: int) -> dict[st
     with progress.on_stderr():
         warehouse, chosen = session.select(settings)
     made = warehouse.manifest("selection", chosen)
-    known = truth(warehouse, made.inputs["corpus"])
+    known = faults(warehouse, made.inputs["corpus"])
     ledger = warehouse.read("selection", chosen, columns=["example_id", "kept"]).to_pylist()
     kept = [known[row["example_id"]] for row in ledger if row["kept"]]
     counts = np.unique([row["capability"] for row in kept], return_counts=True)[1] / len(kept)

@@ -131,7 +131,7 @@ class BatchRunner:
                 return batch
             return []
 
-        if self._workers == 1 or len(batches) == 1:
+        if self._workers == 1:
             return [row for batch in batches for row in guarded(batch)]
         threads = torch.get_num_threads()
         try:

@@ -41,6 +41,11 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def threads() -> int:
+    """Return how many CPU threads torch uses unless told otherwise."""
+    return int(torch.get_num_threads())
+
+
 def device_names() -> list[str]:
     """Return what this machine has: its CPU threads and each CUDA device with its memory."""
     found = [f"cpu ({torch.get_num_threads()} threads)"]
@@ -48,6 +53,12 @@ def device_names() -> list[str]:
         facts = torch.cuda.get_device_properties(index)
         found.append(f"cuda:{index} ({facts.name}, {facts.total_memory / 2**30:.0f} GiB)")
     return found
+
+
+def number_bytes(name: str, device: torch.device) -> int | None:
+    """Return the bytes of one number of the format that `name` means on `device`, None for "as stored"."""
+    found = resolve_dtype(name, device)
+    return None if found is None else found.itemsize
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype | None:

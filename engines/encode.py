@@ -1,7 +1,8 @@
 """Turns prompts into unit vectors with a sentence encoder: record batches in, record batches out.
 
-Rows of one length are batched together, so that no padding is computed; a row's vector depends on its part alone, and
-a resumed run gives what an uninterrupted one gives. Knows nothing of files but the encoder's own.
+Rows of one length are batched together, so that no padding is computed; a row's vector depends on its text alone, to
+the bit, so that a resumed run gives what an uninterrupted one gives and vectors can be used again in a grown corpus.
+Knows nothing of files but the encoder's own.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ def embed(texts: list[str], encoder: Encoder, progress: Callable[[int], None] | 
     limit = encoder.max_tokens * CHARACTERS_PER_TOKEN
     cut = [text[:limit] for text in texts]
     for rows in batches_by_length(_lengths(cut, encoder), encoder.batch_tokens):
-        found[rows] = _forward([cut[row] for row in rows], encoder)
+        # One row alone would be multiplied by another routine, which rounds otherwise: it goes twice.
+        company = np.repeat(rows, 2) if len(rows) == 1 else rows
+        found[rows] = _forward([cut[row] for row in company], encoder)[: len(rows)]
         told(len(rows))
     return found
 

@@ -6,6 +6,7 @@ Loading, checking that the two fit together, and describing what was loaded. Wha
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
 from curate.engines.attention import use_blocked_attention
@@ -21,13 +22,14 @@ from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
 from curate.engines.preflight import vocabulary_mismatch
+from curate.engines.quantised import check_quantised
 from curate.engines.ragged import is_ragged, load_ragged
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 NAMED_DIFFERENCES = 3
 
@@ -58,9 +60,7 @@ class LanguageModel:
     @property
     def context(self) -> int | None:
         """Longest sequence the model was made for, in tokens, None when its configuration does not say."""
-        config = self.model.config.get_text_config()
-        found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        return int(found) if found else None
+        return _context(self.model.config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +113,34 @@ def load_pair(
     first = resolve_model(original) if original is not None else None
     tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
     loaded = [
-        LanguageModel(load_model(folder, place, number, trust_remote_code=trust_remote_code), name)
-        for folder, name in ((second, compressed), (first, original))
-        if folder is not None and name is not None
+        load_alone(name, place, number, trust_remote_code=trust_remote_code)
+        for name in (compressed, original)
+        if name is not None
     ]
-    for model in loaded:
-        use_blocked_attention(model.model)
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
+
+
+def load_alone(
+    name: str, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
+) -> LanguageModel:
+    """Return one model by its folder or hub name, ready to be scored; see `load_model`."""
+    model = load_model(resolve_model(name), device, dtype, trust_remote_code=trust_remote_code)
+    use_blocked_attention(model)
+    return LanguageModel(model, name)
+
+
+def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
+    """Return the longest sequence of the model in `folder`, in tokens, from its configuration alone."""
+    if is_adapter(folder):
+        return context_of(resolve_model(adapter_base(folder)), trust_remote_code=trust_remote_code)
+    check_folder(folder)
+    return _context(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code))
+
+
+def _context(config: PreTrainedConfig) -> int | None:
+    text = config.get_text_config()
+    found = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    return int(found) if found else None
 
 
 def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> Pair:
@@ -157,6 +178,12 @@ def load_model(
     check_folder(folder)
     if is_ragged(folder):
         return load_ragged(folder, dtype).to(device).eval()
+    method = check_quantised(folder, device.type == "cpu")
+    # Quantised weights cannot be moved afterwards: they are packed for the device on which they are opened.
+    placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}
+    if method == "bitsandbytes":
+        # It warns once for every layer and batch that 8-bit products are taken in half precision.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -165,6 +192,7 @@ def load_model(
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **placed,
         )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise InputError(
@@ -177,9 +205,7 @@ def load_model(
             f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
             "save the whole model again"
         )
-    if getattr(model, "quantization_method", None) is None:
-        model.to(device)  # a quantised one is where its library put it
-    return model.eval()
+    return (model if placed else model.to(device)).eval()
 
 
 def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
@@ -260,17 +286,20 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``class``, ``parameters``, ``sparsity`` (share of zeros in linear layers other than the output, in [0, 1]),
+        ``class``, ``parameters``, ``quantised`` (the method, or None), ``sparsity`` (share of zeros in linear layers
+        other than the output, in [0, 1]; None for a quantised model, whose packed weights do not show it),
         ``tied_embeddings``, ``vocabulary``, ``context``, ``dtype``, ``device``.
     """
     tied = model.model.get_input_embeddings().weight is model.model.get_output_embeddings().weight
     output = model.model.get_output_embeddings()
     linear = [m.weight for m in model.model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not output]
-    zeros = sum(int((weight == 0).sum()) for weight in linear)
+    method = getattr(model.model, "quantization_method", None)
+    zeros = 0 if method is not None else sum(int((weight == 0).sum()) for weight in linear)
     return {
         "class": type(model.model).__name__,
-        "parameters": sum(parameter.numel() for parameter in model.model.parameters()),
-        "sparsity": zeros / max(1, sum(weight.numel() for weight in linear)),
+        "parameters": model.model.num_parameters(),
+        "quantised": None if method is None else str(getattr(method, "value", method)),
+        "sparsity": None if method is not None else zeros / max(1, sum(weight.numel() for weight in linear)),
         "tied_embeddings": tied,
         "vocabulary": model.head.vocabulary,
         "context": model.context,

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.head import OutputHead
+    from curate.engines.kernels import Kernel
 
 Tensor = torch.Tensor
+
+BACK = "back"
+"""Name under which a chunk gives Wᵀ ∂L/∂(W h), (m, d), beside its signals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +51,18 @@ class ResponseSignals:
     and ``nll_original``."""
     gradient_squared: NDArray[np.float64]
     """(n_examples,), ‖G‖_F² of each example's mean loss."""
+    state_gradient: Tensor | None = None
+    """(M, d), gradient of each example's mean loss by its states, where it was asked for."""
 
 
 def response_signals(
-    own: States, targets: Tensor, lengths: Sequence[int], chunk_tokens: int, reference: States | None = None
+    own: States,
+    targets: Tensor,
+    lengths: Sequence[int],
+    chunk_tokens: int,
+    reference: States | None = None,
+    kernel: Kernel = signals.token_signals,
+    back: bool = False,
 ) -> ResponseSignals:
     """Return the signals of M tokens that belong to n examples of `lengths` tokens, in order.
 
@@ -66,6 +78,10 @@ def response_signals(
         vocabulary for its gradient norm.
     reference : States, optional
         Of the original model, on any device.
+    kernel : callable
+        `signals.token_signals` or its compiled form; see `kernels`.
+    back : bool
+        Whether to take the gradient on to the states, for the layers below.
     """
     ends = np.cumsum([0, *lengths])
     tokens: dict[str, list[Tensor]] = {}
@@ -75,36 +91,48 @@ def response_signals(
         here = own.piece(start, stop)
         other = None if reference is None else reference.piece(start, stop)
         if stop - start <= chunk_tokens:
-            found, gradient = _chunk(here, targets[start:stop], other)
+            found, gradient = _chunk(here, targets[start:stop], other, kernel, back)
             states = here.hidden.float()
             squared += [
                 signals.gradient_norm_squared(g, h)
                 for g, h in zip(gradient.split(lengths[first:last]), states.split(lengths[first:last]), strict=True)
             ]
         else:
-            found, norm = _long(here, targets[start:stop], other, chunk_tokens)
+            found, norm = _long(here, targets[start:stop], other, chunk_tokens, kernel, back)
             squared.append(norm)
         for name, values in found.items():
             tokens.setdefault(name, []).append(values)
     norms = torch.stack(squared).cpu().numpy() / np.square(np.asarray(lengths, dtype=np.float64))
-    return ResponseSignals(
-        {name: torch.cat(parts).cpu().numpy().astype(float) for name, parts in tokens.items()}, norms
-    )
+    gradient_of_states = None
+    if back:
+        sizes = torch.tensor(lengths, device=targets.device)
+        gradient_of_states = torch.cat(tokens.pop(BACK)) / sizes.repeat_interleave(sizes).unsqueeze(1)
+    told = {name: torch.cat(parts).cpu().numpy().astype(float) for name, parts in tokens.items()}
+    return ResponseSignals(told, norms, gradient_of_states)
 
 
-def _chunk(own: States, targets: Tensor, reference: States | None) -> tuple[dict[str, Tensor], Tensor]:
-    """Return per-token signals and ∂L/∂(W h), (m, V), of one chunk."""
+def _chunk(
+    own: States, targets: Tensor, reference: States | None, kernel: Kernel, back: bool
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return per-token signals, `BACK` among them if asked for, and ∂L/∂(W h), (m, V), of one chunk."""
     logits = own.head.logits(own.hidden)
     other = None if reference is None else reference.head.logits(reference.hidden).to(logits.device)
     step = max(1, signals.block_elements(logits.device) // own.head.vocabulary)
     blocks: list[dict[str, Tensor]] = []
     for start in range(0, len(targets), step):
         rows = slice(start, start + step)
-        found = signals.token_signals(logits[rows], targets[rows], None if other is None else other[rows])
-        gradient = own.head.pull_back(found.delta, logits[rows])
+        here = logits[rows]
+        # A kernel may overwrite what it is given, and a soft cap's derivative still needs the logits.
+        given = here if own.head.softcap is None else here.clone()
+        found = kernel(given, targets[rows], None if other is None else other[rows])
+        gradient = own.head.pull_back(found.delta, here)
         blocks.append(_named(found, own.head, own.hidden[rows], gradient))
-        logits[rows] = gradient
-    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}, logits
+        if gradient is not here:
+            here.copy_(gradient)
+    named = {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+    if back:
+        named[BACK] = logits.to(own.head.weight.dtype) @ own.head.weight
+    return named, logits
 
 
 def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradient: Tensor) -> dict[str, Tensor]:
@@ -116,13 +144,15 @@ def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradie
     return named
 
 
-def _long(own: States, targets: Tensor, reference: States | None, chunk: int) -> tuple[dict[str, Tensor], Tensor]:
+def _long(
+    own: States, targets: Tensor, reference: States | None, chunk: int, kernel: Kernel, back: bool
+) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals and T² ‖G‖² of one example that is longer than a chunk."""
     pieces, log_norms = [], []
     for start in range(0, len(targets), chunk):
         stop = min(start + chunk, len(targets))
         other = None if reference is None else reference.piece(start, stop)
-        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other)
+        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other, kernel, back)
         pieces.append(found)
         log_norms.append(torch.logsumexp(own.head.logits(own.hidden[start:stop]), dim=-1))
     step = max(1, chunk * own.head.vocabulary // len(targets))

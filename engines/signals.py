@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from curate.engines.memory import BLOCK_ELEMENTS, BLOCK_ELEMENTS_OTHER
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,11 +26,6 @@ LOG_FLOOR = -1e30
 """Stands for log 0: finite, so that 0 · log 0 is 0 and not NaN; far below any log-probability of a float32."""
 
 TINY = torch.finfo(torch.float32).tiny
-
-BLOCK_ELEMENTS = {"cpu": 1 << 18}
-"""Numbers that one elementwise step works on: on a CPU about what the cache holds (1 MiB)."""
-
-BLOCK_ELEMENTS_OTHER = 1 << 26
 
 
 def block_elements(device: torch.device) -> int:

@@ -80,8 +80,12 @@ def _what(made: Manifest) -> str:
         return ", ".join(str(name).rpartition("/")[2] for name in facts.get("files", []))
     if made.noun == "selection":
         return f"{settings['method']}, budget {settings['budget']}: {facts['n_kept']:,} kept"
+    if made.noun == "scores" and "signals" in facts:
+        return f"imported: {', '.join(facts['signals'])}"
     if made.noun == "scores":
         return " → ".join(str(name).rpartition("/")[2] for name in facts["models"].values() if name)
+    if made.noun == "evaluation":
+        return f"{facts['model']}: {facts['n_items']:,} items"
     if made.noun == "clusters":
         return f"{facts['n_clusters']} clusters"
     if made.noun == "recovery":

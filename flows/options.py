@@ -70,8 +70,8 @@ def column_map(pairs: list[str]) -> dict[str, str]:
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """Return the words of ``"norms,head"``."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    """Return the words of a list separated by commas, in their order, each once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def example_ids(values: list[str]) -> tuple[str, ...]:
@@ -121,6 +121,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "clustering": (
         Option("embed.encoder", str, "minilm, a local folder or a hub name. [minilm]"),
         Option("cluster.n_clusters", int, "Number of clusters; found where not given.", ("--clusters",)),
+        Option("cluster.refit", bool, "Cluster a grown corpus anew instead of assigning its new rows."),
     ),
     "models": (
         Option("original", str, "The model before compression: a folder or a hub name."),
@@ -135,18 +136,16 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *LAYOUT,
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("score.probe_lr", float, "Step size of DON and NOD. [1e-4]"),
+        Option("score.layers", str, "DON and NOD of output or all layers. [output]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
+        Option("score.sequential", bool, "One model in memory at a time."),
     ),
     "asking": (
-        Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
-        Option("score.template", str, "auto, chat or plain. [auto]"),
-        Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
-        Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
-        Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),
         Option("evaluate.limit", int, "Items of each task. [all]"),
         Option("evaluate.max_new_tokens", int, "Longest generated answer. [64]"),
         Option("evaluate.metric", str, "score or token_accuracy: what retention is a ratio of. [score]"),
+        Option("evaluate.by", str, "group, or cluster: that of the nearest row of --corpus. [group]"),
         Option(
             "evaluate.decontaminate",
             bool,
@@ -156,11 +155,28 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         Option("evaluate.part_items", int, "Items per part, the unit of resuming. [512]"),
     ),
+    "comparing": (
+        Option(
+            "compare.methods",
+            str,
+            "Methods, with options after colons: paser,paser:rank=random. [paser,donod,anchored]",
+            read=comma_separated,
+        ),
+        Option("compare.budgets", str, "Budgets, separated by commas. [0.1]", read=comma_separated),
+        Option("compare.seeds", int, "Seeds of every method and budget, from 0. [5]"),
+        Option("compare.own_epochs", bool, "Also train on everything for as many passes, at its own cost."),
+        Option("recover.method", str, "auto, lora, mask_lora, scale_lora, perp or full. [auto]", ("--recovery",)),
+        Option("recover.learning_rate", float, "Peak learning rate of training. [the method's own]"),
+        Option("recover.epochs", float, "Passes over a budget's worth of tokens. [2]"),
+        Option("recover.batch", int, "Rows of one optimiser step. [64; 32 on the demo]"),
+    ),
     "selecting": (
         Option("select.budget", str, "0.1, 10%, 5000 (rows) or 2M-tokens. [0.1]", ("--budget", "-b")),
         Option("select.method", str, "How rows are preferred; docs/methods.md. [paser]", ("--method", "-m")),
         Option("select.pin", list[str], "Example id, or @file of ids, to keep; repeatable.", read=example_ids),
         Option("select.exclude", list[str], "Example id, or @file of ids, never to keep.", read=example_ids),
+        Option("select.near_duplicates", list[str], "Keep one row of each: lexical or semantic; repeatable."),
+        Option("select.decontaminate", list[str], "Evaluation file whose questions to keep out; repeatable."),
     ),
     "layout": LAYOUT,
     "recovering": (
@@ -203,6 +219,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("select.options.don_direction", str, "donod: default or literal. [default]"),
         Option("select.options.stratify", str, "donod: none or clusters. [none]"),
         Option("select.options.anchor_share", float, "anchored: share of unlikely rows set aside. [0.3]"),
+        Option("select.options.signal", str, "by-signal: an imported signal, or one of ours such as entropy."),
+        Option("select.options.prefer", str, "by-signal: which end to keep, high or low. [high]"),
+        Option("select.options.source", str, "by-signal: scores artefact of the import. [the newest that has it]"),
         Option("select.options.like", str, "length-matched: selection to match. [the latest of another method]"),
         Option("select.options.bin_tokens", int, "length-matched: width of a length bin. [16]"),
     ),

@@ -63,7 +63,7 @@ def _clusters(ledgers: list[pa.Table]) -> NDArray[np.int64] | None:
 def _scores(warehouse: Warehouse, made: list[Manifest]) -> pa.Table | None:
     used = [one.inputs["scores"] for one in made if "scores" in one.inputs]
     corpus = made[0].inputs["corpus"]
-    found = used or [one.id for one in warehouse.list("scores") if one.inputs["corpus"] == corpus]
+    found = used or [one.id for one in warehouse.list("scores") if one.inputs["corpus"] == corpus and one.rows()]
     return warehouse.read("scores", found[0]) if found else None
 
 

@@ -33,8 +33,8 @@ def needed(settings: Settings) -> frozenset[str]:
 
     budget = parse_budget(settings.select.budget)
     wants = selector(settings.select.method).needs(method_settings(settings), budget.in_tokens)
-    nouns = {"scores"} if wants - {"embeddings", "clusters", "concepts", "reference"} else set()
-    if wants & {"clusters", "concepts"}:
+    nouns = {"scores"} if wants - {"embeddings", "clusters", "concepts", "reference", "imported"} else set()
+    if wants & {"clusters", "concepts"} or "semantic" in settings.select.near_duplicates:
         nouns |= {"clusters", "embeddings"}
     if "embeddings" in wants:
         nouns.add("embeddings")

@@ -32,11 +32,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     needs = pipeline.needed(settings)
     warehouse = Warehouse(settings.warehouse)
     if is_demo(settings):
-        from curate.flows import demo
-
-        settings = settings.model_copy(update={"corpus": (str(demo.pool_path()),), "original": str(demo.model_path())})
-        pruned = sorted((warehouse.root / "models").glob("demo-*"))
-        settings = settings.model_copy(update={"compressed": str(pruned[0]) if pruned else settings.original})
+        settings = demo_settings(warehouse, settings)
     steps: list[tuple[str, Recipe]] = [("ingest", corpus.recipe(warehouse, settings))]
     read = steps[0][1].id
     up: dict[str, str | None] = {"embeddings": None, "clusters": None, "scores": None}
@@ -44,18 +40,27 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         steps.append(("embed", embeddings.recipe(warehouse, settings, read)))
         up["embeddings"] = steps[-1][1].id
     if "clusters" in needs:
-        steps.append(("cluster", clusters.recipe(settings, read, str(up["embeddings"]))))
+        steps.append(("cluster", clusters.recipe(warehouse, settings, read, str(up["embeddings"]))))
         up["clusters"] = steps[-1][1].id
     if "scores" in needs:
         steps.append(("score", scores.recipe(warehouse, settings, read)))
         up["scores"] = steps[-1][1].id
     settings = selection.with_reference(warehouse, settings, read)
     steps.append(("select", selection.recipe(warehouse, settings, Upstream(read, **up))))
-    characters, rows = _size(warehouse, steps[0][1])
+    characters, rows = corpus_size(warehouse, steps[0][1])
     return [_told(warehouse, name, step, settings, rows, characters) for name, step in steps]
 
 
-def _size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
+def demo_settings(warehouse: Warehouse, settings: Settings) -> Settings:
+    """Return `settings` with the demo's corpus and pair; the original stands for a compressed model not made yet."""
+    from curate.flows import demo
+
+    pruned = sorted((warehouse.root / "models").glob("demo-*"))
+    pair = {"original": str(demo.model_path()), "compressed": str(pruned[0] if pruned else demo.model_path())}
+    return settings.model_copy(update={"corpus": (str(demo.pool_path()),), **pair})
+
+
+def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
     """Return characters and examples of a corpus that is ingested, else two Nones."""
     if not read.is_made(warehouse):
         return None, None
@@ -70,32 +75,55 @@ def _told(
     warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, characters: int | None
 ) -> dict[str, Any]:
     made = step.is_made(warehouse)
-    estimate = "" if made else _estimate(name, settings, rows, characters)
+    estimate, memory = "", None
     if made:
         estimate = f"took {warehouse.manifest(step.noun, step.id).seconds:.1f} s"
+    elif rows is None or characters is None:
+        estimate = "unknown until the corpus is ingested" if name != "ingest" else "one pass over the files"
+    elif name == "score":
+        estimate, memory = _scoring(settings, rows, characters)
+    else:
+        words = {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}
+        estimate = words.get(name, "seconds")
     return {
         "stage": name,
         "artefact": step.id,
         "state": "cached" if made else "to do",
         "rows": rows,
         "estimate": estimate,
+        "memory_mb": memory,
     }
 
 
-def _estimate(name: str, settings: Settings, rows: int | None, characters: int | None) -> str:
-    """Return the cost of a stage in words, as far as it can be told without loading a model."""
-    if rows is None or characters is None:
-        return "unknown until the corpus is ingested" if name != "ingest" else "one pass over the files"
-    if name == "score":
-        tokens = min(characters / CHARACTERS_PER_TOKEN, rows * settings.score.max_length)
-        models = [model for model in (settings.original, settings.compressed) if model]
-        parameters = sum(_bytes(model) for model in models) / 2
-        flops = 2 * parameters * tokens
-        return f"about {tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models (16-bit weights)"
-    return {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}.get(name, "seconds")
+def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
+    """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
+    from curate.engines.devices import number_bytes, resolve_device, threads
+    from curate.engines.memory import MIB, model_size, predict
+
+    how = settings.score
+    device = resolve_device(how.device)
+    models = [model_size(model) for model in (settings.original, settings.compressed) if model]
+    row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
+    pieces = predict(
+        models,
+        device=device.type,
+        threads=settings.threads or threads(),
+        number_bytes=number_bytes(how.dtype, device),
+        batch_tokens=how.batch_tokens,
+        part_rows=min(rows, settings.ingest.part_rows),
+        row_tokens=row_tokens,
+        longest=how.max_length,
+        sequential=how.sequential,
+        every_layer=how.layers == "all",
+    )
+    flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
+    memory = sum(pieces.values()) // MIB
+    told = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
+    return f"{told}, {memory:,} MiB of memory at its peak on {device.type}", memory
 
 
-def _bytes(model: str) -> int:
+def weight_bytes(model: str) -> int:
+    """Return the bytes of a model's weights."""
     from curate.engines.checkpoints import model_files
 
     return sum(path.stat().st_size for path in model_files(model) if path.suffix == ".safetensors")

@@ -76,6 +76,7 @@ NOUN_OF_STAGE: dict[str, Noun] = {
     "choose": "selection",
     "recover": "recovery",
     "evaluate": "evaluation",
+    "trial": "evaluation",
 }
 
 

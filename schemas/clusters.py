@@ -40,3 +40,13 @@ CURVE = pa.schema(
 )
 """Side table ``curve``: held-out modularity per number of clusters (mean and standard deviation over the splits) and
 the mean adjusted Rand index of the labels between splits. Empty when the number of clusters was given."""
+
+LANDMARKS = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("sigma", pa.float64(), nullable=False),
+        pa.field("shares", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+"""Side table ``landmarks``: the rows that were clustered, by which new rows of a grown corpus are assigned. ``sigma``
+is the row's scale in cosine distance, ``shares`` its membership in each cluster, adding up to 1."""

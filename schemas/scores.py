@@ -5,6 +5,9 @@ Directions: a larger ``cds`` is more degraded; a larger ``don`` is better calibr
 
 import pyarrow as pa
 
+SCORE_VERSION = 2
+"""Version of the method, raised by hand when a number changes: artefact ids and cached rows carry it."""
+
 SCORES = pa.schema(
     [
         pa.field("example_id", pa.string(), nullable=False),
@@ -25,6 +28,16 @@ SCORES = pa.schema(
 """Main table. A signal is null where it was not computed: ``cds`` and ``nll_original`` without a pair, ``ifd`` unless
 asked for, and all of them where ``status`` is not ``ok``. ``status`` is ``ok``, ``no_response_tokens`` or
 ``non_finite:<signal>``. For a single model, ``nll_compressed`` is that model's."""
+
+IMPORTED = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("signal", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+"""Side table ``imported`` of a scores artefact that `curate import-scores` made: a user's own numbers, finite, one row
+per signal and example that has one. Such an artefact has no main table."""
 
 SIGNALS: tuple[str, ...] = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n", "ifd")
 

@@ -51,6 +51,8 @@ class ClusterSettings(Section):
     bandwidth: Literal["self-tuning", "median"] = "self-tuning"
     n_terms: int = Field(8, ge=1)
     """Terms that describe each cluster."""
+    refit: bool = False
+    """Cluster a grown corpus anew, where otherwise its new rows would join the earlier clusters."""
 
 
 class ScoreSettings(Section):
@@ -66,8 +68,12 @@ class ScoreSettings(Section):
     """Step size η of DON and NOD; the learning rate of the recovery to come."""
     batch_tokens: int | None = Field(None, ge=1)
     """Tokens of one forward pass, padding included; 4,096 on a CPU and 32,768 elsewhere where it is not given."""
+    layers: Literal["output", "all"] = "output"
+    """Layers that DON and NOD are summed over; all linear ones cost a backward pass."""
     ifd: bool = False
     """Also compute ``ifd``, which needs a second pass."""
+    sequential: bool = False
+    """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
 
 
 class SelectSettings(Section):
@@ -81,6 +87,14 @@ class SelectSettings(Section):
     """Example ids that are kept whatever the method says; they count towards the budget."""
     exclude: tuple[str, ...] = ()
     """Example ids that are never kept."""
+    near_duplicates: tuple[Literal["lexical", "semantic"], ...] = ()
+    """Kinds of near-duplicates of which only one row may be kept; exact ones are merged in any case."""
+    lexical_threshold: float = Field(0.8, gt=0, le=1)
+    """Jaccard index of the word trigrams from which two rows are near-duplicates."""
+    semantic_threshold: float = Field(0.95, gt=0, le=1)
+    """Cosine of the prompts' embeddings from which two rows of a cluster are near-duplicates."""
+    decontaminate: tuple[str, ...] = ()
+    """Evaluation files whose questions no kept row may hold."""
 
 
 class RecoverSettings(Section):
@@ -132,10 +146,28 @@ class EvaluateSettings(Section):
     """Longest answer that is generated, in tokens."""
     metric: Literal["score", "token_accuracy"] = "score"
     """What retention is a ratio of; token accuracy suits long answers, which no model gives word for word."""
+    by: Literal["group", "cluster"] = "group"
+    """What held-out rows are grouped by: what their task says, or the corpus's clusters (that of the nearest row)."""
     decontaminate: bool = True
     """Leave out items whose prompt stands in the corpus, and, in a comparison, rows of the pool that are asked."""
     part_items: int = Field(512, ge=1)
     """Items per part, the unit of resuming."""
+
+
+class CompareSettings(Section):
+    """A trial of selection methods: methods × budgets × seeds, each trained and evaluated alike (METHODS §6).
+
+    Training is that of ``recover``; its ``epochs`` are passes over the budget's share of the corpus's tokens.
+    """
+
+    methods: tuple[str, ...] = Field(("paser", "donod", "anchored"), min_length=1)
+    """``method`` or ``method:option=value:…``; uniform, length-matched and full are always added."""
+    budgets: tuple[str, ...] = Field(("0.1",), min_length=1)
+    """Shares of the corpus, rows or tokens. The first method at the first budget is the primary comparison."""
+    seeds: int = Field(5, ge=1)
+    """A seed varies the draw, the start of the clustering, the adapter and the order of the rows."""
+    own_epochs: bool = False
+    """Also train on the full corpus for as many passes of its own, with the cost that has."""
 
 
 class Settings(BaseSettings):
@@ -167,6 +199,7 @@ class Settings(BaseSettings):
     select: SelectSettings = SelectSettings()
     recover: RecoverSettings = RecoverSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    compare: CompareSettings = CompareSettings()
 
     @classmethod
     def settings_customise_sources(

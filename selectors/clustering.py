@@ -6,7 +6,7 @@ landmarks of a large corpus. Knows nothing of texts or files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.selectors.affinity import Bandwidth
+from curate.selectors.approximate import RECALL_QUERIES, CompressedIndex
 from curate.selectors.assignment import Assigned, Landmarks, assign, radius
 from curate.selectors.diffusion import coordinates, leading, operator
 from curate.selectors.graph import Graph, build
@@ -46,7 +47,8 @@ class ClusteringSettings:
     exact_limit: int = 60_000
     """Distinct rows up to which the graph holds all of them."""
     landmarks: int = 20_000
-    """Beyond the limit, rows that are sampled and clustered; the others follow their nearest landmarks."""
+    """Beyond the limit, rows that are sampled and clustered; the others follow their nearest landmarks, found in a
+    compressed index whose recall is among the facts."""
 
     def __post_init__(self) -> None:
         """Refuse, with a `UsageError`, values that cannot mean anything."""
@@ -71,6 +73,10 @@ class Clustering:
     """Shape (n, 2), diffusion coordinates for drawing."""
     curve: tuple[CurvePoint, ...]
     """Held-out modularity by number of clusters; empty where the number was given."""
+    landmarks: Landmarks
+    """The rows that were clustered, by which new rows can be assigned; a column of their shares for each label."""
+    landmark_places: NDArray[np.int64]
+    """Shape (m,), where the landmarks stand among the embeddings, ascending."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Counts and choices worth keeping with the result, JSON-able."""
 
@@ -110,7 +116,7 @@ def cluster(
         rows = rows[first]
     fitted = _sample(len(rows), settings.landmarks if len(rows) > settings.exact_limit else len(rows), seed)
     landmarks, curve, facts = _fit(rows[fitted], settings, seed, threads)
-    spread = _spread(rows, fitted, landmarks, settings, threads)
+    spread, recall = _spread(rows, fitted, landmarks, settings, seed, threads)
     labels, n_clusters = by_size(spread.labels[copy_of])
     assigned = len(rows) - len(fitted)
     counts = {
@@ -119,8 +125,25 @@ def cluster(
         "n_clusters": n_clusters,
         "n_assigned": assigned,
         "far_share": float(spread.far.sum() / assigned) if assigned else 0.0,
+        "neighbour_recall": recall,
     }
-    return Clustering(labels, spread.membership[copy_of], spread.coordinates[copy_of], curve, counts | facts)
+    columns = np.empty(n_clusters, np.int64)
+    columns[labels] = spread.labels[copy_of]
+    return Clustering(
+        labels,
+        spread.membership[copy_of],
+        spread.coordinates[copy_of],
+        curve,
+        _only_columns(landmarks, columns),
+        first[fitted],
+        counts | facts,
+    )
+
+
+def _only_columns(landmarks: Landmarks, columns: NDArray[np.int64]) -> Landmarks:
+    """Return the landmarks with these columns of their shares, the labels' own, in the order of the labels."""
+    shares = landmarks.shares[:, columns]
+    return replace(landmarks, shares=shares / shares.sum(axis=1, keepdims=True))
 
 
 def _fit(
@@ -163,31 +186,40 @@ def _spread(
     fitted: NDArray[np.int64],
     landmarks: Landmarks,
     settings: ClusteringSettings,
+    seed: int,
     threads: int | None,
-) -> Assigned:
-    """Return the result for all rows: the landmarks' own, and for the others that of their nearest landmarks."""
+) -> tuple[Assigned, float]:
+    """Return the result for all rows, and the recall of the search by which those that are no landmark got theirs."""
     labels, membership = landmarks.shares.argmax(axis=1), landmarks.shares.max(axis=1)
     own = Assigned(
         labels.astype(np.int32), membership.astype(np.float32), landmarks.coordinates, np.zeros(len(fitted), np.bool_)
     )
     if len(fitted) == len(rows):
-        return own
+        return own, 1.0
     others = np.setdiff1d(np.arange(len(rows)), fitted, assume_unique=True)
-    joined = assign(rows[others], landmarks, settings.n_neighbours, settings.bandwidth, threads=threads)
+    k, index = settings.n_neighbours, CompressedIndex(landmarks.rows)
+    joined = assign(rows, landmarks, k, settings.bandwidth, index=index, only=others, threads=threads)
+    recall = 1.0 if index.exact else index.recall(rows[_some(others, RECALL_QUERIES, seed)], k, threads=threads)
     back = np.argsort(np.concatenate([fitted, others]), kind="stable")
-    return Assigned(
+    spread = Assigned(
         *(
             np.concatenate([getattr(own, name), getattr(joined, name)])[back]
             for name in ("labels", "membership", "coordinates", "far")
         )
     )
+    return spread, recall
 
 
 def _sample(n: int, size: int, seed: int) -> NDArray[np.int64]:
     """Return `size` of the rows 0 … n−1 in their order, all of them where there are not more."""
-    if n <= size:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
+    return _some(np.arange(n), size, seed)
+
+
+def _some(places: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+    """Return a seeded draw of `size` of the places in their order, all of them where there are not more."""
+    if len(places) <= size:
+        return places
+    return np.sort(np.random.default_rng(seed).choice(places, size, replace=False))
 
 
 def _distinct(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,8 +1,8 @@
 """The nearest neighbours of every row by cosine distance, exact and reproducible.
 
-Gets rows of numbers, gives indices and distances. Knows nothing of texts, graphs or clusters. Approximate search is
-not built: a corpus beyond the exact limit is reduced to landmarks first (`curate.selectors.clustering`), so that every
-search here is against a bounded number of rows.
+Gets rows of numbers, gives indices and distances. Knows nothing of texts, graphs or clusters. A corpus beyond the exact
+limit is reduced to landmarks first (`curate.selectors.clustering`), so that every search here is against a bounded
+number of rows; for very many queries against them there is `curate.selectors.approximate`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def unit_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     if embeddings.ndim != 2 or embeddings.shape[1] == 0:
         raise InputError(f"embeddings have the shape {embeddings.shape} where (rows, width) is needed; embed again")
     # Adding zero turns -0.0 into 0.0, so that rows that are equal are also equal byte for byte.
-    rows = np.array(embeddings, dtype=np.float32, order="C") + np.float32(0)
+    rows = np.array(embeddings, dtype=np.float32, order="C")
+    rows += np.float32(0)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
@@ -106,8 +107,7 @@ def nearest(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return the min(k, len(rows)) nearest `rows` of every query by d = 1 − cosine, nearest first.
 
-    Both arrays must hold unit rows (`unit_rows`). This is the one place that searches: an approximate index for
-    corpora beyond the exact limit belongs here.
+    Both arrays must hold unit rows (`unit_rows`).
 
     Returns
     -------
@@ -116,13 +116,13 @@ def nearest(
     """
     index = faiss.IndexFlatIP(rows.shape[1])
     index.add(rows)
-    with _search_threads(threads):
+    with search_threads(threads):
         similarities, indices = index.search(queries, min(k, len(rows)))
     distances = np.clip(np.float32(1) - similarities, 0, 2)
-    return _ordered(indices.astype(np.int32), distances)
+    return ordered(indices.astype(np.int32), distances)
 
 
-def _ordered(
+def ordered(
     indices: NDArray[np.int32], distances: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Sort each row by (distance, index): the search leaves ties in an order of its own."""
@@ -145,7 +145,7 @@ def _without_self(
 
 
 @contextmanager
-def _search_threads(threads: int | None) -> Iterator[None]:
+def search_threads(threads: int | None) -> Iterator[None]:
     """Set the search library's threads for the length of the block."""
     before = faiss.omp_get_max_threads()
     if threads is not None:

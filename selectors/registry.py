@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.selectors import (
     anchored,
+    by_signal,
     donod,
     full,
     high_nll,
@@ -40,7 +41,8 @@ class Entry:
     """``select(pool, budget, in_tokens, settings, rng)``, pure."""
     needs: Callable[[Any, bool], frozenset[str]]
     """``needs(settings, in_tokens)``: of ``clusters``, ``concepts``, ``embeddings``, ``scores`` (token counts),
-    ``reference`` (another selection) and the names of signals, those that `select` reads."""
+    ``reference`` (another selection), ``imported`` (a user's own signal) and the names of signals, those that `select`
+    reads."""
 
 
 SELECTORS: Mapping[str, Entry] = {
@@ -53,6 +55,7 @@ SELECTORS: Mapping[str, Entry] = {
     "high-nll": Entry(high_nll.HighNllSettings, high_nll.select, high_nll.needs),
     "ifd": Entry(ifd.IfdSettings, ifd.select, ifd.needs),
     "k-center": Entry(k_center.KCenterSettings, k_center.select, k_center.needs),
+    "by-signal": Entry(by_signal.BySignalSettings, by_signal.select, by_signal.needs),
     "full": Entry(full.FullSettings, full.select, full.needs),
 }
 

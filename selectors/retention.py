@@ -19,7 +19,6 @@ from curate.selectors.intervals import (
     holm,
     percentile_interval,
     replicate_means,
-    seeds_then_items,
 )
 
 if TYPE_CHECKING:
@@ -151,57 +150,3 @@ def _by_group(
     means: NDArray[np.float64], replicates: NDArray[np.float64]
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     return [(means[:, g], replicates[:, :, g]) for g in range(means.shape[1])]
-
-
-def trial(
-    method: NDArray[np.float64],
-    original: NDArray[np.float64],
-    group: NDArray[np.int64],
-    n_groups: int,
-    use: NDArray[np.bool_],
-    how: Resampling,
-    *,
-    worst: bool = False,
-) -> Interval:
-    """Return the mean (or the worst) retention of a method over its seeds, intervals over seeds and items.
-
-    Parameters
-    ----------
-    method : ndarray of shape (S, n), float64
-        Scores of the models of S seeds.
-    original : ndarray of shape (n,)
-    use : ndarray of shape (n_groups,), bool
-        The capabilities that count (`counted`).
-    """
-    values = np.stack([method, np.broadcast_to(original, method.shape)], axis=1)
-
-    def statistic(means: NDArray[np.float64]) -> NDArray[np.float64]:
-        kept = ratios(means)[..., use]
-        return np.asarray(kept.min(axis=-1) if worst else kept.mean(axis=-1))
-
-    return seeds_then_items(values, group, n_groups, statistic, how)
-
-
-def contrast(
-    method: NDArray[np.float64],
-    baseline: NDArray[np.float64],
-    original: NDArray[np.float64],
-    group: NDArray[np.int64],
-    n_groups: int,
-    use: NDArray[np.bool_],
-    how: Resampling,
-    *,
-    worst: bool = False,
-) -> Interval:
-    """Return retention(method) − retention(baseline), paired by seed and item; parameters as in `trial`.
-
-    `method` and `baseline` have the same shape (S, n): seed s of the one ran with the same seed as s of the other.
-    """
-    values = np.stack([method, baseline, np.broadcast_to(original, method.shape)], axis=1)
-
-    def statistic(means: NDArray[np.float64]) -> NDArray[np.float64]:
-        both = [ratios(means[..., [row, 2], :])[..., use] for row in (0, 1)]
-        ours, theirs = (kept.min(axis=-1) if worst else kept.mean(axis=-1) for kept in both)
-        return np.asarray(ours - theirs)
-
-    return seeds_then_items(values, group, n_groups, statistic, how)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
 from curate.schemas.recovery import METRICS, METRICS_ABOUT
-from curate.schemas.scores import SCORES, UNITS
+from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.columns import Column, View, duckdb_type
 from curate.storage.columns import columns_of as _columns
@@ -33,7 +33,9 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("clusters", "terms"): TERMS,
     ("clusters", "concepts"): CONCEPTS,
     ("clusters", "curve"): CURVE,
+    ("clusters", "landmarks"): LANDMARKS,
     ("scores", "part"): SCORES,
+    ("scores", "imported"): IMPORTED,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
     ("recovery", "part"): METRICS,
@@ -222,6 +224,17 @@ VIEWS: tuple[View, ...] = (
         ),
     ),
     View(
+        "imported_scores",
+        "Your own signals, as `curate import-scores` read them; one row per signal and example.",
+        "scores",
+        "imported",
+        _columns(
+            IMPORTED,
+            ("scores_id", "id of the scores artefact"),
+            {**_EXAMPLE, "signal": "name of the signal: the file's column", "value": "its value, finite"},
+        ),
+    ),
+    View(
         "ledger",
         "What every selection decided about every example of its corpus.",
         "selection",
@@ -233,10 +246,12 @@ VIEWS: tuple[View, ...] = (
                 **_EXAMPLE,
                 "kept": "true where the example was selected",
                 "rank": "place among the kept examples, from 1 (taken first); null where not kept",
-                "reason": "selected, budget, conflict, excluded, duplicate, no_response_tokens, filtered:<rule>, …",
-                "related_id": "the example that it lost to; null where there is none",
+                "reason": "selected, budget, conflict, excluded, duplicate:<kind>, contaminated, filtered:<rule>, …",
+                "related_id": "the example that it lost to, or the evaluation item that it holds; null where none",
                 "cluster": "cluster of the example; null where the method uses no clusters",
                 "score": "what the method ranked by, larger = taken earlier; null where it did not rank",
+                "overlap": "of a near-duplicate, the Jaccard index or cosine; of a contaminated row, the share of the "
+                "evaluation item's 8-grams that it holds; [0, 1]; null elsewhere",
             },
         ),
     ),

@@ -1,4 +1,4 @@
-"""Verbs that only ask: explain, sql, compare."""
+"""Verbs that only ask: explain, sql."""
 
 from __future__ import annotations
 
@@ -52,17 +52,3 @@ def sql(
         return
     table = answer(settings.warehouse, query, named, parameter or [])
     render.table(table, as_json=as_json, as_csv=csv, parquet=parquet)
-
-
-@app.command()
-@takes("run")
-def compare(
-    settings: Settings,
-    first: Annotated[str, typer.Argument(help="Selection id or its beginning.")],
-    second: Annotated[str, typer.Argument(help="Another; the latest by default.")] = "latest",
-    as_json: AsJson = False,
-) -> None:
-    """Compare two selections: overlap, Jaccard index, shares per cluster."""
-    from curate.flows.overlap import compare as look
-
-    render.overlap(look(settings.warehouse, first, second), as_json)

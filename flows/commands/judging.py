@@ -1,4 +1,4 @@
-"""Verbs that judge models: evaluate."""
+"""Verbs that judge: evaluate a model, compare selections or methods."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from curate.flows.options import AsJson, takes
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
-Subject = Annotated[str | None, typer.Argument(help="Model folder or hub name; --compressed where none is given.")]
+Subject = Annotated[
+    str | None, typer.Argument(help="Model folder, hub name or recovery id; the latest recovery by default.")
+]
 
 
 @app.command()
-@takes("asking", "models", "corpus", "run")
+@takes("asking", "scoring", "models", "corpus", "clustering", "seed", "run")
 def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False) -> None:
     """Tell what a model can do, how much of the original it retained, and where it fell below the compressed model.
 
@@ -28,3 +30,33 @@ def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False)
     with progress.on_stderr():
         told = ask(settings, model)
     render.evaluation(told, as_json)
+
+
+@app.command()
+@takes("comparing", "asking", "scoring", "models", "corpus", "clustering", "run")
+def compare(
+    settings: Settings,
+    first: Annotated[str | None, typer.Argument(help="Selection id or its beginning; without one, a trial.")] = None,
+    second: Annotated[str, typer.Argument(help="Another; the latest by default.")] = "latest",
+    plan: Annotated[bool, typer.Option("--plan", help="Print what the trial would cost, and run nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two selections; without any, train and evaluate several methods alike and say which beat a random draw.
+
+    Without a corpus and models, the trial runs on the built-in demo. Cells that are done are not run again.
+    """
+    if first is not None:
+        from curate.flows.overlap import compare as look
+
+        render.overlap(look(settings.warehouse, first, second), as_json)
+        return
+    if plan:
+        from curate.flows.trial_plan import price
+
+        render.priced(price(settings), as_json)
+        return
+    from curate.flows.comparison import compare as hold_trial
+
+    with progress.on_stderr():
+        told = hold_trial(settings)
+    render.trial(told, as_json)

@@ -1,7 +1,8 @@
-"""Verbs that make artefacts: ingest, embed, cluster, score, select, run."""
+"""Verbs that make artefacts: ingest, embed, cluster, score, import-scores, select, run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,21 @@ def cluster(settings: Settings, as_json: AsJson = False) -> None:
 def score(settings: Settings, as_json: AsJson = False) -> None:
     """Let the model pair read the corpus once: cds, don, nod, nll, entropy, el2n."""
     _make("scores", settings, as_json)
+
+
+@app.command()
+@takes("corpus", "run")
+def import_scores(
+    settings: Settings,
+    file: Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines: example_id or row, and numbers.")],
+    as_json: AsJson = False,
+) -> None:
+    """Join your own signals to a corpus, for `select --method by-signal --signal NAME` and for SQL."""
+    from curate.flows.imported import import_scores as join
+
+    with progress.on_stderr():
+        told = join(settings, file)
+    render.imported(told, as_json)
 
 
 @app.command()

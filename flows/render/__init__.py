@@ -1,12 +1,12 @@
 """What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
 
 from curate.flows.render.answers import explanation, forgotten, questions, table
-from curate.flows.render.comparison import overlap
+from curate.flows.render.comparison import overlap, priced, trial
 from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression, detected, recovery, recovery_plan
 from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
-from curate.flows.render.warehouse import artefact, garbage, health, plan, status
+from curate.flows.render.warehouse import artefact, garbage, health, imported, plan, status
 
 __all__ = [
     "artefact",
@@ -18,8 +18,10 @@ __all__ = [
     "forgotten",
     "garbage",
     "health",
+    "imported",
     "overlap",
     "plan",
+    "priced",
     "questions",
     "recovery",
     "recovery_plan",
@@ -27,4 +29,5 @@ __all__ = [
     "selection",
     "status",
     "table",
+    "trial",
 ]

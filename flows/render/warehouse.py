@@ -30,6 +30,19 @@ def artefact(warehouse: Warehouse, noun: Noun, artefact_id: str, as_json: bool) 
     out.print(f"  {'folder':<18}{told['folder']}", soft_wrap=True)
 
 
+def imported(told: dict[str, Any], as_json: bool) -> None:
+    """Print what `curate import-scores` read."""
+    if as_json:
+        print_json(told)
+        return
+    out = console()
+    out.print(grid(("signal", "examples"), told["signals"].items()))
+    out.print(
+        f"Read {told['n_rows']:,} rows: {told['n_unknown']:,} of no example of corpus {told['corpus_id']}, "
+        f"{told['n_missing']:,} values missing or not finite"
+    )
+
+
 def plan(settings: Settings, as_json: bool) -> None:
     """Print what a run would make, what is there already, and what the rest would cost."""
     from curate.flows.plan import plan as look_ahead

@@ -11,5 +11,6 @@ from curate.flows.stages.evaluation import evaluate
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
+from curate.flows.stages.trials import trial
 
-__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "recover", "score"]
+__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "recover", "score", "trial"]

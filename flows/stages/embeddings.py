@@ -1,19 +1,27 @@
-"""Embeddings: the prompt of every example → a unit vector."""
+"""Embeddings: the prompt of every example → a unit vector, computed only where the warehouse does not hold it yet."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
 from curate.flows import progress
+from curate.flows.stages.known_vectors import KnownVectors, as_bytes, known_vectors
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.embeddings import embeddings_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from curate.engines.encode import Encoder
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
 
-VERSION = 1
+VERSION = 2
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
@@ -26,25 +34,59 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
 
 
 def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
-    """Embed every prompt of the corpus and return the embeddings id."""
+    """Embed the prompts of the corpus that no earlier embeddings hold, and return the embeddings id."""
     plan = recipe(warehouse, settings, corpus_id)
     if plan.is_made(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        from curate.engines.encode import encode, load_encoder
-
-        corpus = warehouse.manifest("corpus", corpus_id)
+        ids = as_bytes(warehouse.read("corpus", corpus_id, columns=["example_id"])["example_id"])
+        known = known_vectors(warehouse, plan, ids)
+        n_known = int((known.places(ids) >= 0).sum())
+        if n_known:
+            progress.note(f"embed: {n_known:,} of {len(ids):,} prompts were embedded before, for an earlier corpus")
+        vectors = _Vectors(settings, known)
         finished = builder.finished()
         batches = warehouse.batches("corpus", corpus_id, columns=["example_id", "prompt"])
-        done = builder.rows("part")
-        encoder = load_encoder(
-            settings.embed.encoder, device=settings.embed.device, trust_remote_code=settings.trust_remote_code
-        )
-        with progress.stage("embed", corpus.rows(), done) as advance:
-            vectors = encode(islice(batches, finished, None), encoder, progress=advance)
-            for index, batch in enumerate(vectors, start=finished):
-                builder.write("part", index, batch, embeddings_schema(encoder.width))
-        builder.finish({"width": encoder.width, "encoder": settings.embed.encoder})
+        with progress.stage("embed", len(ids), builder.rows("part")) as advance:
+            for index, batch in enumerate(islice(batches, finished, None), start=finished):
+                builder.write("part", index, vectors.of(batch, advance), embeddings_schema(vectors.width))
+        facts = {"width": vectors.width, "encoder": settings.embed.encoder}
+        builder.finish(facts | {"n_known": n_known, "n_embedded": len(ids) - n_known})
     return plan.id
+
+
+class _Vectors:
+    """The vectors of a corpus, part by part; the encoder is loaded when the first unknown prompt comes."""
+
+    def __init__(self, settings: Settings, known: KnownVectors) -> None:
+        self._settings = settings
+        self._known = known
+
+    @property
+    def width(self) -> int:
+        return self._known.width or self._encoder.width
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        from curate.engines.encode import load_encoder
+
+        how = self._settings
+        return load_encoder(how.embed.encoder, device=how.embed.device, trust_remote_code=how.trust_remote_code)
+
+    def of(self, batch: pa.RecordBatch, advance: Callable[[int], None]) -> pa.RecordBatch:
+        """Return the part of the embeddings that belongs to this part of the corpus."""
+        from curate.engines.encode import encode
+
+        place = self._known.places(as_bytes(batch.column("example_id")))
+        unknown = np.flatnonzero(place < 0)
+        if len(unknown) == len(batch):
+            return next(encode([batch], self._encoder, advance))
+        vectors = self._known.vectors[place]
+        advance(len(batch) - len(unknown))
+        if len(unknown):
+            fresh = next(encode([batch.take(pa.array(unknown))], self._encoder, advance))
+            vectors[unknown] = fresh.column("embedding").flatten().to_numpy().reshape(len(unknown), -1)
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.width)
+        return pa.RecordBatch.from_arrays([batch.column("example_id"), lists], schema=embeddings_schema(self.width))

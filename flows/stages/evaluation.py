@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.flows import progress
+from curate.flows.stages.evaluation_clusters import by_cluster
 from curate.flows.stages.evaluation_results import summary_rows, warnings
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.artefacts import digest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from curate.schemas.settings import Settings
+    from curate.storage.parts import Builder
     from curate.storage.warehouse import Warehouse
 
 VERSION = 1
@@ -42,7 +44,8 @@ def recipe(
     corpus : str or None
         Corpus artefact whose prompts are no fair questions.
     made_from : mapping of str to str
-        Artefacts that the model came from: ``recovery`` and ``selection`` where known.
+        Other artefacts that it depends on: ``recovery`` and ``selection`` that the model came from, where known, and
+        ``clusters`` to group held-out rows by.
     """
     from curate.engines.checkpoints import model_files
 
@@ -86,42 +89,48 @@ def evaluate(
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        from curate.engines.evaluate import EvaluateConfig, load_subject
-        from curate.engines.evaluate import evaluate as run
-
         items, removed = asked_items(warehouse, settings, corpus)
-        how, score = settings.evaluate, settings.score
-        subject = load_subject(
-            model, device=score.device, dtype=score.dtype, trust_remote_code=settings.trust_remote_code
-        )
-        config = EvaluateConfig(
-            score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
-        )
-        batches = items.to_batches(max_chunksize=how.part_items)
-        finished = builder.finished()
-        with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
-            found = run(islice(batches, finished, None), subject, config, advance)
-            for index, batch in enumerate(found, start=finished):
-                builder.write("part", index, batch, RESULTS)
-            if harness := _harness_tasks(settings):
-                from curate.engines.evaluate.harness import run_harness
-
-                at = len(batches)
-                if builder.finished() <= at:
-                    builder.write("part", at, run_harness(subject, harness, how.limit), RESULTS)
-        results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
-        builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
-        builder.finish(
-            {
-                "model": model,
-                "tasks": list(how.tasks),
-                "n_items": len(results),
-                "n_contaminated": removed,
-                "statuses": dict(sorted(Counter(results["status"].to_pylist()).items())),
-                "warnings": warnings(results, removed),
-            }
-        )
+        if "clusters" in made_from:
+            items = by_cluster(warehouse, settings, items, made_from["clusters"])
+        results = ask(builder, settings, items, model)
+        builder.finish(facts(settings, results, model, removed))
     return plan.id
+
+
+def ask(builder: Builder, settings: Settings, items: pa.Table, model: str) -> pa.Table:
+    """Ask a model all items, part by part from where a killed attempt left off; write results and summary."""
+    from curate.engines.evaluate import EvaluateConfig, load_subject
+    from curate.engines.evaluate import evaluate as run
+
+    how, score = settings.evaluate, settings.score
+    subject = load_subject(model, device=score.device, dtype=score.dtype, trust_remote_code=settings.trust_remote_code)
+    config = EvaluateConfig(
+        score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
+    )
+    batches = items.to_batches(max_chunksize=how.part_items)
+    finished = builder.finished()
+    with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
+        for index, batch in enumerate(run(islice(batches, finished, None), subject, config, advance), start=finished):
+            builder.write("part", index, batch, RESULTS)
+        if (harness := _harness_tasks(settings)) and builder.finished() <= len(batches):
+            from curate.engines.evaluate.harness import run_harness
+
+            builder.write("part", len(batches), run_harness(subject, harness, how.limit), RESULTS)
+    results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
+    builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
+    return results
+
+
+def facts(settings: Settings, results: pa.Table, model: str, removed: int) -> dict[str, Any]:
+    """Return what the manifest of an evaluation says beside its rows."""
+    return {
+        "model": model,
+        "tasks": list(settings.evaluate.tasks),
+        "n_items": len(results),
+        "n_contaminated": removed,
+        "statuses": dict(sorted(Counter(results["status"].to_pylist()).items())),
+        "warnings": warnings(results, removed),
+    }
 
 
 def _harness_tasks(settings: Settings) -> list[str]:
@@ -174,13 +183,14 @@ def _items(settings: Settings) -> Iterator[dict[str, Any]]:
 
 def known_prompts(warehouse: Warehouse, corpus: str) -> set[str]:
     """Return the prompts of a corpus, in the form in which `asked_text` gives those of items."""
-    return {_plain(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
+    return {plain(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
 
 
 def asked_text(messages: list[dict[str, Any]]) -> str:
     """Return what an item asks: its user turns, case folded, white space as single spaces; empty for a bare text."""
-    return _plain("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
+    return plain("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text as prompts are compared: case folded, white space as single spaces."""
     return " ".join(text.casefold().split())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SIGNALS
@@ -13,7 +15,6 @@ from curate.schemas.selection import EXCLUDED, FORGOTTEN, Pool
 from curate.storage.forgotten import forgotten
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from curate.schemas.settings import Settings
@@ -75,6 +76,8 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
     if "reference" in needs:
         kept = warehouse.read("selection", str(settings.select.options["like"]), columns=["kept"])["kept"]
         signals["reference"] = kept.to_numpy(zero_copy_only=False).astype(np.float64)
+    if "imported" in needs:
+        signals["imported"] = _imported(warehouse, settings.select.options, example_id)
     if upstream.embeddings is not None and "embeddings" in needs:
         vectors = _parallel(warehouse, "embeddings", upstream.embeddings, ids)["embedding"].combine_chunks()
         embeddings = vectors.flatten().to_numpy().reshape(n, -1)
@@ -97,6 +100,14 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
         embeddings=embeddings,
         pinned=pinned if pinned.any() else None,
     )
+
+
+def _imported(warehouse: Warehouse, options: dict[str, Any], example_id: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return a user's own signal for every example, NaN where it has no value."""
+    table = warehouse.read("scores", str(options["source"]), "imported")
+    table = table.filter(pc.equal(table["signal"], options["signal"]))
+    found = pc.index_in(pa.array(example_id.tolist()), value_set=table["example_id"])
+    return _floats(pa.chunked_array([table["value"].combine_chunks().take(found)]))
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -89,6 +89,55 @@ def test_what_stands_in_the_corpus_is_not_asked(
     assert curate(*fixed, "--no-decontaminate").value["n_items"] == 2
 
 
+def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    """Rows that ask what the corpus asks, typed otherwise, stand under the cluster of their twin."""
+    fruit, sums = (
+        ("name a red fruit please", "which fruit do you like"),
+        ("add two and three", "what is the sum of five"),
+    )
+    lines = [{"instruction": f"{text} {i}", "output": "yes"} for i in range(15) for text in (*fruit, *sums)]
+    for name, change in (("pool", str), ("held", str.upper)):
+        rows = [row | {"instruction": change(row["instruction"])} for row in lines]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fixed = ("evaluate", tiny[0], "--tasks", tmp_path / "held.jsonl", "--warehouse", tmp_path / "w", "--json")
+    how = ("--by", "cluster", "--clusters", "2", "--no-decontaminate")
+    refused = curate(*fixed, *how)
+    assert (refused.code, "pass --corpus" in refused.err) == (2, True)
+    told = curate(*fixed, *how, "--corpus", tmp_path / "pool.jsonl")
+    assert told.code == 0, told.err
+    sizes = [row["n_items"] for row in told.value["summary"]]
+    assert (len(sizes), sum(sizes)) == (2, 60)
+    warehouse = Warehouse(tmp_path / "w")
+    labels = warehouse.read("clusters", warehouse.list("clusters")[0].id)["cluster"].to_pylist()
+    groups = warehouse.read("evaluation", told.value["evaluation_id"])["group"].to_pylist()
+    assert [int(group.partition(":")[0]) for group in groups] == labels
+    assert all(", " in group for group in groups)  # the cluster's telling terms
+
+
+def test_the_latest_recovery_is_asked_beside_its_own_pair(
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
+) -> None:
+    where = ("--warehouse", tmp_path / "w", "--json")
+    pair = ("--original", tiny[0], "--compressed", tiny[1])
+    chosen = curate("select", "--method", "donod", "--budget", "0.5", "--corpus", corpus, *pair, *where).value
+    made = curate("recover", "--epochs", "1", "--learning-rate", "1e-3", *where)
+    assert made.code == 0, made.err
+    held = write_corpus(tmp_path / "held.jsonl", rows=20, seed=7)
+    told = curate("evaluate", "--tasks", held, *where, "--metric", "token_accuracy")
+    assert told.code == 0, told.err
+    assert set(told.value["evaluations"]) == {"model", "original", "compressed"}
+    (row,) = curate(
+        "sql", "SELECT recovery_id, selection_id, model FROM evaluations WHERE recovery_id IS NOT NULL", *where
+    ).value
+    assert row["selection_id"] == chosen["selection_id"]
+    assert row["model"] == told.value["model"]
+    assert curate("evaluate", row["recovery_id"][:6], "--tasks", held, *where, "--metric", "token_accuracy").value == (
+        told.value
+    )
+    unknown = curate("evaluate", "0123abcd", "--tasks", held, *where)
+    assert (unknown.code, "begins with '0123abcd'" in unknown.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -141,6 +190,36 @@ def test_a_killed_evaluation_goes_on_where_it_was(tasks: list[str], tiny: tuple[
         return {name: data for name, (_, data) in attempts.parts(warehouse).items()}
 
     assert content(tmp_path / "broken") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_task_of_lm_eval_is_asked_beside_the_others(
+    curate: Run, tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    folder = tmp_path / "harness"
+    folder.mkdir()
+    (folder / "choice.jsonl").write_text((tmp_path / "choice.jsonl").read_text().replace('"five"}', "1}"))
+    lines = [
+        "task: colours_and_sums", "dataset_path: json", "dataset_kwargs:", "  data_files:",
+        f"    test: {folder / 'choice.jsonl'}", "output_type: multiple_choice", "test_split: test",
+        'doc_to_text: "{{question}}"', 'doc_to_choice: "{{choices}}"', "doc_to_target: answer",
+        "metric_list:", "  - metric: acc",
+    ]  # fmt: skip
+    (folder / "choice.yaml").write_text("\n".join(lines) + "\n")
+    where = ("--warehouse", tmp_path / "w", "--json")
+    both = curate("evaluate", tiny[0], *tasks, "--tasks", f"lm-eval:{folder / 'choice.yaml'}", *where)
+    assert both.code == 0, both.err
+    rows = {row["task"]: row for row in both.value["summary"]}
+    assert rows["lm-eval:colours_and_sums"]["n_items"] == 20
+    assert 0 <= rows["lm-eval:colours_and_sums"]["score"] <= 1
+    alone = curate("evaluate", tiny[0], "--tasks", f"lm-eval:{folder / 'choice.yaml'}", *where)
+    assert alone.value["summary"] == [rows["lm-eval:colours_and_sums"]]
+    # The data beside the YAML file is part of the task: other data, another evaluation.
+    (folder / "choice.jsonl").write_text((folder / "choice.jsonl").read_text() * 2)
+    other = curate("evaluate", tiny[0], "--tasks", f"lm-eval:{folder / 'choice.yaml'}", *where)
+    assert other.value["evaluation_id"] != alone.value["evaluation_id"]
+    assert other.value["n_items"] == 40
 
 
 @pytest.mark.slow

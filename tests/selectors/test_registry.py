@@ -31,6 +31,8 @@ VARIANTS = [
     ("high-nll", {}),
     ("ifd", {}),
     ("k-center", {}),
+    ("by-signal", {"signal": "nll_compressed"}),
+    ("by-signal", {"signal": "theirs", "prefer": "low"}),
     ("full", {}),
 ]
 
@@ -39,7 +41,8 @@ def pool_for(n, seed, pins=0, **kwargs):
     pool = make_pool(n, seed, width=6, n_clusters=4, **kwargs)
     marks = np.isin(np.arange(n), np.random.default_rng(seed).permutation(n)[: max(n // 5, 1)]).astype(float)
     pinned = np.isin(np.arange(n), np.random.default_rng(seed + 1).permutation(n)[:pins])
-    return replace(pool, signals={**pool.signals, "reference": marks}, pinned=pinned)
+    theirs = np.where(np.arange(n) % 11 == 5, np.nan, pool.signals["nod"] ** 2)
+    return replace(pool, signals={**pool.signals, "reference": marks, "imported": theirs}, pinned=pinned)
 
 
 def run(name, kwargs, pool, budget, in_tokens, seed=0):
@@ -114,7 +117,7 @@ def test_only_what_is_declared_is_read(name, kwargs):
     entry = selector(name)
     for in_tokens in (False, True):
         needs = entry.needs(entry.settings(**kwargs), in_tokens)
-        assert needs <= {"clusters", "concepts", "embeddings", "scores", "reference", *SIGNALS}
+        assert needs <= {"clusters", "concepts", "embeddings", "scores", "reference", "imported", *SIGNALS}
         full = pool_for(80, 2, ineligible=0.0)
         bare = replace(
             full,

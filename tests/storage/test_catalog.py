@@ -28,11 +28,9 @@ from curate.storage.warehouse import Warehouse
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["curate.storage.queries", "curate.storage.warehouse", "warehouses"])
 PROMISED = {
-    "evaluation_items",
-    "evaluation_summary",
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "embeddings",
-    "evaluations", "examples", "ledger", "lineage", "quarantine", "recoveries", "recovery_steps", "runs", "scores",
-    "selections", "sources",
+    "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger", "lineage",
+    "quarantine", "recoveries", "recovery_steps", "runs", "scores", "selections", "sources",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks measure against: literal recipes, random pairs of models, realistic lengths."""

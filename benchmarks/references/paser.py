@@ -1,0 +1,43 @@
+"""PASER's capability degradation (arXiv 2502.12594) as its public scoring does it: one row at a time, every row twice.
+
+Both models see the whole row, each softmax over all of its positions is kept, the divergence is summed over them; and
+the rows are scored once for the clusters' budgets and once more for the ranking inside them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from curate.engines.models import Pair
+    from curate.engines.templates import Encoded
+
+PASSES = 2
+
+
+@torch.inference_mode()
+def divergences(pair: Pair, row: Encoded) -> torch.Tensor:
+    """Return the Jensen–Shannon divergence at every position of one row, (T,), in the models' precision or float32."""
+    assert pair.original is not None
+    ids = torch.from_numpy(row.ids).to(pair.compressed.device).unsqueeze(0)
+    precision = torch.promote_types(pair.compressed.head.weight.dtype, torch.float32)
+    p, q = (
+        torch.softmax(model.model(input_ids=ids, use_cache=False).logits[0].to(precision), dim=-1)
+        for model in (pair.original, pair.compressed)
+    )
+    middle = 0.5 * (p + q)
+    left = (p * (p.log() - middle.log())).sum(-1)
+    right = (q * (q.log() - middle.log())).sum(-1)
+    return 0.5 * (left + right)
+
+
+def public_scores(pair: Pair, rows: Sequence[Encoded]) -> list[float]:
+    """Return the degradation of every row, computed as often as the public program computes it."""
+    scores: list[float] = []
+    for _ in range(PASSES):
+        scores = [float(divergences(pair, row).sum()) for row in rows]
+    return scores

@@ -1,0 +1,148 @@
+"""Which selection methods help on the demo: runs the comparison and rewrites the tables of docs/results.md.
+
+    python benchmarks/results.py [--warehouse DIR] [--strengths 0.6,0.7] [--budgets 0.1,0.05,0.2] [--methods …]
+                                 [--seeds 5] [--own-epochs] [--docs FILE] [--json]
+
+The primary comparison is named in docs/results.md, before any number: the first method against uniform at the first
+budget on the first strength. Cells that are done are not run again, so the grid may be stopped and taken up at will,
+and a table of the part that is there is written with ``--seeds`` or ``--methods`` of that part. Times are wall time of
+one cell on this machine, with one thread where OMP_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from curate.flows import demo, progress
+from curate.flows.comparison import DEMO_RECIPE, compare
+from curate.flows.demo.report import rewrite
+from curate.flows.demo_pair import compressed_demo
+from curate.flows.render.comparison import bounded
+from curate.schemas.settings import Settings, resolve
+from curate.storage.warehouse import Warehouse
+
+STRENGTHS = "0.6,0.7"
+BUDGETS = "0.1,0.05,0.2"
+METHODS = (
+    "paser,paser:rank=random,paser:rank=donod,paser:filter=don:filter_share=0.2,"
+    "donod,donod:don_direction=literal,donod:stratify=clusters:allocation=degradation,anchored"
+)
+SEEDS = 5
+
+
+def pruned(warehouse: Warehouse, strength: str) -> Path:
+    """Return the folder of the demo's model pruned to a share of zeros, made now if it is not there yet."""
+    if float(strength) == demo.COMPRESSION["sparsity"]:
+        return compressed_demo(warehouse)
+    folder = warehouse.root / "models" / f"results-{strength}"
+    if not folder.exists():
+        from curate.engines.compress import compress
+
+        compress(str(demo.model_path()), folder, method=demo.COMPRESSION["method"], sparsity=float(strength))
+    return folder
+
+
+def settings_for(typed: argparse.Namespace, compressed: Path) -> Settings:
+    """Return the settings of one comparison."""
+    grid = {"methods": typed.methods.split(","), "budgets": typed.budgets.split(","), "seeds": typed.seeds}
+    return resolve(
+        {
+            "warehouse": typed.warehouse,
+            "corpus": [str(demo.pool_path())],
+            "original": str(demo.model_path()),
+            "compressed": str(compressed),
+            "evaluate": {"tasks": ["demo"]},
+            "recover": DEMO_RECIPE,
+            "compare": {**grid, "own_epochs": typed.own_epochs},
+        }
+    )
+
+
+def markdown(strength: str, told: dict[str, Any]) -> str:
+    """Return the table and the verdicts of one strength."""
+    left_out = f"; left out: {', '.join(told['left_out'])}" if told["left_out"] else ""
+    columns = (
+        "method", "budget", "mean retention", "worst capability", "against uniform", "worst against uniform", "p",
+        "rows", "tokens trained", "noise kept", "s per cell", "verdict",
+    )  # fmt: skip
+    head = (
+        f"### {float(strength):.0%} of the weights pruned\n\n"
+        f"Compressed model: mean retention {bounded(told['compressed'])}. {told['seeds']} seeds, "
+        f"{told['n_items']:,} held-out rows, {len(told['capabilities'])} capabilities{left_out}.\n\n"
+        f"| {' | '.join(columns)} |\n|{'---|' * 6}{'---:|' * 5}---|"
+    )
+    rows = []
+    for line in told["lines"]:
+        ours = line["word"] != "baseline"
+        cells = [
+            f"`{line['method']}`" + (" (primary)" if line["primary"] else ""), line["budget"], bounded(line["mean"]),
+            bounded(line["worst"]), bounded(line["gain"], "+") if ours else "–",
+            bounded(line["worst_gain"], "+") if ours else "–", f"{line['p_holm']:.2g}" if ours else "–",
+            f"{line['rows']:,.0f}", f"{line['tokens_trained']:,.0f}",
+            "–" if line["noise"] is None else f"{line['noise']:.1%}", f"{line['seconds_training']:.1f}",
+            line["word"] if ours else "baseline",
+        ]  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    sentences = [f"- {line['sentence']}" + _harm(line) for line in told["lines"]]
+    return "\n".join([head, *rows, "", *sentences, "", _capabilities(told), ""])
+
+
+def _harm(line: dict[str, Any]) -> str:
+    return f" Harmed, below the compressed model: {', '.join(line['harmed'])}." if line["harmed"] else ""
+
+
+def _capabilities(told: dict[str, Any]) -> str:
+    """Return the retention of every capability, worst hurt first, a column an arm."""
+    before = told["retention_compressed"]
+    arms = [(f"`{line['method']}` {line['budget']}", line["retention"]) for line in told["lines"]]
+    head = ["capability", "compressed", *(name for name, _ in arms)]
+    rows = [
+        [name, f"{before[name]:.3f}", *(f"{values[name]:.3f}" for _, values in arms)]
+        for name in sorted(before, key=lambda name: before[name])
+    ]
+    lines = [" | ".join(row) for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
+    return "Retention of each capability, mean over seeds:\n\n" + "\n".join(f"| {line} |" for line in lines)
+
+
+def described(typed: argparse.Namespace) -> str:
+    """Return what of the whole grid stands below."""
+    asked = (typed.strengths, typed.budgets, typed.methods, typed.seeds)
+    if asked == (STRENGTHS, BUDGETS, METHODS, SEEDS):
+        return "The whole grid."
+    return (
+        f"**A reduced grid**, for want of computing time: strengths {typed.strengths} of {STRENGTHS}; budgets "
+        f"{typed.budgets} of {BUDGETS}; methods `{typed.methods}` of `{METHODS}`; seeds {typed.seeds} of {SEEDS}. "
+        "`make results` runs the whole of it and goes on from the cells that are there."
+    )
+
+
+def main() -> None:
+    """Run what is missing, rewrite the document, print the report as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--warehouse", type=Path, default=Path("warehouse"))
+    parser.add_argument("--strengths", default=STRENGTHS)
+    parser.add_argument("--budgets", default=BUDGETS)
+    parser.add_argument("--methods", default=METHODS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--own-epochs", action="store_true")
+    parser.add_argument("--docs", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--json", action="store_true")
+    typed = parser.parse_args()
+    found = {}
+    with progress.on_stderr():
+        for strength in typed.strengths.split(","):
+            compressed = pruned(Warehouse(typed.warehouse.absolute()), strength)
+            found[strength] = compare(settings_for(typed, compressed))
+    sections = [markdown(strength, told) for strength, told in found.items()]
+    rewrite(typed.docs, "\n".join([described(typed), "", *sections]))
+    if typed.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(f"{typed.docs} is rewritten")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The picture of a comparison: retention against budget, a line with its interval for every method.
+
+Drawn with matplotlib, an optional dependency. Knows nothing of how the figures were found.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from curate.storage import atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+INK, PALE, DAMAGED = "#22262b", "#c9ced6", "#d1495b"
+WIDTH = 0.6
+"""Of a budget's column that its methods share, 1 = no gap to the next."""
+
+
+def draw(told: dict[str, Any], path: Path) -> None:
+    """Draw a comparison's report into a PNG file.
+
+    Parameters
+    ----------
+    told : dict
+        From `curate.flows.trial_report.report`.
+    path : Path
+
+    Raises
+    ------
+    WarehouseError
+        If the file cannot be written.
+    """
+    figure = Figure(figsize=(12, 5.4), layout="constrained", facecolor="white")
+    for axes, key, title in zip(figure.subplots(1, 2), ("mean", "worst"), ("mean", "worst capability"), strict=True):
+        _panel(axes, told, key)
+        axes.set_title(f"retention, {title}", color=INK, loc="left")
+    figure.axes[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    atomic.write_bytes(path, buffer.getvalue())
+
+
+def _panel(axes: Axes, told: dict[str, Any], key: str) -> None:
+    lines = [line for line in told["lines"] if line[key] is not None]
+    budgets = list(dict.fromkeys(line["budget"] for line in lines))
+    methods = list(dict.fromkeys(line["method"] for line in lines))
+    for place, method in enumerate(methods):
+        mine = {line["budget"]: line[key] for line in lines if line["method"] == method}
+        shift = (place / max(len(methods) - 1, 1) - 0.5) * WIDTH
+        at = [budgets.index(budget) + shift for budget in mine]
+        values = [one["value"] for one in mine.values()]
+        below = [one["value"] - one["low"] for one in mine.values()]
+        above = [one["high"] - one["value"] for one in mine.values()]
+        colour, marker = (INK, "s") if method == "uniform" else (f"C{place}", "o")
+        axes.errorbar(
+            at, values, yerr=[below, above], label=method, color=colour, marker=marker, capsize=3, markersize=5,
+            linewidth=1,
+        )  # fmt: skip
+    if key == "mean" and told["compressed"] is not None:
+        axes.axhline(told["compressed"]["value"], color=DAMAGED, linewidth=1, linestyle="--")
+        axes.text(-0.45, told["compressed"]["value"], "compressed", color=DAMAGED, fontsize=8, va="bottom")
+    axes.axhline(1.0, color=PALE, linewidth=1)
+    axes.set_xticks(range(len(budgets)), budgets)
+    axes.set_xlim(-0.5, len(budgets) - 0.5)
+    axes.set_xlabel("budget", color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
