@@ -40,7 +40,7 @@ def request_of(settings: Settings) -> RecoveryRequest:
     UsageError
         If a method, a schedule or a part is unknown.
     """
-    given = settings.recover.model_dump(exclude={"heldout", "teacher", "max_overlap"}, exclude_none=True)
+    given = settings.recover.model_dump(exclude={"heldout", "teacher"}, exclude_none=True)
     if settings.recover.teacher == "none":
         given["teacher_weight"] = 0.0
     shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})

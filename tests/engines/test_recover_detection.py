@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,7 +130,7 @@ def test_what_cannot_be_inspected(dense: Path, tmp_path: Path) -> None:
         inspect_model(str(cut))
 
 
-def test_a_quantised_model_without_its_library_is_told(dense: Path, tmp_path: Path) -> None:
+def test_a_quantised_folder_is_told_and_never_merged_into(dense: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(dense, tmp_path / "quantised")
     told = json.loads((folder / "config.json").read_text())
     bits = {"quant_method": "bitsandbytes", "load_in_4bit": True}
@@ -139,9 +138,6 @@ def test_a_quantised_model_without_its_library_is_told(dense: Path, tmp_path: Pa
     assert inspect_model(str(folder)).quantisation == "bitsandbytes 4-bit"
     with pytest.raises(GateError, match="cannot be merged into a quantised model"):
         recover(folder, ROWS, tmp_path / "out", RecoveryRequest())
-    if find_spec("bitsandbytes") is None:
-        with pytest.raises(InputError, match="cannot be loaded"):
-            recover(folder, ROWS, tmp_path / "out", RecoveryRequest(merge=False))
 
 
 GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}

@@ -138,23 +138,6 @@ def test_a_doctor_looks_at_models_too(curate: Run, pair: tuple[Path, Path], tmp_
 
 
 @pytest.mark.slow
-def test_a_selection_like_the_last_trained_one_is_not_trained_on(
-    curate: Run, selection: str, pair: tuple[Path, Path], corpus: Path, warehouse: Path
-) -> None:
-    where = ("-w", warehouse)
-    assert curate("recover", *FAST, *where).code == 0
-    models = ("--corpus", corpus, "--original", pair[0], "--compressed", pair[1])
-    more = curate("select", "--method", "donod", "-b", "21", *models, *where, "--json").value["selection_id"]
-    refused = curate("recover", more, *FAST, "--max-overlap", "0.9", *where)
-    assert refused.code == 4
-    assert f"selection {more} shares 95.2% of its rows with selection {selection}" in refused.err
-    # What is trained already is found, and another model has not seen these rows.
-    assert curate("recover", selection, *FAST, "--max-overlap", "0.9", *where).code == 0
-    other = curate("recover", more, *FAST, "--max-overlap", "0.9", "--model", pair[0], "--dry-run", *where)
-    assert other.code == 0
-
-
-@pytest.mark.slow
 def test_a_trusted_pickle_is_looked_at_and_recovered(
     curate: Run, corpus: Path, tiny: tuple[Path, Path], warehouse: Path, tmp_path: Path
 ) -> None:
