@@ -132,7 +132,8 @@ def recover(
         checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked, first))
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
-            checkpoints=checkpoints, stop=stop, tell=tell, loss=_loss(ready, teacher, asked), precision=ready.precision,
+            checkpoints=checkpoints, stop=stop, tell=tell,
+            loss=loss_of(ready, teacher, asked), precision=ready.precision,
         )  # fmt: skip
         del teacher
         facts |= _told(done.metrics, done.unreached)
@@ -227,7 +228,7 @@ def _again(ready: Prepared, staged: Path) -> PreTrainedModel:
     return load_model(staged, device, ready.precision)
 
 
-def _loss(ready: Prepared, original: PreTrainedModel | None, request: RecoveryRequest) -> Loss | None:
+def loss_of(ready: Prepared, original: PreTrainedModel | None, request: RecoveryRequest) -> Loss | None:
     """Return the loss that mixes in the original model, None for ordinary training."""
     if original is None or not request.teacher_weight:
         return None
