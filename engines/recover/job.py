@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 Tell = Callable[[dict[str, Any], int], None]
 
+MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge")
+"""What a run may go on with although it was begun otherwise: how much fits into memory, and what is written."""
+
 
 def recover(
     model: str | Path,
@@ -242,7 +245,7 @@ def _cause(model: str, ready: Prepared, request: RecoveryRequest, original: str 
     files = [path for one in read for path in model_files(one)]
     weights = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     rows = [[item.ids.tolist(), item.supervised.tolist()] for item in ready.rows]
-    how = {key: value for key, value in request.to_json().items() if key not in ("device", "checkpoint_steps", "merge")}
+    how = {key: value for key, value in request.to_json().items() if key not in MAY_CHANGE}
     return digest([ready.method, weights, digest(rows), how, str(ready.precision)])
 
 

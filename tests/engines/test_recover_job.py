@@ -162,6 +162,21 @@ def test_rows_are_laid_out_as_they_were_scored(sparse: Path, tmp_path: Path) -> 
         recover(sparse, conversations(), tmp_path / "b", request(max_length=32), template_digest=scored)
 
 
+def test_a_run_that_did_not_fit_goes_on_in_smaller_passes(sparse: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+    work = tmp_path / "work"
+    with pytest.raises(Interrupted):
+        recover(sparse, conversations(), tmp_path / "out", request(), work=work, stop=lambda: True)
+    smaller = request(batch_tokens=20, gradient_checkpointing=True)
+    recover(
+        sparse, conversations(), tmp_path / "out", smaller, work=work,
+        tell=lambda entry, _: steps.append(entry["step"]),
+    )  # fmt: skip
+    assert steps == list(range(2, 13))
+    with pytest.raises(UsageError, match="'float16' has too small a range"):
+        recover(sparse, conversations(), tmp_path / "b", request(dtype="float16"))
+
+
 def test_what_cannot_be_recovered(sparse: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")

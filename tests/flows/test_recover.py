@@ -15,6 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from curate.flows import demo
+from curate.schemas.corpus import Turn
 from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -217,3 +218,24 @@ def test_the_demo_is_recovered_by_its_own_recipe(curate: Run, warehouse: Path) -
     assert told["rows_heldout"] == 1650
     assert told["perplexity_after"] < 0.95 * told["perplexity_before"]
     assert told["sparsity_after"] == told["sparsity_before"]
+
+
+@pytest.mark.slow
+def test_the_page_on_recovery_does_what_it_says(curate: Run, corpus: Path, pair: tuple[Path, Path]) -> None:
+    """Run every command of docs/recovery.md, and its Python, on small models in the folders that it names."""
+    os.symlink(pair[0].parent, "models")
+    settings = f'corpus = ["{corpus}"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
+    Path("curate.toml").write_text(settings + '[select]\nmethod = "donod"\n[recover]\nepochs = 1\nbatch = 8\n')
+    page = (Path(__file__).parents[2] / "docs" / "recovery.md").read_text()
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    commands = [line for line in lines if line.startswith("curate ")]
+    assert len(commands) >= 6
+    for line in commands:
+        answer = curate(*line.split()[1:])
+        assert answer.code == 0, f"{line}\n{answer.err}"
+    assert Path("recovered/model.safetensors").is_file()
+    program = [line for line in lines if not line.startswith("curate ")]
+    assert program[0].startswith("from curate.engines.recover import")
+    rows = [[Turn("user", "say hello"), Turn("assistant", "hello again")]] * 4
+    exec("\n".join(program), {"rows": rows, "heldout": rows})
+    assert Path("out/recovery.json").is_file()
