@@ -49,21 +49,14 @@ def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
 
 
 @flow(name="curation", persist_result=False, validate_parameters=False)
-def curation(settings: dict[str, Any], recover_with: str | None = None) -> str:
+def curation(settings: dict[str, Any]) -> str:
     """Run the pipeline from a corpus to a selection and return the selection id.
 
     Parameters
     ----------
     settings : dict
         The resolved settings of `curate.schemas.settings.Settings`, as JSON would give them.
-    recover_with : str, optional
-        Train on the selection then: ``"here"``, or a deployment of the flow ``recovery``, such as ``"recovery/gpu"``.
     """
     with progress.told_to(PrefectLog()), session("curation", Settings(**settings), as_task) as run:
         chosen: str = pipeline.run(run.warehouse, run.settings, run.call)
-    if recover_with is not None:
-        from curate.flows.recovery_flow import start
-
-        with progress.told_to(PrefectLog()):
-            start(recover_with, Settings(**settings), chosen)
     return chosen

@@ -198,7 +198,6 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("recover.batch_tokens", int, "Tokens of one forward pass."),
         Option("recover.gradient_checkpointing", bool, "Less memory, about a third more time."),
         Option("recover.checkpoint_steps", int, "Steps between two checkpoints. [50]"),
-        Option("recover.max_overlap", float, "Refuse a selection that shares more with the last trained. [1]"),
         Option("recover.heldout", str, "Rows whose perplexity is measured. [rows that were not selected]"),
     ),
     "method": (

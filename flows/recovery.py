@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from curate.flows import progress, stages
-from curate.flows.drift import check_drift
 from curate.flows.pickled import with_converted
 from curate.flows.session import limit_threads, session
 from curate.flows.stages import recovery as recovery_stage
@@ -54,7 +53,10 @@ def _with_demo_recipe(warehouse: Warehouse, settings: Settings) -> Settings:
         settings = settings.model_copy(update=pair)
     if Path(str(settings.compressed)).parent != warehouse.root / "models":
         return settings
-    own = {name: value for name, value in demo.RECOVERY.items() if getattr(settings.recover, name) is None}
+    recipe = dict(demo.RECOVERY)
+    if settings.recover.method == "full":
+        recipe["learning_rate"] = demo.FULL_LEARNING_RATE
+    own = {name: value for name, value in recipe.items() if getattr(settings.recover, name) is None}
     return settings.model_copy(update={"recover": settings.recover.model_copy(update=own)})
 
 
@@ -74,44 +76,45 @@ def recover(
     anew : bool
         Forget the checkpoints of an attempt that was cut off.
 
-    With ``PREFECT_API_URL`` set, the run is a Prefect flow run.
-
     Raises
     ------
     UsageError
         If `out` is not free or there is no such selection.
-    GateError
-        If there is too little new to train on.
     """
+    _refuse_taken(out)
+    settings, chosen = for_selection(settings, selection)
+    with session("recover", settings) as run:
+        made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
+    return run.warehouse, _copied(run.warehouse, made, out)
+
+
+def shown(
+    settings: Settings, selection: str = LATEST, out: Path | None = None, anew: bool = False
+) -> tuple[Warehouse, str]:
+    """Do what `recover` does, as a Prefect flow run where ``PREFECT_API_URL`` is set."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return recover(settings, selection, out, anew)
+    from curate.flows.scheduled import recovery
+
+    _refuse_taken(out)
+    ready, chosen = for_selection(settings, selection)
+    warehouse = Warehouse(ready.warehouse.absolute())
+    made = recovery_stage.recipe(warehouse, ready, chosen).id
+    if anew:
+        shutil.rmtree(warehouse.root / "jobs" / made, ignore_errors=True)
+    recovery(chosen, settings.model_dump(mode="json"))
+    return warehouse, _copied(warehouse, made, out)
+
+
+def _refuse_taken(out: Path | None) -> None:
     if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
-    if os.environ.get("PREFECT_API_URL"):
-        from curate.flows.recovery_flow import recovery
 
-        made = recovery(settings.model_dump(mode="json"), selection, anew)
-    else:
-        ready, chosen = for_selection(settings, selection)
-        check_gate(ready, chosen)
-        with session("recover", ready) as run:
-            made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
-    warehouse = Warehouse(settings.warehouse.absolute())
+
+def _copied(warehouse: Warehouse, made: str, out: Path | None) -> str:
     if out is not None:
         copy_result(Path(warehouse.manifest("recovery", made).facts["model"]), out)
-    return warehouse, made
-
-
-def check_gate(settings: Settings, selection_id: str) -> None:
-    """Return if there is something new to train on, or the very recovery is there already.
-
-    Raises
-    ------
-    GateError
-        If the selection overlaps too much with what the model was last trained on.
-    """
-    warehouse = Warehouse(settings.warehouse.absolute())
-    plan = recovery_stage.recipe(warehouse, settings, selection_id)
-    if not plan.is_made(warehouse):
-        check_drift(warehouse, selection_id, plan.inputs["compressed"], settings.recover.max_overlap)
+    return made
 
 
 def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:

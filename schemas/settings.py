@@ -131,8 +131,6 @@ class RecoverSettings(Section):
     """Tokens of one forward pass; 4,096 on a CPU and 16,384 elsewhere where it is not given."""
     gradient_checkpointing: bool = False
     checkpoint_steps: int = Field(50, ge=1)
-    max_overlap: float = Field(1.0, ge=0, le=1)
-    """Do not train where the selection shares more (Jaccard index) with what the model was last trained on."""
     heldout: str | None = None
     """File of rows whose perplexity is measured before and after; rows that were not selected where it is not given."""
 

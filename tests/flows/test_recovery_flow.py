@@ -1,56 +1,32 @@
-"""Recovery as a Prefect flow on a real server: alone, after a curation, by a deployment, one at a time."""
+"""`curate recover` as a Prefect flow run on a real server, under the limit of one at a time."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from corpora import write_corpus
 from prefect_server import prefect_server
 
-from curate.storage.warehouse import Warehouse
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
-START = "import json, sys; from curate.flows.cli import main; main(sys.argv[1:])"
-SERVE = """
-from curate.flows.recovery_flow import recovery
-recovery.serve(name="gpu")
+CLI = "import sys; from curate.flows.cli import main; main(sys.argv[1:])"
+RUNS = """
+import json
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+with get_client(sync_client=True) as client:
+    if len(__import__("sys").argv) > 1:
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="curate-gpu", limit=1))
+    names = {flow.id: flow.name for flow in client.read_flows()}
+    print(json.dumps([[names[run.flow_id], run.state_name] for run in client.read_flow_runs()]))
 """
-CURATE = """
-import json, sys
-from curate.flows.curation import curation
-print(curation(json.loads(sys.argv[1]), recover_with=sys.argv[2]))
-"""
-HOLD = """
-import sys, time
-from prefect.concurrency.sync import concurrency
-from curate.flows.recovery_flow import GPU_LIMIT, _make_limit
-_make_limit()
-with concurrency(GPU_LIMIT, strict=True):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
-        yield environment
-
-
-def settings(warehouse: Path, corpus: Path, model: Path, budget: str) -> str:
-    recover = {"epochs": 1, "batch": 8, "rank": 2, "learning_rate": 0.01, "max_overlap": 0.9}
-    values: dict[str, Any] = {"warehouse": str(warehouse), "corpus": [str(corpus)], "compressed": str(model)}
-    return json.dumps({**values, "select": {"method": "donod", "budget": budget}, "recover": recover})
 
 
 def python(environment: dict[str, str], code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -58,56 +34,23 @@ def python(environment: dict[str, str], code: str, *arguments: object) -> subpro
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def recoveries(warehouse: Path) -> list[str]:
-    return [one.inputs["selection"] for one in Warehouse(warehouse).list("recovery")]
-
-
-def test_a_curation_trains_on_what_it_chose_unless_it_is_the_same_again(
-    server: dict[str, str], tiny: tuple[Path, Path], tmp_path: Path
+def test_a_recovery_shows_on_the_server_and_makes_what_the_command_line_makes(
+    tiny: tuple[Path, Path], tmp_path: Path
 ) -> None:
     corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "warehouse"
-    log = (tmp_path / "serve.log").open("w")
-    serving = subprocess.Popen([sys.executable, "-c", SERVE], env=server, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            if "recovery/gpu" in (tmp_path / "serve.log").read_text():
-                break
-            time.sleep(0.2)
-        first = python(server, CURATE, settings(warehouse, corpus, tiny[1], "20"), "recovery/gpu")
-        assert first.returncode == 0, first.stderr
-        assert recoveries(warehouse) == [first.stdout.strip().splitlines()[-1]]
-    finally:
-        serving.terminate()
-        serving.wait(60)
-    alike = python(server, CURATE, settings(warehouse, corpus, tiny[1], "21"), "here")
-    assert alike.returncode == 0, alike.stderr
-    assert "no recovery: selection" in alike.stderr
-    assert len(recoveries(warehouse)) == 1
-    other = python(server, CURATE, settings(warehouse, corpus, tiny[1], "8"), "here")
-    assert other.returncode == 0, other.stderr
-    assert len(recoveries(warehouse)) == 2
-
-
-def test_one_recovery_at_a_time_holds_the_limit(
-    server: dict[str, str], tiny: tuple[Path, Path], tmp_path: Path
-) -> None:
-    corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "warehouse"
-    offline = {name: value for name, value in server.items() if not name.startswith("PREFECT_API")}
-    select = ["select", "--method", "uniform", "--corpus", corpus, "-b", "10", "-w", warehouse]
-    assert python(offline, START, *select).returncode == 0
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD], env=server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline().strip() == "held"
-    command = ["recover", "--model", str(tiny[1]), "--epochs", "1", "--rank", "2", "-w", str(warehouse), "--json"]
-    waiting = subprocess.Popen(
-        [sys.executable, "-c", START, *command], env=server, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(30)
-    assert waiting.poll() is None
-    assert not (warehouse / "jobs").exists()
-    holder.communicate("done\n")
-    out, said = waiting.communicate(timeout=240)
-    assert waiting.returncode == 0, said
-    assert json.loads(out)["method"] == "lora"
+    (tmp_path / "prefect").mkdir()
+    with prefect_server(tmp_path / "prefect") as server:
+        offline = {name: value for name, value in server.items() if not name.startswith("PREFECT_API")}
+        select = ("select", "--method", "uniform", "--corpus", corpus, "-b", "12", "-w", warehouse)
+        assert python(offline, CLI, *select).returncode == 0
+        assert python(server, RUNS, "with a limit").stdout.strip() == "[]"
+        how = ("recover", "--model", tiny[1], "--epochs", "1", "--rank", "2", "--json")
+        answers = [python(server, CLI, *how, "-w", warehouse, "--out", tmp_path / "one")]
+        python(offline, CLI, *select[:-1], tmp_path / "other")
+        answers.append(python(offline, CLI, *how, "-w", tmp_path / "other"))
+        assert [one.returncode for one in answers] == [0, 0], answers[0].stderr + answers[1].stderr
+        assert json.loads(python(server, RUNS).stdout) == [["recovery", "Completed"]]
+    told = [json.loads(one.stdout) for one in answers]
+    assert told[0]["recovery_id"] == told[1]["recovery_id"]
+    other = tmp_path / "other" / "models" / f"recovered-{told[0]['recovery_id']}" / "model.safetensors"
+    assert (tmp_path / "one" / "model.safetensors").read_bytes() == other.read_bytes()
