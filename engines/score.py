@@ -15,10 +15,10 @@ import pyarrow as pa
 import torch
 
 from curate.engines import signals
+from curate.engines.describe import describe
 from curate.engines.every_layer import EveryLayer
 from curate.engines.kernels import token_kernel
 from curate.engines.memory import CHUNK_TOKENS, EVERY_LAYER_SHARE
-from curate.engines.models import describe
 from curate.engines.reduction import States, response_signals
 from curate.engines.states import encode_rows, response_states, response_tokens, runner, segment_means, workers
 from curate.engines.teacher import offsets

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from curate.engines.checkpoints import resolve_model
+from curate.engines.describe import describe
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import verify_head
-from curate.engines.models import context_of, describe, load_alone, load_tokenizer
+from curate.engines.models import context_of, load_alone, load_tokenizer
 from curate.engines.teacher import Teacher, is_remembered, recall, remember
 from curate.engines.templates import Template
 from curate.schemas.artefacts import digest
