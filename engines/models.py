@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from curate.engines.attention import use_blocked_attention
 from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer, is_adapter, resolve_model
-from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
 from curate.engines.preflight import vocabulary_mismatch
 from curate.engines.quantised import check_quantised
@@ -94,7 +94,7 @@ def load_pair(
     compressed : str
         Folder or hub name of the model about to be trained. Its tokenizer is used, or the original's if it has none.
     device, dtype : str
-        See `devices`.
+        See `devices`; two devices parted by a comma are the original's and the compressed model's.
     trust_remote_code : bool
         Whether Python files beside the weights may be run.
 
@@ -105,14 +105,13 @@ def load_pair(
     UsageError
         For an unknown device or dtype.
     """
-    place = resolve_device(device)
-    number = resolve_dtype(dtype, place)
+    first_place, second_place = pair_devices(device)
     second = resolve_model(compressed)
     first = resolve_model(original) if original is not None else None
     tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
     loaded = [
-        load_alone(name, place, number, trust_remote_code=trust_remote_code)
-        for name in (compressed, original)
+        load_alone(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
+        for name, place in ((compressed, second_place), (original, first_place))
         if name is not None
     ]
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)

@@ -13,7 +13,7 @@ import torch
 
 from curate.engines.checkpoints import resolve_model
 from curate.engines.describe import describe
-from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import verify_head
 from curate.engines.models import context_of, load_alone, load_tokenizer
 from curate.engines.teacher import Teacher, is_remembered, recall, remember
@@ -75,7 +75,7 @@ def read_original(
     InputError, WarehouseError
         As `models.load_pair` and `teacher.remember`.
     """
-    place = resolve_device(original.device)
+    place, other_place = pair_devices(original.device)
     number = resolve_dtype(original.dtype, place)
     template, config = _template(original, config)
     causes = [original.causes, template.digest(), SCORE_VERSION, str(number), place.type]
@@ -89,7 +89,7 @@ def read_original(
         gc.collect()
         if place.type == "cuda":
             torch.cuda.empty_cache()
-    return recall(folder, place), config
+    return recall(folder, other_place), config
 
 
 def _template(original: Original, config: ScoreConfig) -> tuple[Template, ScoreConfig]:

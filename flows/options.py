@@ -98,7 +98,7 @@ LAYOUT = (
     Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
     Option("score.template", str, "auto, chat or plain. [auto]"),
     Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
-    Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
+    Option("score.device", str, "auto, cpu, cuda, cuda:1; a pair may have two: cuda:0,cuda:1. [auto]"),
 )
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
 
