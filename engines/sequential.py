@@ -79,12 +79,11 @@ def read_original(
     number = resolve_dtype(original.dtype, place)
     template, config = _template(original, config)
     causes = [original.causes, template.digest(), SCORE_VERSION, str(number), place.type]
-    folder = cache / digest([*causes, config.batch_tokens, config.chunk_tokens])
+    folder = cache / digest([*causes, config.batch_tokens, config.chunk_tokens, config.layers, config.teacher_top])
     if not is_remembered(folder):
         model = load_alone(original.name, place, number, trust_remote_code=original.trust_remote_code)
         verify_head(model.model, model.head)
-        sizes = {"batch_tokens": config.batch_tokens, "chunk_tokens": config.chunk_tokens}
-        remember(batches(), model, template, describe(model), folder, **sizes, progress=progress)  # type: ignore[arg-type]
+        remember(batches(), model, template, describe(model), folder, config, progress)
         del model
         gc.collect()
         if place.type == "cuda":

@@ -139,6 +139,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("score.layers", str, "DON and NOD of output or all layers. [output]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
         Option("score.sequential", bool, "One model in memory at a time."),
+        Option("score.teacher_cache", str, "What --sequential keeps: exact, or topk=256 (cds approximate). [exact]"),
     ),
     "asking": (
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),
