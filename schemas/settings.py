@@ -76,6 +76,8 @@ class ScoreSettings(Section):
     """Also compute ``ifd``, which needs a second pass."""
     sequential: bool = False
     """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
+    teacher_cache: str = Field("exact", pattern=r"^(exact|topk=[1-9][0-9]*)$")
+    """What ``sequential`` keeps of the original: ``exact`` (states), or ``topk=256``, which makes cds a lower bound."""
 
 
 class SelectSettings(Section):
