@@ -150,9 +150,11 @@ def _pictures(warehouse: Warehouse, selections: set[str], now: float) -> Iterato
 
 
 def _models(warehouse: Warehouse, recoveries: set[str], now: float) -> Iterator[Garbage]:
-    for path in sorted((warehouse.root / "models").glob(f"{RECOVERED}*")):
-        if path.name.removeprefix(RECOVERED) not in recoveries:
-            yield Garbage(path, "it is the model of a recovery that is gone", _changed(path, now), _size(path))
+    for folder, prefix, what in (("models", RECOVERED, "the model"), ("jobs", "", "the work")):
+        for path in sorted((warehouse.root / folder).glob(f"{prefix}[!.]*")):
+            if path.is_dir() and path.name.removeprefix(prefix) not in recoveries:
+                why = f"it is {what} of a recovery that was never finished, or is gone"
+                yield Garbage(path, why, _changed(path, now), _size(path))
 
 
 def _temporary(warehouse: Warehouse, now: float) -> Iterator[Garbage]:

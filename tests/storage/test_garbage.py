@@ -132,10 +132,13 @@ def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids
     imported = warehouses.make(warehouse, "scores", inputs, {"imported": "q.csv"}, tables)
     recovery = warehouses.make(warehouse, "recovery", {"selection": ids["paser"]}, {"method": "lora"}, {})
     mine, gone = (warehouse.root / "models" / f"recovered-{name}" for name in (recovery, "e" * 16))
-    for folder in (mine, gone):
+    work = warehouse.root / "jobs" / ("d" * 16)
+    for folder in (mine, gone, work):
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(b"x")
+    assert garbage.collect(warehouse, 7) == []
     garbage.collect(warehouse, 0)
+    assert not work.exists()
     assert warehouse.has("scores", imported)
     assert mine.exists()
     assert not gone.exists()
