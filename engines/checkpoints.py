@@ -188,9 +188,19 @@ def _is_slicegpt(folder: Path) -> bool:
 def _pickle_file(path: Path) -> str:
     what = "is a whole pickled module, as LLM-Pruner writes them" if _holds_module(path) else "is a pickle"
     return (
-        f"model file {str(path)!r} {what}: opening it can run any code, and needs --trust-pickle, which this version "
-        "does not have yet; save the model as safetensors with save_pretrained(DIR) and give DIR"
+        f"model file {str(path)!r} {what}: opening it can run any code; add --trust-pickle if you trust where it comes "
+        "from, or save the model as safetensors with save_pretrained(DIR) and give DIR"
     )
+
+
+def pickle_of(path: Path) -> Path | None:
+    """Return the pickle that a path names, or the one that a folder without safetensors holds; None for no pickle."""
+    if path.is_file():
+        return path
+    if not path.is_dir() or any((path / name).is_file() for name in WEIGHTS):
+        return None
+    found = sorted(one for pattern in PICKLES for one in path.glob(pattern))
+    return found[0] if len(found) == 1 else None
 
 
 def _holds_module(path: Path) -> bool:

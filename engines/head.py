@@ -119,23 +119,25 @@ def verify_head(model: PreTrainedModel, head: OutputHead) -> None:
         later tokens change the states of earlier ones.
     """
     rows = model.get_input_embeddings().weight.shape[0]
+    # Some quantised layers round activations by what else is in the batch.
+    tight = head.weight.dtype == torch.float32 and not getattr(model, "is_quantized", False)
+    tolerance = 1e-3 if tight else 5e-2
     ids = torch.arange(PROBE_TOKENS, device=head.weight.device).remainder(rows).unsqueeze(0)
     states = hidden_states(model, ids)
-    if not _close(model(input_ids=ids, use_cache=False).logits[0], head.logits(states[0]), head.weight.dtype):
+    if not _close(model(input_ids=ids, use_cache=False).logits[0], head.logits(states[0]), tolerance):
         raise InputError(
             f"model class {type(model).__name__} computes its logits otherwise than by its output layer, with an "
             "optional scale or soft cap, from the final hidden state; don, nod and cds cannot be computed for it"
         )
     half = PROBE_TOKENS // 2
-    if not _close(states[:, :half], hidden_states(model, ids[:, :half]), head.weight.dtype):
+    if not _close(states[:, :half], hidden_states(model, ids[:, :half]), tolerance):
         raise InputError(
             f"model class {type(model).__name__} lets earlier tokens see later ones; give a causal language model"
         )
 
 
-def _close(expected: Tensor, found: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether two results agree as well as `dtype` allows; NaN agrees with NaN, a broken row is named later."""
-    tolerance = 1e-3 if dtype == torch.float32 else 5e-2
+def _close(expected: Tensor, found: Tensor, tolerance: float) -> bool:
+    """Return whether two results agree within `tolerance`; NaN agrees with NaN, a broken row is named later."""
     expected, found = expected.float(), found.float()
     largest = expected.abs().nan_to_num(0.0, 0.0).max().clamp_min(1.0).item()
     return expected.shape == found.shape and torch.allclose(

@@ -2,8 +2,8 @@
 
 The same on this machine, under an orchestrator, and on a remote one that has torch and little else. In: ``job.json``,
 ``rows.parquet`` and ``heldout.parquet``. Out: the folder that ``job.json`` names, with the model, its report and
-metrics; ``job.log``; ``progress.jsonl``, a line a step; and ``error.json`` where it failed. SIGTERM and SIGINT make it
-write a checkpoint and exit with 130; the same command goes on there. One process at a time works in a folder.
+metrics; ``job.log``; ``progress.jsonl``, a line a step or layer; and ``error.json`` where it failed. SIGTERM and SIGINT
+make it write a checkpoint and exit with 130; the same command goes on there. One process at a time works in a folder.
 """
 
 from __future__ import annotations
@@ -60,12 +60,21 @@ class Job:
 
     def tell(self, entry: dict[str, Any], steps: int) -> None:
         """Note a finished step, and say how it goes every ten seconds and at the end."""
-        with (self.folder / PROGRESS).open("a", encoding="utf-8") as progress:
-            progress.write(json.dumps({**entry, "steps": steps}) + "\n")
+        self._note({**entry, "steps": steps})
         now = time.monotonic()
         if now - self._told >= SECONDS_BETWEEN_LINES or entry["step"] == steps:
             self._told = now
             self.say(step_line(entry, steps))
+
+    def layer_told(self, done: int, layers: int) -> None:
+        """Note and say that a layer was reconstructed."""
+        text = f"layer {done} of {layers} reconstructed"
+        self._note({"note": text})
+        self.say(text)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        with (self.folder / PROGRESS).open("a", encoding="utf-8") as progress:
+            progress.write(json.dumps(entry) + "\n")
 
     def run(self) -> None:
         """Do what ``job.json`` asks for."""
@@ -85,7 +94,7 @@ class Job:
             lineage=asked["lineage"],
             stop=self.stops,
             tell=self.tell,
-            layer_told=lambda done, layers: self.say(f"layer {done} of {layers} reconstructed"),
+            layer_told=self.layer_told,
         )
         self.say(f"done: {report['method']}, {report['steps']} steps, {report['seconds']:.1f} s: {asked['out']}")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from curate.engines.checkpoints import adapter_base, is_adapter, model_files, resolve_model
+from curate.engines.quantised import quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ MIB = 1 << 20
 
 BATCH_TOKENS = {"cpu": 4096}
 BATCH_TOKENS_OTHER = 32768
+
+EVERY_LAYER_SHARE = 8
+"""Part of the batch that ``--layers all`` takes by default: every layer's activations wait for the way back."""
 
 CHUNK_TOKENS = 512
 """Supervised tokens whose logits are held at a time, per model and batch."""
@@ -73,6 +77,9 @@ class ModelSize:
     inner: int
     """Numbers of one token inside a layer's feed-forward half."""
     vocabulary: int
+    layers: int
+    quantised: bool = False
+    """Whether the weights stay as they are stored, whatever the number format asked for."""
 
 
 def model_size(name: str) -> ModelSize:
@@ -97,6 +104,8 @@ def model_size(name: str) -> ModelSize:
         width=width,
         inner=_first(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * width,
         vocabulary=_first(config, "vocab_size"),
+        layers=_first(config, "num_hidden_layers", "n_layer"),
+        quantised=quantisation(folder) is not None,
     )
 
 
@@ -127,13 +136,15 @@ def predict(
     part_rows: int,
     row_tokens: float,
     longest: int,
-    together: int | None = None,
+    sequential: bool = False,
+    every_layer: bool = False,
 ) -> dict[str, int]:
     """Return the bytes of each piece at the peak of scoring.
 
     Parameters
     ----------
     models : sequence of ModelSize
+        The original first where there are two.
     device : str
         Kind of device: ``"cpu"``, ``"cuda"``, …
     threads : int
@@ -148,8 +159,10 @@ def predict(
         Mean tokens of a row, or a guess.
     longest : int
         Longest sequence in tokens.
-    together : int, optional
-        Models in memory at the same time; all of them unless given.
+    sequential : bool
+        Whether one model is in memory at a time.
+    every_layer : bool
+        Whether the last model's activations wait for a backward pass.
 
     Returns
     -------
@@ -158,13 +171,20 @@ def predict(
     """
     on_cpu = device == "cpu"
     vocabulary = max(model.vocabulary for model in models)
-    sizes = [model.parameters * number_bytes if number_bytes else model.stored_bytes for model in models]
-    held = sum(sorted(sizes)[-(together or len(sizes)) :])
+    sizes = [
+        model.parameters * number_bytes if number_bytes and not model.quantised else model.stored_bytes
+        for model in models
+    ]
+    held = sum(sizes)
+    if sequential and len(models) == 2:  # the original's output layer stays when the original is gone
+        held = max(sizes[0], sizes[1] + models[0].vocabulary * models[0].width * (number_bytes or 4))
     workers = batches_at_once(device, threads, CHUNK_TOKENS, vocabulary)
-    budget = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS_OTHER)
+    share = EVERY_LAYER_SHARE if every_layer else 1
+    budget = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS_OTHER) // share
     tokens = min(max(budget, longest), part_rows * row_tokens / workers)
     number = number_bytes or max(1, round(max(model.stored_bytes / model.parameters for model in models)))
-    inside = max(WIDTHS * model.width + INNER * model.inner for model in models)
+    one_layer = [WIDTHS * model.width + INNER * model.inner for model in models]
+    inside = one_layer[-1] * models[-1].layers if every_layer else max(one_layer)
     states = sum(2 * model.width for model in models)
     chunk = min(CHUNK_TOKENS, tokens) * vocabulary
     block = min(chunk, BLOCK_ELEMENTS.get(device, BLOCK_ELEMENTS_OTHER))

@@ -6,27 +6,28 @@ Loading, checking that the two fit together, and describing what was loaded. Wha
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.pytorch_utils import Conv1D
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from curate.engines.attention import use_blocked_attention
 from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer, is_adapter, resolve_model
-from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
 from curate.engines.preflight import vocabulary_mismatch
+from curate.engines.quantised import check_quantised
+from curate.engines.ragged import is_ragged, load_ragged
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 NAMED_DIFFERENCES = 3
 
@@ -57,9 +58,7 @@ class LanguageModel:
     @property
     def context(self) -> int | None:
         """Longest sequence the model was made for, in tokens, None when its configuration does not say."""
-        config = self.model.config.get_text_config()
-        found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        return int(found) if found else None
+        return _context(self.model.config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ def load_pair(
     compressed : str
         Folder or hub name of the model about to be trained. Its tokenizer is used, or the original's if it has none.
     device, dtype : str
-        See `devices`.
+        See `devices`; two devices parted by a comma are the original's and the compressed model's.
     trust_remote_code : bool
         Whether Python files beside the weights may be run.
 
@@ -106,19 +105,39 @@ def load_pair(
     UsageError
         For an unknown device or dtype.
     """
-    place = resolve_device(device)
-    number = resolve_dtype(dtype, place)
+    first_place, second_place = pair_devices(device)
     second = resolve_model(compressed)
     first = resolve_model(original) if original is not None else None
     tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
     loaded = [
-        LanguageModel(load_model(folder, place, number, trust_remote_code=trust_remote_code), name)
-        for folder, name in ((second, compressed), (first, original))
-        if folder is not None and name is not None
+        load_alone(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
+        for name, place in ((compressed, second_place), (original, first_place))
+        if name is not None
     ]
-    for model in loaded:
-        use_blocked_attention(model.model)
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
+
+
+def load_alone(
+    name: str, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
+) -> LanguageModel:
+    """Return one model by its folder or hub name, ready to be scored; see `load_model`."""
+    model = load_model(resolve_model(name), device, dtype, trust_remote_code=trust_remote_code)
+    use_blocked_attention(model)
+    return LanguageModel(model, name)
+
+
+def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
+    """Return the longest sequence of the model in `folder`, in tokens, from its configuration alone."""
+    if is_adapter(folder):
+        return context_of(resolve_model(adapter_base(folder)), trust_remote_code=trust_remote_code)
+    check_folder(folder)
+    return _context(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code))
+
+
+def _context(config: PreTrainedConfig) -> int | None:
+    text = config.get_text_config()
+    found = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    return int(found) if found else None
 
 
 def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> Pair:
@@ -154,6 +173,14 @@ def load_model(
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
         return _merged(base, folder)
     check_folder(folder)
+    if is_ragged(folder):
+        return load_ragged(folder, dtype).to(device).eval()
+    method = check_quantised(folder, device.type == "cpu")
+    # Quantised weights cannot be moved afterwards: they are packed for the device on which they are opened.
+    placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}
+    if method == "bitsandbytes":
+        # It warns once for every layer and batch that 8-bit products are taken in half precision.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -162,8 +189,9 @@ def load_model(
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **placed,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise InputError(
             f"model folder {str(folder)!r} cannot be loaded ({_first_line(error)}); "
             "check that it opens with AutoModelForCausalLM.from_pretrained"
@@ -174,7 +202,7 @@ def load_model(
             f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
             "save the whole model again"
         )
-    return model.to(device).eval()
+    return (model if placed else model.to(device)).eval()
 
 
 def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
@@ -247,31 +275,6 @@ def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrained
             f"the tokenizers of the original and the compressed model differ in {len(differing)} ids: {named}; "
             "give two models with the same tokenizer"
         )
-
-
-def describe(model: LanguageModel) -> dict[str, Any]:
-    """Return what a manifest should say about a model.
-
-    Returns
-    -------
-    dict
-        ``class``, ``parameters``, ``sparsity`` (share of zeros in linear layers other than the output, in [0, 1]),
-        ``tied_embeddings``, ``vocabulary``, ``context``, ``dtype``, ``device``.
-    """
-    tied = model.model.get_input_embeddings().weight is model.model.get_output_embeddings().weight
-    output = model.model.get_output_embeddings()
-    linear = [m.weight for m in model.model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not output]
-    zeros = sum(int((weight == 0).sum()) for weight in linear)
-    return {
-        "class": type(model.model).__name__,
-        "parameters": sum(parameter.numel() for parameter in model.model.parameters()),
-        "sparsity": zeros / max(1, sum(weight.numel() for weight in linear)),
-        "tied_embeddings": tied,
-        "vocabulary": model.head.vocabulary,
-        "context": model.context,
-        "dtype": str(model.head.weight.dtype).removeprefix("torch."),
-        "device": str(model.device),
-    }
 
 
 def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from curate.engines.checkpoints import adapter_base, check_folder, is_adapter, model_files, resolve_model
+from curate.engines.quantised import check_quantised, quantisation
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,23 +21,35 @@ OUTPUT_NAMES = ("lm_head.weight", "embed_out.weight", "output.weight")
 """What causal language models call their output layer; a model with tied embeddings stores none of them."""
 
 
-def check_models(original: str | None, compressed: str, *, trust_remote_code: bool = False) -> None:
-    """Return if the models' folders hold weights, and the two share token ids and vocabulary.
+def check_models(
+    original: str | None, compressed: str, *, device: str = "auto", trust_remote_code: bool = False
+) -> None:
+    """Return if the models' folders hold weights, can run here, and the two share token ids and vocabulary.
 
     Parameters
     ----------
     original, compressed : str or None, str
         Folders or hub names.
+    device : str
+        Where they will run; see `devices`.
     trust_remote_code : bool
         Whether Python files beside a tokenizer may be run.
 
     Raises
     ------
     InputError
-        Naming the folder without weights, the ids in which the tokenizers differ, or both vocabularies.
+        Naming the folder without weights, the ids in which the tokenizers differ, or both vocabularies; or a
+        quantised model that cannot run on the device.
+    MissingExtraError
+        When a quantised model's package is not installed.
     """
     names = [name for name in (compressed, original) if name is not None]
     bases = [_base(name) for name in names]
+    for index, folder in enumerate(bases):
+        if quantisation(folder) is not None:
+            from curate.engines.devices import pair_devices
+
+            check_quantised(folder, pair_devices(device)[1 - index].type == "cpu")
     if len(bases) == 2:
         sizes = [vocabulary(folder) for folder in bases]
         if None not in sizes and sizes[0] != sizes[1]:

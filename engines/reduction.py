@@ -14,6 +14,7 @@ import torch
 
 from curate.engines import signals
 from curate.engines.batching import whole_chunks
+from curate.engines.summary import Summary, divergence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from curate.engines.kernels import Kernel
 
 Tensor = torch.Tensor
+
+BACK = "back"
+"""Name under which a chunk gives Wᵀ ∂L/∂(W h), (m, d), beside its signals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,8 @@ class ResponseSignals:
     and ``nll_original``."""
     gradient_squared: NDArray[np.float64]
     """(n_examples,), ‖G‖_F² of each example's mean loss."""
+    state_gradient: Tensor | None = None
+    """(M, d), gradient of each example's mean loss by its states, where it was asked for."""
 
 
 def response_signals(
@@ -55,8 +61,9 @@ def response_signals(
     targets: Tensor,
     lengths: Sequence[int],
     chunk_tokens: int,
-    reference: States | None = None,
+    reference: States | Summary | None = None,
     kernel: Kernel = signals.token_signals,
+    back: bool = False,
 ) -> ResponseSignals:
     """Return the signals of M tokens that belong to n examples of `lengths` tokens, in order.
 
@@ -70,10 +77,12 @@ def response_signals(
     chunk_tokens : int
         Most tokens whose logits are held at once. A longer example is reduced in pieces, with a second pass over the
         vocabulary for its gradient norm.
-    reference : States, optional
-        Of the original model, on any device.
+    reference : States or Summary, optional
+        Of the original model, on any device, a summary on that of `own`.
     kernel : callable
         `signals.token_signals` or its compiled form; see `kernels`.
+    back : bool
+        Whether to take the gradient on to the states, for the layers below.
     """
     ends = np.cumsum([0, *lengths])
     tokens: dict[str, list[Tensor]] = {}
@@ -83,27 +92,32 @@ def response_signals(
         here = own.piece(start, stop)
         other = None if reference is None else reference.piece(start, stop)
         if stop - start <= chunk_tokens:
-            found, gradient = _chunk(here, targets[start:stop], other, kernel)
+            found, gradient = _chunk(here, targets[start:stop], other, kernel, back)
             states = here.hidden.float()
             squared += [
                 signals.gradient_norm_squared(g, h)
                 for g, h in zip(gradient.split(lengths[first:last]), states.split(lengths[first:last]), strict=True)
             ]
         else:
-            found, norm = _long(here, targets[start:stop], other, chunk_tokens, kernel)
+            found, norm = _long(here, targets[start:stop], other, chunk_tokens, kernel, back)
             squared.append(norm)
         for name, values in found.items():
             tokens.setdefault(name, []).append(values)
     norms = torch.stack(squared).cpu().numpy() / np.square(np.asarray(lengths, dtype=np.float64))
-    return ResponseSignals(
-        {name: torch.cat(parts).cpu().numpy().astype(float) for name, parts in tokens.items()}, norms
-    )
+    gradient_of_states = None
+    if back:
+        sizes = torch.tensor(lengths, device=targets.device)
+        gradient_of_states = torch.cat(tokens.pop(BACK)) / sizes.repeat_interleave(sizes).unsqueeze(1)
+    told = {name: torch.cat(parts).cpu().numpy().astype(float) for name, parts in tokens.items()}
+    return ResponseSignals(told, norms, gradient_of_states)
 
 
-def _chunk(own: States, targets: Tensor, reference: States | None, kernel: Kernel) -> tuple[dict[str, Tensor], Tensor]:
-    """Return per-token signals and ∂L/∂(W h), (m, V), of one chunk."""
+def _chunk(
+    own: States, targets: Tensor, reference: States | Summary | None, kernel: Kernel, back: bool
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return per-token signals, `BACK` among them if asked for, and ∂L/∂(W h), (m, V), of one chunk."""
     logits = own.head.logits(own.hidden)
-    other = None if reference is None else reference.head.logits(reference.hidden).to(logits.device)
+    other = reference.head.logits(reference.hidden).to(logits.device) if isinstance(reference, States) else None
     step = max(1, signals.block_elements(logits.device) // own.head.vocabulary)
     blocks: list[dict[str, Tensor]] = []
     for start in range(0, len(targets), step):
@@ -112,11 +126,18 @@ def _chunk(own: States, targets: Tensor, reference: States | None, kernel: Kerne
         # A kernel may overwrite what it is given, and a soft cap's derivative still needs the logits.
         given = here if own.head.softcap is None else here.clone()
         found = kernel(given, targets[rows], None if other is None else other[rows])
+        if isinstance(reference, Summary):
+            known = reference.piece(start, start + step)
+            told, _ = divergence(found.delta, found.nll, targets[rows], known)
+            found = found._replace(divergence=told, nll_reference=known.nll)
         gradient = own.head.pull_back(found.delta, here)
         blocks.append(_named(found, own.head, own.hidden[rows], gradient))
         if gradient is not here:
             here.copy_(gradient)
-    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}, logits
+    named = {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+    if back:
+        named[BACK] = logits.to(own.head.weight.dtype) @ own.head.weight
+    return named, logits
 
 
 def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradient: Tensor) -> dict[str, Tensor]:
@@ -129,14 +150,14 @@ def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradie
 
 
 def _long(
-    own: States, targets: Tensor, reference: States | None, chunk: int, kernel: Kernel
+    own: States, targets: Tensor, reference: States | Summary | None, chunk: int, kernel: Kernel, back: bool
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals and T² ‖G‖² of one example that is longer than a chunk."""
     pieces, log_norms = [], []
     for start in range(0, len(targets), chunk):
         stop = min(start + chunk, len(targets))
         other = None if reference is None else reference.piece(start, stop)
-        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other, kernel)
+        found, _ = _chunk(own.piece(start, stop), targets[start:stop], other, kernel, back)
         pieces.append(found)
         log_norms.append(torch.logsumexp(own.head.logits(own.hidden[start:stop]), dim=-1))
     step = max(1, chunk * own.head.vocabulary // len(targets))

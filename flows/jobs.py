@@ -77,7 +77,11 @@ def _follow(job: subprocess.Popen[bytes], path: Path, stage: str) -> None:
     with progress.stage(stage):
         while not ended:
             ended = job.poll() is not None
-            entries, read = _entries(path, read)
+            found, read = _entries(path, read)
+            for entry in found:
+                if "note" in entry:
+                    progress.note(f"{stage}: {entry['note']}")
+            entries = [entry for entry in found if "step" in entry]
             now = time.monotonic()
             if entries and (now - last >= SECONDS_BETWEEN_LINES or entries[-1]["step"] == entries[-1]["steps"]):
                 progress.note(f"{stage}: {step_line(entries[-1], entries[-1]['steps'])}")

@@ -98,9 +98,11 @@ LAYOUT = (
     Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
     Option("score.template", str, "auto, chat or plain. [auto]"),
     Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
-    Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
+    Option("score.device", str, "auto, cpu, cuda, cuda:1; a pair may have two: cuda:0,cuda:1. [auto]"),
 )
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
+
+TRUST_PICKLE = Option("trust_pickle", bool, "Open a pickled model, which can run any code, and convert it.")
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "run": (
@@ -118,6 +120,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "clustering": (
         Option("embed.encoder", str, "minilm, a local folder or a hub name. [minilm]"),
+        Option("embed.encoder_dtype", str, "What the encoder computes in: float32 or bfloat16. [float32]"),
         Option("cluster.n_clusters", int, "Number of clusters; found where not given.", ("--clusters",)),
         Option("cluster.refit", bool, "Cluster a grown corpus anew instead of assigning its new rows."),
     ),
@@ -127,12 +130,17 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "compressed", str, "The compressed model, or the one that is to be trained.", ("--compressed", "--model")
         ),
         Option("trust_remote_code", bool, "Run code that comes with a model."),
+        TRUST_PICKLE,
     ),
+    "trust": (TRUST_PICKLE,),
     "scoring": (
         *LAYOUT,
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("score.probe_lr", float, "Step size of DON and NOD. [1e-4]"),
+        Option("score.layers", str, "DON and NOD of output or all layers. [output]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
+        Option("score.sequential", bool, "One model in memory at a time."),
+        Option("score.teacher_cache", str, "What --sequential keeps: exact, or topk=256 (cds approximate). [exact]"),
     ),
     "asking": (
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),
@@ -169,6 +177,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("select.method", str, "How rows are preferred; docs/methods.md. [paser]", ("--method", "-m")),
         Option("select.pin", list[str], "Example id, or @file of ids, to keep; repeatable.", read=example_ids),
         Option("select.exclude", list[str], "Example id, or @file of ids, never to keep.", read=example_ids),
+        Option("select.near_duplicates", list[str], "Keep one row of each: lexical or semantic; repeatable."),
+        Option("select.decontaminate", list[str], "Evaluation file whose questions to keep out; repeatable."),
     ),
     "layout": LAYOUT,
     "recovering": (

@@ -34,7 +34,7 @@ def needed(settings: Settings) -> frozenset[str]:
     budget = parse_budget(settings.select.budget)
     wants = selector(settings.select.method).needs(method_settings(settings), budget.in_tokens)
     nouns = {"scores"} if wants - {"embeddings", "clusters", "concepts", "reference", "imported"} else set()
-    if wants & {"clusters", "concepts"}:
+    if wants & {"clusters", "concepts"} or "semantic" in settings.select.near_duplicates:
         nouns |= {"clusters", "embeddings"}
     if "embeddings" in wants:
         nouns.add("embeddings")

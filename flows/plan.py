@@ -97,11 +97,11 @@ def _told(
 
 def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
-    from curate.engines.devices import number_bytes, resolve_device, threads
+    from curate.engines.devices import number_bytes, pair_devices, threads
     from curate.engines.memory import MIB, model_size, predict
 
     how = settings.score
-    device = resolve_device(how.device)
+    _, device = pair_devices(how.device)
     models = [model_size(model) for model in (settings.original, settings.compressed) if model]
     row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
     pieces = predict(
@@ -113,6 +113,8 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
         part_rows=min(rows, settings.ingest.part_rows),
         row_tokens=row_tokens,
         longest=how.max_length,
+        sequential=how.sequential,
+        every_layer=how.layers == "all",
     )
     flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
     memory = sum(pieces.values()) // MIB

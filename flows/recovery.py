@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from curate.flows import progress, stages
+from curate.flows.pickled import with_converted
 from curate.flows.session import limit_threads, session
+from curate.flows.stages import recovery as recovery_stage
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.storage.warehouse import LATEST, Warehouse
 
@@ -36,7 +38,7 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     found: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
         found |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
-    settings = settings.model_copy(update=found)
+    settings = with_converted(warehouse, settings.model_copy(update=found))
     return _with_demo_recipe(warehouse, settings), chosen.id
 
 
@@ -51,7 +53,10 @@ def _with_demo_recipe(warehouse: Warehouse, settings: Settings) -> Settings:
         settings = settings.model_copy(update=pair)
     if Path(str(settings.compressed)).parent != warehouse.root / "models":
         return settings
-    own = {name: value for name, value in demo.RECOVERY.items() if getattr(settings.recover, name) is None}
+    recipe = dict(demo.RECOVERY)
+    if settings.recover.method == "full":
+        recipe["learning_rate"] = demo.FULL_LEARNING_RATE
+    own = {name: value for name, value in recipe.items() if getattr(settings.recover, name) is None}
     return settings.model_copy(update={"recover": settings.recover.model_copy(update=own)})
 
 
@@ -76,14 +81,40 @@ def recover(
     UsageError
         If `out` is not free or there is no such selection.
     """
-    if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
-        raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
+    _refuse_taken(out)
     settings, chosen = for_selection(settings, selection)
     with session("recover", settings) as run:
         made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
+    return run.warehouse, _copied(run.warehouse, made, out)
+
+
+def shown(
+    settings: Settings, selection: str = LATEST, out: Path | None = None, anew: bool = False
+) -> tuple[Warehouse, str]:
+    """Do what `recover` does, as a Prefect flow run where ``PREFECT_API_URL`` is set."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return recover(settings, selection, out, anew)
+    from curate.flows.scheduled import recovery
+
+    _refuse_taken(out)
+    ready, chosen = for_selection(settings, selection)
+    warehouse = Warehouse(ready.warehouse.absolute())
+    made = recovery_stage.recipe(warehouse, ready, chosen).id
+    if anew:
+        shutil.rmtree(warehouse.root / "jobs" / made, ignore_errors=True)
+    recovery(chosen, settings.model_dump(mode="json"))
+    return warehouse, _copied(warehouse, made, out)
+
+
+def _refuse_taken(out: Path | None) -> None:
+    if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
+
+
+def _copied(warehouse: Warehouse, made: str, out: Path | None) -> str:
     if out is not None:
-        copy_result(Path(run.warehouse.manifest("recovery", made).facts["model"]), out)
-    return run.warehouse, made
+        copy_result(Path(warehouse.manifest("recovery", made).facts["model"]), out)
+    return made
 
 
 def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
@@ -94,17 +125,18 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     As `recover`, for everything that can be told before training.
     """
     from curate.engines.recover.estimate import estimate
-    from curate.flows.stages import recovery
 
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
     warehouse = Warehouse(settings.warehouse.absolute())
-    plan = recovery.recipe(warehouse, settings, chosen)
-    rows, apart, asked = recovery.job_of(warehouse, settings, chosen, recovery.result_folder(warehouse, plan.id))
+    plan = recovery_stage.recipe(warehouse, settings, chosen)
+    rows, apart, asked = recovery_stage.job_of(
+        warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)
+    )
     told = estimate(
         asked["model"],
         rows.to_batches(),
-        recovery.request_of(settings),
+        recovery_stage.request_of(settings),
         heldout=apart.to_batches(),
         original=asked["original"],
         template_digest=asked["template_digest"],

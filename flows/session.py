@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline, stages
 from curate.flows.demo_pair import with_demo
+from curate.flows.pickled import with_converted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def session(
     limit_threads(settings.threads)
     warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)
     with warehouse.start_run(command, settings.model_dump(mode="json")) as run:
-        settings = with_demo(warehouse, settings) if demo else settings
+        settings = with_converted(warehouse, with_demo(warehouse, settings) if demo else settings)
 
         def noticed(stage: Callable[..., Any], *arguments: Any) -> Any:
             made = call(stage, *arguments)

@@ -21,6 +21,9 @@ BUDGET = "budget"
 CONFLICT = "conflict"
 EXCLUDED = "excluded"
 FORGOTTEN = "forgotten"
+DUPLICATE = "duplicate"
+"""Followed by the kind: ``duplicate:lexical``, ``duplicate:semantic``."""
+CONTAMINATED = "contaminated"
 
 LEDGER = pa.schema(
     [
@@ -32,10 +35,12 @@ LEDGER = pa.schema(
         pa.field("related_id", pa.string()),
         pa.field("cluster", pa.int32()),
         pa.field("score", pa.float64()),
+        pa.field("overlap", pa.float64()),
     ]
 )
 """Main table of a selection, in corpus order: one row for **every** example. ``rank`` counts from 1 over the kept
-rows; ``score`` is what the method ranked by (larger = taken earlier)."""
+rows; ``score`` is what the method ranked by (larger = taken earlier); ``overlap`` is how much a near-duplicate or a
+contaminated row shares with ``related_id``, null elsewhere."""
 
 ALLOCATION = pa.schema(
     [

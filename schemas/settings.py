@@ -39,6 +39,8 @@ class EmbedSettings(Section):
 
     encoder: str = "minilm"
     """``minilm`` (shipped by the extra "encoder"), a local sentence-transformers folder, or a hub name."""
+    encoder_dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the encoder computes in. bfloat16 is twice as fast where the processor has it, at cosines above 0.999."""
     device: str = "auto"
 
 
@@ -68,8 +70,14 @@ class ScoreSettings(Section):
     """Step size η of DON and NOD; the learning rate of the recovery to come."""
     batch_tokens: int | None = Field(None, ge=1)
     """Tokens of one forward pass, padding included; 4,096 on a CPU and 32,768 elsewhere where it is not given."""
+    layers: Literal["output", "all"] = "output"
+    """Layers that DON and NOD are summed over; all linear ones cost a backward pass."""
     ifd: bool = False
     """Also compute ``ifd``, which needs a second pass."""
+    sequential: bool = False
+    """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
+    teacher_cache: str = Field("exact", pattern=r"^(exact|topk=[1-9][0-9]*)$")
+    """What ``sequential`` keeps of the original: ``exact`` (states), or ``topk=256``, which makes cds a lower bound."""
 
 
 class SelectSettings(Section):
@@ -83,6 +91,14 @@ class SelectSettings(Section):
     """Example ids that are kept whatever the method says; they count towards the budget."""
     exclude: tuple[str, ...] = ()
     """Example ids that are never kept."""
+    near_duplicates: tuple[Literal["lexical", "semantic"], ...] = ()
+    """Kinds of near-duplicates of which only one row may be kept; exact ones are merged in any case."""
+    lexical_threshold: float = Field(0.8, gt=0, le=1)
+    """Jaccard index of the word trigrams from which two rows are near-duplicates."""
+    semantic_threshold: float = Field(0.95, gt=0, le=1)
+    """Cosine of the prompts' embeddings from which two rows of a cluster are near-duplicates."""
+    decontaminate: tuple[str, ...] = ()
+    """Evaluation files whose questions no kept row may hold."""
 
 
 class RecoverSettings(Section):
@@ -176,6 +192,8 @@ class Settings(BaseSettings):
     lock_timeout: float = Field(3600.0, ge=0)
     """Seconds to wait for another run that is building the same artefact."""
     trust_remote_code: bool = False
+    trust_pickle: bool = False
+    """Open a model that is a pickle, which can run any code; it is converted in a process of its own."""
     ingest: IngestSettings = IngestSettings()
     embed: EmbedSettings = EmbedSettings()
     cluster: ClusterSettings = ClusterSettings()

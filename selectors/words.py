@@ -71,6 +71,8 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3400-\u4dbf\u4e00-\u9fff\u
 
 _KATAKANA = "\u30a1-\u30fa\u30fc"
 _HIRAGANA = "\u3041-\u3096"
+UNSPACED_SCRIPTS = _UNSPACED + _KATAKANA + _HIRAGANA
+"""All scripts without spaces, as the inside of a character class."""
 _JOINERS = "\u200c\u200d"
 
 _ASCII_TOKEN = re.compile(r"\w+(?:['\-]\w+)*|[^ \t]")

@@ -36,7 +36,7 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
     with (home / "server.log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(server, f"{url}/health", home / "server.log")
+        wait_for_server(server, f"{url}/health", home / "server.log")
         yield environment
     finally:
         server.terminate()
@@ -47,7 +47,8 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
             server.wait()
 
 
-def _wait(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
+def wait_for_server(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
+    """Wait until a server answers; fail with the end of its log if it stops or takes too long."""
     began = time.monotonic()
     while time.monotonic() - began < SECONDS_TO_START:
         if server.poll() is not None:

@@ -82,3 +82,17 @@ def conversations(
     ]  # fmt: skip
     ids = [f"{row:020x}" for row in range(len(messages))]
     return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])
+
+
+def real_rows(path: str, rows: int) -> pa.RecordBatch:
+    """Return the first `rows` conversations of a Parquet file with ``instruction``, ``input`` and ``output``."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path).slice(0, rows).to_pylist()
+    messages = [
+        [{"role": "user", "content": f"{row['instruction']}\n{row['input'] or ''}".strip(), "tool_call": False},
+         {"role": "assistant", "content": row["output"], "tool_call": False}]
+        for row in table
+    ]  # fmt: skip
+    ids = [f"{number:020x}" for number in range(len(messages))]
+    return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from curate.engines.batching import token_batches
-from curate.engines.recover.job import peak_memory
+from curate.engines.recover.job import loss_of, peak_memory
 from curate.engines.recover.loss import response_loss
 from curate.engines.recover.methods import attach
-from curate.engines.recover.prepare import prepare
+from curate.engines.recover.prepare import load_original, prepare
 from curate.engines.recover.rows import Plan, make_batch
 from curate.engines.recover.training import autocast
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.engines.recover.methods import Adaptation
     from curate.engines.recover.prepare import Prepared
     from curate.engines.recover.rows import Rows
+    from curate.engines.recover.training import Loss
     from curate.schemas.recovery import RecoveryRequest
 
 MOMENT_BYTES = 8
@@ -47,7 +48,8 @@ def estimate(
     dict, JSON-able
         ``method``, ``reason``, ``detected``; ``parameters``, ``trainable``, ``trainable_share``; ``rows``,
         ``rows_skipped``, ``rows_heldout``; ``steps``; ``tokens`` of all passes without padding; ``seconds``, the three
-        perplexities included; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``.
+        perplexities included, a reconstruction not; ``memory`` in bytes, of the device or of the process; ``device``,
+        ``dtype``.
 
     Raises
     ------
@@ -59,7 +61,9 @@ def estimate(
     plan = Plan(len(ready.rows), request.batch, request.epochs, request.seed)
     lengths = [len(item.ids) for item in ready.rows]
     tokens = sum(lengths[row] for step in range(plan.steps) for row in plan.rows(step))
-    pace = _tokens_per_second(ready, adaptation, request, plan)
+    teacher = load_original(ready, original, request) if request.teacher_weight else None
+    loss = loss_of(ready, teacher, request) or (lambda batch: response_loss(ready.model, batch))
+    pace = _tokens_per_second(ready, adaptation, request, plan, loss)
     measured = 3 * FORWARD_SHARE * sum(len(item.ids) for item in ready.heldout)
     return {
         "method": ready.method,
@@ -80,7 +84,9 @@ def estimate(
     }
 
 
-def _tokens_per_second(ready: Prepared, adaptation: Adaptation, request: RecoveryRequest, plan: Plan) -> float:
+def _tokens_per_second(
+    ready: Prepared, adaptation: Adaptation, request: RecoveryRequest, plan: Plan, loss_of_batch: Loss
+) -> float:
     """Return the pace of the first step's largest forward and backward pass, the second time it is run."""
     chosen = [ready.rows[row] for row in plan.rows(0)]
     first = token_batches([len(item.ids) for item in chosen], range(len(chosen)), ready.batch_tokens)[0]
@@ -92,7 +98,7 @@ def _tokens_per_second(ready: Prepared, adaptation: Adaptation, request: Recover
     for _ in range(2):
         began = time.perf_counter()
         with torch.random.fork_rng(), autocast(ready.model.device, ready.precision):
-            loss = response_loss(adaptation.model, batch)
+            loss = loss_of_batch(batch)
             loss.backward()
             loss.item()  # waits for the device
         seconds = time.perf_counter() - began

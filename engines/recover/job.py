@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 Tell = Callable[[dict[str, Any], int], None]
 
+MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge")
+"""What a run may go on with although it was begun otherwise: how much fits into memory, and what is written."""
+
 
 def recover(
     model: str | Path,
@@ -132,7 +135,8 @@ def recover(
         checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked, first))
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
-            checkpoints=checkpoints, stop=stop, tell=tell, loss=_loss(ready, teacher, asked), precision=ready.precision,
+            checkpoints=checkpoints, stop=stop, tell=tell,
+            loss=loss_of(ready, teacher, asked), precision=ready.precision,
         )  # fmt: skip
         del teacher
         facts |= _told(done.metrics, done.unreached)
@@ -227,7 +231,7 @@ def _again(ready: Prepared, staged: Path) -> PreTrainedModel:
     return load_model(staged, device, ready.precision)
 
 
-def _loss(ready: Prepared, original: PreTrainedModel | None, request: RecoveryRequest) -> Loss | None:
+def loss_of(ready: Prepared, original: PreTrainedModel | None, request: RecoveryRequest) -> Loss | None:
     """Return the loss that mixes in the original model, None for ordinary training."""
     if original is None or not request.teacher_weight:
         return None
@@ -241,7 +245,7 @@ def _cause(model: str, ready: Prepared, request: RecoveryRequest, original: str 
     files = [path for one in read for path in model_files(one)]
     weights = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     rows = [[item.ids.tolist(), item.supervised.tolist()] for item in ready.rows]
-    how = {key: value for key, value in request.to_json().items() if key not in ("device", "checkpoint_steps", "merge")}
+    how = {key: value for key, value in request.to_json().items() if key not in MAY_CHANGE}
     return digest([ready.method, weights, digest(rows), how, str(ready.precision)])
 
 

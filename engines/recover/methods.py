@@ -65,9 +65,13 @@ class _Lora(Adaptation):
     """PEFT's LoRA on every linear projection."""
 
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
-        names = [projection.name for projection in find_projections(model)]
+        names: list[str] | str = [projection.name for projection in find_projections(model)]
+        if getattr(model, "quantization_method", None) is not None:
+            # Quantised layers need not be linear layers of torch; PEFT knows its own.
+            names = "all-linear"
+            prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
         if not names:
             raise InputError(f"the layers of model type {model.config.model_type!r} have no linear projection to adapt")
         config = LoraConfig(

@@ -45,6 +45,7 @@ def share_of_zeros(model: PreTrainedModel) -> float:
     """Return the share of zeros in the linear layers but the output head, in [0, 1]."""
     head = model.get_output_embeddings()
     found = [m.weight for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    found = [one for one in found if one.is_floating_point()]  # what a quantised layer packs is no weight
     zeros = sum(one.numel() - int(one.count_nonzero()) for one in found)
     return zeros / max(1, sum(one.numel() for one in found))
 

@@ -131,7 +131,14 @@ def working_dtype(name: str, device: torch.device, stored: torch.dtype) -> torch
 
     ``auto`` never rounds the weights that were stored: float16 has too small a range for gradients, and in bfloat16 it
     would lose three of its bits, so that such a model runs in float32.
+
+    Raises
+    ------
+    UsageError
+        For float16, and for a name that is not known.
     """
+    if name == "float16":
+        raise UsageError("dtype 'float16' has too small a range for gradients; train with --dtype bfloat16 or float32")
     if name != "auto":
         return resolve_dtype(name, device) or stored
     return torch.bfloat16 if device.type != "cpu" and stored == torch.bfloat16 else torch.float32

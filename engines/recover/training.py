@@ -103,7 +103,10 @@ def train(
     optimiser = torch.optim.AdamW(adaptation.trainable.values(), lr=peak, betas=(0.9, 0.999), weight_decay=0.0)
     done = Progressed(metrics=[], batch_tokens=request.batch_tokens or default_batch_tokens(adaptation.model.device))
     if checkpoints is not None:
-        done = checkpoints.restore(adaptation.trainable, optimiser) or done
+        restored = checkpoints.restore(adaptation.trainable, optimiser)
+        if restored is not None:
+            restored.batch_tokens = min(restored.batch_tokens, request.batch_tokens or restored.batch_tokens)
+            done = restored
     sum_loss = loss or (lambda batch: response_loss(adaptation.model, batch))
     adaptation.model.train()
     if request.gradient_checkpointing:

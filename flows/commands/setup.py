@@ -50,7 +50,7 @@ def status(settings: Settings, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@takes("run")
+@takes("trust", "run")
 def doctor(
     settings: Settings,
     model: Annotated[str | None, typer.Argument(help="Model to look at instead: a folder or a hub name.")] = None,
@@ -61,7 +61,7 @@ def doctor(
     from curate.flows.health import examine, examine_model
 
     if model is not None:
-        render.detected(model, examine_model(model, original), as_json)
+        render.detected(model, examine_model(settings, model, original), as_json)
         return
     raise typer.Exit(render.health(examine(settings.warehouse), as_json))
 

@@ -17,6 +17,9 @@ RECOVERY: dict[str, Any] = {"learning_rate": 2e-3, "epochs": 4.0, "batch": 16}
 """How the demo's model is trained back where nothing else is said: the published recipe is for models a thousand times
 larger, and would take 26 small steps here."""
 
+FULL_LEARNING_RATE = 5e-4
+"""Of `full`, which moves every weight."""
+
 
 def data_path() -> Path:
     """Return the folder of everything that the demo ships."""

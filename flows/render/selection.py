@@ -17,6 +17,7 @@ REASONS = {
     "budget": "good enough, but the budget was spent on rows ranked before",
     "conflict": "refused: concepts that kept rows know, but never together",
     "excluded": "left out by --exclude",
+    "contaminated": "holds at least half of an evaluation question",
     "forgotten": "never used again since `curate forget`",
     "no_response_tokens": "no supervised token is left after templating and truncation",
 }
@@ -94,6 +95,8 @@ def meaning(reason: str) -> str:
     kind, _, rule = reason.partition(":")
     if kind == "filtered":
         return f"set aside by the rule {rule!r}"
+    if kind == "duplicate":
+        return f"nearly the same as a row that stays ({rule})"
     if kind == "non_finite":
         return f"the models gave no finite value of {rule}"
     return REASONS.get(reason, "")

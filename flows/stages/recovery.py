@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 PLACE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps")
-"""What decides how the job runs rather than what it computes."""
+"""What decides how the job runs rather than what it computes; it may change after an attempt that ran out of memory."""
 
 
 def request_of(settings: Settings) -> RecoveryRequest:
@@ -67,9 +67,8 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
             inputs[role] = warehouse.digests.files(model_files(model))
     corpus = warehouse.manifest("corpus", warehouse.manifest("selection", selection_id).inputs["corpus"])
     inputs["heldout"] = heldout_source(warehouse, settings, corpus).cause
-    how = request_of(settings).to_json()
-    layout = {name: how.pop(name) for name in PLACE}
-    return Recipe("recovery", VERSION, inputs, how, layout)
+    how = {name: value for name, value in request_of(settings).to_json().items() if name not in PLACE}
+    return Recipe("recovery", VERSION, inputs, how)
 
 
 def result_folder(warehouse: Warehouse, recovery_id: str) -> Path:

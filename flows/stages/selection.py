@@ -14,6 +14,7 @@ import pyarrow as pa
 from curate.flows import progress
 from curate.flows.stages.pool import Upstream, read_pool
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.screening import Screened, evaluations, reads, screen, screened_by
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
 
-VERSION = 2
+VERSION = 3
 BASELINES = ("uniform", "length-matched", "full")
 """Methods that say nothing about what a good length is; ``length-matched`` does not match them unless told to."""
 
@@ -121,7 +122,9 @@ def recipe(warehouse: Warehouse, settings: Settings, upstream: Upstream) -> Reci
     }
     if gone := forgotten(warehouse.root):
         how["forgotten"] = list(gone)
-    return Recipe("selection", VERSION, upstream.inputs(), how)
+    return Recipe(
+        "selection", VERSION, upstream.inputs() | evaluations(warehouse, settings), how | screened_by(settings)
+    )
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -149,14 +152,16 @@ def choose(
             return plan.id
         options, budget = method_settings(settings), parse_budget(settings.select.budget)
         entry = selector(settings.select.method)
-        pool = read_pool(warehouse, upstream, settings, entry.needs(options, budget.in_tokens))
+        pool = read_pool(warehouse, upstream, settings, entry.needs(options, budget.in_tokens) | reads(settings))
         with progress.stage("select", len(pool)) as advance:
+            found = screen(warehouse, settings, corpus, pool)
+            pool = found.pool
             tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
             rng = np.random.default_rng(settings.seed)
             size = budget.resolve(len(pool), tokens, warehouse.manifest("corpus", corpus).facts["n_quarantined"])
             chosen = entry.select(pool, size, budget.in_tokens, options, rng)
             builder.write("allocation", 0, pa.Table.from_pylist(list(chosen.allocation), schema=ALLOCATION), ALLOCATION)
-            builder.write("part", 0, ledger(plan.id, pool, chosen), LEDGER)
+            builder.write("part", 0, ledger(plan.id, pool, chosen, found), LEDGER)
             advance(len(pool))
         for warning in chosen.warnings:
             progress.note(f"warning: {warning}")
@@ -164,12 +169,12 @@ def choose(
     return plan.id
 
 
-def ledger(selection_id: str, pool: Pool, chosen: Selection) -> pa.Table:
+def ledger(selection_id: str, pool: Pool, chosen: Selection, found: Screened) -> pa.Table:
     """Return the ledger: one row of ``LEDGER`` per example, in corpus order."""
     n = len(pool)
     rank = np.zeros(n, dtype=np.int32)
     rank[chosen.order] = np.arange(1, len(chosen.order) + 1)
-    related = pa.array(pool.example_id[chosen.related], mask=chosen.related < 0)
+    lost_to = np.where(chosen.related >= 0, pool.example_id[chosen.related], found.related_id)
     return pa.table(
         {
             "selection_id": pa.array([selection_id] * n, pa.string()),
@@ -177,9 +182,10 @@ def ledger(selection_id: str, pool: Pool, chosen: Selection) -> pa.Table:
             "kept": rank > 0,
             "rank": pa.array(rank, mask=rank == 0),
             "reason": pa.array(chosen.reason, pa.string()),
-            "related_id": related,
+            "related_id": pa.array(lost_to, mask=lost_to == ""),
             "cluster": pa.nulls(n, pa.int32()) if pool.cluster is None else pa.array(pool.cluster, pa.int32()),
             "score": pa.array(chosen.score, pa.float64(), mask=np.isnan(chosen.score)),
+            "overlap": pa.array(found.overlap, mask=np.isnan(found.overlap)),
         },
         schema=LEDGER,
     )

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from curate.engines.compress import compress
 from curate.engines.compress.masks import drop_per_group, parse_pattern
-from curate.engines.recover import inspect_model
+from curate.engines.recover import inspect_model, recover
 from curate.engines.recover.choice import choose_method
 from curate.engines.recover.detection import GROUPS, describe_matrix, detect, quantisation_of
 from curate.schemas.corpus import Turn
@@ -128,6 +128,16 @@ def test_what_cannot_be_inspected(dense: Path, tmp_path: Path) -> None:
     (cut / "model.safetensors").write_bytes((dense / "model.safetensors").read_bytes()[:500])
     with pytest.raises(InputError, match="cannot be read"):
         inspect_model(str(cut))
+
+
+def test_a_quantised_folder_is_told_and_never_merged_into(dense: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(dense, tmp_path / "quantised")
+    told = json.loads((folder / "config.json").read_text())
+    bits = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (folder / "config.json").write_text(json.dumps({**told, "quantization_config": bits}))
+    assert inspect_model(str(folder)).quantisation == "bitsandbytes 4-bit"
+    with pytest.raises(GateError, match="cannot be merged into a quantised model"):
+        recover(folder, ROWS, tmp_path / "out", RecoveryRequest())
 
 
 GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}

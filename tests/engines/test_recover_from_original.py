@@ -134,6 +134,7 @@ def test_a_teacher_of_no_weight_is_ordinary_training_and_the_model_its_own_teach
     assert Teacher(pruned(), 1.0).loss(model, batch).item() == pytest.approx(0.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_job_learns_from_the_original(tmp_path: Path) -> None:
     dense = save_tiny(tiny_model(llama()), tmp_path / "dense")
     compress(dense, tmp_path / "half", method="magnitude", sparsity=0.5)

@@ -100,6 +100,7 @@ def test_plain_lora_on_a_sparse_model_stays_apart_or_is_refused(sparse: Path, tm
         recover(tmp_path / "out" / "adapter", conversations(), tmp_path / "next", request())
 
 
+@pytest.mark.slow
 def test_an_adapter_over_a_dense_model_is_recovered_with_its_base(dense: Path, tmp_path: Path) -> None:
     recover(dense, conversations(), tmp_path / "first", request("lora", merge=False))
     report = recover(tmp_path / "first" / "adapter", conversations(), tmp_path / "second", request("lora"))
@@ -108,6 +109,7 @@ def test_an_adapter_over_a_dense_model_is_recovered_with_its_base(dense: Path, t
     assert not (tmp_path / "second" / "adapter_config.json").exists()
 
 
+@pytest.mark.slow
 def test_batches_and_turns_train_alike(sparse: Path, tmp_path: Path) -> None:
     turns = conversations()
     messages = [[{"role": t.role, "content": t.content, "tool_call": False} for t in row] for row in turns]
@@ -158,6 +160,21 @@ def test_rows_are_laid_out_as_they_were_scored(sparse: Path, tmp_path: Path) -> 
     assert report["template_digest"] == scored  # 512 asked for, 64 is the model's context
     with pytest.raises(GateError, match="would be laid out otherwise than they were scored"):
         recover(sparse, conversations(), tmp_path / "b", request(max_length=32), template_digest=scored)
+
+
+def test_a_run_that_did_not_fit_goes_on_in_smaller_passes(sparse: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+    work = tmp_path / "work"
+    with pytest.raises(Interrupted):
+        recover(sparse, conversations(), tmp_path / "out", request(), work=work, stop=lambda: True)
+    smaller = request(batch_tokens=20, gradient_checkpointing=True)
+    recover(
+        sparse, conversations(), tmp_path / "out", smaller, work=work,
+        tell=lambda entry, _: steps.append(entry["step"]),
+    )  # fmt: skip
+    assert steps == list(range(2, 13))
+    with pytest.raises(UsageError, match="'float16' has too small a range"):
+        recover(sparse, conversations(), tmp_path / "b", request(dtype="float16"))
 
 
 def test_what_cannot_be_recovered(sparse: Path, tmp_path: Path) -> None:

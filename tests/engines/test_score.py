@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 import torch
-from models import KINDS, WORDS, save_llama, save_model
+from models import WORDS, save_llama
 from references.scoring import signals_loop
+from scoring import conversations, scored
 
 from curate.engines.models import load_pair
-from curate.engines.score import ScoreConfig, score, template_for
+from curate.engines.score import ScoreConfig, template_for
 from curate.schemas.corpus import MESSAGES, Turn
-from curate.schemas.scores import SCORES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,35 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from curate.engines.models import LanguageModel, Pair
-
-
-def conversations(rows: int = 12, seed: int = 0) -> pa.RecordBatch:
-    """Return conversations of one or two exchanges and mixed lengths."""
-    draw = random.Random(seed)
-
-    def say(role: str, most: int) -> dict[str, object]:
-        return {"role": role, "content": " ".join(draw.choices(WORDS, k=draw.randint(1, most))), "tool_call": False}
-
-    messages = [
-        [say(role, 9) for _ in range(draw.randint(1, 2)) for role in ("user", "assistant")] for _ in range(rows)
-    ]
-    ids = [f"{row:020x}" for row in range(rows)]
-    return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    folder = tmp_path_factory.mktemp(request.param)
-    save_model(folder / "original", request.param)
-    save_model(folder / "compressed", request.param, seed=1)
-    return load_pair(str(folder / "original"), str(folder / "compressed"), device="cpu", dtype="float32")
-
-
-def scored(pair: Pair, batch: pa.RecordBatch, **settings: Any) -> list[dict[str, Any]]:
-    (found,) = score([batch], pair, ScoreConfig(**settings))
-    assert found.schema.equals(SCORES)
-    rows: list[dict[str, Any]] = found.to_pylist()
-    return rows
 
 
 def in_float64(language_model: LanguageModel) -> PreTrainedModel:

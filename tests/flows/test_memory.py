@@ -52,7 +52,7 @@ def test_more_of_anything_takes_more_memory(tmp_path: Path) -> None:
 
     assert total() < total(models=2)
     assert total() < total(threads=2) < total(threads=2, batch_tokens=512) < total(threads=2, batch_tokens=1024)
-    assert total(models=2, together=1) < total(models=2)
+    assert total(models=2, sequential=True) < total(models=2)
 
 
 def test_batches_run_side_by_side_only_while_their_logits_are_small() -> None:

@@ -15,6 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from curate.flows import demo
+from curate.schemas.corpus import Turn
 from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -137,9 +138,31 @@ def test_a_doctor_looks_at_models_too(curate: Run, pair: tuple[Path, Path], tmp_
     assert curate("doctor", tmp_path / "none").code == 3
 
 
+@pytest.mark.slow
+def test_a_trusted_pickle_is_looked_at_and_recovered(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], warehouse: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from curate.engines.models import load_model, load_tokenizer
+
+    model = load_model(tiny[1], torch.device("cpu"), None)
+    torch.save({"model": model, "tokenizer": load_tokenizer(tiny[1])}, tmp_path / "pytorch_model.bin")
+    where = ("-w", warehouse)
+    refused = curate("doctor", tmp_path / "pytorch_model.bin", *where)
+    assert (refused.code, "add --trust-pickle" in refused.err) == (3, True)
+    told = curate("doctor", tmp_path / "pytorch_model.bin", "--trust-pickle", *where, "--json")
+    assert told.value["kinds"] == ["dense"]
+    assert curate("select", "--method", "uniform", "--corpus", corpus, "-b", "12", *where).code == 0
+    trusted = ("--model", tmp_path / "pytorch_model.bin", "--trust-pickle")
+    done = curate("recover", *FAST, *trusted, *where, "--json")
+    assert done.code == 0, done.err
+    assert done.value["method"] == "lora"
+
+
 def command(warehouse: Path) -> list[str]:
     code = "import sys; from curate.flows.cli import main; main(sys.argv[1:])"
-    return [sys.executable, "-c", code, "recover", "--epochs", "400", *FAST[2:], "-w", str(warehouse), "--json"]
+    return [sys.executable, "-c", code, "recover", "--epochs", "100", *FAST[2:], "-w", str(warehouse), "--json"]
 
 
 def progressed(warehouse: Path) -> int:
@@ -148,18 +171,21 @@ def progressed(warehouse: Path) -> int:
     return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
+def cut_off(warehouse: Path, number: signal.Signals) -> subprocess.Popen[str]:
+    """Start the command, end it by a signal after its first checkpoint, and return it."""
+    running = subprocess.Popen(command(warehouse), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while progressed(warehouse) < 60:
+        assert running.poll() is None
+        time.sleep(0.02)
+    os.kill(running.pid, number)
+    return running
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_command_that_was_ended_goes_on(selection: str, warehouse: Path, number: signal.Signals) -> None:
+def test_a_killed_command_goes_on_to_the_same_bits(selection: str, warehouse: Path) -> None:
     whole = warehouse.with_name("whole")
     subprocess.run(["cp", "-r", str(warehouse), str(whole)], check=True)
-    first = subprocess.Popen(command(warehouse), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while progressed(warehouse) < 120:
-        assert first.poll() is None
-        time.sleep(0.02)
-    os.kill(first.pid, number)
-    _, said = first.communicate()
-    assert first.returncode == (-9 if number == signal.SIGKILL else 130), said
+    assert cut_off(warehouse, signal.SIGKILL).wait() == -9
     told = [
         json.loads(subprocess.run(command(place), check=True, capture_output=True, text=True).stdout)
         for place in (warehouse, whole)
@@ -167,9 +193,21 @@ def test_a_command_that_was_ended_goes_on(selection: str, warehouse: Path, numbe
     models = [Path(one["model"]) / "model.safetensors" for one in told]
     assert models[0].read_bytes() == models[1].read_bytes()
     losses = [
-        Warehouse(p).read("recovery", t["recovery_id"])["loss"] for p, t in zip((warehouse, whole), told, strict=True)
+        Warehouse(place).read("recovery", one["recovery_id"])["loss"]
+        for place, one in zip((warehouse, whole), told, strict=True)
     ]
     assert losses[0].equals(losses[1])
+
+
+@pytest.mark.slow
+def test_a_terminated_command_waits_for_the_checkpoint_of_its_job(selection: str, warehouse: Path) -> None:
+    running = cut_off(warehouse, signal.SIGTERM)
+    _, said = running.communicate()
+    assert running.returncode == 130
+    assert "the same command goes on where it stopped" in said
+    (job,) = (warehouse / "jobs").iterdir()
+    kept = sorted(path.name for path in (job / "work" / "checkpoints").iterdir())
+    assert int(kept[-1].removeprefix("step-")) >= 60
 
 
 @pytest.mark.slow
@@ -180,3 +218,24 @@ def test_the_demo_is_recovered_by_its_own_recipe(curate: Run, warehouse: Path) -
     assert told["rows_heldout"] == 1650
     assert told["perplexity_after"] < 0.95 * told["perplexity_before"]
     assert told["sparsity_after"] == told["sparsity_before"]
+
+
+@pytest.mark.slow
+def test_the_page_on_recovery_does_what_it_says(curate: Run, corpus: Path, pair: tuple[Path, Path]) -> None:
+    """Run every command of docs/recovery.md, and its Python, on small models in the folders that it names."""
+    os.symlink(pair[0].parent, "models")
+    settings = f'corpus = ["{corpus}"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
+    Path("curate.toml").write_text(settings + '[select]\nmethod = "donod"\n[recover]\nepochs = 1\nbatch = 8\n')
+    page = (Path(__file__).parents[2] / "docs" / "recovery.md").read_text()
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    commands = [line for line in lines if line.startswith("curate ")]
+    assert len(commands) >= 6
+    for line in commands:
+        answer = curate(*line.split()[1:])
+        assert answer.code == 0, f"{line}\n{answer.err}"
+    assert Path("recovered/model.safetensors").is_file()
+    program = [line for line in lines if not line.startswith("curate ")]
+    assert program[0].startswith("from curate.engines.recover import")
+    rows = [[Turn("user", "say hello"), Turn("assistant", "hello again")]] * 4
+    exec("\n".join(program), {"rows": rows, "heldout": rows})
+    assert Path("out/recovery.json").is_file()

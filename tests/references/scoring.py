@@ -51,3 +51,22 @@ def signals_loop(
         "entropy": float(-(probabilities * probabilities.log()).sum(1).mean()),
         "el2n": float(errors.norm(dim=1).mean()),
     }
+
+
+def every_layer_loop(model: PreTrainedModel, ids: list[int], mask: list[bool], rate: float) -> dict[str, float]:
+    """Return don and nod of one example summed over every linear layer, each from its own autograd gradient.
+
+    `model` is in float64 with its embeddings untied; ``Conv1D`` weights are layers like any other.
+    """
+    row, places = torch.tensor([ids]), [t for t in range(1, len(ids)) if mask[t]]
+    logits = model(input_ids=row).logits[0]
+    targets = torch.tensor([ids[t] for t in places])
+    loss = torch.nn.functional.cross_entropy(logits[[t - 1 for t in places]], targets)
+    kinds = ("Linear", "Conv1D")
+    weights = [module.weight for module in model.modules() if type(module).__name__ in kinds]
+    don = nod = 0.0
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        before, after = weight.detach(), weight.detach() - rate * gradient
+        don += float(after.norm() - before.norm())
+        nod += float(rate * gradient.norm())
+    return {"don": don, "nod": nod}

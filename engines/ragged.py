@@ -1,0 +1,91 @@
+"""Models whose layers have widths of their own, as structured pruning leaves them: a folder plus their shapes.
+
+No stock class builds such a model from its configuration, which knows one width for all layers. ``shapes.json`` beside
+the weights lists the weights of another shape; the stock class is built and those layers are made anew. Works where
+the class takes its number of heads from the projections' widths, as transformers 5 does. Knows nothing of pickles.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+SHAPES = "shapes.json"
+
+
+def is_ragged(folder: Path) -> bool:
+    """Return whether `folder` holds a model with shapes of its own."""
+    return (folder / SHAPES).is_file()
+
+
+def other_shapes(stock: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
+    """Return the shapes of `state` that the stock model does not have, by name."""
+    usual = {name: tensor.shape for name, tensor in stock.state_dict().items()}
+    return {name: list(one.shape) for name, one in state.items() if name in usual and one.shape != usual[name]}
+
+
+def reshape(model: PreTrainedModel, shapes: Mapping[str, list[int]]) -> None:
+    """Give the linear layers of `model` the shapes of `shapes`, their content undefined.
+
+    Raises
+    ------
+    InputError
+        When a weight belongs to something else than a linear layer.
+    """
+    for name, shape in shapes.items():
+        path, _, leaf = name.rpartition(".")
+        module = model.get_submodule(path)
+        if not isinstance(module, nn.Linear):
+            raise InputError(
+                f"weight {name} has the shape {tuple(shape)} and belongs to no linear layer; not supported"
+            )
+        old = getattr(module, leaf)
+        setattr(module, leaf, nn.Parameter(torch.empty(shape, dtype=old.dtype), requires_grad=False))
+        module.out_features, module.in_features = module.weight.shape
+
+
+def load_ragged(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
+    """Return the model of a folder with shapes of its own, on the CPU.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or weights are missing or of a shape that is not listed.
+    """
+    try:
+        shapes = json.loads((folder / SHAPES).read_text("utf-8"))
+        state: dict[str, torch.Tensor] = {}
+        for file in sorted(folder.glob("model*.safetensors")):
+            state |= load_file(file)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        stored = next((one.dtype for one in state.values() if one.is_floating_point()), torch.float32)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype or stored)
+        reshape(model, shapes)
+        missing, unknown = model.load_state_dict(state, strict=False)
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"model folder {str(folder)!r} does not fit its {SHAPES} ({first}); convert it again"
+        ) from error
+    model.tie_weights()
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    absent = [name for name in missing if name not in tied]
+    if absent or unknown:
+        raise InputError(
+            f"model folder {str(folder)!r} lacks {(absent or unknown)[0]} or has too much; convert it again"
+        )
+    return model
