@@ -1,6 +1,7 @@
 # make demo   set up and run the main job on the built-in demo
 # make test   set up and pass the tests
 # make results  run the comparison of all methods on the demo and rewrite docs/results.md
+# make docs-check  run what the documentation tells to type
 # make check  format, lint, types, import contracts and the tests marked slow
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ WORKERS ?= 2
 TORCH := $(shell grep '^torch==' constraints.txt)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo install test results check format lint types contracts slow links clean
+.PHONY: demo install test results check format lint types contracts slow docs-check links clean
 
 demo: $(VENV)/.demo
 	$(BIN)/curate select --budget 0.1
@@ -30,6 +31,9 @@ types: $(VENV)/.dev links
 
 contracts: $(VENV)/.dev links
 	PYTHONPATH=.links $(BIN)/lint-imports
+
+docs-check: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/flows/test_docs.py tests/flows/test_deploy.py tests/flows/test_readme.py
 
 slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile

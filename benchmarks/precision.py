@@ -24,7 +24,9 @@ from scipy.stats import spearmanr
 
 from curate.engines.models import LanguageModel, Pair, load_pair
 from curate.engines.score import ScoreConfig, score, template_for
-from curate.engines.states import encode_rows
+from curate.engines.signals import token_signals
+from curate.engines.states import encode_rows, response_states
+from curate.engines.summary import divergence, summarise
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
@@ -90,6 +92,28 @@ def measure(pair: Pair, batch: pa.RecordBatch, config: ScoreConfig) -> list[dict
     return table
 
 
+@torch.inference_mode()
+def short_memory(pair: Pair, rows: Sequence[Encoded], tops: Sequence[int]) -> list[dict[str, Any]]:
+    """Return how cds from the original's `tops` likeliest tokens (``--teacher-cache``) compares with cds itself."""
+    assert pair.original is not None
+    truth = mean_divergences(in_format(pair, torch.float64), rows)
+    table = []
+    for top in tops:
+        found, bounds = [], []
+        for row in rows:
+            targets = torch.from_numpy(row.ids[row.supervised])
+            own = token_signals(pair.compressed.head.logits(response_states(pair.compressed, [row])), targets)
+            states = response_states(pair.original, [row])
+            summary = summarise(pair.original.head, states, targets, top, len(targets))
+            told, lacking = divergence(own.delta, own.nll, targets, summary)
+            found.append(float(told.mean()))
+            bounds.append(float(lacking.mean()))
+        short = np.subtract(truth, found) / np.asarray(truth)
+        told = {"top": top, "median_shortfall": float(np.median(short)), "largest_shortfall": float(short.max())}
+        table.append(told | {"mean_bound": float(np.mean(bounds))} | agreement(found, truth))
+    return table
+
+
 def main() -> None:
     """Measure, print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,6 +121,7 @@ def main() -> None:
     parser.add_argument("--compressed", help="model folder")
     parser.add_argument("--corpus", help="Parquet file of alpaca52k: lengths for random models, rows for real ones")
     parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--top", type=int, nargs="+", default=[16, 64, 256], help="sizes of --teacher-cache to try")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.compressed:
@@ -106,8 +131,11 @@ def main() -> None:
         pair = random_pair("narrow")
         batch = conversations(*alpaca_lengths(options.rows, options.corpus), pair.compressed.head.vocabulary)
     table = measure(pair, batch, ScoreConfig())
+    encoded = [row for row in encode_rows(batch, template_for(pair, ScoreConfig())) if row.n_response]
+    short = short_memory(pair, encoded, options.top)
     if options.json:
-        print(json.dumps({"rows": options.rows, "models": options.compressed or "random", "table": table}, indent=2))
+        report = {"rows": options.rows, "models": options.compressed or "random", "table": table, "short": short}
+        print(json.dumps(report, indent=2))
         return
     for row in table:
         print("{signal:4s} {format:9s} {way:15s}".format(**row), end=" ")
@@ -115,6 +143,10 @@ def main() -> None:
             "none: one number for all" if row["rank_correlation"] is None else f"{row['rank_correlation']:.4f}"
         )
         print(f"relative error {row['median_relative_error']:.1e}  rank correlation {correlation}")
+    for row in short:
+        print("cds from {top} tokens: rank correlation {rank_correlation:.4f}, ".format(**row), end="")
+        print("short by {median_shortfall:.1%} (at most {largest_shortfall:.1%}), ".format(**row), end="")
+        print("bound {mean_bound:.4f} nats".format(**row))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from curate.engines.states import encode_rows, response_states, runner
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
 from references.lengths import alpaca_lengths  # noqa: E402
+from references.limits import memory, utilisation  # noqa: E402
 from references.pairs import conversations, random_pair  # noqa: E402
 from references.paser import public_scores  # noqa: E402
 
@@ -224,6 +225,11 @@ def main() -> None:
         "rows": options.rows,
         "padding": padding(*whole, budget, config.max_length),
         **against_bare(pair, batch, config, options.repeats),
+    }
+    report["utilisation"] = utilisation(pair, report)
+    if options.device != "cpu":
+        report["memory"] = memory(pair, report, budget, config.max_length)
+    report |= {
         "milliseconds_per_supervised_token": profile(pair, batch, config),
         "recipes": against_recipes(pair, few, config, options.repeats),
     }
@@ -237,6 +243,8 @@ def main() -> None:
     show(report)
     for name, value in report["milliseconds_per_supervised_token"].items():
         print(f"  {name:22s} {value:8.3f} ms per supervised token")
+    for name, value in (report["utilisation"] | report.get("memory", {})).items():
+        print(f"  {name:22s} {value:10.3f}")
     for name, found in report["recipes"].items():
         print(f"{name}, {len(few)} rows:")
         show(found)

@@ -41,6 +41,22 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def pair_devices(name: str) -> tuple[torch.device, torch.device]:
+    """Return the devices of the original and of the compressed model: the same, or two parted by a comma.
+
+    Raises
+    ------
+    UsageError
+        As `resolve_device`, for each; also for more than two.
+    """
+    names = name.split(",")
+    if len(names) > 2:
+        raise UsageError(
+            f"device {name!r} names {len(names)} devices; give one, or the original's and the compressed's"
+        )
+    return resolve_device(names[0].strip()), resolve_device(names[-1].strip())
+
+
 def threads() -> int:
     """Return how many CPU threads torch uses unless told otherwise."""
     return int(torch.get_num_threads())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+
+Dtype = Literal["float32", "bfloat16"]
 
 BATCH_TOKENS = {"cpu": 2048}
 BATCH_TOKENS_OTHER = 32768
@@ -50,7 +52,7 @@ class Encoder:
         return int(self.model.max_seq_length or 512)
 
 
-def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = False) -> Encoder:
+def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = False, dtype: Dtype = "float32") -> Encoder:
     """Load a sentence encoder.
 
     Parameters
@@ -61,6 +63,9 @@ def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = Fals
         ``"auto"``, ``"cpu"``, ``"cuda"``, …
     trust_remote_code : bool
         Run code that comes with the encoder.
+    dtype : {"float32", "bfloat16"}
+        Of the encoder's weights and sums; vectors are float32. bfloat16 is twice as fast where the processor multiplies
+        it natively, and much slower where it does not.
 
     Raises
     ------
@@ -83,7 +88,7 @@ def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = Fals
     width = model.get_embedding_dimension()
     if width is None:
         raise InputError(f"encoder {name!r} does not say how long its vectors are; give another --encoder")
-    return Encoder(model.eval(), width, BATCH_TOKENS.get(place.type, BATCH_TOKENS_OTHER))
+    return Encoder(model.to(getattr(torch, dtype)).eval(), width, BATCH_TOKENS.get(place.type, BATCH_TOKENS_OTHER))
 
 
 def _verify(weights: Path) -> None:

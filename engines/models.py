@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.pytorch_utils import Conv1D
 
 from curate.engines.attention import use_blocked_attention
 from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer, is_adapter, resolve_model
-from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
 from curate.engines.preflight import vocabulary_mismatch
 from curate.engines.quantised import check_quantised
@@ -29,6 +26,7 @@ from curate.schemas.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 NAMED_DIFFERENCES = 3
@@ -96,7 +94,7 @@ def load_pair(
     compressed : str
         Folder or hub name of the model about to be trained. Its tokenizer is used, or the original's if it has none.
     device, dtype : str
-        See `devices`.
+        See `devices`; two devices parted by a comma are the original's and the compressed model's.
     trust_remote_code : bool
         Whether Python files beside the weights may be run.
 
@@ -107,14 +105,13 @@ def load_pair(
     UsageError
         For an unknown device or dtype.
     """
-    place = resolve_device(device)
-    number = resolve_dtype(dtype, place)
+    first_place, second_place = pair_devices(device)
     second = resolve_model(compressed)
     first = resolve_model(original) if original is not None else None
     tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
     loaded = [
-        load_alone(name, place, number, trust_remote_code=trust_remote_code)
-        for name in (compressed, original)
+        load_alone(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
+        for name, place in ((compressed, second_place), (original, first_place))
         if name is not None
     ]
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
@@ -278,34 +275,6 @@ def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrained
             f"the tokenizers of the original and the compressed model differ in {len(differing)} ids: {named}; "
             "give two models with the same tokenizer"
         )
-
-
-def describe(model: LanguageModel) -> dict[str, Any]:
-    """Return what a manifest should say about a model.
-
-    Returns
-    -------
-    dict
-        ``class``, ``parameters``, ``quantised`` (the method, or None), ``sparsity`` (share of zeros in linear layers
-        other than the output, in [0, 1]; None for a quantised model, whose packed weights do not show it),
-        ``tied_embeddings``, ``vocabulary``, ``context``, ``dtype``, ``device``.
-    """
-    tied = model.model.get_input_embeddings().weight is model.model.get_output_embeddings().weight
-    output = model.model.get_output_embeddings()
-    linear = [m.weight for m in model.model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not output]
-    method = getattr(model.model, "quantization_method", None)
-    zeros = 0 if method is not None else sum(int((weight == 0).sum()) for weight in linear)
-    return {
-        "class": type(model.model).__name__,
-        "parameters": model.model.num_parameters(),
-        "quantised": None if method is None else str(getattr(method, "value", method)),
-        "sparsity": None if method is not None else zeros / max(1, sum(weight.numel() for weight in linear)),
-        "tied_embeddings": tied,
-        "vocabulary": model.head.vocabulary,
-        "context": model.context,
-        "dtype": str(model.head.weight.dtype).removeprefix("torch."),
-        "device": str(model.device),
-    }
 
 
 def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -45,11 +45,11 @@ def check_models(
     """
     names = [name for name in (compressed, original) if name is not None]
     bases = [_base(name) for name in names]
-    for folder in bases:
+    for index, folder in enumerate(bases):
         if quantisation(folder) is not None:
-            from curate.engines.devices import resolve_device
+            from curate.engines.devices import pair_devices
 
-            check_quantised(folder, resolve_device(device).type == "cpu")
+            check_quantised(folder, pair_devices(device)[1 - index].type == "cpu")
     if len(bases) == 2:
         sizes = [vocabulary(folder) for folder in bases]
         if None not in sizes and sizes[0] != sizes[1]:

@@ -14,6 +14,7 @@ import torch
 
 from curate.engines import signals
 from curate.engines.batching import whole_chunks
+from curate.engines.summary import Summary, divergence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def response_signals(
     targets: Tensor,
     lengths: Sequence[int],
     chunk_tokens: int,
-    reference: States | None = None,
+    reference: States | Summary | None = None,
     kernel: Kernel = signals.token_signals,
     back: bool = False,
 ) -> ResponseSignals:
@@ -76,8 +77,8 @@ def response_signals(
     chunk_tokens : int
         Most tokens whose logits are held at once. A longer example is reduced in pieces, with a second pass over the
         vocabulary for its gradient norm.
-    reference : States, optional
-        Of the original model, on any device.
+    reference : States or Summary, optional
+        Of the original model, on any device, a summary on that of `own`.
     kernel : callable
         `signals.token_signals` or its compiled form; see `kernels`.
     back : bool
@@ -112,11 +113,11 @@ def response_signals(
 
 
 def _chunk(
-    own: States, targets: Tensor, reference: States | None, kernel: Kernel, back: bool
+    own: States, targets: Tensor, reference: States | Summary | None, kernel: Kernel, back: bool
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals, `BACK` among them if asked for, and ∂L/∂(W h), (m, V), of one chunk."""
     logits = own.head.logits(own.hidden)
-    other = None if reference is None else reference.head.logits(reference.hidden).to(logits.device)
+    other = reference.head.logits(reference.hidden).to(logits.device) if isinstance(reference, States) else None
     step = max(1, signals.block_elements(logits.device) // own.head.vocabulary)
     blocks: list[dict[str, Tensor]] = []
     for start in range(0, len(targets), step):
@@ -125,6 +126,10 @@ def _chunk(
         # A kernel may overwrite what it is given, and a soft cap's derivative still needs the logits.
         given = here if own.head.softcap is None else here.clone()
         found = kernel(given, targets[rows], None if other is None else other[rows])
+        if isinstance(reference, Summary):
+            known = reference.piece(start, start + step)
+            told, _ = divergence(found.delta, found.nll, targets[rows], known)
+            found = found._replace(divergence=told, nll_reference=known.nll)
         gradient = own.head.pull_back(found.delta, here)
         blocks.append(_named(found, own.head, own.hidden[rows], gradient))
         if gradient is not here:
@@ -145,7 +150,7 @@ def _named(found: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradie
 
 
 def _long(
-    own: States, targets: Tensor, reference: States | None, chunk: int, kernel: Kernel, back: bool
+    own: States, targets: Tensor, reference: States | Summary | None, chunk: int, kernel: Kernel, back: bool
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals and T² ‖G‖² of one example that is longer than a chunk."""
     pieces, log_norms = [], []

@@ -15,13 +15,13 @@ import pyarrow as pa
 import torch
 
 from curate.engines import signals
+from curate.engines.describe import describe
 from curate.engines.every_layer import EveryLayer
 from curate.engines.kernels import token_kernel
 from curate.engines.memory import CHUNK_TOKENS, EVERY_LAYER_SHARE
-from curate.engines.models import describe
 from curate.engines.reduction import States, response_signals
 from curate.engines.states import encode_rows, response_states, response_tokens, runner, segment_means, workers
-from curate.engines.teacher import offsets
+from curate.engines.teacher import choose, offsets
 from curate.engines.templates import KINDS, Template, TemplateKind
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.scores import SCORES, SIGNALS
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from curate.engines.kernels import Kernel, KernelKind
     from curate.engines.models import Pair
-    from curate.engines.teacher import Teacher
+    from curate.engines.summary import Summary
+    from curate.engines.teacher import Kept, Teacher
     from curate.engines.templates import Encoded
 
     Progress = Callable[[int], None]
@@ -61,6 +62,9 @@ class ScoreConfig:
     layers, whose activations have to wait for the way back."""
     chunk_tokens: int = CHUNK_TOKENS
     """Most supervised tokens whose logits are held at a time, per model. A longer row takes a second pass."""
+    teacher_top: int | None = None
+    """Where the original is kept rather than loaded: its likeliest tokens to keep of each prediction, ≥ 1, which makes
+    cds a lower bound (`summary`); None keeps the states, which changes no number."""
     kernel: KernelKind = "auto"
     """Whether the arithmetic over the vocabulary is compiled (`kernels`); which it was stands in the manifest."""
 
@@ -77,6 +81,7 @@ class ScoreConfig:
             ("max_length", self.max_length, 2),
             ("batch_tokens", self.batch_tokens, 1),
             ("chunk_tokens", self.chunk_tokens, 1),
+            ("teacher_top", self.teacher_top, 1),
         ):
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small; give at least {least}")
@@ -141,7 +146,7 @@ def score(
     scorer = _Scorer(pair, config, template.bos, progress or (lambda rows: None), teacher)
     for index, batch in enumerate(batches, start=first):
         encoded = encode_rows(batch, template)
-        kept = None if teacher is None else teacher.states(index)
+        kept = None if teacher is None else teacher.part(index)
         yield _table(batch.column("example_id"), encoded, scorer.part(encoded, kept))
 
 
@@ -157,10 +162,10 @@ class _Scorer:
         self._runner = runner(pair.compressed, config.batch_tokens, config.chunk_tokens, share)
         self._kernel, _ = _kernel(pair, config, teacher)
 
-    def part(self, encoded: Sequence[Encoded], kept: torch.Tensor | None = None) -> dict[str, NDArray[np.float64]]:
+    def part(self, encoded: Sequence[Encoded], kept: Kept | None = None) -> dict[str, NDArray[np.float64]]:
         """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token.
 
-        `kept` are the states that the teacher left for this part.
+        `kept` is what the teacher left for this part.
         """
         names = ["don", "nod", "nll_compressed", "entropy", "el2n"]
         names += ["cds", "nll_original"] if self._pair.original or self._teacher else []
@@ -171,7 +176,7 @@ class _Scorer:
         self._progress(len(encoded) - len(rows))
 
         def work(batch: list[int]) -> None:
-            left = None if kept is None else torch.cat([kept[ends[row] : ends[row + 1]] for row in batch])
+            left = None if kept is None else choose(kept, ends, batch)
             found = self._batch([encoded[row] for row in batch], left)
             for name, values in found.items():
                 out[name][batch] = values
@@ -181,7 +186,7 @@ class _Scorer:
         return out
 
     @torch.inference_mode()
-    def _batch(self, rows: Sequence[Encoded], kept: torch.Tensor | None) -> dict[str, NDArray[np.float64]]:
+    def _batch(self, rows: Sequence[Encoded], kept: Kept | None) -> dict[str, NDArray[np.float64]]:
         """Return the signals of the rows of one batch, each of shape (n_rows,), float64."""
         model = self._pair.compressed
         lengths = np.array([item.n_response for item in rows])
@@ -204,10 +209,10 @@ class _Scorer:
             means["ifd"] = self._ifd(rows, found.tokens["nll_compressed"], lengths)
         return means
 
-    def _reference(self, rows: Sequence[Encoded], kept: torch.Tensor | None) -> States | None:
+    def _reference(self, rows: Sequence[Encoded], kept: Kept | None) -> States | Summary | None:
         """Return what the original says of these rows, computed now or kept from before."""
         if self._teacher is not None and kept is not None:
-            return States(self._teacher.head, kept.to(self._teacher.head.weight.device))
+            return self._teacher.reference(kept)
         original = self._pair.original
         return None if original is None else States(original.head, response_states(original, rows))
 
@@ -235,7 +240,7 @@ class _Scorer:
 
 def _kernel(pair: Pair, config: ScoreConfig, teacher: Teacher | None) -> tuple[Kernel, str]:
     """Return the kernel, compiled for the number of threads that a batch has, and its name."""
-    model, paired = pair.compressed, pair.original is not None or teacher is not None
+    model, paired = pair.compressed, pair.original is not None or (teacher is not None and teacher.top is None)
     threads = torch.get_num_threads() if workers(model, config.chunk_tokens) == 1 else 1
     return token_kernel(config.kernel, model.head.vocabulary, model.device, paired, threads)
 

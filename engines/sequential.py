@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from curate.engines.checkpoints import resolve_model
-from curate.engines.devices import resolve_device, resolve_dtype
+from curate.engines.describe import describe
+from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import verify_head
-from curate.engines.models import context_of, describe, load_alone, load_tokenizer
+from curate.engines.models import context_of, load_alone, load_tokenizer
 from curate.engines.teacher import Teacher, is_remembered, recall, remember
 from curate.engines.templates import Template
 from curate.schemas.artefacts import digest
@@ -74,21 +75,20 @@ def read_original(
     InputError, WarehouseError
         As `models.load_pair` and `teacher.remember`.
     """
-    place = resolve_device(original.device)
+    place, other_place = pair_devices(original.device)
     number = resolve_dtype(original.dtype, place)
     template, config = _template(original, config)
     causes = [original.causes, template.digest(), SCORE_VERSION, str(number), place.type]
-    folder = cache / digest([*causes, config.batch_tokens, config.chunk_tokens])
+    folder = cache / digest([*causes, config.batch_tokens, config.chunk_tokens, config.layers, config.teacher_top])
     if not is_remembered(folder):
         model = load_alone(original.name, place, number, trust_remote_code=original.trust_remote_code)
         verify_head(model.model, model.head)
-        sizes = {"batch_tokens": config.batch_tokens, "chunk_tokens": config.chunk_tokens}
-        remember(batches(), model, template, describe(model), folder, **sizes, progress=progress)  # type: ignore[arg-type]
+        remember(batches(), model, template, describe(model), folder, config, progress)
         del model
         gc.collect()
         if place.type == "cuda":
             torch.cuda.empty_cache()
-    return recall(folder, place), config
+    return recall(folder, other_place), config
 
 
 def _template(original: Original, config: ScoreConfig) -> tuple[Template, ScoreConfig]:

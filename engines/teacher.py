@@ -1,8 +1,9 @@
 """The original model's part of scoring, kept on disk, so that only one model is in memory at a time.
 
 Kept are the final hidden states that predict the supervised tokens, in the model's own number format, and the output
-layer that reads them: what comes out is what a pair in memory gives, bit for bit. One file a part; a killed run goes
-on at the part that it was at, and the next compressed model of the same original finds everything there.
+layer that reads them: what comes out is what a pair in memory gives, bit for bit. Or, where asked for, a `Summary` of
+each prediction. One file a part; a killed run goes on at the part that it was at, and the next compressed model of the
+same original finds everything there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from curate.engines.head import OutputHead
-from curate.engines.states import encode_rows, response_states, runner
+from curate.engines.memory import EVERY_LAYER_SHARE
+from curate.engines.reduction import States
+from curate.engines.states import encode_rows, response_states, response_tokens, runner
+from curate.engines.summary import Summary, summarise
 from curate.schemas.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -27,7 +31,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from curate.engines.models import LanguageModel
+    from curate.engines.score import ScoreConfig
     from curate.engines.templates import Encoded, Template
+
+Kept = dict[str, torch.Tensor]
 
 DONE = "teacher.json"
 """Written last: a folder without it is not finished."""
@@ -41,10 +48,22 @@ class Teacher:
     facts: dict[str, Any]
     """What a manifest says of the model; see `models.describe`."""
     folder: Path
+    top: int | None
+    """Tokens of each summary, None where the states themselves were kept."""
 
-    def states(self, part: int) -> torch.Tensor:
-        """Return the states of one part, (M, d), example after example in the order of its rows."""
-        return load_file(self.folder / _part(part))["states"]
+    def part(self, index: int) -> Kept:
+        """Return what was kept of one part: columns of M tokens, example after example in the order of its rows."""
+        return load_file(self.folder / _part(index))
+
+    def reference(self, kept: Kept) -> States | Summary:
+        """Return the tokens of one batch, on the output layer's device, as `reduction` takes them."""
+        there = {name: column.to(self.head.weight.device) for name, column in kept.items()}
+        return States(self.head, there["states"]) if self.top is None else Summary(**there)
+
+
+def choose(kept: Kept, ends: Sequence[int], rows: Sequence[int]) -> Kept:
+    """Return the tokens of some rows of a part, row after row; `ends` as of `offsets`."""
+    return {name: torch.cat([column[ends[row] : ends[row + 1]] for row in rows]) for name, column in kept.items()}
 
 
 def _part(index: int) -> str:
@@ -62,9 +81,7 @@ def remember(
     template: Template,
     facts: dict[str, Any],
     folder: Path,
-    *,
-    batch_tokens: int | None,
-    chunk_tokens: int,
+    config: ScoreConfig,
     progress: Callable[[int], None],
 ) -> None:
     """Keep in `folder` what scoring needs of the original `model` for each batch of conversations.
@@ -80,8 +97,8 @@ def remember(
         Kept beside it.
     folder : Path
         Made if it is not there; parts that it holds are not computed again.
-    batch_tokens, chunk_tokens : int or None, int
-        As in `score.ScoreConfig`: the same batches give the same numbers.
+    config : ScoreConfig
+        Of the scoring to come: the same batches give the same numbers.
     progress : callable
         Called with the number of rows finished since the last call.
 
@@ -90,19 +107,20 @@ def remember(
     WarehouseError
         When the folder cannot be written.
     """
-    run = runner(model, batch_tokens, chunk_tokens)
+    share = EVERY_LAYER_SHARE if config.layers == "all" else 1
+    run = runner(model, config.batch_tokens, config.chunk_tokens, share)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for index, batch in enumerate(batches):
             path = folder / _part(index)
             if not path.is_file():
                 encoded = encode_rows(batch, template)
-                _save({"states": _states(encoded, model, run.run)}, path)
+                _save(_columns(encoded, model, config, run.run), path)
             progress(batch.num_rows)
         head = model.head
         tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
         _save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "head.safetensors")
-        told = {"facts": facts, "scale": head.scale, "softcap": head.softcap}
+        told = {"facts": facts, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
         _replace(folder / DONE, lambda path: path.write_text(json.dumps(told)))
     except OSError as error:
         raise WarehouseError(
@@ -116,7 +134,7 @@ def recall(folder: Path, device: torch.device) -> Teacher:
     told = json.loads((folder / DONE).read_text())
     tensors = load_file(folder / "head.safetensors", device=str(device))
     head = OutputHead(tensors["weight"], tensors.get("bias"), told["scale"], told["softcap"])
-    return Teacher(head, told["facts"], folder)
+    return Teacher(head, told["facts"], folder, told["top"])
 
 
 def offsets(encoded: Sequence[Encoded]) -> Sequence[int]:
@@ -125,20 +143,33 @@ def offsets(encoded: Sequence[Encoded]) -> Sequence[int]:
     return found
 
 
-def _states(encoded: Sequence[Encoded], model: LanguageModel, run: Callable[..., None]) -> torch.Tensor:
-    """Return the states of one part, on the CPU, computed in the batches that scoring makes."""
-    ends = offsets(encoded)
-    kept = torch.empty((ends[-1], model.head.weight.shape[1]), dtype=model.head.weight.dtype)
+def _columns(encoded: Sequence[Encoded], model: LanguageModel, config: ScoreConfig, run: Callable[..., None]) -> Kept:
+    """Return what is kept of one part, on the CPU, computed in the batches that scoring makes."""
+    ends, top, head = offsets(encoded), config.teacher_top, model.head
+    tokens = ends[-1]
+    if top is None:
+        columns = {"states": torch.empty((tokens, head.weight.shape[1]), dtype=head.weight.dtype)}
+    else:
+        top = min(top, head.vocabulary)
+        columns = {"ids": torch.empty((tokens, top), dtype=torch.int32), "log_p": torch.empty((tokens, top))}
+        columns |= {name: torch.empty(tokens) for name in ("tail", "nll")}
 
     @torch.inference_mode()
     def work(rows: list[int]) -> None:
-        found = response_states(model, [encoded[row] for row in rows]).cpu()
-        for row, states in zip(rows, found.split([encoded[row].n_response for row in rows]), strict=True):
-            kept[ends[row] : ends[row + 1]] = states
+        chosen = [encoded[row] for row in rows]
+        states = response_states(model, chosen)
+        found: Kept = {"states": states}
+        if top is not None:
+            targets = response_tokens(chosen).to(states.device)
+            found = vars(summarise(head, states, targets, top, config.chunk_tokens))
+        for name, column in found.items():
+            pieces = column.cpu().split([item.n_response for item in chosen])
+            for row, piece in zip(rows, pieces, strict=True):
+                columns[name][ends[row] : ends[row + 1]] = piece
 
     usable = [index for index, item in enumerate(encoded) if item.n_response]
     run([len(item.ids) for item in encoded], usable, work)
-    return kept
+    return columns
 
 
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:

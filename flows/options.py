@@ -98,7 +98,7 @@ LAYOUT = (
     Option("score.max_length", int, "Tokens kept of a conversation. [512]"),
     Option("score.template", str, "auto, chat or plain. [auto]"),
     Option("score.dtype", str, "auto, float32, bfloat16 or float16. [auto]"),
-    Option("score.device", str, "auto, cpu, cuda, cuda:1. [auto]"),
+    Option("score.device", str, "auto, cpu, cuda, cuda:1; a pair may have two: cuda:0,cuda:1. [auto]"),
 )
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
 
@@ -120,6 +120,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "clustering": (
         Option("embed.encoder", str, "minilm, a local folder or a hub name. [minilm]"),
+        Option("embed.encoder_dtype", str, "What the encoder computes in: float32 or bfloat16. [float32]"),
         Option("cluster.n_clusters", int, "Number of clusters; found where not given.", ("--clusters",)),
         Option("cluster.refit", bool, "Cluster a grown corpus anew instead of assigning its new rows."),
     ),
@@ -139,6 +140,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("score.layers", str, "DON and NOD of output or all layers. [output]"),
         Option("score.ifd", bool, "Also compute ifd, in a second pass."),
         Option("score.sequential", bool, "One model in memory at a time."),
+        Option("score.teacher_cache", str, "What --sequential keeps: exact, or topk=256 (cds approximate). [exact]"),
     ),
     "asking": (
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),

@@ -97,11 +97,11 @@ def _told(
 
 def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
-    from curate.engines.devices import number_bytes, resolve_device, threads
+    from curate.engines.devices import number_bytes, pair_devices, threads
     from curate.engines.memory import MIB, model_size, predict
 
     how = settings.score
-    device = resolve_device(how.device)
+    _, device = pair_devices(how.device)
     models = [model_size(model) for model in (settings.original, settings.compressed) if model]
     row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
     pieces = predict(

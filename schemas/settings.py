@@ -39,6 +39,8 @@ class EmbedSettings(Section):
 
     encoder: str = "minilm"
     """``minilm`` (shipped by the extra "encoder"), a local sentence-transformers folder, or a hub name."""
+    encoder_dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the encoder computes in. bfloat16 is twice as fast where the processor has it, at cosines above 0.999."""
     device: str = "auto"
 
 
@@ -74,6 +76,8 @@ class ScoreSettings(Section):
     """Also compute ``ifd``, which needs a second pass."""
     sequential: bool = False
     """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
+    teacher_cache: str = Field("exact", pattern=r"^(exact|topk=[1-9][0-9]*)$")
+    """What ``sequential`` keeps of the original: ``exact`` (states), or ``topk=256``, which makes cds a lower bound."""
 
 
 class SelectSettings(Section):

@@ -13,14 +13,13 @@ import duckdb
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.storage.catalog import FILE
 from curate.storage.sql_text import quoted
+from curate.storage.warehouse import LATEST, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
 
-LATEST = "latest"
-PREVIOUS = "previous"
 
 _REBUILD = "run `curate catalog rebuild`"
 _DAMAGED = re.compile(r"Invalid Input Error: .*\.parquet'|Parquet file", re.IGNORECASE)

@@ -121,7 +121,9 @@ def _items(task: TaskFile) -> Iterator[Item]:
         try:
             turns, references, more = make(values)
             chance = share(values.get("chance", more.pop("chance", 0.0)))
-            yield item(task, turns, references, group=optional_text(values, ("group",)), chance=chance, **more)
+            yield item(
+                task, turns, references, group=optional_text(values, ("group", "subject")), chance=chance, **more
+            )
         except RowProblem as problem:
             where = f"{task.path}, row {number}" + (f", column {problem.column!r}" if problem.column else "")
             raise InputError(f"{where}: {problem}; correct the file, every row is to be asked") from problem

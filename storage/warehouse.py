@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LATEST = "latest"
+PREVIOUS = "previous"
 
 _REMAKE = f"delete it and the {MANIFEST} beside it, and run the same command again"
 
@@ -92,7 +93,7 @@ class Warehouse:
         return manifests
 
     def find(self, noun: Noun, prefix: str) -> Manifest:
-        """Return the one artefact whose id begins with `prefix`, or the newest for ``"latest"``.
+        """Return the one artefact whose id begins with `prefix`, ``"latest"``, or ``"previous"`` (the one before it).
 
         Raises
         ------
@@ -102,8 +103,10 @@ class Warehouse:
         known = self.list(noun)
         if not known:
             raise UsageError(f"there is no {noun} in {self.root} yet; run `curate select` first")
-        if prefix == LATEST:
-            return known[0]
+        if prefix == PREVIOUS and len(known) == 1:
+            raise UsageError(f"there is only one {noun} in {self.root}, {known[0].id}; make another first")
+        if prefix in (LATEST, PREVIOUS):
+            return known[prefix == PREVIOUS]
         matches = [one for one in known if one.id.startswith(prefix)] if prefix else []
         if len(matches) == 1:
             return matches[0]

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, and run nothing.")]
 Sources = Annotated[list[str] | None, typer.Argument(help="Files, folders or hub:names; the demo where none is given.")]
 
+Stability = Annotated[
+    bool, typer.Option("--stability", help="Cluster again with other seeds, numbers and precision, and compare.")
+]
+
 
 @app.command()
 @takes("corpus", "run")
@@ -37,9 +41,16 @@ def embed(settings: Settings, as_json: AsJson = False) -> None:
 
 @app.command()
 @takes("corpus", "clustering", "seed", "run")
-def cluster(settings: Settings, as_json: AsJson = False) -> None:
+def cluster(settings: Settings, stability: Stability = False, as_json: AsJson = False) -> None:
     """Find capability clusters: diffusion map and spectral NMF on the neighbour graph."""
-    _make("clusters", settings, as_json)
+    if not stability:
+        _make("clusters", settings, as_json)
+        return
+    from curate.flows.stability import stability as examine
+
+    with progress.on_stderr():
+        told = examine(settings)
+    render.stability(told, as_json)
 
 
 @app.command()
@@ -102,8 +113,10 @@ def _select(settings: Settings, as_json: bool) -> None:
 
 
 def _make(noun: Noun, settings: Settings, as_json: bool) -> None:
+    from curate.flows.picture import draw_curve_if_possible
     from curate.flows.session import make
 
     with progress.on_stderr():
         warehouse, made = make(noun, settings)
-    render.artefact(warehouse, noun, made, as_json)
+        picture = draw_curve_if_possible(warehouse, made) if noun == "clusters" else None
+    render.artefact(warehouse, noun, made, picture, as_json)

@@ -6,6 +6,7 @@ from curate.flows.render.evaluation import evaluation
 from curate.flows.render.models import compression, detected, recovery, recovery_plan
 from curate.flows.render.publishing import exported, reported
 from curate.flows.render.selection import selection
+from curate.flows.render.stability import stability
 from curate.flows.render.warehouse import artefact, garbage, health, imported, plan, status
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "recovery_plan",
     "reported",
     "selection",
+    "stability",
     "status",
     "table",
     "trial",

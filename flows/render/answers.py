@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.render.out import cell, console, grid, print_json
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from rich.console import Console
 
-ROWS_SHOWN = 100
+ROWS_SHOWN, ROWS_PAGED = 100, 10_000
+"""Most rows of an answer that are printed, and that are given to a pager."""
 ANSWER_WIDTH = 400
 """Columns of text for an answer in a pipe, where nothing needs to be cut to fit a screen."""
 
@@ -33,13 +36,20 @@ def table(answer: pa.Table, as_json: bool = False, as_csv: bool = False, parquet
         print_json(answer.to_pylist())
     else:
         out = console(ANSWER_WIDTH)
-        shown = answer.slice(0, ROWS_SHOWN).to_pylist()
-        out.print(grid(answer.column_names, ([_short(row[name]) for name in answer.column_names] for row in shown)))
-        more = answer.num_rows - len(shown)
-        out.print(
-            f"{answer.num_rows:,} {'row' if answer.num_rows == 1 else 'rows'}"
-            + (f", {more:,} not shown (--csv or --parquet gives all)" if more else "")
-        )
+        # On a terminal, an answer that is taller than it goes through the pager ($PAGER).
+        tall = out.is_terminal and answer.num_rows > out.height - 6
+        with out.pager() if tall else nullcontext():
+            _print_table(out, answer, ROWS_PAGED if tall else ROWS_SHOWN)
+
+
+def _print_table(out: Console, answer: pa.Table, most: int) -> None:
+    shown = answer.slice(0, most).to_pylist()
+    out.print(grid(answer.column_names, ([_short(row[name]) for name in answer.column_names] for row in shown)))
+    more = answer.num_rows - len(shown)
+    out.print(
+        f"{answer.num_rows:,} {'row' if answer.num_rows == 1 else 'rows'}"
+        + (f", {more:,} not shown (--csv or --parquet gives all)" if more else "")
+    )
 
 
 def _short(value: Any) -> Any:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from curate.storage.warehouse import Warehouse
 
 
-def artefact(warehouse: Warehouse, noun: Noun, artefact_id: str, as_json: bool) -> None:
+def artefact(warehouse: Warehouse, noun: Noun, artefact_id: str, picture: Path | None, as_json: bool) -> None:
     """Print one artefact that a verb made or found done."""
     made = warehouse.manifest(noun, artefact_id)
     told = {"noun": noun, "id": made.id, "rows": made.rows(), "seconds": made.seconds, "facts": made.facts}
     told["folder"] = str(warehouse.folder(noun, artefact_id))
+    told["picture"] = str(picture) if picture else None
     if as_json:
         print_json(told)
         return
@@ -27,7 +28,9 @@ def artefact(warehouse: Warehouse, noun: Noun, artefact_id: str, as_json: bool) 
     for name, value in made.facts.items():
         if not isinstance(value, dict | list):
             out.print(f"  {name.replace('_', ' '):<18}{cell(value)}", soft_wrap=True)
-    out.print(f"  {'folder':<18}{told['folder']}", soft_wrap=True)
+    for name in ("folder", "picture"):
+        if told[name]:
+            out.print(f"  {name:<18}{told[name]}", soft_wrap=True)
 
 
 def imported(told: dict[str, Any], as_json: bool) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.grown_clusters import BASE, find_base, grow, grown_before
+from curate.flows.stages.grown_clusters import BASE, encoder_of, find_base, grow, grown_before, read_vectors
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 
@@ -75,8 +75,7 @@ def _fit(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
     from curate.selectors.terms import cluster_terms
 
     corpus = warehouse.read("corpus", plan.inputs["corpus"], columns=["example_id", "prompt"])
-    vectors = warehouse.read("embeddings", plan.inputs["embeddings"], columns=["embedding"])["embedding"]
-    embeddings = vectors.combine_chunks().flatten().to_numpy().reshape(len(corpus), -1)
+    embeddings = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])
     how = plan.settings
     chosen = ClusteringSettings(
         n_clusters=how["n_clusters"], n_neighbours=how["n_neighbours"], bandwidth=how["bandwidth"]
@@ -86,7 +85,7 @@ def _fit(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
     prompts = corpus["prompt"].to_pylist()
     terms = cluster_terms(prompts, found.labels, how["n_terms"])
     tables = _tables(corpus["example_id"], found, places, terms, extract(prompts))
-    encoder = warehouse.manifest("embeddings", plan.inputs["embeddings"]).inputs.get("encoder")
+    encoder = encoder_of(warehouse, plan.inputs["embeddings"])
     growth = {"n_fitted": len(corpus), "n_grown": 0, "n_grown_far": 0}
     return tables, {**found.facts, **growth, "radius": found.landmarks.radius, "encoder": encoder}
 

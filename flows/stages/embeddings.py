@@ -30,7 +30,8 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
 
     files = encoder_files(settings.embed.encoder)
     inputs = {"corpus": corpus_id, "encoder": warehouse.digests.files(files)}
-    return Recipe("embeddings", VERSION, inputs, {"encoder": settings.embed.encoder}, {"device": settings.embed.device})
+    how = {"encoder": settings.embed.encoder, "dtype": settings.embed.encoder_dtype}
+    return Recipe("embeddings", VERSION, inputs, how, {"device": settings.embed.device})
 
 
 def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
@@ -72,8 +73,8 @@ class _Vectors:
     def _encoder(self) -> Encoder:
         from curate.engines.encode import load_encoder
 
-        how = self._settings
-        return load_encoder(how.embed.encoder, device=how.embed.device, trust_remote_code=how.trust_remote_code)
+        how, trusted = self._settings.embed, self._settings.trust_remote_code
+        return load_encoder(how.encoder, device=how.device, trust_remote_code=trusted, dtype=how.encoder_dtype)
 
     def of(self, batch: pa.RecordBatch, advance: Callable[[int], None]) -> pa.RecordBatch:
         """Return the part of the embeddings that belongs to this part of the corpus."""

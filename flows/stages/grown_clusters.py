@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curate.flows.stages.known_vectors import as_bytes
 from curate.schemas.clusters import CLUSTERS, TERMS
+from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def find_base(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
     corpus, embeddings = fresh.inputs["corpus"], fresh.inputs["embeddings"]
     if not (warehouse.has("corpus", corpus) and warehouse.has("embeddings", embeddings)):
         return None
-    encoder = warehouse.manifest("embeddings", embeddings).inputs.get("encoder")
+    encoder = encoder_of(warehouse, embeddings)
     n = warehouse.manifest("corpus", corpus).rows()
     candidates = [
         one
@@ -53,6 +54,12 @@ def find_base(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
         if np.isin(as_bytes(warehouse.read("clusters", one.id, columns=["example_id"])["example_id"]), ids).all():
             return one
     return None
+
+
+def encoder_of(warehouse: Warehouse, embeddings: str) -> str:
+    """Return what made these vectors: the encoder's digest and what it computed in."""
+    made = warehouse.manifest("embeddings", embeddings)
+    return f"{made.inputs.get('encoder')}, {made.settings.get('dtype')}"
 
 
 def grown_before(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
@@ -74,8 +81,7 @@ def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
     old = {name: warehouse.read("clusters", base.id, name) for name in ("part", "terms", "concepts", "curve")}
     landmarks = warehouse.read("clusters", base.id, "landmarks")
     corpus = warehouse.read("corpus", plan.inputs["corpus"], columns=["example_id", "prompt"])
-    vectors = warehouse.read("embeddings", plan.inputs["embeddings"], columns=["embedding"])["embedding"]
-    rows = vectors.combine_chunks().flatten().to_numpy().reshape(len(corpus), -1)
+    rows = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])
     ids = as_bytes(corpus["example_id"])
     place = find(as_bytes(old["part"]["example_id"]), ids)
     new = np.flatnonzero(place < 0)
@@ -123,6 +129,25 @@ def _on_the_map(part: pa.Table, rows: NDArray[np.float32]) -> pa.Table:
     for axis, name in enumerate(("map_x", "map_y")):
         part = part.set_column(part.schema.get_field_index(name), part.schema.field(name), pa.array(places[:, axis]))
     return part
+
+
+def read_vectors(warehouse: Warehouse, embeddings: str, example_id: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Return the vectors of a corpus, shape (n, width).
+
+    Raises
+    ------
+    InputError
+        If one is not finite, naming its example.
+    """
+    vectors = warehouse.read("embeddings", embeddings, columns=["embedding"])["embedding"].combine_chunks()
+    rows: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(len(vectors), -1)
+    bad = np.flatnonzero(~np.isfinite(rows.sum(axis=1)))
+    if len(bad):
+        raise InputError(
+            f"the vector of example {example_id[int(bad[0])]} in embeddings {embeddings} is not finite; delete "
+            f"{warehouse.folder('embeddings', embeddings)} and embed again, or exclude that row from the corpus"
+        )
+    return rows
 
 
 def find(known: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> NDArray[np.int64]:

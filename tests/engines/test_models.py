@@ -10,9 +10,10 @@ import pytest
 import torch
 from models import KINDS, WORDS, save_llama, save_model
 
+from curate.engines.describe import describe
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import hidden_states, output_head, verify_head
-from curate.engines.models import describe, load_model, load_pair
+from curate.engines.models import load_model, load_pair
 from curate.schemas.errors import InputError, UsageError
 
 if TYPE_CHECKING:

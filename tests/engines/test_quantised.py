@@ -12,8 +12,9 @@ import torch
 from models import save_llama
 from scoring import conversations, scored
 
+from curate.engines.describe import describe
 from curate.engines.memory import model_size
-from curate.engines.models import describe, load_pair
+from curate.engines.models import load_pair
 from curate.engines.preflight import check_models
 from curate.engines.quantised import check_quantised, quantisation
 from curate.engines.score import ScoreConfig, score

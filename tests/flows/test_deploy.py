@@ -216,3 +216,6 @@ def test_a_killed_run_is_resumed_by_the_next_one(machine: Machine, monkeypatch: 
     whole = attempts.parts(machine.folder / "other")
     assert {name: what[1] for name, what in after.items()} == {name: what[1] for name, what in whole.items()}
     until(lambda: [run for run in machine.told()["runs"] if run[1] == "CRASHED"], 60)
+    records = sorted(read_runs(warehouse.root)[0], key=lambda one: one.started)
+    for one, following in zip(records, records[1:], strict=False):
+        assert one.finished is None or one.finished <= following.started, "two runs overlapped"

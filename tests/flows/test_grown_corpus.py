@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from curate.selectors.concepts import key_phrases
 from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from flows.conftest import Run
 
 TOPICS = ("Sort the letters", "Add the numbers", "Translate the word", "Write a poem about", "Fix the code of")
@@ -136,3 +137,24 @@ def test_a_selection_of_a_grown_corpus_uses_the_grown_clusters(
         "--json",
     ).value
     assert told["n_kept"] == 6
+
+
+def test_vectors_of_another_precision_are_not_used_again(curate: Run, tmp_path: Path) -> None:
+    small = write(tmp_path / "small.jsonl", rows(0, 20))
+    curate("embed", "--corpus", small)
+    told = curate("embed", "--corpus", small, "--encoder-dtype", "bfloat16", "--json").value
+    assert (told["facts"]["n_known"], told["facts"]["n_embedded"]) == (0, 20)
+
+
+def test_a_vector_that_is_not_finite_is_named(curate: Run, tmp_path: Path) -> None:
+    small = write(tmp_path / "small.jsonl", rows(0, 20))
+    told = curate("embed", "--corpus", small, "--json").value
+    (part,) = sorted(Path(told["folder"]).glob("part-*.parquet"))
+    stored = pq.read_table(part)
+    values = stored["embedding"].combine_chunks().flatten().to_numpy().copy()
+    values[7 * 384 + 5] = np.nan
+    broken = pa.FixedSizeListArray.from_arrays(pa.array(values), 384)
+    pq.write_table(stored.set_column(1, stored.schema.field(1), broken), part)
+    answer = curate("cluster", "--corpus", small)
+    assert answer.code == 3
+    assert stored["example_id"][7].as_py() in answer.err

@@ -109,3 +109,31 @@ def test_what_a_killed_run_left_of_the_original_is_used(score: Run, tmp_path: Pa
     again, _ = score(corpus, warehouse, "--sequential")
     assert (folder / "part-00001.safetensors").stat().st_mtime_ns == written
     assert [part.digest for part in again.parts] == [part.digest for part in pair.parts]
+
+
+def test_a_short_memory_of_the_original_understates_the_divergence_alone(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    exact, truth = score(corpus, tmp_path / "w", "--sequential")
+    short, found = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=4")
+    assert short.id != exact.id
+    for one, other in zip(found.to_pylist(), truth.to_pylist(), strict=True):
+        assert 0 < one["cds"] <= other["cds"] + 1e-6
+        assert one["nll_original"] == pytest.approx(other["nll_original"], rel=1e-5)
+        assert all(one[name] == other[name] for name in ("don", "nod", "nll_compressed", "entropy", "el2n"))
+    whole, same = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=1000")
+    assert same.column("cds").to_pylist() == pytest.approx(truth.column("cds").to_pylist(), abs=1e-6)
+
+
+def test_a_memory_without_a_model_to_remember_is_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
+    models = ("--original", tiny[0], "--compressed", tiny[1])
+    answer = curate("score", "--corpus", corpus, *models, "--teacher-cache", "topk=4")
+    assert (answer.code, "--sequential" in answer.err) == (2, True)
+    assert curate("score", "--corpus", corpus, *models, "--sequential", "--teacher-cache", "topk=0").code == 2
+
+
+def test_every_layer_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    pair, _ = score(corpus, tmp_path / "pair", "--layers", "all", "--batch-tokens", "64")
+    alone, _ = score(corpus, tmp_path / "alone", "--layers", "all", "--batch-tokens", "64", "--sequential")
+    assert [part.digest for part in alone.parts] == [part.digest for part in pair.parts]
+    assert pair.facts["gradient_layers"] == "all"

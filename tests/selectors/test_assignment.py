@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from references.blobs import blobs
 
 from curate.selectors.affinity import Bandwidth
-from curate.selectors.assignment import FARTHEST, Landmarks, assign, radius
+from curate.selectors.approximate import CompressedIndex
+from curate.selectors.assignment import FARTHEST, Landmarks, assign, drift, radius
 from curate.selectors.neighbours import unit_rows
 
 
@@ -68,3 +71,30 @@ def test_no_rows_are_no_trouble() -> None:
 def test_radius_is_a_percentile_or_everything() -> None:
     assert radius(np.arange(101, dtype=np.float32) / 100) == pytest.approx(0.99)
     assert radius(np.empty(0, np.float32)) == FARTHEST
+
+
+@pytest.mark.parametrize(
+    ("n_far", "n", "drifted"),
+    [(0, 0, False), (0, 5000, False), (50, 5000, False), (75, 5000, False), (99, 5000, False), (110, 5000, True),
+     (2, 20, False), (5, 20, True), (20, 20, True)],
+)  # fmt: skip
+def test_drift_needs_twice_the_expected_share_and_more_than_chance(n_far: int, n: int, drifted: bool) -> None:
+    found = drift(n_far, n)
+    assert found["drifted"] is drifted
+    # The tail of the binomial distribution, term by term.
+    tail = sum(math.comb(n, k) * 0.01**k * 0.99 ** (n - k) for k in range(n_far, n + 1)) if n <= 20 else None
+    assert tail is None or found["p"] == pytest.approx(tail)
+
+
+def test_places_and_a_compressed_index_give_what_all_rows_and_exact_search_give() -> None:
+    rows = unit_rows(blobs(5_600, 40, width=48, noise=0.15)[0])
+    fitted, others = np.arange(5_000), np.arange(5_599, 4_999, -1)
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 5_000)
+    known = Landmarks(rows[fitted], np.full(5_000, 0.2), shares, np.zeros((5_000, 2), np.float32), 0.5)
+    plain = assign(rows[others], known, 15)
+    placed = assign(rows, known, 15, only=others)
+    assert plain.labels.tobytes() == placed.labels.tobytes()
+    assert plain.membership.tobytes() == placed.membership.tobytes()
+    near = assign(rows, known, 15, only=others, index=CompressedIndex(known.rows))
+    assert (near.labels == plain.labels).mean() > 0.95
+    assert np.array_equal(near.far, plain.far)

@@ -17,7 +17,9 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from curate.schemas.errors import InputError, UsageError
+from curate.selectors.assignment import assign
 from curate.selectors.clustering import Clustering, ClusteringSettings, cluster
+from curate.selectors.neighbours import unit_rows
 from curate.selectors.nmf import spectral_start, start_matrix
 
 SIX = ClusteringSettings(n_clusters=6)
@@ -190,3 +192,33 @@ def test_source_code_and_many_scripts_cluster_by_their_words(shared: Path) -> No
     rows = HashingVectorizer(n_features=256, norm="l2").transform(texts).toarray().astype(np.float32)
     found = cluster(rows, ClusteringSettings(n_clusters=2), seed=0)
     assert adjusted_rand_score(np.repeat([0, 1], 300), found.labels) > 0.9
+
+
+def test_landmarks_give_every_row_that_was_clustered_its_label() -> None:
+    rows, _ = blobs(300, 6, noise=0.25)
+    found = cluster(np.vstack([rows, rows[:50]]), SIX, seed=0)
+    assert found.landmark_places.tolist() == list(range(300))
+    assert found.landmarks.shares.shape == (300, found.facts["n_clusters"])
+    np.testing.assert_allclose(found.landmarks.shares.sum(axis=1), 1)
+    assert np.array_equal(found.landmarks.shares.argmax(axis=1), found.labels[:300])
+
+
+@pytest.mark.slow
+def test_beyond_the_limit_the_compressed_search_agrees_with_the_exact_one() -> None:
+    rows, _ = blobs(12_000, 40, width=48, noise=0.15)
+    few = ClusteringSettings(n_clusters=20, exact_limit=6_000, landmarks=6_000)
+    found = cluster(rows, few, seed=0)
+    assert 0.98 < found.facts["neighbour_recall"] < 1.001
+    assert found.facts["n_assigned"] == 6_000
+    exact = assign(unit_rows(rows), found.landmarks, 15)
+    others = np.setdiff1d(np.arange(12_000), found.landmark_places)
+    assert (exact.labels[others] == found.labels[others]).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_copies_of_one_row() -> None:
+    rows, group = blobs(200, 4)
+    found = cluster(np.vstack([rows, np.tile(rows[3], (100_000, 1))]), ClusteringSettings(n_clusters=4), seed=0)
+    assert_valid(found, 100_200)
+    assert found.facts["n_distinct"] == 200
+    assert same_partition(found.labels[:200], group)

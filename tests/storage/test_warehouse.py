@@ -60,6 +60,9 @@ def test_a_table_that_no_part_has(copy: tuple[Warehouse, dict[str, str]]) -> Non
 def test_find(copy: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = copy
     assert warehouse.find("selection", "latest").id == ids["paser"]
+    assert warehouse.find("selection", "previous").id == ids["uniform"]
+    with pytest.raises(UsageError, match="there is only one corpus"):
+        warehouse.find("corpus", "previous")
     assert [one.id for one in warehouse.list("selection")] == [ids["paser"], ids["uniform"]]
     assert warehouse.find("selection", ids["uniform"]).id == ids["uniform"]
     assert warehouse.find("corpus", ids["corpus"][:4]).id == ids["corpus"]

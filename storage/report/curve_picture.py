@@ -1,0 +1,54 @@
+"""How the number of clusters was chosen: held-out modularity, and how stable the labels are, by number of clusters.
+
+Drawn with matplotlib, an optional dependency.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from curate.storage import atomic
+from curate.storage.report.selection_picture import INK, KEPT, png
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.storage.warehouse import Warehouse
+
+STABLE = "#3c6e91"
+
+
+def draw(warehouse: Warehouse, clusters_id: str, path: Path) -> None:
+    """Draw the curve of a clustering whose number of clusters was searched into a PNG file.
+
+    Raises
+    ------
+    WarehouseError
+        If the clusters are not there, or the file cannot be written.
+    """
+    atomic.make_folder(path.parent)
+    atomic.write_bytes(path, png(curve_figure(warehouse, clusters_id)))
+
+
+def curve_figure(warehouse: Warehouse, clusters_id: str) -> Figure:
+    """Return the figure: modularity with its standard deviation over splits, stability, and the number chosen."""
+    curve = warehouse.read("clusters", clusters_id, "curve")
+    k, modularity, spread, stability = (curve[name].to_numpy() for name in curve.column_names)
+    chosen = warehouse.manifest("clusters", clusters_id).facts["n_clusters_asked"]
+    figure = Figure(figsize=(8, 4.6), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.fill_between(k, modularity - spread, modularity + spread, color=KEPT, alpha=0.2, linewidth=0)
+    axes.plot(k, modularity, color=KEPT, marker="o", markersize=4, label="held-out modularity ± 1 s.d. over splits")
+    axes.plot(
+        k, stability, color=STABLE, marker="s", markersize=3, linewidth=1, label="agreement of labels over splits"
+    )
+    axes.axvline(chosen, color=INK, linewidth=1, linestyle=":")
+    axes.annotate(f" {chosen} chosen", (chosen, 0), color=INK, fontsize=9, va="bottom")
+    axes.set_xlabel("number of clusters", color=INK)
+    axes.set_ylim(min(0.0, float((modularity - spread).min())), 1.02)
+    axes.set_title("How many clusters the corpus supports", color=INK, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
