@@ -3,7 +3,8 @@
     python benchmarks/scaling.py --original stories260K --corpus alpaca52k.parquet --rows 1000 4000 16000 52000
 
 The compressed model is made here, half of the original's weights removed by magnitude. The exponent is the slope of a
-straight line through (log rows, log seconds); goal: at most 1.05. Processor seconds are told beside wall seconds, since
+straight line through (log rows, log seconds); goal: at most 1.05. The first rows of a corpus may be shorter than
+the rest, so that the slope over tokens is told too. Processor seconds are told beside wall seconds, since
 they say the same on a machine that others use too.
 """
 
@@ -30,9 +31,9 @@ from references.pairs import real_rows  # noqa: E402  (this folder has to be on 
 PART_ROWS = 4096
 
 
-def exponent(rows: list[int], seconds: list[float]) -> float:
-    """Return the slope of log seconds over log rows."""
-    return float(np.polyfit(np.log(rows), np.log(seconds), 1)[0])
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """Return the slope of log seconds over log size."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def main() -> None:
@@ -61,12 +62,17 @@ def main() -> None:
         table.append({"rows": rows, "tokens": tokens, "seconds": wall, "processor_seconds": worked})
         if not options.json:
             print(f"{rows:6d} rows {tokens:9d} tokens {wall:8.1f} s  processor {worked:8.1f} s", flush=True)
-    columns = {name: [row[name] for row in table] for name in ("rows", "seconds", "processor_seconds")}
-    found = {name: exponent(columns["rows"], columns[name]) for name in ("seconds", "processor_seconds")}
+    columns = {name: [row[name] for row in table] for name in table[0]}
+    found = {
+        f"{clock} over {size}": exponent(columns[size], columns[clock])
+        for size in ("rows", "tokens")
+        for clock in ("seconds", "processor_seconds")
+    }
     if options.json:
         print(json.dumps({"threads": options.threads, "table": table, "exponent": found}, indent=2))
         return
-    print("exponent {seconds:.3f}, of processor seconds {processor_seconds:.3f}".format(**found))
+    for name, slope in found.items():
+        print(f"exponent of {name.replace('_', ' ')}: {slope:.3f}")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,12 @@ def make(noun: Noun, settings: Settings) -> tuple[Warehouse, str]:
 
 
 def limit_threads(threads: int | None) -> None:
-    """Hold the numerical libraries of this process, loaded or not yet, to `threads`."""
+    """Hold the numerical libraries of this process, loaded or not yet, to `threads`.
+
+    Threads that wait for one another sleep rather than spin, unless the environment says otherwise: on a machine that
+    others use too, spinning costs ten times the work (LOG.md). It holds for libraries that are loaded after this.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if threads is None:
         return
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):

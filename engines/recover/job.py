@@ -131,7 +131,7 @@ def recover(
             )
             facts["perplexity_reconstructed"] = _perplexity(ready)
         adaptation = attach(ready.model, ready.method, asked)
-        facts |= _sizes(adaptation, facts["parameters"]) | {"learning_rate": asked.peak(ready.method)}
+        facts |= _sizes(adaptation, facts["parameters"], asked.epochs) | {"learning_rate": asked.peak(ready.method)}
         checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked, first))
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
@@ -184,8 +184,8 @@ def _before(ready: Prepared) -> dict[str, Any]:
     }
 
 
-def _sizes(adaptation: Adaptation, parameters: int) -> dict[str, Any]:
-    trained = adaptation.n_trainable
+def _sizes(adaptation: Adaptation, parameters: int, epochs: float) -> dict[str, Any]:
+    trained = adaptation.n_trainable if epochs else 0
     return {"trainable": trained, "trainable_share": trained / parameters}
 
 

@@ -44,6 +44,7 @@ def request_of(settings: Settings) -> RecoveryRequest:
     if settings.recover.teacher == "none":
         given["teacher_weight"] = 0.0
     shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})
+    shared["device"] = shared["device"].partition(",")[0]  # a pair may be scored on two, one model is trained on one
     own = {item.name for item in fields(RecoveryRequest)}
     extra = {"seed": settings.seed, "trust_remote_code": settings.trust_remote_code}
     return RecoveryRequest(**{name: value for name, value in {**given, **shared, **extra}.items() if name in own})
