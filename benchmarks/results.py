@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,13 @@ def markdown(strength: str, told: dict[str, Any]) -> str:
             line["word"] if ours else "baseline",
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
-    sentences = [f"- {line['sentence']}" + _harm(line) for line in told["lines"]]
+    sentences = [wrapped(f"- {line['sentence']}{_harm(line)}", "  ") for line in told["lines"]]
     return "\n".join([head, *rows, "", *sentences, "", _capabilities(told), ""])
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return text in lines of at most 118 characters, options of methods never torn apart."""
+    return textwrap.fill(text, 118, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _harm(line: dict[str, Any]) -> str:
@@ -112,9 +118,10 @@ def described(typed: argparse.Namespace) -> str:
     asked = (typed.strengths, typed.budgets, typed.methods, typed.seeds)
     if asked == (STRENGTHS, BUDGETS, METHODS, SEEDS):
         return "The whole grid."
-    return (
+    mine, all_ = (", ".join(f"`{one}`" for one in text.split(",")) for text in (typed.methods, METHODS))
+    return wrapped(
         f"**A reduced grid**, for want of computing time: strengths {typed.strengths} of {STRENGTHS}; budgets "
-        f"{typed.budgets} of {BUDGETS}; methods `{typed.methods}` of `{METHODS}`; seeds {typed.seeds} of {SEEDS}. "
+        f"{typed.budgets} of {BUDGETS}; seeds {typed.seeds} of {SEEDS}; methods {mine} of {all_}. "
         "`make results` runs the whole of it and goes on from the cells that are there."
     )
 

@@ -150,10 +150,10 @@ def test_two_methods_on_a_piece_of_the_demo(curate: Run, tmp_path: Path) -> None
     assert curate("compress", demo.model_path(), "--sparsity", "0.6", "--out", pruned).code == 0
     pool = tmp_path / "pool.jsonl"
     with gzip.open(demo.pool_path(), "rt") as lines:
-        pool.write_text("".join(line for line, _ in zip(lines, range(1500), strict=False)))
+        pool.write_text("".join(line for line, _ in zip(lines, range(600), strict=False)))
     pair = ("--original", demo.model_path(), "--compressed", pruned, "--corpus", pool, "--tasks", "demo")
-    how = ("--methods", "paser,anchored", "--seeds", "2", "--budgets", "0.2", "--clusters", "8", "--limit", "550")
-    answer = curate("compare", *pair, *how, "--learning-rate", "1e-3", "--batch", "16", "-w", tmp_path / "w", "--json")
+    how = ("--methods", "paser,anchored", "--seeds", "2", "--budgets", "0.2", "--clusters", "8", "--limit", "330")
+    answer = curate("compare", *pair, *how, "--learning-rate", "1e-3", "--batch", "8", "-w", tmp_path / "w", "--json")
     assert answer.code == 0, answer.err
     told = answer.value
     assert len(told["cells"]) == 2 * 5
