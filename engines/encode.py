@@ -8,6 +8,8 @@ Knows nothing of files but the encoder's own.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,12 +143,35 @@ def embed(texts: list[str], encoder: Encoder, progress: Callable[[int], None] | 
     found = np.empty((len(texts), encoder.width), dtype=np.float32)
     limit = encoder.max_tokens * CHARACTERS_PER_TOKEN
     cut = [text[:limit] for text in texts]
-    for rows in batches_by_length(_lengths(cut, encoder), encoder.batch_tokens):
-        # One row alone would be multiplied by another routine, which rounds otherwise: it goes twice.
-        company = np.repeat(rows, 2) if len(rows) == 1 else rows
-        found[rows] = _forward([cut[row] for row in company], encoder)[: len(rows)]
-        told(len(rows))
+    groups = list(batches_by_length(_lengths(cut, encoder), encoder.batch_tokens))
+    # One row alone would be multiplied by another routine, which rounds otherwise: it goes twice. The tokenizer cannot
+    # be used by two threads at once, so it is done with before they start.
+    ready = (
+        _features([cut[row] for row in (np.repeat(rows, 2) if len(rows) == 1 else rows)], encoder) for rows in groups
+    )
+    with _workers(encoder) as together:
+        for rows, vectors in zip(groups, together(lambda features: _forward(features, encoder), ready), strict=True):
+            found[rows] = vectors[: len(rows)]
+            told(len(rows))
     return found
+
+
+@contextmanager
+def _workers(encoder: Encoder) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a ``map`` that runs batches side by side on a CPU, each on one thread.
+
+    Two threads inside one small product mostly wait for each other, above all on a machine that does anything else; and
+    with one thread a product, vectors do not depend on the number of processors.
+    """
+    threads = torch.get_num_threads()
+    if encoder.model.device.type != "cpu" or threads == 1:
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _lengths(texts: list[str], encoder: Encoder) -> NDArray[np.int64]:
@@ -176,9 +201,12 @@ def batches_by_length(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator
             yield group[start : start + step]
 
 
+def _features(texts: list[str], encoder: Encoder) -> dict[str, Any]:
+    return dict(encoder.model.preprocess(texts))
+
+
 @torch.inference_mode()
-def _forward(texts: list[str], encoder: Encoder) -> NDArray[np.float32]:
-    features = encoder.model.preprocess(texts)
+def _forward(features: dict[str, Any], encoder: Encoder) -> NDArray[np.float32]:
     moved = {key: value.to(encoder.model.device) if hasattr(value, "to") else value for key, value in features.items()}
     vectors = encoder.model(moved)["sentence_embedding"].float()
     unit: NDArray[np.float32] = torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()

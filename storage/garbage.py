@@ -1,9 +1,9 @@
 """What a warehouse no longer needs, and removing it without hurting a run or a reader.
 
-Kept is every selection, recovery and evaluation with everything that it was made from, and whatever a run of the
-last days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that nobody uses,
-attempts that were never finished, temporary files of killed processes, pictures and reports of selections that are
-gone.
+Kept is every selection, recovery and evaluation with everything that it was made from, imported scores, and whatever a
+run of the last days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that
+nobody uses, attempts that were never finished, temporary files of killed processes, and what belongs to selections and
+recoveries that are gone: pictures, reports, models.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ ROOTS: tuple[Noun, ...] = ("selection", "recovery", "evaluation")
 """Results: what somebody asked for. Everything else is kept for their sake."""
 TRASH = f"{atomic.TEMPORARY}gone-"
 """How the name of a folder begins that is being removed; no reader looks at it, and `collect` finishes it."""
+RECOVERED = "recovered-"
+"""How the folder of a recovered model begins in ``models``; its recovery's id follows."""
 LOCK_SECONDS = 60.0
 DAY = 86400.0
 
@@ -60,6 +62,7 @@ def find(warehouse: Warehouse, grace_days: float, now: float | None = None) -> l
     found = [one for noun in NOUNS for one in _artefacts(warehouse, noun, made[noun], needed, now)]
     found += _unfinished(warehouse, now)
     found += _pictures(warehouse, {one.id for one in made["selection"]}, now)
+    found += _models(warehouse, {one.id for one in made["recovery"]}, now)
     found += _temporary(warehouse, now)
     return [one for one in found if one.days >= grace_days]
 
@@ -97,6 +100,8 @@ def _needed(made: dict[Noun, list[Manifest]], recent: set[str]) -> set[str]:
     """Return the ids of all artefacts that a root or a recent run leads to."""
     inputs = {one.id: set(one.inputs.values()) for listed in made.values() for one in listed}
     waiting = [one.id for noun in ROOTS for one in made[noun]] + sorted(recent)
+    # Numbers of the user's own cannot be made again, and a selection by them does not name them among its inputs.
+    waiting += [one.id for one in made["scores"] if "imported" in one.settings]
     needed: set[str] = set()
     while waiting:
         one = waiting.pop()
@@ -142,6 +147,14 @@ def _pictures(warehouse: Warehouse, selections: set[str], now: float) -> Iterato
         for path in sorted((warehouse.root / folder).glob("[!.]*")):
             if path.is_file() and path.stem.partition("-")[0] not in selections:
                 yield Garbage(path, "it shows a selection that is gone", _changed(path, now), _size(path))
+
+
+def _models(warehouse: Warehouse, recoveries: set[str], now: float) -> Iterator[Garbage]:
+    for folder, prefix, what in (("models", RECOVERED, "the model"), ("jobs", "", "the work")):
+        for path in sorted((warehouse.root / folder).glob(f"{prefix}[!.]*")):
+            if path.is_dir() and path.name.removeprefix(prefix) not in recoveries:
+                why = f"it is {what} of a recovery that was never finished, or is gone"
+                yield Garbage(path, why, _changed(path, now), _size(path))
 
 
 def _temporary(warehouse: Warehouse, now: float) -> Iterator[Garbage]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse import Warehouse
 
-VERSION = 2
+VERSION = 3
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:

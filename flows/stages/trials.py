@@ -82,7 +82,7 @@ def _trained(
             request,
             original=settings.original,
             work=work,
-            tell=lambda step, total: advance(int(step["tokens"])),
+            tell=lambda step, total: advance(request.batch),
         )
     shutil.rmtree(work, ignore_errors=True)
     return folder, report

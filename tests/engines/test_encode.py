@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from curate.engines.encode import batches_by_length, embed, encode, load_encoder
 from curate.engines.encoders import encoder_files, encoder_folder
@@ -114,3 +115,16 @@ def test_bfloat16_stays_near(encoder: Encoder) -> None:
     half = embed(texts, load_encoder("minilm", device="cpu", dtype="bfloat16"))
     assert half.dtype == np.float32
     assert (half * embed(texts, encoder)).sum(axis=1).min() > 0.99
+
+
+def test_threads_work_side_by_side_and_change_no_bit(encoder: Encoder) -> None:
+    texts, before = prompts(60), torch.get_num_threads()
+    try:
+        found = {}
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found[threads] = embed(texts, encoder)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[1].tobytes() == found[3].tobytes()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -138,13 +139,16 @@ def test_queries_have_an_answer(block: Block, catalog: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the demo's model, a pruned one, and some of its rows."""
+    """Return a folder with the demo's model, a pruned one, some of its rows, and a selection made from them."""
     folder = tmp_path_factory.mktemp("kit")
     with gzip.open(demo.pool_path(), "rt") as pool:
         (folder / "data.jsonl").write_text("".join(line for line, _ in zip(pool, range(ROWS), strict=False)))
     (folder / "models").mkdir()
     (folder / "models" / "original").symlink_to(demo.model_path())
     typed("curate compress models/original --sparsity 0.6 --out models/compressed", folder)
+    settings = 'corpus = ["data.jsonl"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
+    (folder / "curate.toml").write_text(settings)
+    typed("curate select --budget 0.1", folder)
     return folder
 
 
@@ -160,23 +164,19 @@ def typed(text: str, folder: Path) -> str:
 
 @pytest.fixture
 def desk(kit: Path, tmp_path: Path) -> Path:
-    """Return a fresh folder with the kit in it."""
-    for name in ("data.jsonl", "models"):
-        (tmp_path / name).symlink_to(kit / name)
-    return tmp_path
+    """Return a copy of the kit, its catalog made anew for the new place."""
+    desk = shutil.copytree(kit, tmp_path / "desk", symlinks=True)
+    publish(Warehouse(desk / "warehouse"))
+    return desk
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", EXECUTED)
 def test_what_a_page_tells_to_type_works(page: str, desk: Path) -> None:
-    if page == "getting-started.md":
-        (desk / "models").unlink()
-        (desk / "models").mkdir()
-        (desk / "models" / "original").symlink_to(demo.model_path())
-    else:
-        settings = 'corpus = ["data.jsonl"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
-        (desk / "curate.toml").write_text(settings)
-        typed("curate select --budget 0.1", desk)
+    if page == "getting-started.md":  # there it is that one begins with nothing but a model and rows
+        for made in ("models/compressed", "warehouse"):
+            shutil.rmtree(desk / made)
+        (desk / "curate.toml").unlink()
     ran = 0
     for block in blocks(DOCS / page):
         text = block.text

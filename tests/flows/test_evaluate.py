@@ -89,6 +89,7 @@ def test_what_stands_in_the_corpus_is_not_asked(
     assert curate(*fixed, "--no-decontaminate").value["n_items"] == 2
 
 
+@pytest.mark.slow
 def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> None:
     """Rows that ask what the corpus asks, typed otherwise, stand under the cluster of their twin."""
     fruit, sums = (
@@ -114,6 +115,7 @@ def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[P
     assert all(", " in group for group in groups)  # the cluster's telling terms
 
 
+@pytest.mark.slow
 def test_the_latest_recovery_is_asked_beside_its_own_pair(
     curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
 ) -> None:

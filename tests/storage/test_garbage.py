@@ -14,6 +14,7 @@ import warehouses
 
 from curate.schemas.artefacts import NOUNS
 from curate.schemas.errors import GateError
+from curate.schemas.scores import IMPORTED
 from curate.storage import garbage, queries
 from curate.storage.catalog import publish
 from curate.storage.warehouse import Warehouse, verify
@@ -122,6 +123,25 @@ def test_leftovers_are_found_once_they_are_old(warehouse: Warehouse, ids: dict[s
     garbage.collect(warehouse, 7)
     assert [path.exists() for path in (begun, torn, picture, report)] == [False, False, False, True]
     assert verify(warehouse, "corpus", ids["corpus"]) == []
+
+
+def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    columns = [{"example_id": warehouses.IDS[0], "signal": "quality", "value": 0.5}]
+    inputs = {"corpus": ids["corpus"], "file": "3" * 16}
+    tables = {"imported": (columns, IMPORTED)}
+    imported = warehouses.make(warehouse, "scores", inputs, {"imported": "q.csv"}, tables)
+    recovery = warehouses.make(warehouse, "recovery", {"selection": ids["paser"]}, {"method": "lora"}, {})
+    mine, gone = (warehouse.root / "models" / f"recovered-{name}" for name in (recovery, "e" * 16))
+    work = warehouse.root / "jobs" / ("d" * 16)
+    for folder in (mine, gone, work):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"x")
+    assert garbage.collect(warehouse, 7) == []
+    garbage.collect(warehouse, 0)
+    assert not work.exists()
+    assert warehouse.has("scores", imported)
+    assert mine.exists()
+    assert not gone.exists()
 
 
 def test_nothing_is_removed_while_a_run_is_under_way(warehouse: Warehouse, ids: dict[str, str]) -> None:
