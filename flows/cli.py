@@ -23,6 +23,8 @@ SILENCED = {
 }
 """No telemetry, ours or a library's, and no chatter of libraries between our lines."""
 
+INTERRUPTED = "interrupted; the same command goes on where it stopped"
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code.
@@ -53,13 +55,14 @@ def _run(words: list[str]) -> int:
             raise
         return _say(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on where it stopped", 130)
+        return _say(INTERRUPTED, 130)
     except BrokenPipeError:
         # Whoever read our output has gone; Python must not complain about it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as done:
-        return _code(done.code)
+        # Typer turns an interrupt into this before it reaches the line above.
+        return _say(INTERRUPTED, 130) if done.code == 130 else _code(done.code)
     except OSError as error:
         if debug:
             raise
