@@ -32,6 +32,7 @@ async def told():
         print(json.dumps({
             "runs": sorted([flows[run.flow_id], run.state_name] for run in runs),
             "tasks": [[task.name.partition("-")[0], task.state_name] for task in tasks],
+            "attempts": [[task.name.partition("-")[0], task.run_count] for task in tasks],
         }))
 
 asyncio.run(told())
@@ -84,3 +85,45 @@ def test_a_run_that_fails_shows_as_failed_and_tells_why_in_a_sentence(server: di
     assert done.stderr.strip().splitlines()[-1].startswith("curate: ")
     assert "absent.jsonl" in done.stderr.strip().splitlines()[-1]
     assert ["curation", "Failed"] in runs(server)["runs"]
+
+
+REFUSING = """
+import errno, os
+from curate.flows import transient
+from curate.flows.cli import main
+from curate.storage import atomic
+
+transient.DELAYS = (0.5, 0.5, 0.5)
+real, left = atomic.rename, [{times}]
+
+def rename(source, target):
+    if target.name == "part-00000.parquet" and left[0]:
+        left[0] -= 1
+        raise OSError(errno.{kind}, os.strerror(errno.{kind}), str(target))
+    real(source, target)
+
+atomic.rename = rename
+main()
+"""
+"""A disk that refuses the first part of an artefact a few times."""
+
+
+def refused(server: dict[str, str], kind: str, times: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", REFUSING.format(kind=kind, times=times), *map(str, arguments)]
+    return subprocess.run(command, env=server, capture_output=True, text=True, timeout=300)
+
+
+def test_an_error_of_the_moment_is_tried_again_and_no_other(server: dict[str, str], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl")
+    fixed = ("select", "--method", "uniform", "--corpus", corpus, "--json", "-w")
+    before = len(runs(server)["attempts"])
+    done = refused(server, "EIO", 2, *fixed, tmp_path / "moment")
+    assert done.returncode == 0, done.stderr
+    told = runs(server)
+    assert told["attempts"][before:] == [["ingest", 3], ["choose", 1]]
+    assert json.loads(done.stdout)["n_kept"] == 4
+    before = len(told["attempts"])
+    done = refused(server, "ENOSPC", 1, *fixed, tmp_path / "full")
+    assert done.returncode == 1
+    assert "free some space" in done.stderr.strip().splitlines()[-1]
+    assert runs(server)["attempts"][before:] == [["ingest", 1]]

@@ -41,7 +41,7 @@ async def told():
         artifacts = await client.read_artifacts()
         print(json.dumps({
             "runs": [[flows[run.flow_id], run.state_type.value, run.state_name, run.state.message or "",
-                      run.auto_scheduled, run.total_run_time.total_seconds()] for run in runs],
+                      run.auto_scheduled, run.total_run_time.total_seconds(), str(run.id)] for run in runs],
             "artifacts": [[one.key, one.type] for one in artifacts],
             "automations": [one.name for one in await client.read_automations()],
         }))
@@ -141,6 +141,11 @@ def until(what: Callable[[], Any], seconds: float, pause: float = 1.0) -> Any:
     raise TimeoutError(f"nothing within {seconds:g} s")
 
 
+def unfinished(warehouse: Warehouse, parts: str) -> list[Path]:
+    """Return the parts of a pattern that belong to artefacts under way."""
+    return [one for one in warehouse.root.glob(parts) if not (one.parent / "manifest.json").exists()]
+
+
 def old_enough(path: Path) -> None:
     """Make a file look as if nobody had touched it for a while."""
     then = time.time() - 600
@@ -184,6 +189,34 @@ def test_a_second_run_finds_nothing_new(machine: Machine) -> None:
     assert len(read_runs(warehouse.root)[0]) == 1, "no run was even begun in the warehouse"
 
 
+def test_a_cancelled_run_leaves_a_clean_warehouse(machine: Machine) -> None:
+    """Cancelled from the server while it embeds; nothing half made is visible, and the next run goes on."""
+    warehouse = Warehouse(machine.folder / "warehouse")
+    known = {one.id for one in warehouse.list("selection")}
+    some = write_corpus(machine.folder / "drop" / ".some.jsonl.part", rows=900, seed=3)
+    old_enough(some)
+    some.rename(machine.folder / "drop" / "some.jsonl")
+
+    def under_way() -> str:
+        """Return the id of a run that has finished a part of the larger corpus's vectors."""
+        if not unfinished(warehouse, "embeddings/*/part-00001.parquet"):
+            return ""
+        running = [run for run in machine.told()["runs"] if run[0] == "nightly" and run[1] == "RUNNING"]
+        return str(running[0][6]) if running else ""
+
+    machine.type(f"prefect flow-run cancel {until(under_way, 150, pause=0.05)}")
+    until(lambda: [run for run in machine.told()["runs"] if run[1] == "CANCELLED"], 90)
+    assert [one.status for one in read_runs(warehouse.root)[0]].count("running") <= 1  # the next may have begun
+    finished = attempts.parts(warehouse.root)
+    for noun in ("corpus", "embeddings", "clusters", "scores", "selection"):
+        for made in warehouse.list(noun):
+            assert verify(warehouse, noun, made.id) == []
+    until(lambda: {one.id for one in warehouse.list("selection")} - known, 150)
+    after = attempts.parts(warehouse.root)
+    assert all(after[name] == what for name, what in finished.items()), "a finished part was made again"
+    assert "no problem found" in machine.type("curate doctor")
+
+
 def test_a_killed_run_is_resumed_by_the_next_one(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = Warehouse(machine.folder / "warehouse")
     more = write_corpus(machine.folder / "drop" / ".more.jsonl.part", rows=1500, seed=7)
@@ -193,26 +226,25 @@ def test_a_killed_run_is_resumed_by_the_next_one(machine: Machine, monkeypatch: 
     def scoring() -> int:
         """Return the process of a run that has finished some parts of the scores of the larger corpus."""
         under_way = [one for one in read_runs(warehouse.root)[0] if one.status == "running"]
-        parts = [one for one in warehouse.root.glob("scores/*/part-00002.parquet")]
+        parts = unfinished(warehouse, "scores/*/part-00002.parquet")
         return under_way[0].pid if under_way and parts else 0
 
     os.kill(until(scoring, 150, pause=0.05), signal.SIGKILL)
     finished = attempts.parts(warehouse.root)
     assert any(name.startswith("scores/") for name in finished)
-    until(lambda: len(warehouse.list("selection")) == 2, 150)
+    until(lambda: len(warehouse.list("selection")) == 3, 150)
     after = attempts.parts(warehouse.root)
     assert all(after[name] == what for name, what in finished.items()), "a finished part was made again"
     for noun in ("corpus", "embeddings", "clusters", "scores", "selection"):
         for made in warehouse.list(noun):
             assert verify(warehouse, noun, made.id) == []
     statuses = [one.status for one in read_runs(warehouse.root)[0]]
-    assert statuses.count("interrupted") == 1
-    drop = [str(machine.folder / "drop" / name) for name in ("data.jsonl", "more.jsonl")]
-    corpora = [word for path in drop for word in ("--corpus", path)]
+    assert statuses.count("interrupted") == 2, "the cancelled one and this one"
     monkeypatch.chdir(machine.folder)
-    first = ["select", "--warehouse", "other"]
-    assert attempts.run([*first, "--corpus", drop[0]]) == 0  # the larger corpus grows out of the smaller one
-    assert attempts.run([*first, *corpora]) == 0
+    # Each corpus grows out of the smaller one before it, as it did here night by night.
+    for names in (("data",), ("data", "some"), ("data", "more", "some")):
+        corpora = [word for name in names for word in ("--corpus", str(machine.folder / "drop" / f"{name}.jsonl"))]
+        assert attempts.run(["select", "--warehouse", "other", *corpora]) == 0
     whole = attempts.parts(machine.folder / "other")
     assert {name: what[1] for name, what in after.items()} == {name: what[1] for name, what in whole.items()}
     until(lambda: [run for run in machine.told()["runs"] if run[1] == "CRASHED"], 60)
