@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import resource
 import time
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from curate.schemas.artefacts import Manifest, Noun, Part
 from curate.schemas.errors import UsageError, WarehouseError
+from curate.schemas.peak_memory import peak_memory
 from curate.storage import atomic, part_file
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Builder:
             versions=dict(library_versions()),
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             seconds=round(sum(self._seconds.values()) + time.monotonic() - self._started, 3),
-            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            peak_memory_mb=round(peak_memory() / 2**20, 1),
         )
         atomic.write_bytes(self.folder / MANIFEST, manifest.to_json().encode("utf-8", "surrogatepass"))
         self.done = True

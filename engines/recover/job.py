@@ -7,7 +7,6 @@ Knows nothing of the warehouse.
 from __future__ import annotations
 
 import gc
-import resource
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from curate.engines.recover.reconstruction import reconstruct
 from curate.engines.recover.results import Workplace
 from curate.engines.recover.training import autocast, train
 from curate.schemas.artefacts import digest
+from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
@@ -253,4 +253,4 @@ def peak_memory() -> int:
     """Return the most memory used so far, in bytes: on the current CUDA device, or by the process without one."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_memory_of_process()

@@ -1,0 +1,24 @@
+"""The peak memory that manifests and job reports state: what it is, in one place. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+
+
+def peak_memory() -> int:
+    """Return the largest resident set of this process so far, in bytes.
+
+    From the kernel's ``VmHWM`` where there is one. ``ru_maxrss``, taken elsewhere, is handed on to a program by the
+    process that started it: a small run started by a large process would report the large one's peak.
+    """
+    if _STATUS.is_file():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kilobytes, macOS bytes.
+    return peak if sys.platform == "darwin" else peak * 1024
