@@ -17,19 +17,6 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-SCORED: dict[Kind, str] = {
-    "rows": "every supervised token is the model's most likely one, so that greedy decoding gives the whole answer",
-    "choice": "the right option is the likeliest of all, summed over its tokens",
-    "knowledge": "a greedy answer from memory is one of the accepted ones, in normal form",
-    "open-book": "the same question with a text that holds the answer",
-    "reasoning": "the last number of a greedy answer is that of the reference",
-    "instructions": "a greedy answer keeps all the rules",
-    "summary": "ROUGE-L F1 of a greedy summary against the reference",
-    "perplexity": "no score; nats per token of a text",
-    "lm-eval": "the first metric that the task itself names, of EleutherAI's lm-eval",
-}
-"""When an item of each kind scores 1."""
-
 CLOSED_BOOK: tuple[Kind, ...] = ("knowledge", "choice")
 """Kinds that ask what a model knows by heart."""
 

@@ -121,16 +121,6 @@ class FileDigests:
             _log.info("digests of files are not kept: %s", error)
 
 
-def digest_files(paths: Iterable[Path], cache: Path, verify: bool = False) -> str:
-    """Return one digest of several files; see `FileDigests.files`."""
-    return FileDigests(cache, verify).files(paths)
-
-
-def digest_folder(path: Path, cache: Path, verify: bool = False) -> str:
-    """Return one digest of every file under a folder; see `FileDigests.folder`."""
-    return FileDigests(cache, verify).folder(path)
-
-
 def _mark(path: Path) -> dict[str, int]:
     try:
         facts = os.stat(path)

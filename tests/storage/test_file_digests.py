@@ -6,7 +6,7 @@ import pytest
 
 from curate.schemas.errors import InputError
 from curate.storage import file_digests
-from curate.storage.file_digests import FileDigests, digest_files, digest_folder
+from curate.storage.file_digests import FileDigests
 
 
 @pytest.fixture
@@ -25,21 +25,21 @@ def model(tmp_path: Path) -> Path:
 
 def test_order_and_place_do_not_matter_names_and_bytes_do(cache: Path, model: Path, tmp_path: Path) -> None:
     given = [model / "a.bin", model / "b.bin"]
-    first = digest_files(given, cache)
-    assert digest_files(given[::-1], cache) == first
+    first = FileDigests(cache).files(given)
+    assert FileDigests(cache).files(given[::-1]) == first
     model.rename(tmp_path / "moved")
     moved = [tmp_path / "moved" / path.name for path in given]
-    assert digest_files(moved, cache) == first
+    assert FileDigests(cache).files(moved) == first
     moved[0].rename(moved[0].with_name("z.bin"))
-    assert digest_files([moved[0].with_name("z.bin"), moved[1]], cache) != first
+    assert FileDigests(cache).files([moved[0].with_name("z.bin"), moved[1]]) != first
 
 
 def test_a_folder_without_its_hidden_files(cache: Path, model: Path) -> None:
-    first = digest_folder(model, cache)
+    first = FileDigests(cache).folder(model)
     (model / ".hidden").write_text("other")
-    assert digest_folder(model, cache) == first
+    assert FileDigests(cache).folder(model) == first
     (model / "sub" / "c.bin").rename(model / "c.bin")
-    assert digest_folder(model, cache) != first
+    assert FileDigests(cache).folder(model) != first
 
 
 def test_an_unchanged_file_is_not_read_again(cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +106,6 @@ def test_writers_at_once_lose_nothing(cache: Path, model: Path) -> None:
 
 def test_what_is_not_there_is_named(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing cannot be read \(No such file"):
-        digest_files([tmp_path / "nothing"], cache)
+        FileDigests(cache).files([tmp_path / "nothing"])
     with pytest.raises(InputError, match="nothing is not a folder"):
-        digest_folder(tmp_path / "nothing", cache)
+        FileDigests(cache).folder(tmp_path / "nothing")
