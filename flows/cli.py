@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     for name, value in SILENCED.items():
         os.environ.setdefault(name, value)
+    # On a CPU it warns of a kernel package on import, which an encoder brings about too.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if hasattr(signal, "SIGXFSZ"):
         # A file-size limit must arrive as an error that can be told, not kill the process.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
