@@ -202,7 +202,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("recover.heldout", str, "Rows whose perplexity is measured. [rows that were not selected]"),
     ),
     "method": (
-        Option("select.options.allocation", str, "paser: degradation, proportional or uniform; donod: the first two."),
+        Option(
+            "select.options.allocation",
+            str,
+            "paser: degradation, proportional, uniform or recoverability; donod: all but uniform.",
+        ),
         Option("select.options.rank", str, "paser: ies, donod or random; anchored: random, ies or excess."),
         Option("select.options.consistency", str, "paser: expected, strict, soft or off. [expected]"),
         Option("select.options.expectation", float, "paser: rows by chance from which a pair conflicts. [3]"),

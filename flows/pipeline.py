@@ -1,4 +1,4 @@
-"""The pipeline: corpus → embeddings → clusters → scores → selection, each only if the chosen method needs it.
+"""The pipeline: corpus → embeddings → clusters → scores → pilots → selection, each only if the method needs it.
 
 The one body of both ways to run: the command line calls the stages directly, Prefect submits them as tasks. Whoever
 calls passes ``call``, which takes a stage and its arguments and returns the artefact id or a promise of one.
@@ -38,10 +38,17 @@ def needed(settings: Settings) -> frozenset[str]:
         nouns |= {"clusters", "embeddings"}
     if "embeddings" in wants:
         nouns.add("embeddings")
+    if "gain_ceiling" in wants:
+        nouns.add("pilots")
     if "scores" in nouns and settings.corpus and settings.compressed is None:
         raise InputError(
             f"method {settings.select.method!r} reads scores, and no model was given; "
             "pass --compressed FOLDER, and --original FOLDER for a pair"
+        )
+    if "pilots" in nouns and settings.corpus and None in (settings.original, settings.compressed):
+        raise UsageError(
+            "--allocation recoverability trains the compressed model on a few rows and measures on those that the "
+            "original finds likely; pass --compressed FOLDER and --original FOLDER, or choose another allocation"
         )
     if "cds" in wants and settings.original is None and settings.compressed is not None:
         raise UsageError(
@@ -60,7 +67,8 @@ def run(warehouse: Warehouse, settings: Settings, call: Callable[..., Any]) -> A
     embeddings = call(stages.embed, warehouse, settings, corpus) if "embeddings" in needs else None
     clusters = call(stages.cluster, warehouse, settings, corpus, embeddings) if "clusters" in needs else None
     scored = call(stages.score, warehouse, settings, corpus) if "scores" in needs else None
-    return call(stages.choose, warehouse, settings, corpus, embeddings, clusters, scored)
+    piloted = (call(stages.pilot, warehouse, settings, corpus, clusters, scored),) if "pilots" in needs else ()
+    return call(stages.choose, warehouse, settings, corpus, embeddings, clusters, scored, *piloted)
 
 
 def directly(stage: Callable[..., Any], *arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline
 from curate.flows.demo_pair import is_demo
-from curate.flows.stages import clusters, corpus, embeddings, scores, selection
+from curate.flows.stages import clusters, corpus, embeddings, pilots, scores, selection
 from curate.flows.stages.pool import Upstream
 from curate.storage.warehouse import Warehouse
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_TOKEN = 4.0
 """Of English text under the tokenizers in use; a tiny vocabulary needs more tokens."""
+TRAINING_FLOPS = 6
+"""Operations per parameter and token of a forward and a backward pass."""
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -35,7 +37,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         settings = demo_settings(warehouse, settings)
     steps: list[tuple[str, Recipe]] = [("ingest", corpus.recipe(warehouse, settings))]
     read = steps[0][1].id
-    up: dict[str, str | None] = {"embeddings": None, "clusters": None, "scores": None}
+    up: dict[str, str | None] = {"embeddings": None, "clusters": None, "scores": None, "pilots": None}
     if "embeddings" in needs:
         steps.append(("embed", embeddings.recipe(warehouse, settings, read)))
         up["embeddings"] = steps[-1][1].id
@@ -45,6 +47,9 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     if "scores" in needs:
         steps.append(("score", scores.recipe(warehouse, settings, read)))
         up["scores"] = steps[-1][1].id
+    if "pilots" in needs:
+        steps.append(("pilot", pilots.recipe(warehouse, settings, read, str(up["clusters"]), str(up["scores"]))))
+        up["pilots"] = steps[-1][1].id
     settings = selection.with_reference(warehouse, settings, read)
     steps.append(("select", selection.recipe(warehouse, settings, Upstream(read, **up))))
     characters, rows = corpus_size(warehouse, steps[0][1])
@@ -82,6 +87,8 @@ def _told(
         estimate = "unknown until the corpus is ingested" if name != "ingest" else "one pass over the files"
     elif name == "score":
         estimate, memory = _scoring(settings, rows, characters)
+    elif name == "pilot":
+        estimate = _piloting(warehouse, settings, step, characters / rows)
     else:
         words = {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}
         estimate = words.get(name, "seconds")
@@ -120,6 +127,21 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     memory = sum(pieces.values()) // MIB
     told = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
     return f"{told}, {memory:,} MiB of memory at its peak on {device.type}", memory
+
+
+def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_characters: float) -> str:
+    """Return the cost of the pilots in words."""
+    from curate.engines.memory import model_size
+    from curate.selectors.pilot_rows import LARGEST, pilot_sizes
+
+    made = step.inputs["clusters"]
+    if not warehouse.has("clusters", made):
+        return f"three trainings on at most {LARGEST} rows for each cluster; their number is unknown until clustered"
+    sizes = [pilot_sizes(size) for size in warehouse.read("clusters", made, "terms", ["size"])["size"].to_pylist()]
+    rows = sum(map(sum, sizes))
+    tokens = rows * pilots.PASSES * min(row_characters / CHARACTERS_PER_TOKEN, settings.score.max_length)
+    flops = TRAINING_FLOPS * model_size(str(settings.compressed)).parameters * tokens
+    return f"{sum(map(len, sizes)):,} trainings on {rows:,} rows in all, about {tokens:,.0f} tokens, {flops:.1e} FLOPs"
 
 
 def weight_bytes(model: str) -> int:

@@ -73,6 +73,7 @@ NOUN_OF_STAGE: dict[str, Noun] = {
     "embed": "embeddings",
     "cluster": "clusters",
     "score": "scores",
+    "pilot": "pilots",
     "choose": "selection",
     "recover": "recovery",
     "evaluate": "evaluation",

@@ -9,9 +9,9 @@ import numpy as np
 from curate.flows import pipeline
 from curate.flows.comparison import Ground, budget_tokens, ground_of, prepared, selecting, tokens_kept, training
 from curate.flows.demo_pair import is_demo
-from curate.flows.grid import MATCHED, OWN_EPOCHS, Cell, cells
-from curate.flows.plan import CHARACTERS_PER_TOKEN, corpus_size, demo_settings, weight_bytes
-from curate.flows.stages import clusters, corpus, embeddings, scores, selection
+from curate.flows.grid import MATCHED, OWN_EPOCHS, Cell, cells, method_of
+from curate.flows.plan import CHARACTERS_PER_TOKEN, TRAINING_FLOPS, corpus_size, demo_settings, weight_bytes
+from curate.flows.stages import clusters, corpus, embeddings, pilots, scores, selection
 from curate.flows.stages.pool import Upstream
 from curate.flows.stages.recovery import request_of
 from curate.flows.stages.trials import recipe as trial_recipe
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from curate.flows.stages.recipe import Recipe
     from curate.schemas.settings import Settings
-
-TRAINING_FLOPS = 6
-"""Operations per parameter and token of a forward and a backward pass."""
 
 
 def price(settings: Settings) -> dict[str, Any]:
@@ -66,7 +63,35 @@ def price(settings: Settings) -> dict[str, Any]:
             }
         )
     told = {"arms": lines, "cells": len(todo), "done": len(finished)}
-    return {**told, "estimate": _estimate(lines, list(finished.values()))}
+    asking = [cell for cell in todo if cell.arm != OWN_EPOCHS and _takes_pilots(cell)]
+    piloting = _pilots(warehouse, settings, ground, asking)
+    return {**told, **piloting, "estimate": _estimate(lines, list(finished.values()))}
+
+
+def _takes_pilots(cell: Cell) -> bool:
+    """Return True if the cell's method divides its budget by gain curves."""
+    from curate.selectors.registry import selector
+
+    name, options = method_of(cell.arm)
+    entry = selector(name)
+    return "gain_ceiling" in entry.needs(entry.settings(**options), False)
+
+
+def _pilots(warehouse: Warehouse, settings: Settings, ground: Ground | None, asking: list[Cell]) -> dict[str, int]:
+    """Return how many sets of pilots the cells `asking` for them share, one for each seed, and how many are made."""
+    if not asking:
+        return {}
+    made: set[str] = set()
+
+    def noticed(stage: Callable[..., Any], *arguments: Any) -> str:
+        known = foreseen(stage, *arguments)
+        if stage.__name__ == "pilot" and warehouse.has("pilots", known):
+            made.add(known)
+        return known
+
+    for cell in asking if ground else []:
+        pipeline.run(warehouse, selecting(settings, ground, cell), noticed)  # type: ignore[arg-type]
+    return {"pilots": len({cell.seed for cell in asking}), "pilots_done": len(made)}
 
 
 def _guess(warehouse: Warehouse, settings: Settings, read: Recipe) -> Ground | None:
@@ -108,6 +133,7 @@ def foreseen(stage: Callable[..., Any], warehouse: Warehouse, settings: Settings
         "embed": lambda read: embeddings.recipe(warehouse, settings, read),
         "cluster": lambda read, vectors: clusters.recipe(warehouse, settings, read, vectors),
         "score": lambda read: scores.recipe(warehouse, settings, read),
+        "pilot": lambda *up: pilots.recipe(warehouse, settings, *up),
         "choose": lambda *up: selection.recipe(warehouse, settings, Upstream(*up)),
     }
     return plans[stage.__name__](*ids).id

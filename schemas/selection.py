@@ -52,11 +52,14 @@ ALLOCATION = pa.schema(
         pa.field("kept", pa.int64(), nullable=False),
         pa.field("filled", pa.int64(), nullable=False),
         pa.field("refused", pa.int64(), nullable=False),
+        pa.field("ceiling", pa.float64()),
+        pa.field("tau", pa.float64()),
     ]
 )
 """Side table ``allocation``: one row per cluster. ``degradation`` is the mean ``cds`` in nats; ``budget`` what was
 allotted (rows or tokens, as the budget was given); ``filled`` the kept rows that had been refused as conflicting and
-were taken back to fill the budget; ``refused`` the rows left out as conflicting."""
+were taken back to fill the budget; ``refused`` the rows left out as conflicting; ``ceiling`` (nats per token) and
+``tau`` (rows) are those of the cluster's gain curve, null where the allocation does not look at it."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -62,17 +64,42 @@ def allocate(
     """
     if upper.sum() <= total:
         return upper.astype(np.int64)
-    hurt = np.nan_to_num(weight) > 0
+
+    def fill(which: NDArray[np.bool_], budget: int) -> NDArray[np.float64]:
+        return water_fill(weight[which], lower[which], upper[which], budget)
+
+    return round_to_total(fill_in_turn(np.nan_to_num(weight) > 0, fill, lower, upper, total), total)
+
+
+def fill_in_turn(
+    first: NDArray[np.bool_],
+    fill: Callable[[NDArray[np.bool_], int], NDArray[np.float64]],
+    lower: NDArray[np.int64],
+    upper: NDArray[np.int64],
+    total: int,
+) -> NDArray[np.float64]:
+    """Return real-valued budgets: `first` clusters by `fill`, and what they cannot hold to the others by size.
+
+    Parameters
+    ----------
+    first : ndarray of shape (K,), bool
+        Clusters that the budget is for.
+    fill : callable
+        ``fill(which, budget)`` divides a budget, no more than their `upper`, over the clusters of a mask.
+    lower, upper : ndarray of shape (K,)
+    total : int
+        Less than Σ `upper`.
+    """
     share = lower.astype(np.float64)
-    for_hurt = total - int(lower[~hurt].sum())
-    if upper[hurt].sum() > for_hurt:
-        share[hurt] = water_fill(weight[hurt], lower[hurt], upper[hurt], for_hurt)
+    for_first = total - int(lower[~first].sum())
+    if upper[first].sum() > for_first:
+        share[first] = fill(first, for_first)
     else:
-        share[hurt] = upper[hurt]
-        rest = total - int(upper[hurt].sum())
-        open_ = ~hurt & (upper > 0)
+        share[first] = upper[first]
+        rest = total - int(upper[first].sum())
+        open_ = ~first & (upper > 0)
         share[open_] = water_fill(upper[open_].astype(np.float64), lower[open_], upper[open_], rest)
-    return round_to_total(share, total)
+    return share
 
 
 def water_fill(

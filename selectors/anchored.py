@@ -58,7 +58,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings,
     cluster = required(pool.cluster, "clusters", "anchored")
     candidates = set_aside(candidates, _unlikely(pool, candidates, cluster, settings.anchor_share), "anchor")
     strata = group(candidates, cluster)
-    plan = allot(candidates, strata, pool.signals["cds"], "degradation", budget)
+    plan = allot(candidates, strata, pool.signals, "degradation", budget)
     score = _score(pool, candidates.rows, settings, rng)
     taken = take_best(candidates, strata, plan, score)
     table = allocation_table(candidates, strata, plan, taken)

@@ -18,7 +18,7 @@ from curate.selectors.budgeting import first_fit
 from curate.selectors.candidates import Candidates, find_candidates, required, room_beside_pins
 from curate.selectors.decision import decide
 from curate.selectors.ranking import best_first
-from curate.selectors.strata import Plan, Strata, allocation_table, allot, group, take_best
+from curate.selectors.strata import READS, Plan, Strata, allocation_table, allot, group, take_best
 from curate.selectors.topsis import Normalise, closeness, closeness_within
 from curate.selectors.validation import check_choice, check_number
 
@@ -43,8 +43,9 @@ class DonodSettings:
     """``default`` prefers rows that make the norm grow, ``literal`` the opposite (see METHODS §1, *The sign*)."""
     stratify: Literal["none", "clusters"] = "none"
     """Rank over the whole corpus, or inside each cluster with a budget per cluster."""
-    allocation: Literal["degradation", "proportional"] = "proportional"
-    """How ``stratify="clusters"`` shares the budget: by PASER's degradation, which takes a pair, or by size."""
+    allocation: Literal["degradation", "proportional", "recoverability"] = "proportional"
+    """How ``stratify="clusters"`` shares the budget: by PASER's degradation or by ``recoverability``, which take a
+    pair, or by size."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot mean anything, naming the flag."""
@@ -52,16 +53,14 @@ class DonodSettings:
         check_choice("--normalise", self.normalise, ("vector", "winsor", "rank"))
         check_choice("--don-direction", self.don_direction, ("default", "literal"))
         check_choice("--stratify", self.stratify, ("none", "clusters"))
-        check_choice("--allocation", self.allocation, ("degradation", "proportional"))
+        check_choice("--allocation", self.allocation, ("degradation", "proportional", "recoverability"))
 
 
 def needs(settings: DonodSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads of a pool under `settings`."""
     wanted = {"scores", "don", "nod"}
     if settings.stratify == "clusters":
-        wanted.add("clusters")
-        if settings.allocation == "degradation":
-            wanted.add("cds")
+        wanted |= {"clusters"} | READS.get(settings.allocation, frozenset())
     return frozenset(wanted)
 
 
@@ -105,4 +104,4 @@ def _plan(
     if settings.stratify == "none":
         return None, None
     strata = group(candidates, required(pool.cluster, "clusters", "donod"))
-    return strata, allot(candidates, strata, pool.signals.get("cds"), settings.allocation, budget)
+    return strata, allot(candidates, strata, pool.signals, settings.allocation, budget)

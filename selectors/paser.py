@@ -13,7 +13,7 @@ rows that conflict least. Allocation, ranking and noise filter can each be excha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from curate.selectors.candidates import Candidates, find_candidates, required, s
 from curate.selectors.conflict_free import Taken, take_conflict_free
 from curate.selectors.decision import decide
 from curate.selectors.ranking import efficiency, worst_share
-from curate.selectors.strata import Allocation, Strata, allocation_table, allot, group, take_best
+from curate.selectors.strata import READS, Allocation, Strata, allocation_table, allot, group, take_best
 from curate.selectors.topsis import closeness_within
 from curate.selectors.validation import check_choice, check_number
 
@@ -40,7 +40,8 @@ class PaserSettings:
     """Settings of `select`."""
 
     allocation: Allocation = "degradation"
-    """How the budget is shared over clusters: ``degradation`` (PASER), ``proportional`` to size, ``uniform``."""
+    """How the budget is shared over clusters: ``degradation`` (PASER), ``proportional`` to size, ``uniform``, or
+    ``recoverability``, by what pilot recoveries say that rows bring back (ours, an experiment)."""
     rank: Literal["ies", "donod", "random"] = "ies"
     """What is taken first inside a cluster: ``ies`` (PASER), ``donod`` (closeness inside the cluster), ``random``."""
     consistency: Consistency = "expected"
@@ -58,7 +59,7 @@ class PaserSettings:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot mean anything, naming the flag."""
-        check_choice("--allocation", self.allocation, ("degradation", "proportional", "uniform"))
+        check_choice("--allocation", self.allocation, get_args(Allocation))
         check_choice("--rank", self.rank, ("ies", "donod", "random"))
         check_choice("--consistency", self.consistency, ("expected", "strict", "soft", "off"))
         check_number("--expectation", self.expectation, 0.0, float("inf"), below=True)
@@ -68,8 +69,8 @@ class PaserSettings:
 
 def needs(settings: PaserSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads of a pool under `settings`."""
-    wanted = {"clusters", "scores"}
-    if settings.allocation == "degradation" or settings.rank == "ies":
+    wanted = {"clusters", "scores"} | READS.get(settings.allocation, frozenset())
+    if settings.rank == "ies":
         wanted.add("cds")
     if settings.rank == "donod":
         wanted |= {"don", "nod"}
@@ -109,7 +110,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
         badness = -values if settings.filter == "don" else values
         candidates = set_aside(candidates, worst_share(badness, settings.filter_share), settings.filter)
     strata = group(candidates, required(pool.cluster, "clusters", "paser"))
-    plan = allot(candidates, strata, pool.signals.get("cds"), settings.allocation, budget)
+    plan = allot(candidates, strata, pool.signals, settings.allocation, budget)
     score = _score(pool, candidates, strata, settings, rng)
     if settings.consistency == "off":
         taken = take_best(candidates, strata, plan, score)

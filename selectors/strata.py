@@ -12,13 +12,22 @@ import numpy as np
 
 from curate.selectors.allocation import allocate, mean_degradation
 from curate.selectors.budgeting import first_fit, first_fit_within
-from curate.selectors.candidates import Candidates, room_beside_pins
+from curate.selectors.candidates import Candidates, required, room_beside_pins
 from curate.selectors.ranking import round_robin
+from curate.selectors.recoverability import allocate_by_gain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-Allocation = Literal["degradation", "proportional", "uniform"]
+Allocation = Literal["degradation", "proportional", "uniform", "recoverability"]
+
+READS: dict[str, frozenset[str]] = {
+    "degradation": frozenset({"cds"}),
+    "recoverability": frozenset({"gain_ceiling", "gain_tau"}),
+}
+"""What an allocation reads of a pool beside clusters and token counts; the others read nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,10 @@ class Plan:
     budget: NDArray[np.int64]
     """Pins included."""
     warnings: tuple[str, ...] = ()
+    ceiling: NDArray[np.float64] | None = None
+    """Of the gain curve, nats per token; None where the allocation does not look at it."""
+    tau: NDArray[np.float64] | None = None
+    """Of the gain curve, rows."""
 
 
 def group(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
@@ -74,7 +87,11 @@ def group(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
 
 
 def allot(
-    candidates: Candidates, strata: Strata, cds: NDArray[np.float64] | None, allocation: Allocation, budget: int
+    candidates: Candidates,
+    strata: Strata,
+    signals: Mapping[str, NDArray[np.float64]],
+    allocation: Allocation,
+    budget: int,
 ) -> Plan:
     """Return each stratum's budget.
 
@@ -82,11 +99,11 @@ def allot(
     ----------
     candidates, strata
         The rows that may be kept.
-    cds : ndarray of shape (n,), optional
-        Capability degradation of every row of the pool, nats; needed for ``degradation`` only.
-    allocation : {"degradation", "proportional", "uniform"}
-        In proportion to the mean of `cds` over a stratum's eligible rows (PASER), to what its eligible rows cost, or
-        the same for all.
+    signals : mapping of str to ndarray of shape (n,)
+        The pool's; what `READS` names must be there.
+    allocation : {"degradation", "proportional", "uniform", "recoverability"}
+        In proportion to the mean ``cds`` of a stratum's eligible rows (PASER), to what its eligible rows cost, the same
+        for all, or by marginal gain (`curate.selectors.recoverability`).
     budget : int
         In the unit of the candidates' cost.
 
@@ -94,19 +111,47 @@ def allot(
     ------
     UsageError
         If the pinned rows alone cost more than `budget`.
+    InputError
+        If gain curves are needed and not there.
     """
     room_beside_pins(candidates, budget)
     k = len(strata.label)
+    rows, homes = (np.concatenate(pair) for pair in _pairs(candidates, strata))
     degradation = np.full(k, np.nan)
-    if cds is not None:
-        rows, homes = (np.concatenate(pair) for pair in _pairs(candidates, strata))
+    if (cds := signals.get("cds")) is not None:
         degradation = mean_degradation(cds[rows], homes, k)
+    if allocation == "recoverability":
+        return _by_gain(strata, signals, rows, homes, degradation, budget)
     size = strata.upper.astype(np.float64)
     weight = {"degradation": degradation, "proportional": size, "uniform": np.ones(k)}[allocation]
     warnings: tuple[str, ...] = ()
     if allocation == "degradation" and not (np.nan_to_num(weight) > 0).any():
         warnings = ("no cluster is degraded (cds is 0 everywhere): the budget is shared in proportion to cluster size",)
     return Plan(degradation, allocate(weight, strata.lower, strata.upper, budget), warnings)
+
+
+def _by_gain(
+    strata: Strata,
+    signals: Mapping[str, NDArray[np.float64]],
+    rows: NDArray[np.int64],
+    homes: NDArray[np.int64],
+    degradation: NDArray[np.float64],
+    budget: int,
+) -> Plan:
+    """Return the plan by marginal gain; `rows` are the eligible ones, `homes` their strata."""
+    k = len(strata.label)
+    ceiling, tau = np.full(k, np.nan), np.full(k, np.nan)
+    # All rows of a cluster carry its curve.
+    for name, values in (("gain_ceiling", ceiling), ("gain_tau", tau)):
+        values[homes] = required(signals.get(name), "pilots", "--allocation recoverability")[rows]
+    # Curves count rows; a budget in tokens counts what rows of the cluster cost on average.
+    cost = strata.upper / np.maximum(np.bincount(homes, minlength=k), 1)
+    weight = strata.size / strata.size.sum()
+    shares = allocate_by_gain(weight, ceiling, tau * cost, strata.lower, strata.upper, budget)
+    warnings: tuple[str, ...] = ()
+    if not (np.nan_to_num(ceiling) > 0).any():
+        warnings = ("no cluster gained by its pilots: the budget is shared in proportion to cluster size",)
+    return Plan(degradation, shares, warnings, ceiling, tau)
 
 
 def take_best(candidates: Candidates, strata: Strata, plan: Plan, score: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -153,12 +198,14 @@ def allocation_table(
         "kept": count(strata.of[taken], strata.of_pins),
         "filled": count(strata.of[none if filled is None else filled]),
         "refused": count(strata.of[none if refused is None else refused]),
+        "ceiling": np.full(k, np.nan) if plan.ceiling is None else plan.ceiling,
+        "tau": np.full(k, np.nan) if plan.tau is None else plan.tau,
     }
     rows = [
         dict(zip(columns, values, strict=True)) for values in zip(*(c.tolist() for c in columns.values()), strict=True)
     ]
     for row in rows:
-        row["degradation"] = None if np.isnan(row["degradation"]) else row["degradation"]
+        row |= {name: None for name in ("degradation", "ceiling", "tau") if np.isnan(row[name])}
     return tuple(sorted(rows, key=lambda row: int(row["cluster"])))
 
 

@@ -125,7 +125,7 @@ LINEAGE = Stored(
     "lineage",
     "What every artefact was made from.",
     (
-        Column("noun", "VARCHAR", "corpus, embeddings, clusters, scores, selection, recovery or evaluation"),
+        Column("noun", "VARCHAR", "corpus, embeddings, clusters, scores, pilots, selection, recovery or evaluation"),
         Column("artefact_id", "VARCHAR", "id of the artefact"),
         Column("role", "VARCHAR", "what the input was to it: corpus, original, compressed, encoder, …"),
         Column("input_id", "VARCHAR", "id of the artefact that was read, or digest of the file or model"),

@@ -13,6 +13,7 @@ from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.evaluation import RESULTS, SUMMARY
+from curate.schemas.pilots import CEILING_ABOUT, CURVES, CURVES_ABOUT, LOSSES, PILOTS, PILOTS_ABOUT, TAU_ABOUT
 from curate.schemas.recovery import METRICS, METRICS_ABOUT
 from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
@@ -36,6 +37,9 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("clusters", "landmarks"): LANDMARKS,
     ("scores", "part"): SCORES,
     ("scores", "imported"): IMPORTED,
+    ("pilots", "part"): PILOTS,
+    ("pilots", "losses"): LOSSES,
+    ("pilots", "curves"): CURVES,
     ("selection", "part"): LEDGER,
     ("selection", "allocation"): ALLOCATION,
     ("recovery", "part"): METRICS,
@@ -51,6 +55,7 @@ def arrow_schema(noun: Noun, table: str) -> pa.Schema | None:
 
 _CORPUS = ("corpus_id", "id of the corpus artefact")
 _CLUSTERS = ("clusters_id", "id of the clusters artefact")
+_PILOTS = ("pilots_id", "id of the pilots artefact")
 _SELECTION = ("selection_id", "id of the selection artefact")
 _EXAMPLE = {"example_id": "digest of the canonical conversation; the same text has the same id in every corpus"}
 
@@ -75,6 +80,8 @@ ALLOCATION_ABOUT = {
     "kept": "examples kept",
     "filled": "kept examples that had been refused as conflicting and were taken back to fill the budget",
     "refused": "examples left out as conflicting",
+    "ceiling": f"{CEILING_ABOUT}; null unless the allocation is recoverability",
+    "tau": f"{TAU_ABOUT}; null unless the allocation is recoverability",
 }
 """The allocation's columns; cluster_summary has the same."""
 
@@ -233,6 +240,20 @@ VIEWS: tuple[View, ...] = (
             ("scores_id", "id of the scores artefact"),
             {**_EXAMPLE, "signal": "name of the signal: the file's column", "value": "its value, finite"},
         ),
+    ),
+    View(
+        "pilots",
+        "What short recoveries of each cluster brought back; one row per cluster and number of rows.",
+        "pilots",
+        "part",
+        _columns(PILOTS, _PILOTS, PILOTS_ABOUT),
+    ),
+    View(
+        "pilot_curves",
+        "The gain curve of each cluster: g(n) = ceiling · (1 − exp(−n / tau)).",
+        "pilots",
+        "curves",
+        _columns(CURVES, _PILOTS, CURVES_ABOUT),
     ),
     View(
         "ledger",

@@ -84,15 +84,7 @@ def prepare(
     device = resolve_device(request.device)
     stored = stored_dtype(source) or torch.float32
     precision = working_dtype(request.dtype, device, stored)
-    # Weights that are trained themselves are loaded in float32 and only multiplied in less.
-    loaded = torch.float32 if method == "full" else precision
-    network = load_model(
-        folder,
-        device,
-        loaded if found.quantisation is None else None,
-        trust_remote_code=request.trust_remote_code,
-    )
-    network.config.use_cache = False
+    network = load_to_train(model, device, precision, method, found, request)
     verify_head(network, output_head(network))
     context = LanguageModel(network, model).context
     template = Template(tokenizer, request.template, min(request.max_length, context or request.max_length))  # type: ignore[arg-type]
@@ -103,6 +95,27 @@ def prepare(
     return Prepared(
         network, tokenizer, source, found, method, why, template, encoded, skipped, apart, precision, stored, budget
     )
+
+
+def load_to_train(
+    model: str,
+    device: torch.device,
+    precision: torch.dtype,
+    method: RecoveryMethod,
+    found: Findings,
+    request: RecoveryRequest,
+) -> PreTrainedModel:
+    """Return the model of a folder or hub name as `method` trains it, nothing adapted yet."""
+    # Weights that are trained themselves are loaded in float32 and only multiplied in less.
+    loaded = torch.float32 if method == "full" else precision
+    network = load_model(
+        resolve_model(model),
+        device,
+        loaded if found.quantisation is None else None,
+        trust_remote_code=request.trust_remote_code,
+    )
+    network.config.use_cache = False
+    return network
 
 
 def load_original(ready: Prepared, original: str | None, request: RecoveryRequest) -> PreTrainedModel | None:

@@ -81,3 +81,7 @@ def priced(told: dict[str, Any], as_json: bool) -> None:
     heads = ("arm", "budget", "cells", "done", "tokens each", "training FLOPs each")
     out.print(grid(heads, ([row[head.replace(" ", "_")] for head in heads] for row in told["arms"])))
     out.print(f"{told['cells']} cells, {told['done']} done; {told['estimate']}", soft_wrap=True)
+    if "pilots" in told:
+        out.print(
+            f"{told['pilots']} sets of pilots beside them, one a seed, {told['pilots_done']} done", soft_wrap=True
+        )

@@ -23,6 +23,9 @@ REASONS = {
 }
 
 
+INTERVALS = ("ceiling_low", "ceiling_high", "tau_low", "tau_high", "pooled")
+
+
 def selection(warehouse: Warehouse, selection_id: str, picture: Path | None, as_json: bool) -> None:
     """Print one selection."""
     told = summary(warehouse, selection_id, picture)
@@ -53,15 +56,22 @@ def summary(warehouse: Warehouse, selection_id: str, picture: Path | None) -> di
 
 
 def clusters(warehouse: Warehouse, selection_id: str) -> list[dict[str, Any]]:
-    """Return one dict per cluster: its allocation and its terms, most degraded first; empty without clusters."""
+    """Return one dict per cluster, most degraded first: allocation, terms, intervals of its gain curve if it has one.
+
+    Empty without clusters.
+    """
     made = warehouse.manifest("selection", selection_id)
     rows: list[dict[str, Any]] = warehouse.read("selection", selection_id, "allocation").to_pylist()
     if not rows or "clusters" not in made.inputs:
         return []
     told = warehouse.read("clusters", made.inputs["clusters"], "terms").to_pylist()
     terms = {row["cluster"]: row["terms"] for row in told}
+    curves = {}
+    if "pilots" in made.inputs:
+        fitted = warehouse.read("pilots", made.inputs["pilots"], "curves").to_pylist()
+        curves = {row["cluster"]: {name: row[name] for name in INTERVALS} for row in fitted}
     rows.sort(key=lambda row: (-(row["degradation"] or 0.0), row["cluster"]))
-    return [{**row, "terms": terms[row["cluster"]]} for row in rows]
+    return [{**row, **curves.get(row["cluster"], {}), "terms": terms[row["cluster"]]} for row in rows]
 
 
 def _print(told: dict[str, Any]) -> None:
@@ -72,10 +82,14 @@ def _print(told: dict[str, Any]) -> None:
         + (f", {told['n_tokens_kept']:,} tokens" if told["n_tokens_kept"] else "")
     )
     if told["clusters"]:
-        columns = ("cluster", "degradation", "size", "budget", "kept", "refused", "top terms")
+        curve = ("ceiling", "tau") if "pilots" in told["inputs"] else ()
+        columns = ("cluster", "degradation", *curve, "size", "budget", "kept", "refused", "top terms")
         rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in told["clusters"])
         out.print(grid(columns, rows, wide="top terms"))
-        out.print("degradation: mean Jensen–Shannon divergence of the pair in nats, larger = more damaged\n")
+        out.print("degradation: mean Jensen–Shannon divergence of the pair in nats, larger = more damaged")
+        if curve:
+            out.print("gain of n rows: ceiling · (1 − exp(−n / tau)), nats per token, from pilot recoveries")
+        out.print()
     reasons = ((name, count, meaning(name)) for name, count in _by_count(told["reasons"]))
     out.print(grid(("reason", "examples", "meaning"), reasons, wide="meaning"))
     corpus = told["corpus"]

@@ -8,9 +8,10 @@ from curate.flows.stages.clusters import cluster
 from curate.flows.stages.corpus import ingest
 from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
+from curate.flows.stages.pilots import pilot
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
 from curate.flows.stages.trials import trial
 
-__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "recover", "score", "trial"]
+__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "pilot", "recover", "score", "trial"]

@@ -29,6 +29,7 @@ class Upstream:
     embeddings: str | None = None
     clusters: str | None = None
     scores: str | None = None
+    pilots: str | None = None
 
     def inputs(self) -> dict[str, str]:
         """Return the ids by noun, without the absent ones."""
@@ -73,6 +74,8 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
         cluster = clusters["cluster"].to_numpy()
         lists = clusters["concepts"].combine_chunks()
         concepts = lists.offsets.to_numpy().astype(np.int64), lists.values.to_numpy()
+    if upstream.pilots is not None and cluster is not None:
+        signals |= _gain_curves(warehouse, upstream.pilots, cluster)
     if "reference" in needs:
         kept = warehouse.read("selection", str(settings.select.options["like"]), columns=["kept"])["kept"]
         signals["reference"] = kept.to_numpy(zero_copy_only=False).astype(np.float64)
@@ -100,6 +103,13 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
         embeddings=embeddings,
         pinned=pinned if pinned.any() else None,
     )
+
+
+def _gain_curves(warehouse: Warehouse, pilots: str, cluster: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
+    """Return the gain curve of every example's cluster: its ceiling in nats per token, its tau in rows."""
+    curves = warehouse.read("pilots", pilots, "curves")
+    found = pc.index_in(pa.array(cluster), value_set=curves["cluster"].combine_chunks())
+    return {f"gain_{name}": _floats(curves[name].take(found)) for name in ("ceiling", "tau")}
 
 
 def _imported(warehouse: Warehouse, options: dict[str, Any], example_id: NDArray[np.str_]) -> NDArray[np.float64]:

@@ -138,11 +138,12 @@ def choose(
     embeddings: str | None = None,
     clusters: str | None = None,
     scores: str | None = None,
+    pilots: str | None = None,
 ) -> str:
     """Choose the rows to keep, write the ledger, and return the selection id."""
     from curate.selectors.registry import selector
 
-    upstream = Upstream(corpus, embeddings, clusters, scores)
+    upstream = Upstream(corpus, embeddings, clusters, scores, pilots)
     settings = with_reference(warehouse, settings, corpus)
     plan = recipe(warehouse, settings, upstream)
     if plan.is_made(warehouse):

@@ -21,8 +21,11 @@ VARIANTS = [
     ("paser", {"consistency": "soft"}),
     ("paser", {"consistency": "off", "rank": "random", "allocation": "proportional"}),
     ("paser", {"rank": "donod", "allocation": "uniform", "filter": "don"}),
+    ("paser", {"allocation": "recoverability"}),
+    ("paser", {"allocation": "recoverability", "consistency": "off", "rank": "random"}),
     ("donod", {}),
     ("donod", {"stratify": "clusters", "normalise": "rank"}),
+    ("donod", {"stratify": "clusters", "allocation": "recoverability"}),
     ("anchored", {}),
     ("anchored", {"rank": "excess"}),
     ("uniform", {}),
@@ -42,7 +45,9 @@ def pool_for(n, seed, pins=0, **kwargs):
     marks = np.isin(np.arange(n), np.random.default_rng(seed).permutation(n)[: max(n // 5, 1)]).astype(float)
     pinned = np.isin(np.arange(n), np.random.default_rng(seed + 1).permutation(n)[:pins])
     theirs = np.where(np.arange(n) % 11 == 5, np.nan, pool.signals["nod"] ** 2)
-    return replace(pool, signals={**pool.signals, "reference": marks, "imported": theirs}, pinned=pinned)
+    curves = np.random.default_rng(seed + 2).gamma(2.0, [[0.1], [20.0]], (2, 4))[:, pool.cluster]
+    more = {"reference": marks, "imported": theirs, "gain_ceiling": curves[0], "gain_tau": curves[1]}
+    return replace(pool, signals={**pool.signals, **more}, pinned=pinned)
 
 
 def run(name, kwargs, pool, budget, in_tokens, seed=0):
@@ -117,7 +122,8 @@ def test_only_what_is_declared_is_read(name, kwargs):
     entry = selector(name)
     for in_tokens in (False, True):
         needs = entry.needs(entry.settings(**kwargs), in_tokens)
-        assert needs <= {"clusters", "concepts", "embeddings", "scores", "reference", "imported", *SIGNALS}
+        others = {"reference", "imported", "gain_ceiling", "gain_tau"}
+        assert needs <= {"clusters", "concepts", "embeddings", "scores", *others, *SIGNALS}
         full = pool_for(80, 2, ineligible=0.0)
         bare = replace(
             full,

@@ -30,7 +30,7 @@ SERVER.set_forkserver_preload(["curate.storage.queries", "curate.storage.warehou
 PROMISED = {
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "embeddings",
     "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger", "lineage",
-    "quarantine", "recoveries", "recovery_steps", "runs", "scores", "selections", "sources",
+    "pilot_curves", "pilots", "quarantine", "recoveries", "recovery_steps", "runs", "scores", "selections", "sources",
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_the_small_tables_say_what_the_manifests_do(filled: tuple[Path, dict[str
         ),
     ]
     assert rows(root, "SELECT * FROM cluster_summary ORDER BY cluster LIMIT 1") == [
-        (ids["paser"], ids["clusters"], 0, 20, ["t0", "plus"], 20, 0.1, 2.0, 2, 0, 0)
+        (ids["paser"], ids["clusters"], 0, 20, ["t0", "plus"], 20, 0.1, 2.0, 2, 0, 0, None, None)
     ]
     assert rows(root, f"SELECT role, input_id FROM lineage WHERE artefact_id = '{ids['clusters']}'") == [
         ("corpus", ids["corpus"]), ("embeddings", ids["embeddings"]),

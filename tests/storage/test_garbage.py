@@ -14,6 +14,7 @@ import warehouses
 
 from curate.schemas.artefacts import NOUNS
 from curate.schemas.errors import GateError
+from curate.schemas.pilots import PILOTS
 from curate.schemas.scores import IMPORTED
 from curate.storage import garbage, queries
 from curate.storage.catalog import publish
@@ -64,6 +65,21 @@ def test_what_selections_were_made_from_is_kept(warehouse: Warehouse, ids: dict[
     }  # fmt: skip
     assert all(one.bytes > 0 and 7.9 < one.days < 8.1 for one in found)
     assert garbage.find(warehouse, 7) == [], "all of it is young"
+
+
+def test_pilots_stay_as_long_as_a_selection_that_was_made_from_them(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    row = {"cluster": 0, "rows": 10, "tokens": 90, "loss_before": 0.5, "loss_after": 0.4, "heldout_rows": 9}
+    tables = {"part": ([{**row, "heldout_tokens": 40}], PILOTS)}
+    used = {noun: ids[noun] for noun in ("corpus", "clusters", "scores")}
+    mine, other = (warehouses.make(warehouse, "pilots", used, {"seed": seed}, tables) for seed in (0, 1))
+    warehouses.selection(warehouse, {**used, "pilots": mine})
+    found = paths(garbage.find(warehouse, 7, time.time() + LATER), warehouse)
+    assert f"pilots/{other}" in found
+    assert f"pilots/{mine}" not in found
+    publish(warehouse)
+    with queries.open_catalog(warehouse.root) as con:
+        told = queries.run_sql(con, "SELECT pilots_id, rows, loss_after FROM pilots ORDER BY pilots_id").to_pylist()
+    assert told == [{"pilots_id": one, "rows": 10, "loss_after": 0.4} for one in sorted((mine, other))]
 
 
 def test_what_a_recent_run_touched_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:

@@ -1,0 +1,202 @@
+"""Pilots: clusters, scores and a compressed model → how much loss each cluster gives back, and its gain curve.
+
+For every cluster the compressed model is trained a few times on a few of its rows, by the engine of a recovery, and
+asked for other rows of the same cluster; the models are thrown away. Made only where a selection divides its budget by
+recoverability. A part is a cluster, so that a killed run goes on at the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.flows import progress
+from curate.flows.stages.heldout import conversations
+from curate.flows.stages.pool import Upstream, read_pool
+from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.recovery import PLACE, request_of
+from curate.schemas.errors import InputError
+from curate.schemas.pilots import CURVES, LOSSES, PILOTS
+from curate.selectors.gain_curves import Losses, cluster_curve, pooled_curve
+from curate.selectors.pilot_rows import LEAST, draw_pilots
+from curate.storage.forgotten import forgotten
+
+if TYPE_CHECKING:
+    from curate.engines.recover.pilots import Piloted
+    from curate.schemas.recovery import RecoveryRequest
+    from curate.schemas.selection import Pool
+    from curate.schemas.settings import Settings
+    from curate.selectors.gain_curves import Curve
+    from curate.selectors.pilot_rows import PilotRows
+    from curate.storage.parts import Builder
+    from curate.storage.warehouse import Warehouse
+
+VERSION = 1
+PASSES = 2.0
+BATCH = 8
+"""Rows of one step, at most: in a recovery, too, a few rows of one cluster take many steps, mixed with others."""
+UNSAID = (*PLACE, "merge", "reconstruct", "teacher_weight", "trust_remote_code")
+"""Parts of a request that do not change what a pilot measures, or that no pilot does."""
+
+
+def pilot_request(settings: Settings) -> RecoveryRequest:
+    """Return how pilots are trained: as the recovery, in small steps, without a reconstruction and a teacher."""
+    asked = request_of(settings)
+    return replace(asked, epochs=PASSES, batch=min(asked.batch, BATCH), reconstruct=False, teacher_weight=0.0)
+
+
+def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> Recipe:
+    """Return what pilots are made of: corpus, clusters, scores, the compressed model, how it is trained, and the seed.
+
+    Raises
+    ------
+    InputError
+        If no model was given, or one cannot be used.
+    """
+    from curate.engines.checkpoints import model_files
+
+    if settings.compressed is None or settings.original is None:
+        raise InputError(
+            "--allocation recoverability trains the compressed model and needs the original's scores beside; "
+            "pass --compressed FOLDER and --original FOLDER"
+        )
+    inputs = {"corpus": corpus_id, "clusters": clusters_id, "scores": scores_id}
+    for role, model in (("compressed", settings.compressed), ("original", settings.original)):
+        inputs[role] = warehouse.digests.files(model_files(model))
+    training = {name: value for name, value in pilot_request(settings).to_json().items() if name not in UNSAID}
+    how: dict[str, Any] = {"recovery": training, "exclude": sorted(settings.select.exclude), "seed": settings.seed}
+    if gone := forgotten(warehouse.root):
+        how["forgotten"] = list(gone)
+    return Recipe("pilots", VERSION, inputs, how, {"device": settings.score.device})
+
+
+def pilot(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> str:
+    """Run the pilots of every cluster, fit the gain curves, and return the pilots id.
+
+    Raises
+    ------
+    InputError
+        If no cluster has enough usable rows.
+    """
+    plan = recipe(warehouse, settings, corpus_id, clusters_id, scores_id)
+    if plan.is_made(warehouse):
+        return plan.id
+    with plan.build(warehouse) as builder:
+        if builder.done:
+            return plan.id
+        pool = read_pool(warehouse, Upstream(corpus_id, None, clusters_id, scores_id), settings, frozenset())
+        drawn, usable = draw_pilots(pool, settings.seed)
+        if not drawn:
+            raise InputError(
+                f"no cluster has the {LEAST} usable rows that pilots take (the largest has {max(usable.values())}); "
+                "use --allocation degradation, or fewer --clusters"
+            )
+        _train(builder, warehouse, settings, plan, pool, drawn)
+        builder.write("curves", 0, _curves(builder, drawn, usable, settings.seed), CURVES)
+        builder.finish(_facts(builder, drawn, usable))
+    return plan.id
+
+
+def _train(
+    builder: Builder, warehouse: Warehouse, settings: Settings, plan: Recipe, pool: Pool, drawn: list[PilotRows]
+) -> None:
+    """Write the losses of every cluster that is not there yet."""
+    from curate.engines.recover.pilots import run_pilots
+
+    texts = conversations(warehouse, plan.inputs["corpus"])
+    scored = warehouse.manifest("scores", plan.inputs["scores"]).facts.get("template_digest")
+    request, finished = pilot_request(settings), builder.finished()
+    rows = [sum(one.sizes) for one in drawn]
+    with progress.stage("pilot", sum(rows), sum(rows[:finished])) as advance:
+        for index, one in enumerate(drawn[finished:], finished):
+            told = run_pilots(
+                str(settings.compressed),
+                texts.take(one.rows).to_batches(),
+                texts.take(one.heldout).to_batches(),
+                one.sizes,
+                request,
+                original=settings.original,
+                template_digest=scored,
+            )
+            builder.write("losses", index, _losses(one, pool, told), LOSSES)
+            builder.write("part", index, _summary(one, told), PILOTS)
+            advance(rows[index])
+
+
+def _losses(one: PilotRows, pool: Pool, told: Piloted) -> pa.Table:
+    """Return a row of ``LOSSES`` for each pilot and held-out row."""
+    s, m = told.after.shape
+    return pa.table(
+        {
+            "cluster": np.full(s * m, one.cluster),
+            "rows": np.repeat(one.sizes, m),
+            "example_id": np.tile(pool.example_id[one.heldout], s).tolist(),
+            "n_tokens": np.tile(told.n_tokens, s),
+            "before": np.tile(told.before, s),
+            "after": told.after.ravel(),
+        },
+        schema=LOSSES,
+    )
+
+
+def _summary(one: PilotRows, told: Piloted) -> pa.Table:
+    """Return a row of ``PILOTS`` for each pilot."""
+    s, m = told.after.shape
+    tokens = int(told.n_tokens.sum())
+    return pa.table(
+        {
+            "cluster": np.full(s, one.cluster),
+            "rows": list(one.sizes),
+            "tokens": list(told.trained_tokens),
+            "loss_before": np.full(s, told.before.sum() / tokens),
+            "loss_after": told.after.sum(axis=1) / tokens,
+            "heldout_rows": np.full(s, m),
+            "heldout_tokens": np.full(s, tokens),
+        },
+        schema=PILOTS,
+    )
+
+
+def _curves(builder: Builder, drawn: list[PilotRows], usable: dict[int, int], seed: int) -> pa.Table:
+    """Return a row of ``CURVES`` for each cluster, fitted to the losses that are written."""
+    losses = {one.cluster: _read(builder, index, one) for index, one in enumerate(drawn)}
+    pooled = pooled_curve(list(losses.values()), seed)
+    rows = [
+        {"cluster": number, "usable": count, "pooled": number not in losses}
+        | _ends(cluster_curve(losses[number], seed) if number in losses else pooled)
+        for number, count in sorted(usable.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=CURVES)
+
+
+def _read(builder: Builder, index: int, one: PilotRows) -> Losses:
+    """Return what the pilots of a cluster measured, from the part on disk."""
+    table = builder.read_part("losses", index)
+    n_tokens, before, after = (
+        table[name].to_numpy().reshape(len(one.sizes), -1) for name in ("n_tokens", "before", "after")
+    )
+    return Losses(np.array(one.sizes), n_tokens[0], before[0], after)
+
+
+def _ends(curve: Curve) -> dict[str, float]:
+    ends = ("", "_low", "_high")
+    return {
+        f"{name}{end}": value
+        for name in ("ceiling", "tau")
+        for end, value in zip(ends, getattr(curve, name), strict=True)
+    }
+
+
+def _facts(builder: Builder, drawn: list[PilotRows], usable: dict[int, int]) -> dict[str, Any]:
+    """Return the counts that say what the pilots cost."""
+    told = pa.concat_tables(builder.read_part("part", index) for index in range(len(drawn)))
+    return {
+        "n_clusters": len(usable),
+        "n_piloted": len(drawn),
+        "n_pilots": len(told),
+        "rows_trained": sum(told["rows"].to_pylist()),
+        "tokens": sum(told["tokens"].to_pylist()),
+    }
