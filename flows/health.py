@@ -88,6 +88,8 @@ def _what(made: Manifest) -> str:
         return f"{facts['model']}: {facts['n_items']:,} items"
     if made.noun == "clusters":
         return f"{facts['n_clusters']} clusters"
+    if made.noun == "pilots":
+        return f"{facts['n_pilots']} pilots of {facts['n_piloted']} clusters"
     if made.noun == "recovery":
         return f"{facts['method']} on selection {made.inputs['selection']}: {facts['steps']:,} steps"
     return str(settings.get("encoder", ""))

@@ -40,7 +40,8 @@ def stability(settings: Settings) -> dict[str, Any]:
     dict
         ``clusters`` (the artefact's id), ``n_clusters``, ``scores`` and ``method`` of the selection or None without
         scores, and ``variations``: one dict each of ``variation``, ``n_clusters``, ``ari`` (adjusted Rand index of the
-        labels) and ``selection_jaccard`` (of the rows that the method keeps; None without scores).
+        labels) and ``selection_jaccard`` (of the rows that the method keeps; None without
+        scores, and where the budget is divided by pilots of each cluster, which other labels do not have).
     """
     with session("stability", settings) as run:
         warehouse, settings = run.warehouse, run.settings
@@ -93,7 +94,7 @@ def _variations(
 def _kept(
     warehouse: Warehouse, settings: Settings, upstream: Upstream, labels: NDArray[np.int32]
 ) -> NDArray[np.bool_] | None:
-    """Return which rows the method keeps with these labels, or None without scores."""
+    """Return which rows the method keeps with these labels; None without scores, or where labels need pilots."""
     from dataclasses import replace
 
     from curate.selectors.registry import selector
@@ -102,7 +103,10 @@ def _kept(
         return None
     options, budget = method_settings(settings), parse_budget(settings.select.budget)
     entry = selector(settings.select.method)
-    pool = replace(read_pool(warehouse, upstream, settings, entry.needs(options, budget.in_tokens)), cluster=labels)
+    needs = entry.needs(options, budget.in_tokens)
+    if "gain_ceiling" in needs:
+        return None
+    pool = replace(read_pool(warehouse, upstream, settings, needs), cluster=labels)
     tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
     quarantined = warehouse.manifest("corpus", upstream.corpus).facts["n_quarantined"]
     size = budget.resolve(len(pool), tokens, quarantined)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest, Noun
     from curate.storage.warehouse import Warehouse
 
-UPSTREAM: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores")
+UPSTREAM: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots")
 """What a selection may have been made from, in the order in which it is made."""
 
 

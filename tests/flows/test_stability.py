@@ -24,7 +24,9 @@ def test_labels_are_compared_over_seeds_numbers_and_precision(curate: Run, corpu
 
 
 @pytest.mark.slow
-def test_selections_are_compared_where_there_are_scores(curate: Run, corpus: Path, tiny: tuple[Path, Path]) -> None:
+def test_selections_are_compared_where_there_are_scores(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pair = ("--original", tiny[0], "--compressed", tiny[1])
     kept = curate("select", "--corpus", corpus, *pair, "--clusters", 3, "--json").value
     told = curate("cluster", "--corpus", corpus, "--clusters", 3, "--stability", "--json").value
@@ -34,3 +36,7 @@ def test_selections_are_compared_where_there_are_scores(curate: Run, corpus: Pat
     same = [row for row in told["variations"] if row["ari"] == 1]
     assert all(row["selection_jaccard"] == 1 for row in same)
     assert "overlap of selections" in curate("cluster", "--corpus", corpus, "--clusters", 3, "--stability").out
+    # Other labels have no pilots, hence nothing to divide a budget by.
+    monkeypatch.setenv("CURATE_SELECT__OPTIONS", '{"allocation": "recoverability"}')
+    told = curate("cluster", "--corpus", corpus, "--clusters", 3, "--stability", "--json").value
+    assert all(row["selection_jaccard"] is None for row in told["variations"])
