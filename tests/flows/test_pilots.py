@@ -111,14 +111,21 @@ def kept_of(answer: Any, root: Path) -> str:
     return str(next(row["example_id"] for row in ledger if row["kept"]))
 
 
-def test_other_allocations_make_no_pilots(curate: Run, given: list[str], tmp_path: Path) -> None:
+def test_other_allocations_make_no_pilots_and_a_plan_prices_them(
+    curate: Run, given: list[str], root: Path, tmp_path: Path
+) -> None:
     answer = curate("select", *given, "-w", tmp_path / "w")
     assert answer.code == 0, answer.err
     assert "pilots" not in answer.value["inputs"]
     assert Warehouse(tmp_path / "w").list("pilots") == []
     assert all(row["ceiling"] is row["tau"] is None for row in answer.value["clusters"])
+    steps = curate("plan", *given, "-w", tmp_path / "w", "--allocation", "recoverability").value
+    (told,) = (step["estimate"] for step in steps if step["stage"] == "pilot")
+    made = Warehouse(root / "w").list("pilots")[-1].facts
+    assert told.startswith(f"{made['n_pilots']} trainings on {made['rows_trained']} rows in all, about ")
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_comparison(curate: Run, given: list[str], root: Path) -> None:
     held = write_corpus(root / "held.jsonl", rows=20, seed=7)
     arms = "paser:allocation=recoverability,paser:allocation=recoverability:rank=random"
