@@ -57,6 +57,34 @@ def pair_devices(name: str) -> tuple[torch.device, torch.device]:
     return resolve_device(names[0].strip()), resolve_device(names[-1].strip())
 
 
+def worker_devices(name: str, workers: int | None) -> list[str]:
+    """Return the device of each process that scores parts.
+
+    Parameters
+    ----------
+    name : str
+        As `pair_devices`. ``"auto"`` and ``"cuda"`` leave the choice of the CUDA devices to the workers, one each; the
+        CPU is shared; a device with a number, or a pair of them, is one worker's.
+    workers : int or None
+        How many, ≥ 1; None for every CUDA device where the choice is free, and one elsewhere.
+
+    Raises
+    ------
+    UsageError
+        As `pair_devices`; also when there are fewer devices than workers.
+    """
+    place, _ = pair_devices(name)
+    free = name.strip() in ("auto", "cuda", "cpu")
+    if free and place.type == "cuda":
+        here = torch.cuda.device_count()
+        if workers is not None and workers > here:
+            raise UsageError(f"{workers} workers need a CUDA device each and there are {here}; give --workers {here}")
+        return [f"cuda:{index}" for index in range(workers or here)]
+    if not free and workers is not None and workers > 1:
+        raise UsageError(f"device {name!r} is one worker's and there are to be {workers}; give --workers 1, or auto")
+    return [str(place) if free else name] * (workers or 1)
+
+
 def threads() -> int:
     """Return how many CPU threads torch uses unless told otherwise."""
     return int(torch.get_num_threads())

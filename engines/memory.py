@@ -198,3 +198,13 @@ def predict(
         "rows": int(part_rows * (ROW_BYTES + 20 * row_tokens)) if on_cpu else 0,
         "process": process if on_cpu else CUDA_CONTEXT_BYTES,
     }
+
+
+def shared_peak(pieces: dict[str, int], workers: int, device: str) -> int:
+    """Return the bytes at the peak of one device that scores with `workers`, from the pieces of one of them.
+
+    Workers on a CPU share its memory with the process that started them and writes what they find; those on GPUs have
+    a device each.
+    """
+    whole = sum(pieces.values())
+    return whole if workers == 1 or device != "cpu" else workers * whole + PROCESS_BYTES

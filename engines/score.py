@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from curate.engines.templates import Encoded
 
     Progress = Callable[[int], None]
+    ScorePart = Callable[[int, pa.RecordBatch, Progress], pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -112,57 +113,55 @@ def score(
     config: ScoreConfig,
     progress: Progress | None = None,
     teacher: Teacher | None = None,
-    first: int = 0,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield one batch of scores for each batch of conversations.
+    """Yield one batch of scores for each batch of conversations, the first of which is part 0; see `part_scorer`."""
+    scored = part_scorer(pair, config, teacher)
+    for index, batch in enumerate(batches):
+        yield scored(index, batch, progress or (lambda rows: None))
+
+
+def part_scorer(pair: Pair, config: ScoreConfig, teacher: Teacher | None = None) -> ScorePart:
+    """Return the function that scores one part, whatever other parts were scored before.
 
     Parameters
     ----------
-    batches : iterable of RecordBatch
-        Columns ``example_id`` and ``messages`` (schemas.corpus), optionally ``tools``; others are ignored. One batch
-        is one part: its result does not depend on any other.
     pair : Pair
     config : ScoreConfig
-    progress : callable, optional
-        Called with the number of rows finished since the last call.
     teacher : Teacher, optional
-        Stands for the original where the pair has none, with the states that it left for these very batches.
-    first : int
-        Number of the first batch among the teacher's parts.
+        Stands for the original where the pair has none, with the states that it left for these very parts.
 
-    Yields
-    ------
-    RecordBatch
-        Schema `SCORES`, rows in input order. ``status`` is ``ok``; ``no_response_tokens`` where nothing is supervised
-        (after truncation); ``template_error`` where the chat template refuses the conversation; or
-        ``non_finite:<signal>`` naming the first signal that is not a number.
-
-    Raises
-    ------
-    CurateError
-        When a single row does not fit into the device's memory.
+    Returns
+    -------
+    callable
+        Of the number of the part; its RecordBatch with columns ``example_id`` and ``messages`` (schemas.corpus),
+        optionally ``tools``, others being ignored; and a function that is called with the number of rows finished
+        since the last call. It returns a RecordBatch of schema `SCORES`, rows in input order. ``status`` is ``ok``;
+        ``no_response_tokens`` where nothing is supervised (after truncation); ``template_error`` where the chat
+        template refuses the conversation; or ``non_finite:<signal>`` naming the first signal that is not a number.
+        It raises a CurateError when a single row does not fit into the device's memory.
     """
     template = template_for(pair, config)
-    scorer = _Scorer(pair, config, template.bos, progress or (lambda rows: None), teacher)
-    for index, batch in enumerate(batches, start=first):
+    scorer = _Scorer(pair, config, template.bos, teacher)
+
+    def scored(index: int, batch: pa.RecordBatch, progress: Progress) -> pa.RecordBatch:
         encoded = encode_rows(batch, template)
         kept = None if teacher is None else teacher.part(index)
-        yield _table(batch.column("example_id"), encoded, scorer.part(encoded, kept))
+        return _table(batch.column("example_id"), encoded, scorer.part(encoded, kept, progress))
+
+    return scored
 
 
 class _Scorer:
     """Both models, and the numbers that hold for the whole run."""
 
-    def __init__(
-        self, pair: Pair, config: ScoreConfig, bos: int | None, progress: Progress, teacher: Teacher | None
-    ) -> None:
-        self._pair, self._config, self._bos, self._progress, self._teacher = pair, config, bos, progress, teacher
+    def __init__(self, pair: Pair, config: ScoreConfig, bos: int | None, teacher: Teacher | None) -> None:
+        self._pair, self._config, self._bos, self._teacher = pair, config, bos, teacher
         self._every = EveryLayer(pair.compressed) if config.layers == "all" else None
         share = EVERY_LAYER_SHARE if self._every else 1
         self._runner = runner(pair.compressed, config.batch_tokens, config.chunk_tokens, share)
         self._kernel, _ = _kernel(pair, config, teacher)
 
-    def part(self, encoded: Sequence[Encoded], kept: Kept | None = None) -> dict[str, NDArray[np.float64]]:
+    def part(self, encoded: Sequence[Encoded], kept: Kept | None, progress: Progress) -> dict[str, NDArray[np.float64]]:
         """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token.
 
         `kept` is what the teacher left for this part.
@@ -173,14 +172,14 @@ class _Scorer:
         out = {name: np.full(len(encoded), np.nan) for name in names}
         rows = [index for index, item in enumerate(encoded) if item.n_response]
         ends = offsets(encoded)
-        self._progress(len(encoded) - len(rows))
+        progress(len(encoded) - len(rows))
 
         def work(batch: list[int]) -> None:
             left = None if kept is None else choose(kept, ends, batch)
             found = self._batch([encoded[row] for row in batch], left)
             for name, values in found.items():
                 out[name][batch] = values
-            self._progress(len(batch))
+            progress(len(batch))
 
         self._runner.run([len(item.ids) for item in encoded], rows, work)
         return out

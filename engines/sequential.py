@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,18 +16,20 @@ from curate.engines.describe import describe
 from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import verify_head
 from curate.engines.models import context_of, load_alone, load_tokenizer
-from curate.engines.teacher import Teacher, is_remembered, recall, remember
+from curate.engines.parallel import at_work
+from curate.engines.teacher import complete, is_kept, is_remembered, keep_head, part_keeper
 from curate.engines.templates import Template
 from curate.schemas.artefacts import digest
 from curate.schemas.scores import SCORE_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
+    from curate.engines.hired import Part
+    from curate.engines.parallel import Progress
     from curate.engines.score import ScoreConfig
+    from curate.engines.teacher import KeepPart
 
 
 @dataclass(frozen=True)
@@ -40,55 +42,94 @@ class Original:
     """The model it will be compared with, whose tokenizer is used where it has one."""
     causes: dict[str, str]
     """Digests of the model's files and of the conversations, JSON-able."""
-    device: str = "auto"
     dtype: str = "auto"
     trust_remote_code: bool = False
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Reads parts with an original model and leaves its states; a `parallel.Task`."""
+
+    original: Original
+    config: ScoreConfig
+    folder: Path
+
+    def open(self, device: str) -> tuple[dict[str, Any], KeepPart]:
+        """Load the original, keep its output layer, and return what `teacher.complete` takes, and what reads a part.
+
+        Raises
+        ------
+        InputError, WarehouseError
+            As `models.load_pair` and `teacher.keep_head`.
+        """
+        original, place = self.original, pair_devices(device)[0]
+        number = resolve_dtype(original.dtype, place)
+        model = load_alone(original.name, place, number, trust_remote_code=original.trust_remote_code)
+        verify_head(model.model, model.head)
+        template, config = _template(original, self.config)
+        told = keep_head(model, describe(model), self.folder, config)
+        return told, part_keeper(model, template, self.folder, config)
+
+
 def read_original(
-    batches: Callable[[], Iterable[pa.RecordBatch]],
+    parts: Callable[[], Iterable[Part]],
     original: Original,
     config: ScoreConfig,
     cache: Path,
-    progress: Callable[[int], None],
-) -> tuple[Teacher, ScoreConfig]:
-    """Return what the original left in `cache`, after reading the corpus with it unless that was done before.
+    devices: Sequence[str],
+    threads: int,
+    progress: Progress,
+) -> tuple[Path, ScoreConfig]:
+    """Return the folder in `cache` of what the original left, after reading the corpus unless that was done before.
 
     Parameters
     ----------
-    batches : callable
-        Gives every batch of conversations, from the first.
+    parts : callable
+        Gives number and conversations of every part.
     original : Original
     config : ScoreConfig
     cache : Path
         Folder of all that originals left.
+    devices : sequence of str
+        One for each process that reads; see `parallel.at_work`.
+    threads : int
+        CPU threads of them all together.
     progress : callable
         Called with the number of rows finished since the last call.
 
     Returns
     -------
-    (Teacher, ScoreConfig)
+    (Path, ScoreConfig)
         The settings with the length capped by both models' contexts, for scoring with the other model.
 
     Raises
     ------
-    InputError, WarehouseError
-        As `models.load_pair` and `teacher.remember`.
+    CurateError
+        As `Reading.open` and `parallel.Workers.run`.
     """
-    place, other_place = pair_devices(original.device)
+    place, _ = pair_devices(devices[0])
     number = resolve_dtype(original.dtype, place)
     template, config = _template(original, config)
     causes = [original.causes, template.digest(), SCORE_VERSION, str(number), place.type]
     folder = cache / digest([*causes, config.batch_tokens, config.chunk_tokens, config.layers, config.teacher_top])
     if not is_remembered(folder):
-        model = load_alone(original.name, place, number, trust_remote_code=original.trust_remote_code)
-        verify_head(model.model, model.head)
-        remember(batches(), model, template, describe(model), folder, config, progress)
-        del model
+        with at_work(Reading(original, config, folder), devices, threads) as hands:
+            for _ in hands.run(_missing(parts(), folder, progress), progress):
+                pass
+        complete(folder, hands.facts)
         gc.collect()
         if place.type == "cuda":
             torch.cuda.empty_cache()
-    return recall(folder, other_place), config
+    return folder, config
+
+
+def _missing(parts: Iterable[Part], folder: Path, progress: Progress) -> Iterator[Part]:
+    """Yield the parts that are not kept in `folder` yet, and count the rows of the others as done."""
+    for index, batch in parts:
+        if is_kept(folder, index):
+            progress(batch.num_rows)
+        else:
+            yield index, batch
 
 
 def _template(original: Original, config: ScoreConfig) -> tuple[Template, ScoreConfig]:

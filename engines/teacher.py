@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from curate.engines.summary import Summary, summarise
 from curate.schemas.errors import WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from curate.engines.models import LanguageModel
     from curate.engines.score import ScoreConfig
     from curate.engines.templates import Encoded, Template
+
+    KeepPart = Callable[[int, pa.RecordBatch, Callable[[int], None]], None]
 
 Kept = dict[str, torch.Tensor]
 
@@ -75,53 +78,74 @@ def is_remembered(folder: Path) -> bool:
     return (folder / DONE).is_file()
 
 
-def remember(
-    batches: Iterable[pa.RecordBatch],
-    model: LanguageModel,
-    template: Template,
-    facts: dict[str, Any],
-    folder: Path,
-    config: ScoreConfig,
-    progress: Callable[[int], None],
-) -> None:
-    """Keep in `folder` what scoring needs of the original `model` for each batch of conversations.
+def is_kept(folder: Path, index: int) -> bool:
+    """Return whether one part is kept in `folder` already, perhaps by a run that was killed."""
+    return (folder / _part(index)).is_file()
+
+
+def part_keeper(model: LanguageModel, template: Template, folder: Path, config: ScoreConfig) -> KeepPart:
+    """Return the function that keeps in `folder` what scoring needs of the original `model` for one part.
 
     Parameters
     ----------
-    batches : iterable of RecordBatch
-        As `score.score` will get them.
     model : LanguageModel
     template : Template
         The one of the scoring to come.
-    facts : dict
-        Kept beside it.
     folder : Path
-        Made if it is not there; parts that it holds are not computed again.
+        Made if it is not there. Several processes may keep parts in it.
     config : ScoreConfig
         Of the scoring to come: the same batches give the same numbers.
-    progress : callable
-        Called with the number of rows finished since the last call.
+
+    Returns
+    -------
+    callable
+        Of the number of the part, its RecordBatch as `score.part_scorer` will get it, and a function that is called
+        with the number of its rows. It raises a WarehouseError when the folder cannot be written.
+    """
+    share = EVERY_LAYER_SHARE if config.layers == "all" else 1
+    run = runner(model, config.batch_tokens, config.chunk_tokens, share)
+
+    def keep(index: int, batch: pa.RecordBatch, progress: Callable[[int], None]) -> None:
+        encoded = encode_rows(batch, template)
+        with _writing(folder):
+            _save(_columns(encoded, model, config, run.run), folder / _part(index))
+        progress(batch.num_rows)
+
+    return keep
+
+
+def keep_head(model: LanguageModel, facts: dict[str, Any], folder: Path, config: ScoreConfig) -> dict[str, Any]:
+    """Keep the output layer of `model` in `folder`, and return what `complete` has to be given.
 
     Raises
     ------
     WarehouseError
         When the folder cannot be written.
     """
-    share = EVERY_LAYER_SHARE if config.layers == "all" else 1
-    run = runner(model, config.batch_tokens, config.chunk_tokens, share)
+    head = model.head
+    tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
+    with _writing(folder):
+        _save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "head.safetensors")
+    return {"facts": facts, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
+
+
+def complete(folder: Path, told: dict[str, Any]) -> None:
+    """Note that every part is kept, from which moment on `recall` works.
+
+    Raises
+    ------
+    WarehouseError
+        When the folder cannot be written.
+    """
+    with _writing(folder):
+        _replace(folder / DONE, lambda path: path.write_text(json.dumps(told)))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for index, batch in enumerate(batches):
-            path = folder / _part(index)
-            if not path.is_file():
-                encoded = encode_rows(batch, template)
-                _save(_columns(encoded, model, config, run.run), path)
-            progress(batch.num_rows)
-        head = model.head
-        tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
-        _save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "head.safetensors")
-        told = {"facts": facts, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
-        _replace(folder / DONE, lambda path: path.write_text(json.dumps(told)))
+        yield
     except OSError as error:
         raise WarehouseError(
             f"the original's states cannot be kept in {str(folder)!r} ({error}); make room, "

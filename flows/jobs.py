@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
-from curate.schemas.errors import CurateError, GateError, InputError, UsageError
+from curate.schemas.errors import CurateError, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,6 @@ SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_TO_STOP = 300.0
 """How long a job may take to write its checkpoint after it was asked to stop."""
-
-_ERRORS: dict[int, type[CurateError]] = {2: UsageError, 3: InputError, 4: GateError}
 
 
 def run_job(folder: Path, stage: str) -> None:
@@ -61,7 +59,7 @@ def run_job(folder: Path, stage: str) -> None:
         raise KeyboardInterrupt
     if (folder / ERROR).exists():
         told = json.loads((folder / ERROR).read_text("utf-8"))
-        raise _ERRORS.get(told["exit_code"], CurateError)(told["error"])
+        raise error_of(told["exit_code"], told["error"])
     last = (folder / "output.log").read_text("utf-8", errors="replace").strip().splitlines()
     raise CurateError(
         f"the job in {folder} ended with code {job.returncode} ({last[-1] if last else 'it said nothing'}); "

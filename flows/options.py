@@ -135,6 +135,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "trust": (TRUST_PICKLE,),
     "scoring": (
         *LAYOUT,
+        Option("score.workers", int, "Processes that share the parts. [one per GPU with auto or cuda; 1 on a CPU]"),
         Option("score.batch_tokens", int, "Tokens of one forward pass."),
         Option("score.probe_lr", float, "Step size of DON and NOD. [1e-4]"),
         Option("score.layers", str, "DON and NOD of output or all layers. [output]"),

@@ -104,29 +104,35 @@ def _told(
 
 def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
-    from curate.engines.devices import number_bytes, pair_devices, threads
-    from curate.engines.memory import MIB, model_size, predict
+    from curate.engines.devices import number_bytes, pair_devices, threads, worker_devices
+    from curate.engines.memory import MIB, model_size, predict, shared_peak
 
     how = settings.score
     _, device = pair_devices(how.device)
+    part_rows = min(rows, settings.ingest.part_rows)
+    workers = min(len(worker_devices(how.device, how.workers)), -(-rows // part_rows))
     models = [model_size(model) for model in (settings.original, settings.compressed) if model]
     row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
     pieces = predict(
         models,
         device=device.type,
-        threads=settings.threads or threads(),
+        threads=max(1, (settings.threads or threads()) // workers),
         number_bytes=number_bytes(how.dtype, device),
         batch_tokens=how.batch_tokens,
-        part_rows=min(rows, settings.ingest.part_rows),
+        part_rows=part_rows,
         row_tokens=row_tokens,
         longest=how.max_length,
         sequential=how.sequential,
         every_layer=how.layers == "all",
     )
     flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
-    memory = sum(pieces.values()) // MIB
+    memory = shared_peak(pieces, workers, device.type) // MIB
     told = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
-    return f"{told}, {memory:,} MiB of memory at its peak on {device.type}", memory
+    where = (
+        f"on {device.type}" if workers == 1 or device.type == "cpu" else f"on each of {workers} {device.type} devices"
+    )
+    shared = f" of {workers} workers" if workers > 1 else ""
+    return f"{told}, {memory:,} MiB of memory at the peak{shared} {where}", memory
 
 
 def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_characters: float) -> str:

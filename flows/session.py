@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import pipeline, stages
 from curate.flows.demo_pair import with_demo
 from curate.flows.pickled import with_converted
+from curate.schemas.thread_limits import as_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,8 +122,7 @@ def limit_threads(threads: int | None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if threads is None:
         return
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    os.environ.update(as_environment(threads))
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(threads)

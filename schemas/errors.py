@@ -49,6 +49,12 @@ class MissingExtraError(CurateError):
         self.extra = extra
 
 
+def error_of(exit_code: int, message: str) -> CurateError:
+    """Return the error of another process, by the exit code and the sentence that it left."""
+    kinds = (UsageError, InputError, GateError)
+    return next((kind for kind in kinds if kind.exit_code == exit_code), CurateError)(message)
+
+
 def did_you_mean(value: str, known: "list[str] | tuple[str, ...]") -> str:
     """Return ``", did you mean 'x'?"`` for the nearest known name, or the list of known names when none is near."""
     from difflib import get_close_matches

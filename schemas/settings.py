@@ -66,6 +66,8 @@ class ScoreSettings(Section):
     """The tokenizer's chat template where it has one (auto), that or nothing (chat), or the plain one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+    workers: int | None = Field(None, ge=1)
+    """Processes that share the parts, each with models of its own; one per CUDA device, or one on a CPU, by default."""
     probe_lr: float = Field(1e-4, gt=0)
     """Step size η of DON and NOD; the learning rate of the recovery to come."""
     batch_tokens: int | None = Field(None, ge=1)

@@ -64,9 +64,13 @@ class Builder:
             count += 1
         return count
 
+    def has(self, table: str, index: int) -> bool:
+        """Return True if a part is finished: several processes do not finish theirs in order."""
+        return (table, index) in self._parts
+
     def rows(self, table: str = part_file.MAIN) -> int:
-        """Return the number of rows in the parts that `finished` counts."""
-        return sum(self._parts[table, index].rows for index in range(self.finished(table)))
+        """Return the number of rows in the finished parts of a table."""
+        return sum(part.rows for (name, _), part in self._parts.items() if name == table)
 
     def write(self, table: str, index: int, data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> Part:
         """Write one part; it is there whole when this returns, and not at all before.
@@ -119,13 +123,15 @@ class Builder:
             raise WarehouseError(f"{path} is not what was written; delete it and run the same command again")
         return part_file.decode(pa.py_buffer(content))
 
-    def finish(self, facts: dict[str, Any]) -> Manifest:
+    def finish(self, facts: dict[str, Any], elsewhere: int = 0) -> Manifest:
         """Write the manifest: from now on the artefact is there.
 
         Parameters
         ----------
         facts : dict
             JSON-able findings of the stage: counts, warnings, model digests.
+        elsewhere : int
+            Peak memory, in bytes, of other processes that worked on it beside this one.
 
         Raises
         ------
@@ -150,7 +156,7 @@ class Builder:
             versions=dict(library_versions()),
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             seconds=round(sum(self._seconds.values()) + time.monotonic() - self._started, 3),
-            peak_memory_mb=round(peak_memory() / 2**20, 1),
+            peak_memory_mb=round((peak_memory() + elsewhere) / 2**20, 1),
         )
         atomic.write_bytes(self.folder / MANIFEST, manifest.to_json().encode("utf-8", "surrogatepass"))
         self.done = True

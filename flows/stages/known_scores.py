@@ -6,7 +6,6 @@ scores, up to the rounding that another batch brings (about 1e-6 relative).
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +15,9 @@ import pyarrow.compute as pc
 from curate.schemas.scores import SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from curate.flows.stages.recipe import Recipe
     from curate.schemas.artefacts import Manifest
     from curate.storage.warehouse import Warehouse
-
-    Batches = Iterable[pa.RecordBatch]
 
 
 def earlier(warehouse: Warehouse, plan: Recipe) -> list[Manifest]:
@@ -44,12 +39,14 @@ class KnownScores:
 
     Parameters
     ----------
-    tables : iterable of pa.Table
-        Schema `SCORES`; the first that has an example speaks for it.
+    tables : dict of str to pa.Table
+        By artefact id, schema `SCORES`; the first that has an example speaks for it.
     """
 
-    def __init__(self, tables: Iterable[pa.Table]) -> None:
-        whole = pa.concat_tables([SCORES.empty_table(), *(table.select(SCORES.names) for table in tables)])
+    def __init__(self, tables: dict[str, pa.Table]) -> None:
+        self.sources = list(tables)
+        """Ids of the artefacts."""
+        whole = pa.concat_tables([SCORES.empty_table(), *(one.select(SCORES.names) for one in tables.values())])
         ids = whole.column("example_id").to_numpy(zero_copy_only=False).astype(str)
         _, firsts = np.unique(ids, return_index=True)
         self._table = whole.take(pa.array(np.sort(firsts))).combine_chunks()
@@ -58,27 +55,14 @@ class KnownScores:
         """Return how many of `ids` are known."""
         return int(pc.sum(pc.is_in(ids, value_set=self._ids())).as_py() or 0)
 
-    def new(self, batches: Batches) -> Iterator[pa.RecordBatch]:
-        """Yield each batch without the rows that are known."""
-        for batch in batches:
-            yield batch.filter(pc.invert(pc.is_in(batch.column("example_id"), value_set=self._ids())))
+    def new(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch without the rows that are known."""
+        return batch.filter(pc.invert(pc.is_in(batch.column("example_id"), value_set=self._ids())))
 
-    def complete(
-        self, batches: Batches, run: Callable[[Batches], Iterator[pa.RecordBatch]], advance: Callable[[int], None]
-    ) -> Iterator[pa.RecordBatch | pa.Table]:
-        """Yield the scores of every batch, in the order of its rows; `run` is given the rows that are not known."""
-        waiting: deque[pa.Array] = deque()
-
-        def noted() -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                waiting.append(batch.column("example_id"))
-                yield batch
-
-        for scored in run(self.new(noted())):
-            ids = waiting.popleft()
-            both = pa.concat_tables([self._table, pa.Table.from_batches([scored])])
-            advance(len(ids) - scored.num_rows)
-            yield both.take(pc.index_in(ids, value_set=both.column("example_id").combine_chunks()))
+    def complete(self, ids: pa.Array, scored: pa.RecordBatch | None = None) -> pa.Table:
+        """Return the scores of `ids`, in their order, of which `scored` holds those that are not known."""
+        both = pa.concat_tables([self._table, *([] if scored is None else [pa.Table.from_batches([scored])])])
+        return both.take(pc.index_in(ids, value_set=both.column("example_id").combine_chunks()))
 
     def _ids(self) -> pa.Array:
         return self._table.column("example_id").combine_chunks()

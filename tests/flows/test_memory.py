@@ -11,7 +11,7 @@ import pytest
 from corpora import write_corpus
 from models import save_llama
 
-from curate.engines.memory import batches_at_once, model_size, predict
+from curate.engines.memory import PROCESS_BYTES, batches_at_once, model_size, predict, shared_peak
 from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -61,13 +61,22 @@ def test_batches_run_side_by_side_only_while_their_logits_are_small() -> None:
     assert batches_at_once("cuda", 64, 512, 512) == 1
 
 
+def test_workers_on_a_cpu_share_its_memory_and_those_on_gpus_do_not() -> None:
+    pieces = {"weights": 5, "process": 7}
+    assert shared_peak(pieces, 1, "cpu") == 12
+    assert shared_peak(pieces, 3, "cpu") == 36 + PROCESS_BYTES
+    assert shared_peak(pieces, 3, "cuda") == 12
+
+
 @pytest.mark.slow
-def test_the_prediction_is_within_a_fifth_of_what_scoring_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--workers", "2")])
+def test_the_prediction_is_within_a_fifth_of_what_scoring_takes(tmp_path: Path, more: tuple[str, ...]) -> None:
     for seed, name in enumerate(("original", "compressed")):
         save_wide(tmp_path / name, seed)
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=400)
     common = ["--corpus", corpus, "--warehouse", tmp_path / "w", "--threads", "1", "--json"]
-    models = ["--original", tmp_path / "original", "--compressed", tmp_path / "compressed"]
+    common += ["--part-rows", 400 // (1 + len(more) // 2)]
+    models = ["--original", tmp_path / "original", "--compressed", tmp_path / "compressed", *more]
 
     def curate(*words: object) -> Any:
         command = [sys.executable, "-c", "from curate.flows.cli import main; main()", *map(str, [*words, *common])]

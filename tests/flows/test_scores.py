@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +19,6 @@ from curate.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -137,3 +142,90 @@ def test_every_layer_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_pa
     alone, _ = score(corpus, tmp_path / "alone", "--layers", "all", "--batch-tokens", "64", "--sequential")
     assert [part.digest for part in alone.parts] == [part.digest for part in pair.parts]
     assert pair.facts["gradient_layers"] == "all"
+
+
+def test_two_workers_give_the_same_bytes_as_one_process(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=90)
+    alone, _ = score(corpus, tmp_path / "alone")
+    shared, _ = score(corpus, tmp_path / "shared", "--workers", "2", "--threads", "2")
+    assert shared.id == alone.id
+    assert [part.digest for part in shared.parts] == [part.digest for part in alone.parts]
+    workers = shared.facts.pop("workers")
+    assert [one["device"] for one in workers] == ["cpu", "cpu"]
+    assert sum(one["parts"] for one in workers) == len(shared.parts) == 6
+    assert shared.facts == alone.facts
+    assert shared.peak_memory_mb > sum(one["peak_memory_mb"] for one in workers) > 0
+
+
+@pytest.mark.slow
+def test_an_original_read_by_two_workers_leaves_the_same(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    pair, _ = score(corpus, tmp_path / "pair")
+    found, _ = score(corpus, tmp_path / "w", "--sequential", "--workers", "2")
+    assert [part.digest for part in found.parts] == [part.digest for part in pair.parts]
+    assert found.facts["original"] == pair.facts["original"]
+    assert len(list((tmp_path / "w" / "cache" / "teachers").rglob("*.safetensors"))) == 4
+
+
+def test_workers_that_cannot_be_are_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
+    models = ("--original", tiny[0], "--compressed", tiny[1])
+    answer = curate("score", "--corpus", corpus, *models, "--device", "cpu,cpu", "--workers", "2")
+    assert (answer.code, "'cpu,cpu' is one worker's and there are to be 2" in answer.err) == (2, True)
+    assert curate("score", "--corpus", corpus, *models, "--workers", "0").code == 2
+
+
+def start(corpus: Path, models: tuple[Path, Path], warehouse: Path) -> subprocess.Popen[str]:
+    """Start `curate score` with two workers."""
+    words = ["score", "--corpus", corpus, "-w", warehouse, "--original", models[0], "--compressed", models[1],
+             "--part-rows", "100", "--workers", "2", "--threads", "2"]  # fmt: skip
+    command = [sys.executable, "-c", "from curate.flows.cli import main; main()", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"engines.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def runs(process: int) -> bool:
+    """Say whether a process is there and no zombie."""
+    place = Path(f"/proc/{process}/cmdline")
+    return place.exists() and place.read_bytes() != b""
+
+
+def parts_of(warehouse: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in warehouse.glob("scores/*/part-*.parquet")}
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    for _ in range(6000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["a worker", "the command"])
+def test_a_kill_among_workers_costs_the_parts_in_work_alone(
+    score: Run, tiny: tuple[Path, Path], tmp_path: Path, who: str
+) -> None:
+    corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=3000), tmp_path / "w"
+    running = start(corpus, tiny, warehouse)
+    wait_until(lambda: len(parts_of(warehouse)) > 2)
+    workers = workers_of(running)
+    assert len(workers) == 2
+    os.kill(workers[1] if who == "a worker" else running.pid, signal.SIGKILL)
+    _, said = running.communicate()
+    kept = parts_of(warehouse)
+    assert 2 < len(kept) < 30
+    if who == "a worker":
+        assert running.returncode == 1
+        assert "worker 2 of 2 on cpu was killed by SIGKILL in part" in said.splitlines()[-1]
+    wait_until(lambda: not any(map(runs, workers)))
+    again = start(corpus, tiny, warehouse)
+    assert (again.wait(), again.communicate()[1] is None) == (0, False)
+    assert kept.items() <= parts_of(warehouse).items(), "nothing is scored twice"
+    expected, _ = score(corpus, tmp_path / "alone", "--part-rows", "100")
+    (found,) = Warehouse(warehouse).list("scores")
+    assert [part.digest for part in found.parts] == [part.digest for part in expected.parts]

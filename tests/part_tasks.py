@@ -1,0 +1,74 @@
+"""Work on parts for several processes, with what can go wrong. Importable by those processes, hence not a test file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Doubles numbers; what happens in which part is told by name."""
+
+    folder: Path
+    """Where processes leave signs for one another."""
+    events: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """By part: ``refuse``, ``break``, ``die``, ``warn``, ``wait`` (until the part that fails has failed)."""
+    refuses_to_open: str = ""
+    """Device on which the models cannot be loaded."""
+
+    def open(self, device: str) -> tuple[dict[str, Any], Callable[..., Any]]:
+        """Return facts and the function that does a part."""
+        if device == self.refuses_to_open:
+            self._failing()
+            raise InputError("no such model; give another")
+        return {"loaded": True}, self._do
+
+    def _do(self, index: int, numbers: list[int], progress: Callable[[int], None]) -> tuple[list[int], str, int]:
+        (self.folder / f"begun-{index}").touch()
+        for event in self.events.get(index, ()):
+            getattr(self, f"_{event}")()
+        for _ in numbers:
+            progress(1)
+        return [2 * number for number in numbers], os.environ["OMP_NUM_THREADS"], os.getpid()
+
+    def _refuse(self) -> None:
+        self._failing()
+        raise InputError("one row does not fit; lower --max-length")
+
+    def _break(self) -> None:
+        self._failing()
+        raise ZeroDivisionError("a mistake")
+
+    def _die(self) -> None:
+        self._failing()
+        print("last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _warn(self) -> None:
+        warnings.warn("out of memory: going on", RuntimeWarning, stacklevel=1)
+
+    def _failing(self) -> None:
+        while not (self.folder / "begun-0").exists():
+            time.sleep(0.01)
+        (self.folder / "failing").touch()
+
+    def _wait(self) -> None:
+        """Be in work while another part fails, and a little longer."""
+        while not (self.folder / "failing").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+
+    def _hang(self) -> None:
+        time.sleep(600)
