@@ -17,7 +17,7 @@ from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import verify_head
 from curate.engines.models import context_of, load_alone, load_tokenizer
 from curate.engines.parallel import at_work
-from curate.engines.teacher import complete, is_kept, is_remembered, keep_head, part_keeper
+from curate.engines.teacher import complete, is_kept, is_remembered, keep_head, note_use, part_keeper
 from curate.engines.templates import Template
 from curate.schemas.artefacts import digest
 from curate.schemas.scores import SCORE_VERSION
@@ -112,7 +112,9 @@ def read_original(
     template, config = _template(original, config)
     causes = [original.causes, template.digest(), SCORE_VERSION, str(number), place.type]
     folder = cache / digest([*causes, config.batch_tokens, config.chunk_tokens, config.layers, config.teacher_top])
-    if not is_remembered(folder):
+    if is_remembered(folder):
+        note_use(folder)
+    else:
         with at_work(Reading(original, config, folder), devices, threads) as hands:
             for _ in hands.run(_missing(parts(), folder, progress), progress):
                 pass

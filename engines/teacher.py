@@ -78,6 +78,18 @@ def is_remembered(folder: Path) -> bool:
     return (folder / DONE).is_file()
 
 
+def note_use(folder: Path) -> None:
+    """Make what is kept in `folder` look as new as it is useful, to whoever removes what is old.
+
+    Raises
+    ------
+    WarehouseError
+        When the folder cannot be written.
+    """
+    with _writing(folder):
+        os.utime(folder / DONE)
+
+
 def is_kept(folder: Path, index: int) -> bool:
     """Return whether one part is kept in `folder` already, perhaps by a run that was killed."""
     return (folder / _part(index)).is_file()

@@ -3,7 +3,8 @@
 Kept is every selection, recovery and evaluation with everything that it was made from, imported scores, and whatever a
 run of the last days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that
 nobody uses, attempts that were never finished, temporary files of killed processes, and what belongs to selections and
-recoveries that are gone: pictures, reports, models.
+recoveries that are gone: pictures, reports, models. So is what an original model left for ``--sequential``, once no
+scoring has used it for that long: it can be made again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ TRASH = f"{atomic.TEMPORARY}gone-"
 """How the name of a folder begins that is being removed; no reader looks at it, and `collect` finishes it."""
 RECOVERED = "recovered-"
 """How the folder of a recovered model begins in ``models``; its recovery's id follows."""
+TEACHERS = "cache/teachers"
+"""Folder in which original models leave their states, a folder each; `curate.engines.teacher` writes them."""
 LOCK_SECONDS = 60.0
 DAY = 86400.0
 
@@ -63,6 +66,7 @@ def find(warehouse: Warehouse, grace_days: float, now: float | None = None) -> l
     found += _unfinished(warehouse, now)
     found += _pictures(warehouse, {one.id for one in made["selection"]}, now)
     found += _models(warehouse, {one.id for one in made["recovery"]}, now)
+    found += _teachers(warehouse, now)
     found += _temporary(warehouse, now)
     return [one for one in found if one.days >= grace_days]
 
@@ -87,7 +91,8 @@ def collect(warehouse: Warehouse, grace_days: float) -> list[Garbage]:
         trash = [_aside(one.path) for one in found]
     if (warehouse.root / catalog.FILE).exists():
         catalog.publish(warehouse)
-    for path in (*trash, *warehouse.root.glob(f"*/{TRASH}*")):
+    left = [path for folder in ("*", TEACHERS) for path in warehouse.root.glob(f"{folder}/{TRASH}*")]
+    for path in dict.fromkeys([*trash, *left]):
         with atomic.reporting("remove", path):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=False)
@@ -155,6 +160,12 @@ def _models(warehouse: Warehouse, recoveries: set[str], now: float) -> Iterator[
             if path.is_dir() and path.name.removeprefix(prefix) not in recoveries:
                 why = f"it is {what} of a recovery that was never finished, or is gone"
                 yield Garbage(path, why, _changed(path, now), _size(path))
+
+
+def _teachers(warehouse: Warehouse, now: float) -> Iterator[Garbage]:
+    for path in sorted((warehouse.root / TEACHERS).glob("[!.]*")):
+        why = "an original model left it, and no scoring has used it since"
+        yield Garbage(path, why, _changed(path, now), _size(path))
 
 
 def _temporary(warehouse: Warehouse, now: float) -> Iterator[Garbage]:

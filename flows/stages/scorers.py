@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.schemas.scores import SCORES
+from curate.storage.garbage import TEACHERS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.parts import Builder
     from curate.storage.warehouse import Warehouse
-
-TEACHERS = "cache/teachers"
-"""Folder of the warehouse in which original models leave their states for ``--sequential``."""
 
 
 @dataclass(frozen=True, eq=False)

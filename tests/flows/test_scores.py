@@ -94,8 +94,11 @@ def test_the_next_compressed_model_finds_what_the_original_left(score: Run, tmp_
     files = sorted((warehouse / "cache" / "teachers").rglob("*.safetensors"))
     written = [path.stat().st_mtime_ns for path in files]
     assert len(files) == 4  # three parts and the output layer
+    (done,) = (warehouse / "cache" / "teachers").glob("*/teacher.json")
+    os.utime(done, (0, 0))
     other = save_llama(tmp_path / "other", seed=2)
     found, table = score(corpus, warehouse, "--sequential", compressed=other)
+    assert done.stat().st_mtime > 0, "gc goes by the last use"
     assert sorted((warehouse / "cache" / "teachers").rglob("*.safetensors")) == files
     assert [path.stat().st_mtime_ns for path in files] == written
     expected, _ = score(corpus, tmp_path / "pair", compressed=other)

@@ -160,6 +160,34 @@ def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids
     assert not gone.exists()
 
 
+def test_what_an_original_left_goes_once_no_scoring_uses_it(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    old, used, torn = (warehouse.root / garbage.TEACHERS / name for name in ("old", "used", "torn"))
+    for folder in (old, used, torn):
+        folder.mkdir(parents=True)
+        (folder / "part-00000.safetensors").write_bytes(b"xyz")
+    for folder in (old, used):
+        (folder / "teacher.json").write_text("{}")
+    assert garbage.find(warehouse, 7) == []
+    for folder in (old, used, torn):
+        age(folder, 9)
+    os.utime(used / "teacher.json")
+    found = {one.path: (one.bytes, round(one.days)) for one in garbage.find(warehouse, 7)}
+    assert found == {old: (5, 9), torn: (3, 9)}
+    with warehouse.start_run("score", {}), pytest.raises(GateError, match="is under way"):
+        garbage.collect(warehouse, 7)
+    assert old.exists()
+    garbage.collect(warehouse, 7)
+    assert sorted((warehouse.root / garbage.TEACHERS).iterdir()) == [used]
+
+
+def test_a_killed_collection_of_what_an_original_left_is_finished(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    half = warehouse.root / garbage.TEACHERS / f"{garbage.TRASH}old"
+    half.mkdir(parents=True)
+    (half / "part-00000.safetensors").write_bytes(b"xyz")
+    assert garbage.collect(warehouse, 7) == []
+    assert not half.exists()
+
+
 def test_nothing_is_removed_while_a_run_is_under_way(warehouse: Warehouse, ids: dict[str, str]) -> None:
     before = existing(warehouse)
     with warehouse.start_run("select", {}), pytest.raises(GateError, match="is under way"):
