@@ -57,6 +57,13 @@ ROW_BYTES = 3000
 WIDTHS, INNER = 8, 3
 """Copies of a token's state, and of its inner activations, alive inside one layer."""
 
+KEPT_WIDTHS, KEPT_INNER = 12, 4
+"""The same for a layer whose activations wait for a backward pass: what autograd keeps, and each linear layer's inputs
+and outputs (counted, Llama in float32)."""
+
+NORM_WIDTHS = 2
+"""Of ``KEPT_WIDTHS``, those that stay in float32 whatever the number format: the inputs of the norms."""
+
 EAGER_COPIES = 6
 """Blocks of logits alive inside one step of the arithmetic."""
 
@@ -183,7 +190,8 @@ def predict(
     tokens = min(max(budget, longest), part_rows * row_tokens / workers)
     number = number_bytes or max(1, round(max(model.stored_bytes / model.parameters for model in models)))
     one_layer = [WIDTHS * model.width + INNER * model.inner for model in models]
-    inside = one_layer[-1] * models[-1].layers if every_layer else max(one_layer)
+    # On the way back one layer's gradients are alive beside what waits in all of them.
+    inside = kept_numbers(models[-1], number) + one_layer[-1] if every_layer else max(one_layer)
     states = sum(2 * model.width for model in models)
     chunk = min(CHUNK_TOKENS, tokens) * vocabulary
     block = min(chunk, BLOCK_ELEMENTS.get(device, BLOCK_ELEMENTS_OTHER))
@@ -198,6 +206,12 @@ def predict(
         "rows": int(part_rows * (ROW_BYTES + 20 * row_tokens)) if on_cpu else 0,
         "process": process if on_cpu else CUDA_CONTEXT_BYTES,
     }
+
+
+def kept_numbers(model: ModelSize, number_bytes: int) -> int:
+    """Return how many numbers of `number_bytes` wait for a backward pass of each token, over all layers."""
+    widths = KEPT_WIDTHS - NORM_WIDTHS + NORM_WIDTHS * 4 // number_bytes
+    return model.layers * (widths * model.width + KEPT_INNER * model.inner)
 
 
 def shared_peak(pieces: dict[str, int], workers: int, device: str) -> int:

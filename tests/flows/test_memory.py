@@ -69,13 +69,14 @@ def test_workers_on_a_cpu_share_its_memory_and_those_on_gpus_do_not() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--workers", "2")])
+@pytest.mark.parametrize("more", [(), ("--workers", "2"), ("--layers", "all")])
 def test_the_prediction_is_within_a_fifth_of_what_scoring_takes(tmp_path: Path, more: tuple[str, ...]) -> None:
     for seed, name in enumerate(("original", "compressed")):
         save_wide(tmp_path / name, seed)
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=400)
+    parts = 2 if "--workers" in more else 1
     common = ["--corpus", corpus, "--warehouse", tmp_path / "w", "--threads", "1", "--json"]
-    common += ["--part-rows", 400 // (1 + len(more) // 2)]
+    common += ["--part-rows", 400 // parts]
     models = ["--original", tmp_path / "original", "--compressed", tmp_path / "compressed", *more]
 
     def curate(*words: object) -> Any:
