@@ -65,30 +65,41 @@ def settings_for(typed: argparse.Namespace, compressed: Path) -> Settings:
 def markdown(strength: str, told: dict[str, Any]) -> str:
     """Return the table and the verdicts of one strength."""
     left_out = f"; left out: {', '.join(told['left_out'])}" if told["left_out"] else ""
-    columns = (
-        "method", "budget", "mean retention", "worst capability", "against uniform", "worst against uniform", "p",
-        "rows", "tokens trained", "noise kept", "s per cell", "verdict",
-    )  # fmt: skip
     head = (
         f"### {float(strength):.0%} of the weights pruned\n\n"
         f"Compressed model: mean retention {bounded(told['compressed'])}. {told['seeds']} seeds, "
-        f"{told['n_items']:,} held-out rows, {len(told['capabilities'])} capabilities{left_out}.\n\n"
-        f"| {' | '.join(columns)} |\n|{'---|' * 6}{'---:|' * 5}---|"
+        f"{told['n_items']:,} held-out rows, {len(told['capabilities'])} capabilities{left_out}.\n"
     )
-    rows = []
-    for line in told["lines"]:
-        ours = line["word"] != "baseline"
-        cells = [
-            f"`{line['method']}`" + (" (primary)" if line["primary"] else ""), line["budget"], bounded(line["mean"]),
-            bounded(line["worst"]), bounded(line["gain"], "+") if ours else "–",
-            bounded(line["worst_gain"], "+") if ours else "–", f"{line['p_holm']:.2g}" if ours else "–",
-            f"{line['rows']:,.0f}", f"{line['tokens_trained']:,.0f}",
-            "–" if line["noise"] is None else f"{line['noise']:.1%}", f"{line['seconds_training']:.1f}",
-            line["word"] if ours else "baseline",
-        ]  # fmt: skip
-        rows.append(f"| {' | '.join(cells)} |")
-    sentences = [wrapped(f"- {line['sentence']}{_harm(line)}", "  ") for line in told["lines"]]
-    return "\n".join([head, *rows, "", *sentences, "", _capabilities(told), ""])
+    return "\n".join([head, arms_table(told), "", verdicts(told), "", capabilities(told), ""])
+
+
+def arms_table(told: dict[str, Any]) -> str:
+    """Return a line per arm; the share of noise only where it is known."""
+    columns = [
+        "method", "budget", "mean retention", "worst capability", "against uniform", "worst against uniform", "p",
+        "rows", "tokens trained", "noise kept", "s per cell", "verdict",
+    ]  # fmt: skip
+    rows = [_arm(line) for line in told["lines"]]
+    aligned = ["---"] * 6 + ["---:"] * 5 + ["---"]
+    known = [n for n, name in enumerate(columns) if name != "noise kept" or any(row[n] != "–" for row in rows)]
+    return "\n".join(f"| {' | '.join(row[n] for n in known)} |" for row in (columns, aligned, *rows))
+
+
+def _arm(line: dict[str, Any]) -> list[str]:
+    ours = line["word"] != "baseline"
+    return [
+        f"`{line['method']}`" + (" (primary)" if line["primary"] and ours else ""), line["budget"],
+        bounded(line["mean"]), bounded(line["worst"]), bounded(line["gain"], "+") if ours else "–",
+        bounded(line["worst_gain"], "+") if ours else "–", f"{line['p_holm']:.2g}" if ours else "–",
+        f"{line['rows']:,.0f}", f"{line['tokens_trained']:,.0f}",
+        "–" if line["noise"] is None else f"{line['noise']:.1%}", f"{line['seconds_training']:.1f}",
+        line["word"] if ours else "baseline",
+    ]  # fmt: skip
+
+
+def verdicts(told: dict[str, Any]) -> str:
+    """Return a sentence per arm."""
+    return "\n".join(wrapped(f"- {line['sentence']}{_harm(line)}", "  ") for line in told["lines"])
 
 
 def wrapped(text: str, indent: str = "") -> str:
@@ -100,7 +111,7 @@ def _harm(line: dict[str, Any]) -> str:
     return f" Harmed, below the compressed model: {', '.join(line['harmed'])}." if line["harmed"] else ""
 
 
-def _capabilities(told: dict[str, Any]) -> str:
+def capabilities(told: dict[str, Any]) -> str:
     """Return the retention of every capability, worst hurt first, a column an arm."""
     before = told["retention_compressed"]
     arms = [(f"`{line['method']}` {line['budget']}", line["retention"]) for line in told["lines"]]

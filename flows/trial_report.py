@@ -18,10 +18,11 @@ from curate.flows.retention import check_parallel, interval
 from curate.flows.stages.evaluation_results import arrays, grouped
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
+from curate.schemas.evaluation import KINDS
 from curate.storage import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,8 +54,16 @@ class Yardstick:
     """Which groups the original knows enough of."""
 
 
-def yardstick(warehouse: Warehouse, evaluation: str, metric: str) -> Yardstick:
+def yardstick(warehouse: Warehouse, evaluation: str, metric: str, kinds: Collection[str] = KINDS) -> Yardstick:
     """Return what the original model knows.
+
+    Parameters
+    ----------
+    evaluation : str
+        Of the original model.
+    metric : {"score", "token_accuracy"}
+    kinds : collection of str
+        Kinds of items that count; all of them by default.
 
     Raises
     ------
@@ -66,7 +75,7 @@ def yardstick(warehouse: Warehouse, evaluation: str, metric: str) -> Yardstick:
     table = warehouse.read("evaluation", evaluation)
     results = arrays(table)
     scores: NDArray[np.float64] = getattr(results, metric)
-    use = np.isfinite(scores)
+    use = np.isfinite(scores) & np.isin(table["kind"].to_pylist(), list(kinds))
     names, group = grouped(table)
     kept = np.unique(group[use])
     places = np.searchsorted(kept, group[use])

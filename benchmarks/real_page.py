@@ -1,0 +1,110 @@
+"""What docs/real-data.md shows between its markers: tables and sentences, from reports that are done. Only words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from results import arms_table, bounded, capabilities, verdicts, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MARGIN = 0.05
+"""How far above chance the dense model must be for a task to count, as in `curate.selectors.retention`."""
+Summary = dict[str, dict[str, Any]]
+"""By task: its line of the table ``summary`` of an evaluation."""
+
+
+def table(rows: Sequence[Sequence[str]], first: int = 1) -> str:
+    """Return rows of cells as Markdown, the head first; columns from place `first` on are numbers."""
+    aligned = ["---"] * first + ["---:"] * (len(rows[0]) - first)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], aligned, *rows[1:]))
+
+
+def how(size: str, known: dict[str, Any], device: str) -> str:
+    """Return what was trained, on what, and why training ended."""
+    counts, trained = known["rows"], known["training"]
+    minutes = trained["seconds"] / 60
+    sources = ", ".join(f"{name} {n:,}" for name, n in known["sources"].items())
+    return "\n\n".join(
+        [
+            wrapped(
+                f"Size `{size}`, device `{device}`: a Llama of {trained['parameters']:,} parameters and "
+                f"{trained['vocabulary']:,} tokens, trained from nothing on {counts['training']:,} rows "
+                f"({trained['tokens']:,} tokens, {trained['epochs']:.2f} passes, {minutes:.0f} minutes). "
+                f"Training ended by: **{trained['stopped']}**; validation loss {trained['loss']:.3f} nats per answer "
+                f"token. {counts['too_long']:,} rows were too long and left out everywhere."
+            ),
+            wrapped(f"Pool: {counts['pool']:,} of those rows ({sources})."),
+            table(
+                [["steps", "validation loss"], *[[f"{n:,}", f"{loss:.3f}"] for n, loss in _some(trained["curve"])]], 0
+            ),
+        ]
+    )
+
+
+def _some(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return about eight points of a curve, the last among them."""
+    each = max(1, len(curve) // 8)
+    return [*curve[:-1:each], curve[-1]]
+
+
+def dense_tasks(dense: Summary, chance: Mapping[str, float]) -> str:
+    """Return what the dense model knows of every task, and which exact answers are no better than chance."""
+    head = ["task", "items", "loss", "token accuracy", "exact or recalled", "chance", "counts"]
+    rows = [
+        [name, f"{one['n_items']:,}", _number(one["nll"]), _number(one["token_accuracy"]), f"{one['score']:.3f}",
+         f"{chance[name]:.3f}", "yes" if counts(one, chance[name]) else "no"]
+        for name, one in dense.items()
+    ]  # fmt: skip
+    return table([head, *rows])
+
+
+def counts(one: Mapping[str, Any], chance: float) -> bool:
+    """Return True if the exact answers of a task are far enough above chance to mean something."""
+    return bool(one["score"] - chance >= MARGIN - 1e-12)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def section(title: str, told: dict[str, Any], recall: dict[str, Any] | str, losses: dict[str, Summary]) -> str:
+    """Return everything on one compression.
+
+    Parameters
+    ----------
+    title : str
+    told : dict
+        Report of the comparison on token accuracy.
+    recall : dict or str
+        Report on closed-book recall, or why there is none.
+    losses : dict of str to Summary
+        By model, dense and compressed first: means over seeds.
+    """
+    parts = [
+        f"### {title}",
+        wrapped(
+            f"Compressed model: mean retention of token accuracy {bounded(told['compressed'])}. {told['seeds']} seeds, "
+            f"{told['n_items']:,} items, {len(told['capabilities'])} sources. {told['n_excluded']:,} rows of the pool "
+            "were left out, for the evaluation asks them."
+        ),
+        arms_table(told),
+        verdicts(told),
+        capabilities(told),
+        "Loss on the test rows, nats per answer token, mean over seeds:",
+        _losses(losses),
+        f"#### {title}: closed-book recall of training facts",
+    ]
+    if isinstance(recall, str):
+        return "\n\n".join([*parts, wrapped(recall)])
+    left_out = f" Left out, too near chance: {', '.join(recall['left_out'])}." if recall["left_out"] else ""
+    beside = f"Compressed model: mean retention of recall {bounded(recall['compressed'])}.{left_out}"
+    return "\n\n".join([*parts, wrapped(beside), arms_table(recall), verdicts(recall), capabilities(recall)])
+
+
+def _losses(losses: dict[str, Summary]) -> str:
+    names = [name for name, one in losses["dense"].items() if one["nll"] is not None]
+    rows = [[name, *(f"{summary[name]['nll']:.3f}" for summary in losses.values())] for name in names]
+    mean = ["mean", *(f"{sum(s[name]['nll'] for name in names) / len(names):.3f}" for s in losses.values())]
+    return table([["source", *losses], *rows, mean])
