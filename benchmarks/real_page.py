@@ -86,8 +86,7 @@ def section(title: str, told: dict[str, Any], recall: dict[str, Any] | str, loss
         f"### {title}",
         wrapped(
             f"Compressed model: mean retention of token accuracy {bounded(told['compressed'])}. {told['seeds']} seeds, "
-            f"{told['n_items']:,} items, {len(told['capabilities'])} sources. {told['n_excluded']:,} rows of the pool "
-            "were left out, for the evaluation asks them."
+            f"{told['n_items']:,} items, {len(told['capabilities'])} sources."
         ),
         arms_table(told),
         verdicts(told),
