@@ -51,7 +51,7 @@ SIZES = {
         ),
         Stopping(seconds=1500, check_every=200, patience=3),
         Sizes(training=20_000, pool=10_000, tests=150, facts=80, validation=256),
-        {"learning_rate": 1e-3, "batch": 16, "epochs": 1.0},
+        {"learning_rate": 3e-3, "batch": 16, "epochs": 1.0},
         _compressions(1),
     ),
     # Only to see that it runs.
