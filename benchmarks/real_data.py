@@ -1,12 +1,13 @@
 """Which selection methods help on real data: trains a model from nothing, compresses it, and holds the comparison.
 
     python benchmarks/real_data.py --corpora FOLDER --work DIR [--size cpu|gpu] [--device cuda] [--methods …]
-                                   [--seeds 5] [--compressions wanda,blocks] [--docs FILE] [--json FILE]
+                                   [--compressions wanda,blocks] [--seeds 5] [--docs FILE] [--json FILE]
     python benchmarks/real_data.py --corpora FOLDER --work DIR --try-rates 1e-3,3e-3    # on uniform alone
 
 The primary comparison is named in docs/real-data.md, before any number. Everything that is made is kept in the work
 folder, outside the project: rows, models, and the warehouse with its cells. What is there is not made again, so the
-grid may be stopped and taken up at will, and a part of it is written with ``--seeds`` or ``--methods`` of that part.
+grid may be stopped and taken up at will, and a part of it is written with ``--seeds`` or ``--methods`` of that part;
+``--seeds 5,3`` are five of the first compression and three of the second.
 The size ``gpu`` was never run on a GPU: on the machine at hand there was none.
 """
 
@@ -39,15 +40,16 @@ if TYPE_CHECKING:
     from real_sizes import Size
 
 METHODS = "paser,paser:rank=random,anchored,donod,donod:don_direction=literal"
-SEEDS = 5
+SEEDS = "5"
 BUDGET = "0.1"
 LONGEST_FACT_TOKENS = 16
 
 
 def settings_for(
-    typed: argparse.Namespace, size: Size, known: dict[str, Any], folder: Path, recover: dict[str, Any] | None = None
+    typed: argparse.Namespace, size: Size, known: dict[str, Any], folder: Path, seeds: int, rate: float | None = None
 ) -> Settings:
     """Return the settings of the comparison on one compressed model."""
+    recipe = size.recipe if rate is None else {**size.recipe, "learning_rate": rate}
     return resolve(
         {
             "warehouse": typed.work / "warehouse",
@@ -57,8 +59,8 @@ def settings_for(
             "embed": {"device": typed.device},
             "score": {"max_length": size.model.positions, "device": typed.device},
             "evaluate": {"tasks": known["tasks"], "metric": "token_accuracy", "max_new_tokens": LONGEST_FACT_TOKENS},
-            "recover": {**size.recipe, **(recover or {})},
-            "compare": {"methods": typed.methods.split(","), "budgets": [BUDGET], "seeds": typed.seeds},
+            "recover": recipe,
+            "compare": {"methods": typed.methods.split(","), "budgets": [BUDGET], "seeds": seeds},
         }
     )
 
@@ -163,6 +165,20 @@ def described(typed: argparse.Namespace, size: Size) -> str:
     )
 
 
+def seeds_of(typed: argparse.Namespace) -> list[int]:
+    """Return the number of seeds of each compression.
+
+    Raises
+    ------
+    UsageError
+        When they are neither one number nor one for each.
+    """
+    given, n = typed.seeds.split(","), len(typed.compressions.split(","))
+    if len(given) not in (1, n) or not all(one.isdecimal() and int(one) for one in given):
+        raise UsageError(f"--seeds {typed.seeds!r} is neither a number nor one for each of {n} compressions")
+    return [int(one) for one in (given if len(given) == n else given * n)]
+
+
 def main() -> None:
     """Run what is missing, rewrite the document, write the reports as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -171,7 +187,7 @@ def main() -> None:
     parser.add_argument("--size", choices=list(SIZES), default="cpu")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--methods", default=METHODS)
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--seeds", default=SEEDS, help="one number, or one for each compression")
     parser.add_argument("--compressions", default="wanda,blocks")
     parser.add_argument("--try-rates", help="learning rates to try on uniform alone, instead of the grid")
     parser.add_argument("--docs", type=Path, default=Path("docs/real-data.md"))
@@ -186,13 +202,14 @@ def run(typed: argparse.Namespace, size: Size) -> None:
     """Prepare, then try rates or hold the comparison."""
     known = prepared(typed.work, typed.corpora, size, typed.device)
     found, sections = {}, []
-    for name in typed.compressions.split(","):
+    for name, seeds in zip(typed.compressions.split(","), seeds_of(typed), strict=True):
         folder = compressed(typed.work, known, name, size.compressions[name], typed.device)
         if typed.try_rates:
             for rate in typed.try_rates.split(","):
-                print(name, rate, tried(settings_for(typed, size, known, folder, {"learning_rate": float(rate)})))
+                print(name, rate, tried(settings_for(typed, size, known, folder, seeds, float(rate))))
             continue
-        told, recall, losses = measured(settings_for(typed, size, known, folder), name == next(iter(size.compressions)))
+        settings = settings_for(typed, size, known, folder, seeds)
+        told, recall, losses = measured(settings, name == next(iter(size.compressions)))
         found[name] = {"token_accuracy": told, "recall": recall, "summaries": losses}
         sections.append(section(title(name, size.compressions[name], size.model.layers), told, recall, losses))
     if typed.try_rates:
