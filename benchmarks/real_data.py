@@ -158,10 +158,10 @@ def described(typed: argparse.Namespace, size: Size) -> str:
     training_told = f"Training of a cell: {recipe}; every arm as many tokens."
     if asked == (list(size.compressions), METHODS, SEEDS):
         return wrapped(f"The whole grid. {training_told}")
+    mine, all_ = (", ".join(f"`{one}`" for one in text.split(",")) for text in (typed.methods, METHODS))
     return wrapped(
         f"**A reduced grid**, for want of computing time: compressions {typed.compressions} of "
-        f"{','.join(size.compressions)}; seeds {typed.seeds} of {SEEDS}; methods {typed.methods} of {METHODS}. "
-        f"{training_told}"
+        f"{','.join(size.compressions)}; seeds {typed.seeds} of {SEEDS}; methods {mine} of {all_}. {training_told}"
     )
 
 

@@ -91,7 +91,7 @@ def section(title: str, told: dict[str, Any], recall: dict[str, Any] | str, loss
         arms_table(told),
         verdicts(told),
         capabilities(told),
-        "Loss on the test rows, nats per answer token, mean over seeds:",
+        "Loss on the rows that are asked, nats per answer token, mean over seeds:",
         _losses(losses),
         f"#### {title}: closed-book recall of training facts",
     ]
