@@ -157,6 +157,8 @@ def load_model(
 ) -> PreTrainedModel:
     """Return the causal language model in `folder`, an adapter merged into its base in memory.
 
+    Over a quantised base the adapter stays beside the weights: merging would round it to their few bits.
+
     Parameters
     ----------
     folder : Path
@@ -171,7 +173,7 @@ def load_model(
     """
     if is_adapter(folder):
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
-        return _merged(base, folder)
+        return _adapted(base, folder)
     check_folder(folder)
     if is_ragged(folder):
         return load_ragged(folder, dtype).to(device).eval()
@@ -205,7 +207,7 @@ def load_model(
     return (model if placed else model.to(device)).eval()
 
 
-def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
+def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     from peft import PeftModel
 
     try:
@@ -217,6 +219,10 @@ def _merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
             f"adapter folder {str(folder)!r} adds prompt tokens rather than weights and cannot be scored; "
             "give a LoRA-like adapter"
         )
+    if getattr(base, "quantization_method", None) is not None:
+        # PEFT put its layers into the base's own, which so stays an ordinary model.
+        adapted.requires_grad_(False)
+        return base.eval()
     return adapted.merge_and_unload().eval()
 
 

@@ -15,6 +15,8 @@ from curate.schemas.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
 VERIFIED = {"bitsandbytes": "bitsandbytes", "torchao": "torchao"}
 """Method to the package that computes with it, of those whose scores we test."""
 
@@ -67,3 +69,15 @@ def check_quantised(folder: Path, on_cpu: bool) -> str | None:
             raise MissingExtraError(f"scoring {str(folder)!r}, quantised with {method},", "gpu")
         raise InputError(f"{where} and the package {package} is not installed; pip install {package}")
     return method
+
+
+def keep_gradients(model: nn.Module) -> None:
+    """Keep a quantised model in the layout that gradients pass through.
+
+    On CPUs with bfloat16 instructions, the first pass in evaluation mode makes bitsandbytes repack 4-bit layers for
+    inference, in place; after that they pass no gradient on, without a word, and only the last layers would learn.
+    """
+    name = "support_avx512bf16_for_cpu"
+    for module in model.modules():
+        if hasattr(module, name):
+            setattr(module, name, False)

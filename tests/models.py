@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,19 @@ def save_llama(
 ) -> Path:
     """Save a two-layer Llama of random weights whose tokenizer knows `words`; see `save_model`."""
     return save_model(folder, "untied", seed=seed, words=words, extra_rows=extra_rows, padding_side=padding_side)
+
+
+def save_even(folder: Path) -> Path:
+    """Save a model whose layers are multiples of 64 wide: 4-bit kernels on a CPU take no others."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    save_llama(folder)
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **sizes)).save_pretrained(folder)
+    return folder
 
 
 def save_model(

@@ -43,6 +43,14 @@ def refuse(method: RecoveryMethod, merge: bool, found: Findings) -> None:
             f"the adapter's base {found.adapter_base!r} is sparse ({share}), and merging the adapter to train on it "
             "would fill the zeros; recover the base itself with --method mask_lora"
         )
+    if found.adapter_base is not None and (found.quantisation is not None or not merge):
+        other = ", or leave --no-merge away"
+        if found.quantisation is not None:
+            other = f": merging into a quantised model ({found.quantisation}) would round the first away"
+        raise GateError(
+            f"a second adapter, beside the one over {found.adapter_base!r}, would belong to a model that is in no "
+            f"folder; recover the base itself with --method lora --no-merge{other}"
+        )
     if found.quantisation is not None and method != "lora":
         raise GateError(
             f"method {method!r} needs the weights themselves, and the model is quantised ({found.quantisation}); "

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -183,23 +183,6 @@ def attach(model: PreTrainedModel, method: RecoveryMethod, request: RecoveryRequ
     with torch.random.fork_rng():
         torch.manual_seed(request.seed)
         return ADAPTATIONS[method](model, request)
-
-
-def load_adapter(adaptation: Adaptation, folder: Path) -> None:
-    """Put the tensors that `Adaptation.save` wrote for mask_lora, scale_lora or perp back in place.
-
-    Raises
-    ------
-    InputError
-        When they belong to another model or method.
-    """
-    tensors = load_file(folder / ADAPTER_WEIGHTS)
-    shapes = {name: one.shape for name, one in adaptation.trainable.items()}
-    if {name: one.shape for name, one in tensors.items()} != shapes:
-        raise InputError(f"adapter {str(folder)!r} does not fit this model and method; see its {ADAPTER_FACTS}")
-    with torch.no_grad():
-        for name, one in adaptation.trainable.items():
-            one.copy_(tensors[name])
 
 
 def _perp_part(model: PreTrainedModel, name: str, parameter: nn.Parameter) -> str | None:

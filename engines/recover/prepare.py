@@ -15,6 +15,7 @@ from curate.engines.compress.folder import stored_dtype
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import output_head, verify_head
 from curate.engines.models import LanguageModel, load_model, load_tokenizer, make_pair
+from curate.engines.quantised import keep_gradients
 from curate.engines.recover.choice import choose_method
 from curate.engines.recover.inspection import inspect_model
 from curate.engines.recover.rows import Rows, encode_rows
@@ -114,6 +115,7 @@ def load_to_train(
         loaded if found.quantisation is None else None,
         trust_remote_code=request.trust_remote_code,
     )
+    keep_gradients(network)
     network.config.use_cache = False
     return network
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from models import save_llama
+from models import save_even, save_llama
 from scoring import conversations, scored
 
 from curate.engines.describe import describe
@@ -29,18 +29,6 @@ def quantised_folder(folder: Path, **config: Any) -> Path:
     save_llama(folder)
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"quantization_config": config}))
-    return folder
-
-
-def save_even(folder: Path) -> Path:
-    """Save a model whose layers are multiples of 64 wide: 4-bit kernels on a CPU take no others."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    save_llama(folder)
-    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **sizes)).save_pretrained(folder)
     return folder
 
 

@@ -165,6 +165,12 @@ def test_auto_says_what_and_why(found: Any, merge: bool, method: str, reason: st
         (detect([], GPTQ), {}, "cannot be merged into a quantised model"),
         (detect([], GPTQ), {"method": "mask_lora", "merge": False}, "use --method lora --no-merge"),
         (detect(pruned(0.5).items(), {}, adapter_base="b"), {}, "the adapter's base 'b' is sparse"),
+        (
+            detect([], GPTQ, adapter_base="b"),
+            {"merge": False},
+            "over 'b'.* recover the base itself with --method lora",
+        ),
+        (detect(pruned(0.0).items(), {}, adapter_base="b"), {"merge": False}, "over 'b'.* leave --no-merge away"),
     ],
 )
 def test_what_would_destroy_the_compression_is_refused(found: Any, request_: dict[str, Any], message: str) -> None:
