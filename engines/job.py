@@ -66,6 +66,12 @@ class Job:
             self._told = now
             self.say(step_line(entry, steps))
 
+    def read_told(self, done: int, rows: int) -> None:
+        """Note and say how far the original has read."""
+        text = f"original: {done} of {rows} rows read"
+        self._note({"note": text})
+        self.say(text)
+
     def layer_told(self, done: int, layers: int) -> None:
         """Note and say that a layer was reconstructed."""
         text = f"layer {done} of {layers} reconstructed"
@@ -81,6 +87,7 @@ class Job:
         asked = self._asked_for()
         self.say(f"{asked['kind']}: {asked['model']}")
         from curate.engines.recover import recover
+        from curate.engines.recover.lessons import library_of
 
         report = recover(
             asked["model"],
@@ -95,6 +102,8 @@ class Job:
             stop=self.stops,
             tell=self.tell,
             layer_told=self.layer_told,
+            read_told=self.read_told,
+            library=None if asked.get("library") is None else library_of(asked["library"]),
         )
         self.say(f"done: {report['method']}, {report['steps']} steps, {report['seconds']:.1f} s: {asked['out']}")
 

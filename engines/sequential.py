@@ -17,6 +17,7 @@ from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import verify_head
 from curate.engines.models import context_of, load_alone, load_tokenizer
 from curate.engines.parallel import at_work
+from curate.engines.states import encode_rows
 from curate.engines.teacher import complete, is_kept, is_remembered, keep_head, note_use, part_keeper
 from curate.engines.templates import Template
 from curate.schemas.artefacts import digest
@@ -25,6 +26,8 @@ from curate.schemas.scores import SCORE_VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     from curate.engines.hired import Part
     from curate.engines.parallel import Progress
@@ -41,7 +44,7 @@ class Original:
     compressed: str
     """The model it will be compared with, whose tokenizer is used where it has one."""
     causes: dict[str, str]
-    """Digests of the model's files and of the conversations, JSON-able."""
+    """Digests of the model's files (``original``) and of the conversations, JSON-able."""
     dtype: str = "auto"
     trust_remote_code: bool = False
 
@@ -54,7 +57,7 @@ class Reading:
     config: ScoreConfig
     folder: Path
 
-    def open(self, device: str) -> tuple[dict[str, Any], KeepPart]:
+    def open(self, device: str) -> tuple[dict[str, Any], KeepPart[pa.RecordBatch]]:
         """Load the original, keep its output layer, and return what `teacher.complete` takes, and what reads a part.
 
         Raises
@@ -67,8 +70,9 @@ class Reading:
         model = load_alone(original.name, place, number, trust_remote_code=original.trust_remote_code)
         verify_head(model.model, model.head)
         template, config = _template(original, self.config)
-        told = keep_head(model, describe(model), self.folder, config)
-        return told, part_keeper(model, template, self.folder, config)
+        told = {"facts": describe(model), "original": original.causes["original"]}
+        told = keep_head(model, told, self.folder, config)
+        return told, part_keeper(model, lambda rows: encode_rows(rows, template), self.folder, config)
 
 
 def read_original(

@@ -3,44 +3,60 @@
 Kept are the final hidden states that predict the supervised tokens, in the model's own number format, and the output
 layer that reads them: what comes out is what a pair in memory gives, bit for bit. Or, where asked for, a `Summary` of
 each prediction. One file a part; a killed run goes on at the part that it was at, and the next compressed model of the
-same original finds everything there.
+same original finds everything there. Each part says by digests of tokens which rows it holds, so that a recovery finds
+the rows that it trains on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from curate.engines.head import OutputHead
 from curate.engines.memory import EVERY_LAYER_SHARE
 from curate.engines.reduction import States
-from curate.engines.states import encode_rows, response_states, response_tokens, runner
+from curate.engines.states import response_states, response_tokens, runner
 from curate.engines.summary import Summary, summarise
 from curate.schemas.errors import WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence, Sized
     from pathlib import Path
-
-    import pyarrow as pa
 
     from curate.engines.models import LanguageModel
     from curate.engines.score import ScoreConfig
-    from curate.engines.templates import Encoded, Template
+    from curate.engines.templates import Encoded
 
-    KeepPart = Callable[[int, pa.RecordBatch, Callable[[int], None]], None]
+    KeepPart = Callable[[int, "Rows", Callable[[int], None]], None]
+
+Rows = TypeVar("Rows", bound="Sized")
 
 Kept = dict[str, torch.Tensor]
 
 DONE = "teacher.json"
 """Written last: a folder without it is not finished."""
+
+KEYS, ENDS = "row_keys", "row_ends"
+"""Of a part beside its columns: `row_key` of each row, (n, 16) uint8, and `offsets`, (n + 1,) int64."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where what was kept of one row stands: rows [start, stop) of the columns of a part."""
+
+    path: Path
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +72,8 @@ class Teacher:
 
     def part(self, index: int) -> Kept:
         """Return what was kept of one part: columns of M tokens, example after example in the order of its rows."""
-        return load_file(self.folder / _part(index))
+        with safe_open(self.folder / _part(index), framework="pt") as part:
+            return {name: part.get_tensor(name) for name in part.keys() if name not in (KEYS, ENDS)}  # noqa: SIM118
 
     def reference(self, kept: Kept) -> States | Summary:
         """Return the tokens of one batch, on the output layer's device, as `reduction` takes them."""
@@ -67,6 +84,26 @@ class Teacher:
 def choose(kept: Kept, ends: Sequence[int], rows: Sequence[int]) -> Kept:
     """Return the tokens of some rows of a part, row after row; `ends` as of `offsets`."""
     return {name: torch.cat([column[ends[row] : ends[row + 1]] for row in rows]) for name, column in kept.items()}
+
+
+def row_key(item: Encoded) -> bytes:
+    """Return 16 bytes that tell a row by its tokens and by which of them are supervised: template and length too."""
+    found = hashlib.blake2b(np.ascontiguousarray(item.ids, np.int64).tobytes(), digest_size=16)
+    found.update(np.packbits(item.supervised).tobytes())
+    return found.digest()
+
+
+def places(folder: Path) -> dict[bytes, Place]:
+    """Return where each row of a remembered original stands; nothing for one that was kept without its rows' keys."""
+    found: dict[bytes, Place] = {}
+    for path in sorted(folder.glob("part-*.safetensors")):
+        with safe_open(path, framework="np") as part:
+            if KEYS not in part.keys():  # noqa: SIM118  (not a dict)
+                continue
+            keys, ends = part.get_tensor(KEYS), part.get_tensor(ENDS).tolist()
+        for row, key in enumerate(keys):
+            found[key.tobytes()] = Place(path, ends[row], ends[row + 1])
+    return found
 
 
 def _part(index: int) -> str:
@@ -90,19 +127,28 @@ def note_use(folder: Path) -> None:
         os.utime(folder / DONE)
 
 
+def told_of(folder: Path) -> dict[str, Any]:
+    """Return what is said of a remembered original; ``made`` is when, in nanoseconds."""
+    told: dict[str, Any] = {"made": 0, **json.loads((folder / DONE).read_text())}
+    return told
+
+
 def is_kept(folder: Path, index: int) -> bool:
     """Return whether one part is kept in `folder` already, perhaps by a run that was killed."""
     return (folder / _part(index)).is_file()
 
 
-def part_keeper(model: LanguageModel, template: Template, folder: Path, config: ScoreConfig) -> KeepPart:
-    """Return the function that keeps in `folder` what scoring needs of the original `model` for one part.
+def part_keeper(
+    model: LanguageModel, encode: Callable[[Rows], Sequence[Encoded]], folder: Path, config: ScoreConfig
+) -> KeepPart[Rows]:
+    """Return the function that keeps in `folder` what scoring or training needs of the original for one part.
 
     Parameters
     ----------
     model : LanguageModel
-    template : Template
-        The one of the scoring to come.
+        The original.
+    encode : callable
+        From the rows of a part to their tokens.
     folder : Path
         Made if it is not there. Several processes may keep parts in it.
     config : ScoreConfig
@@ -111,23 +157,25 @@ def part_keeper(model: LanguageModel, template: Template, folder: Path, config: 
     Returns
     -------
     callable
-        Of the number of the part, its RecordBatch as `score.part_scorer` will get it, and a function that is called
-        with the number of its rows. It raises a WarehouseError when the folder cannot be written.
+        Of the number of the part, its rows (for scoring as `score.part_scorer` will get them), and a function that is
+        called with their number. It raises a WarehouseError when the folder cannot be written.
     """
     share = EVERY_LAYER_SHARE if config.layers == "all" else 1
     run = runner(model, config.batch_tokens, config.chunk_tokens, share)
 
-    def keep(index: int, batch: pa.RecordBatch, progress: Callable[[int], None]) -> None:
-        encoded = encode_rows(batch, template)
+    def keep(index: int, rows: Rows, progress: Callable[[int], None]) -> None:
+        encoded = encode(rows)
         with _writing(folder):
-            _save(_columns(encoded, model, config, run.run), folder / _part(index))
-        progress(batch.num_rows)
+            _save(_columns(encoded, model, config, run.run) | _index(encoded), folder / _part(index))
+        progress(len(rows))
 
     return keep
 
 
-def keep_head(model: LanguageModel, facts: dict[str, Any], folder: Path, config: ScoreConfig) -> dict[str, Any]:
+def keep_head(model: LanguageModel, told: dict[str, Any], folder: Path, config: ScoreConfig) -> dict[str, Any]:
     """Keep the output layer of `model` in `folder`, and return what `complete` has to be given.
+
+    `told` is kept beside it: ``facts``, see `models.describe`, and ``original``, a digest of the model's files.
 
     Raises
     ------
@@ -138,7 +186,7 @@ def keep_head(model: LanguageModel, facts: dict[str, Any], folder: Path, config:
     tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
     with _writing(folder):
         _save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "head.safetensors")
-    return {"facts": facts, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
+    return {**told, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
 
 
 def complete(folder: Path, told: dict[str, Any]) -> None:
@@ -150,7 +198,7 @@ def complete(folder: Path, told: dict[str, Any]) -> None:
         When the folder cannot be written.
     """
     with _writing(folder):
-        _replace(folder / DONE, lambda path: path.write_text(json.dumps(told)))
+        _replace(folder / DONE, lambda path: path.write_text(json.dumps({**told, "made": time.time_ns()})))
 
 
 @contextmanager
@@ -161,12 +209,12 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise WarehouseError(
             f"the original's states cannot be kept in {str(folder)!r} ({error}); make room, "
-            "or score without --sequential"
+            "or score without --sequential and recover without --teacher"
         ) from error
 
 
 def recall(folder: Path, device: torch.device) -> Teacher:
-    """Return the original that `remember` kept, its output layer on `device`."""
+    """Return the original that is kept in `folder`, its output layer on `device`."""
     told = json.loads((folder / DONE).read_text())
     tensors = load_file(folder / "head.safetensors", device=str(device))
     head = OutputHead(tensors["weight"], tensors.get("bias"), told["scale"], told["softcap"])
@@ -177,6 +225,11 @@ def offsets(encoded: Sequence[Encoded]) -> Sequence[int]:
     """Return where each row's supervised tokens begin among those of its part, and where the last ends."""
     found: list[int] = np.cumsum([0, *(item.n_response for item in encoded)]).tolist()
     return found
+
+
+def _index(encoded: Sequence[Encoded]) -> Kept:
+    keys = np.frombuffer(b"".join(map(row_key, encoded)), np.uint8).reshape(-1, 16)
+    return {KEYS: torch.from_numpy(keys.copy()), ENDS: torch.tensor(offsets(encoded))}
 
 
 def _columns(encoded: Sequence[Encoded], model: LanguageModel, config: ScoreConfig, run: Callable[..., None]) -> Kept:

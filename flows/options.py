@@ -197,6 +197,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("recover.reconstruct", bool, "First bring each layer near the original's output."),
         Option("recover.teacher", str, "original: also learn its predictions on the response. [none]"),
         Option("recover.teacher_weight", float, "Share of the teacher's divergence in the loss. [0.5]"),
+        Option("score.teacher_cache", str, "What is kept of the teacher: exact, or topk=256 (a lower bound). [exact]"),
         Option("recover.batch_tokens", int, "Tokens of one forward pass."),
         Option("recover.gradient_checkpointing", bool, "Less memory, about a third more time."),
         Option("recover.checkpoint_steps", int, "Steps between two checkpoints. [50]"),

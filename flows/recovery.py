@@ -125,6 +125,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     As `recover`, for everything that can be told before training.
     """
     from curate.engines.recover.estimate import estimate
+    from curate.engines.recover.lessons import library_of
 
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
@@ -140,6 +141,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
         heldout=apart.to_batches(),
         original=asked["original"],
         template_digest=asked["template_digest"],
+        library=None if asked["library"] is None else library_of(asked["library"]),
     )
     state = "cached" if plan.is_made(warehouse) else "to do"
     return {"recovery_id": plan.id, "state": state, "selection": chosen, **told}

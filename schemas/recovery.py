@@ -81,6 +81,9 @@ class RecoveryRequest:
     """Whether each layer first learns the original's output; with 0 epochs that is all that is done."""
     teacher_weight: float = 0.0
     """Weight w of the divergence from the original, in [0, 1]: the loss is (1 − w) · cross-entropy + w · KL."""
+    teacher_top: int | None = None
+    """How many likeliest tokens of each of its predictions are kept, ≥ 1, which makes KL a lower bound; None keeps all
+    that it says."""
     max_length: int = 512
     """Longest conversation in tokens, ≥ 2, capped by the model's context; the same as in scoring."""
     template: str = "auto"
@@ -123,6 +126,7 @@ class RecoveryRequest:
         for name, count, least in (
             ("batch", self.batch, 1),
             ("rank", self.rank, 1),
+            ("teacher_top", self.teacher_top, 1),
             ("max_length", self.max_length, 2),
             ("batch_tokens", self.batch_tokens, 1),
             ("checkpoint_steps", self.checkpoint_steps, 1),
@@ -132,6 +136,11 @@ class RecoveryRequest:
         for name, share in (("warmup", self.warmup), ("dropout", self.dropout)):
             if not 0 <= share < 1:
                 raise UsageError(f"{name} {share} is not in [0, 1); give a share such as 0.05")
+
+    @property
+    def taught(self) -> bool:
+        """Whether the model learns from the original's predictions."""
+        return self.teacher_weight > 0 and self.epochs > 0
 
     def peak(self, method: str) -> float:
         """Return the peak learning rate of `method`."""

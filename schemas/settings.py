@@ -79,7 +79,8 @@ class ScoreSettings(Section):
     sequential: bool = False
     """One model in memory at a time: the original's states are kept in the warehouse's cache. Changes no number."""
     teacher_cache: str = Field("exact", pattern=r"^(exact|topk=[1-9][0-9]*)$")
-    """What ``sequential`` keeps of the original: ``exact`` (states), or ``topk=256``, which makes cds a lower bound."""
+    """What ``sequential`` and a teacher of ``recover`` keep of the original: ``exact`` (states), or ``topk=256``, which
+    makes cds and the teacher's divergence lower bounds."""
 
 
 class SelectSettings(Section):

@@ -18,14 +18,15 @@ from curate.engines.checkpoints import model_files
 from curate.engines.models import load_model
 from curate.engines.recover.checkpoint import Checkpoints
 from curate.engines.recover.distillation import Teacher
+from curate.engines.recover.lessons import library_beside, read_lessons
 from curate.engines.recover.loss import perplexity
 from curate.engines.recover.merging import agreement, merge, probe_logits
 from curate.engines.recover.methods import attach
 from curate.engines.recover.pattern import share_of_zeros, zero_pattern
-from curate.engines.recover.prepare import load_original, prepare
+from curate.engines.recover.prepare import lay_out, load, load_original
 from curate.engines.recover.reconstruction import reconstruct
 from curate.engines.recover.results import Workplace
-from curate.engines.recover.training import autocast, train
+from curate.engines.recover.training import Interrupted, autocast, train
 from curate.schemas.artefacts import digest
 from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 from curate.schemas.recovery import RecoveryRequest
@@ -33,12 +34,14 @@ from curate.schemas.recovery import RecoveryRequest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from curate.engines.recover.lessons import Lessons, Library
     from curate.engines.recover.methods import Adaptation
     from curate.engines.recover.prepare import Prepared
     from curate.engines.recover.rows import Rows
     from curate.engines.recover.training import Loss
 
 Tell = Callable[[dict[str, Any], int], None]
+Told = Callable[[int, int], None]
 
 MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge")
 """What a run may go on with although it was begun otherwise: how much fits into memory, and what is written."""
@@ -57,7 +60,9 @@ def recover(
     lineage: Mapping[str, Any] | None = None,
     stop: Callable[[], bool] = lambda: False,
     tell: Tell | None = None,
-    layer_told: Callable[[int, int], None] | None = None,
+    layer_told: Told | None = None,
+    read_told: Told | None = None,
+    library: Library | None = None,
 ) -> dict[str, Any]:
     """Train the model folder `model` on `rows` and write the result to the new folder `out`.
 
@@ -91,6 +96,10 @@ def recover(
         Called after every step with its row of ``METRICS`` and the number of steps in all.
     layer_told : callable, optional
         Called after every reconstructed layer with (layers done, layers in all).
+    read_told : callable, optional
+        Called as the original reads rows for a teacher's weight, with (rows read, rows to read).
+    library : Library, optional
+        Where what the original says of rows is looked for and kept; in `work` by default.
 
     Returns
     -------
@@ -120,15 +129,21 @@ def recover(
     asked = request or RecoveryRequest()
     with Workplace(Path(out), None if work is None else Path(work)) as place:
         first = None if original is None else str(original)
-        ready = prepare(str(model), rows, asked, heldout=heldout, original=first, template_digest=template_digest)
+        layout = lay_out(str(model), rows, asked, heldout=heldout, original=first, template_digest=template_digest)
+        lessons = None
+        if first is not None and asked.taught:
+            shelf = library or library_beside(place.folder, first)
+            lessons = read_lessons(layout, first, asked, shelf, layout.rows, told=_reading(stop, read_told))
+        ready = load(layout, asked)
         facts = _before(ready)
         pattern = zero_pattern(ready.model)
-        teacher = load_original(ready, first, asked)
-        if asked.reconstruct and teacher is not None:
+        if first is not None and asked.reconstruct:
             kept = place.folder / "layers" / _cause(str(model), ready, asked, first)
+            teacher = load_original(ready, first, asked)
             facts["reconstruction"] = reconstruct(
                 ready.model, teacher, ready.rows, asked.seed, kept=kept, stop=stop, say=layer_told
             )
+            del teacher
             facts["perplexity_reconstructed"] = _perplexity(ready)
         adaptation = attach(ready.model, ready.method, asked)
         facts |= _sizes(adaptation, facts["parameters"], asked.epochs) | {"learning_rate": asked.peak(ready.method)}
@@ -136,9 +151,8 @@ def recover(
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
             checkpoints=checkpoints, stop=stop, tell=tell,
-            loss=loss_of(ready, teacher, asked), precision=ready.precision,
+            loss=loss_of(ready, lessons, asked), precision=ready.precision,
         )  # fmt: skip
-        del teacher
         facts |= _told(done.metrics, done.unreached)
         facts["perplexity_trained"] = _perplexity(ready)
         probe = (ready.heldout or ready.rows)[:4]
@@ -231,12 +245,24 @@ def _again(ready: Prepared, staged: Path) -> PreTrainedModel:
     return load_model(staged, device, ready.precision)
 
 
-def loss_of(ready: Prepared, original: PreTrainedModel | None, request: RecoveryRequest) -> Loss | None:
-    """Return the loss that mixes in the original model, None for ordinary training."""
-    if original is None or not request.teacher_weight:
+def loss_of(ready: Prepared, lessons: Lessons | None, request: RecoveryRequest) -> Loss | None:
+    """Return the loss that mixes in what the original says, None for ordinary training."""
+    if lessons is None:
         return None
-    teacher = Teacher(original, request.teacher_weight)
+    teacher = Teacher(lessons.of, request.teacher_weight)
     return lambda batch: teacher.loss(ready.model, batch)
+
+
+def _reading(stop: Callable[[], bool], told: Told | None) -> Told:
+    """Return what is called as the original reads rows: it tells, and ends the pass where someone asks to stop."""
+
+    def advance(done: int, rows: int) -> None:
+        if told is not None:
+            told(done, rows)
+        if done < rows and stop():
+            raise Interrupted(f"stopped at row {done} of {rows} of the original; the same command goes on there")
+
+    return advance
 
 
 def _cause(model: str, ready: Prepared, request: RecoveryRequest, original: str | None) -> str:

@@ -17,7 +17,7 @@ from curate.engines.batching import BatchRunner
 from curate.engines.evaluate.forced import read_answers
 from curate.engines.head import output_head
 from curate.engines.recover.methods import attach
-from curate.engines.recover.prepare import load_to_train, prepare
+from curate.engines.recover.prepare import lay_out, load, load_to_train
 from curate.engines.recover.training import autocast, train
 from curate.schemas.errors import InputError
 
@@ -91,7 +91,8 @@ def run_pilots(
         When a pilot diverges; see `curate.engines.recover.training.train`.
     """
     first = None if original is None else str(original)
-    ready = prepare(str(model), rows, request, heldout=heldout, original=first, template_digest=template_digest)
+    layout = lay_out(str(model), rows, request, heldout=heldout, original=first, template_digest=template_digest)
+    ready = load(layout, request)
     if ready.n_skipped or len(ready.heldout) != _count(heldout):
         raise InputError(
             f"a pilot has rows without a supervised token within {ready.template.max_length} tokens; "
@@ -101,7 +102,7 @@ def run_pilots(
     after, tokens = [], []
     for number, size in enumerate(sizes):
         if number:
-            _begin_anew(ready, str(model), request)
+            _begin_anew(ready, request)
         adaptation = attach(ready.model, ready.method, request)
         peak = request.peak(ready.method)
         done = train(adaptation, ready.rows[:size], request, peak, precision=ready.precision, tell=tell)
@@ -111,14 +112,13 @@ def run_pilots(
     return Piloted(ready.method, before.tokens, before.nll, np.array(after), tuple(tokens))
 
 
-def _begin_anew(ready: Prepared, model: str, request: RecoveryRequest) -> None:
+def _begin_anew(ready: Prepared, request: RecoveryRequest) -> None:
     """Put the model as it is stored back in place of the one that a pilot trained."""
-    device = ready.model.device
     del ready.model
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    ready.model = load_to_train(model, device, ready.precision, ready.method, ready.found, request)
+    ready.model = load_to_train(ready, request)
 
 
 def _losses(ready: Prepared) -> Forced:

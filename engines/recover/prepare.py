@@ -14,7 +14,7 @@ from curate.engines.checkpoints import adapter_base, is_adapter, resolve_model
 from curate.engines.compress.folder import stored_dtype
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import output_head, verify_head
-from curate.engines.models import LanguageModel, load_model, load_tokenizer, make_pair
+from curate.engines.models import LanguageModel, context_of, load_model, load_tokenizer, make_pair
 from curate.engines.quantised import keep_gradients
 from curate.engines.recover.choice import choose_method
 from curate.engines.recover.inspection import inspect_model
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Prepared:
-    """A model, ready to be adapted, and its rows."""
+class Layout:
+    """What is decided before a model is in memory, and the encoded rows."""
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    name: str
+    """The model's folder or hub name, as given."""
+    folder: Path
     source: Path
     """Folder of the weights and their companions; the base's for an adapter."""
+    tokenizer: PreTrainedTokenizerBase
     found: Findings
     method: RecoveryMethod
     why: str
@@ -49,13 +51,21 @@ class Prepared:
     n_skipped: int
     """Rows without a supervised token."""
     heldout: list[Encoded]
+    device: torch.device
     precision: torch.dtype
     stored: torch.dtype
     """Number format of the source's weights, and of the result's."""
     batch_tokens: int
 
 
-def prepare(
+@dataclass(eq=False)
+class Prepared(Layout):
+    """The same with the model, ready to be adapted."""
+
+    model: PreTrainedModel
+
+
+def lay_out(
     model: str,
     rows: Rows,
     request: RecoveryRequest,
@@ -63,8 +73,8 @@ def prepare(
     heldout: Rows = (),
     original: str | None = None,
     template_digest: str | None = None,
-) -> Prepared:
-    """Return what training needs; nothing is trained and nothing written.
+) -> Layout:
+    """Return what can be told without loading a model.
 
     Raises
     ------
@@ -74,8 +84,11 @@ def prepare(
     InputError
         When the model or the rows cannot be used.
     UsageError
-        For an unknown device, number format or template.
+        For an unknown device, number format or template, or when the request needs an original and none was given.
     """
+    if original is None and (request.reconstruct or request.teacher_weight):
+        asked = "--reconstruct" if request.reconstruct else "--teacher original"
+        raise UsageError(f"{asked} needs the model before compression; pass --original FOLDER")
     folder = resolve_model(model)
     found = inspect_model(model, original)
     method, why = choose_method(request, found)
@@ -85,34 +98,39 @@ def prepare(
     device = resolve_device(request.device)
     stored = stored_dtype(source) or torch.float32
     precision = working_dtype(request.dtype, device, stored)
-    network = load_to_train(model, device, precision, method, found, request)
-    verify_head(network, output_head(network))
-    context = LanguageModel(network, model).context
+    context = context_of(folder, trust_remote_code=request.trust_remote_code)
     template = Template(tokenizer, request.template, min(request.max_length, context or request.max_length))  # type: ignore[arg-type]
     _check_digest(template, template_digest)
     encoded, skipped = encode_rows(template, rows)
     apart = encode_rows(template, heldout)[0] if len(heldout) else []
     budget = request.batch_tokens or default_batch_tokens(device)
-    return Prepared(
-        network, tokenizer, source, found, method, why, template, encoded, skipped, apart, precision, stored, budget
-    )
+    return Layout(
+        model, folder, source, tokenizer, found, method, why, template,
+        encoded, skipped, apart, device, precision, stored, budget,
+    )  # fmt: skip
 
 
-def load_to_train(
-    model: str,
-    device: torch.device,
-    precision: torch.dtype,
-    method: RecoveryMethod,
-    found: Findings,
-    request: RecoveryRequest,
-) -> PreTrainedModel:
-    """Return the model of a folder or hub name as `method` trains it, nothing adapted yet."""
+def load(layout: Layout, request: RecoveryRequest) -> Prepared:
+    """Return the layout with its model in memory, checked to be one that can be trained.
+
+    Raises
+    ------
+    InputError
+        When the model cannot be used.
+    """
+    network = load_to_train(layout, request)
+    verify_head(network, output_head(network))
+    return Prepared(**vars(layout), model=network)
+
+
+def load_to_train(layout: Layout, request: RecoveryRequest) -> PreTrainedModel:
+    """Return the model as its method trains it, nothing adapted yet."""
     # Weights that are trained themselves are loaded in float32 and only multiplied in less.
-    loaded = torch.float32 if method == "full" else precision
+    loaded = torch.float32 if layout.method == "full" else layout.precision
     network = load_model(
-        resolve_model(model),
-        device,
-        loaded if found.quantisation is None else None,
+        layout.folder,
+        layout.device,
+        loaded if layout.found.quantisation is None else None,
         trust_remote_code=request.trust_remote_code,
     )
     keep_gradients(network)
@@ -120,23 +138,16 @@ def load_to_train(
     return network
 
 
-def load_original(ready: Prepared, original: str | None, request: RecoveryRequest) -> PreTrainedModel | None:
-    """Return the model before compression where the request needs it, beside the one in training.
+def load_original(ready: Prepared, original: str, request: RecoveryRequest) -> PreTrainedModel:
+    """Return the model before compression, beside the one in training.
 
     Raises
     ------
-    UsageError
-        When it is needed and was not given.
     InputError
         When the two do not share vocabulary or tokenizer.
     """
-    if not (request.reconstruct or request.teacher_weight):
-        return None
-    if original is None:
-        asked = "--reconstruct" if request.reconstruct else "--teacher original"
-        raise UsageError(f"{asked} needs the model before compression; pass --original FOLDER")
     folder = resolve_model(original)
-    network = load_model(folder, ready.model.device, ready.precision, trust_remote_code=request.trust_remote_code)
+    network = load_model(folder, ready.device, ready.precision, trust_remote_code=request.trust_remote_code)
     make_pair(LanguageModel(network, original), LanguageModel(ready.model, str(ready.source)), ready.tokenizer)
     return network
 

@@ -97,8 +97,8 @@ class Workplace:
         return self._staged
 
     def clear(self) -> None:
-        """Remove what only served to go on: checkpoints and reconstructed layers."""
-        for name in ("checkpoints", "layers"):
+        """Remove what only served to go on: checkpoints, reconstructed layers, the original's states."""
+        for name in ("checkpoints", "layers", "teachers"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, report: dict[str, Any], lineage: Mapping[str, Any]) -> None:

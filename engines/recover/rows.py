@@ -91,8 +91,13 @@ class Batch:
     """Shape (M,), int64: flat positions whose state predicts a supervised token."""
     targets: torch.Tensor
     """Shape (M,), int64: those tokens."""
-    n_tokens: int
-    """Tokens without padding."""
+    rows: tuple[Encoded, ...]
+    """What it was made of, B rows."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens without padding."""
+        return sum(len(item.ids) for item in self.rows)
 
 
 def make_batch(rows: Sequence[Encoded], device: torch.device) -> Batch:
@@ -105,5 +110,5 @@ def make_batch(rows: Sequence[Encoded], device: torch.device) -> Batch:
         ids.to(device),
         torch.from_numpy(places).to(device),
         torch.from_numpy(targets).to(device),
-        sum(len(item.ids) for item in rows),
+        tuple(rows),
     )

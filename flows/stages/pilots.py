@@ -45,7 +45,8 @@ UNSAID = (*PLACE, "merge", "reconstruct", "teacher_weight", "trust_remote_code")
 def pilot_request(settings: Settings) -> RecoveryRequest:
     """Return how pilots are trained: as the recovery, in small steps, without a reconstruction and a teacher."""
     asked = request_of(settings)
-    return replace(asked, epochs=PASSES, batch=min(asked.batch, BATCH), reconstruct=False, teacher_weight=0.0)
+    small = replace(asked, epochs=PASSES, batch=min(asked.batch, BATCH))
+    return replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> Recipe:

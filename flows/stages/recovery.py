@@ -19,6 +19,7 @@ from curate.flows import progress
 from curate.flows.jobs import run_job
 from curate.flows.stages.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.scores import TEACHERS
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import METRICS, RecoveryRequest
 
@@ -43,6 +44,8 @@ def request_of(settings: Settings) -> RecoveryRequest:
     given = settings.recover.model_dump(exclude={"heldout", "teacher"}, exclude_none=True)
     if settings.recover.teacher == "none":
         given["teacher_weight"] = 0.0
+    elif settings.score.teacher_cache != "exact":
+        given["teacher_top"] = int(settings.score.teacher_cache.partition("=")[2])
     shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})
     shared["device"] = shared["device"].partition(",")[0]  # a pair may be scored on two, one model is trained on one
     own = {item.name for item in fields(RecoveryRequest)}
@@ -156,10 +159,21 @@ def job_of(
         "original": settings.original,
         "out": str(out),
         "request": request_of(settings).to_json(),
+        "library": _library(warehouse, settings),
         "template_digest": _scored_digest(warehouse, selection),
         "lineage": lineage(warehouse, settings, selection, source, rows["example_id"]),
     }
     return rows, apart, asked
+
+
+def _library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
+    """Return where originals leave what they say, and this one's digest there, as scoring writes it."""
+    from curate.engines.checkpoints import model_files
+
+    if settings.recover.teacher == "none" or settings.original is None:
+        return None
+    digest = warehouse.digests.files(model_files(settings.original))
+    return {"folder": str(warehouse.root / TEACHERS), "original": digest}
 
 
 def selected_rows(warehouse: Warehouse, selection: Manifest) -> pa.Table:

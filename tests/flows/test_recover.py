@@ -129,6 +129,33 @@ def test_a_dry_run_counts_and_keeps_nothing(
     assert curate("recover", "--method", "lora", "--dry-run", *where).code == 4
 
 
+@pytest.mark.slow
+def test_a_teacher_reads_no_row_twice(
+    curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path, tmp_path: Path
+) -> None:
+    """What scoring one model at a time left serves a recovery, and what a recovery left the next model's."""
+    models = ("--original", pair[0], "--compressed", pair[1], "--corpus", corpus, "-w", warehouse)
+    taught = ("recover", *FAST, "--teacher", "original", "-w", warehouse)
+    assert curate("select", "--method", "donod", "-b", "0.5", "--sequential", *models).code == 0
+    said = curate(*taught, "--dry-run").out
+    assert "20 rows read before, 0 to read" in said
+    answer = curate(*taught, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.value["sparsity_after"] == 0.5
+    assert "rows read" not in answer.err
+    assert len(list((warehouse / "cache" / "teachers").iterdir())) == 1
+
+    topped = (*taught, "--teacher-cache", "topk=4")
+    plan = curate(*topped, "--dry-run", "--json").value
+    assert (plan["teacher"]["rows"], plan["teacher"]["rows_to_read"]) == (0, 20)
+    assert "original: 20 of 20 rows read" in curate(*topped).err
+    assert curate("compress", pair[0], "-s", "0.25", "-o", tmp_path / "quarter").code == 0
+    other = curate(*topped, "--model", tmp_path / "quarter", "--original", pair[0], "--json")
+    assert (other.code, other.value["sparsity_after"]) == (0, pytest.approx(0.25, abs=0.01))
+    assert "rows read" not in other.err
+    assert len(list((warehouse / "cache" / "teachers").iterdir())) == 2
+
+
 def test_a_doctor_looks_at_models_too(curate: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
     told = curate("doctor", pair[1], "--json").value
     assert (told["kinds"], told["sparsity"], told["method"]) == (["unstructured"], 0.5, "mask_lora")

@@ -41,6 +41,30 @@ def mean_nll(model: PreTrainedModel, rows: Sequence[Encoded]) -> torch.Tensor:
     return total / count
 
 
+def mixed_loss(
+    model: PreTrainedModel, original: PreTrainedModel, rows: Sequence[Encoded], weight: float, top: int | None = None
+) -> float:
+    """Return Σ (1 − w)(−log p_c) + w KL(p_o ‖ p_c), float64, both models run on each row alone at the same time.
+
+    With `top`, all but the original's so many likeliest tokens are added up to one before they are compared.
+    """
+    total = 0.0
+    for row in rows:
+        ids = torch.from_numpy(row.ids)[None]
+        with torch.no_grad():
+            own, ideal = (one(ids, use_cache=False).logits[0].double().softmax(-1) for one in (model, original))
+        for t in range(1, len(row.ids)):
+            if row.supervised[t]:
+                q, p = own[t - 1], ideal[t - 1]
+                target = q[row.ids[t]]
+                if top is not None:
+                    order = p.argsort(descending=True)
+                    p, q = (torch.cat([x[order[:top]], x[order[top:]].sum()[None]]) for x in (p, q))
+                divergence = sum(a * (a / b).log() for a, b in zip(p, q, strict=True) if a > 0)
+                total += float((1 - weight) * -target.log() + weight * divergence)
+    return total
+
+
 def nm_loop(matrix: torch.Tensor, group: int) -> int:
     """Return the most non-zero entries of any `group` consecutive ones of a row."""
     return max(
