@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from curate.engines.recover.job import peak_memory
+from curate.engines.recover.facts import peak_memory
 from curate.engines.recover.methods import attach
 from curate.engines.recover.training import train
 from curate.engines.templates import Encoded

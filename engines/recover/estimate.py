@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from curate.engines.batching import token_batches
-from curate.engines.recover.job import loss_of, peak_memory
+from curate.engines.recover.facts import peak_memory
+from curate.engines.recover.job import loss_of
 from curate.engines.recover.lessons import known, library_beside, read_lessons
 from curate.engines.recover.loss import response_loss
 from curate.engines.recover.methods import attach

@@ -18,24 +18,22 @@ from curate.engines.checkpoints import model_files
 from curate.engines.models import load_model
 from curate.engines.recover.checkpoint import Checkpoints
 from curate.engines.recover.distillation import Teacher
+from curate.engines.recover.facts import facts_before, facts_of_steps, heldout_perplexity, peak_memory, sizes
 from curate.engines.recover.lessons import library_beside, read_lessons
-from curate.engines.recover.loss import perplexity
 from curate.engines.recover.merging import agreement, merge, probe_logits
 from curate.engines.recover.methods import attach
 from curate.engines.recover.pattern import share_of_zeros, zero_pattern
 from curate.engines.recover.prepare import lay_out, load, load_original
 from curate.engines.recover.reconstruction import reconstruct
 from curate.engines.recover.results import Workplace
-from curate.engines.recover.training import Interrupted, autocast, train
+from curate.engines.recover.training import Interrupted, train
 from curate.schemas.artefacts import digest
-from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from curate.engines.recover.lessons import Lessons, Library
-    from curate.engines.recover.methods import Adaptation
     from curate.engines.recover.prepare import Prepared
     from curate.engines.recover.rows import Rows
     from curate.engines.recover.training import Loss
@@ -135,7 +133,7 @@ def recover(
             shelf = library or library_beside(place.folder, first)
             lessons = read_lessons(layout, first, asked, shelf, layout.rows, told=_reading(stop, read_told))
         ready = load(layout, asked)
-        facts = _before(ready)
+        facts = facts_before(ready)
         pattern = zero_pattern(ready.model)
         if first is not None and asked.reconstruct:
             kept = place.folder / "layers" / _cause(str(model), ready, asked, first)
@@ -144,17 +142,17 @@ def recover(
                 ready.model, teacher, ready.rows, asked.seed, kept=kept, stop=stop, say=layer_told
             )
             del teacher
-            facts["perplexity_reconstructed"] = _perplexity(ready)
+            facts["perplexity_reconstructed"] = heldout_perplexity(ready)
         adaptation = attach(ready.model, ready.method, asked)
-        facts |= _sizes(adaptation, facts["parameters"], asked.epochs) | {"learning_rate": asked.peak(ready.method)}
+        facts |= sizes(adaptation, facts["parameters"], asked.epochs) | {"learning_rate": asked.peak(ready.method)}
         checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked, first))
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
             checkpoints=checkpoints, stop=stop, tell=tell,
             loss=loss_of(ready, lessons, asked), precision=ready.precision,
         )  # fmt: skip
-        facts |= _told(done.metrics, done.unreached)
-        facts["perplexity_trained"] = _perplexity(ready)
+        facts |= facts_of_steps(done.metrics, done.unreached)
+        facts["perplexity_trained"] = heldout_perplexity(ready)
         probe = (ready.heldout or ready.rows)[:4]
         trained = probe_logits(ready.model, probe)
         # After a reconstruction the adapter would belong to a base that nobody has.
@@ -168,7 +166,7 @@ def recover(
         if asked.merge:
             ready.model = _again(ready, staged)
             facts["merge_difference"] = agreement(trained, probe_logits(ready.model, probe), ready.stored)
-            facts["perplexity_after"] = _perplexity(ready)
+            facts["perplexity_after"] = heldout_perplexity(ready)
         else:
             facts |= {"sparsity_after": facts["sparsity_before"], "perplexity_after": facts["perplexity_trained"]}
         facts |= {"merged": asked.merge, "peak_memory": peak_memory(), "seconds": time.perf_counter() - start}
@@ -176,63 +174,6 @@ def recover(
         place.finish(report, dict(lineage or {}))
         place.clear()
     return report
-
-
-def _before(ready: Prepared) -> dict[str, Any]:
-    """Return what is known of the model and its rows before training."""
-    return {
-        "method": ready.method,
-        "reason": ready.why,
-        "detected": ready.found.to_json(),
-        "parameters": sum(one.numel() for one in ready.model.parameters()),
-        "sparsity_before": share_of_zeros(ready.model),
-        "perplexity_before": _perplexity(ready),
-        "rows": len(ready.rows),
-        "rows_skipped": ready.n_skipped,
-        "rows_heldout": len(ready.heldout),
-        "template": ready.template.name,
-        "template_digest": ready.template.digest(),
-        "max_length": ready.template.max_length,
-        "dtype": str(ready.precision).removeprefix("torch."),
-        "device": str(ready.model.device),
-    }
-
-
-def _sizes(adaptation: Adaptation, parameters: int, epochs: float) -> dict[str, Any]:
-    trained = adaptation.n_trainable if epochs else 0
-    return {"trainable": trained, "trainable_share": trained / parameters}
-
-
-def _told(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[str, Any]:
-    """Return what the steps say, and a warning for what they did not reach."""
-    losses = [entry["loss"] for entry in metrics]
-    tokens, seconds = sum(entry["tokens"] for entry in metrics), sum(entry["seconds"] for entry in metrics)
-    notes = []
-    if unreached:
-        notes.append(
-            f"{len(unreached)} trained tensors got no gradient in the first step and are trained in vain, "
-            f"first {unreached[0]}"
-        )
-    return {
-        "steps": len(metrics),
-        "tokens": tokens,
-        "tokens_per_second": tokens / max(seconds, 1e-9),
-        "loss_first": _mean(losses[:10]) if losses else None,
-        "loss_last": _mean(losses[-10:]) if losses else None,
-        "metrics": metrics,
-        "warnings": notes,
-    }
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _perplexity(ready: Prepared) -> float | None:
-    if not ready.heldout:
-        return None
-    with autocast(ready.model.device, ready.precision):
-        return perplexity(ready.model, ready.heldout, ready.batch_tokens)
 
 
 def _again(ready: Prepared, staged: Path) -> PreTrainedModel:
@@ -273,10 +214,3 @@ def _cause(model: str, ready: Prepared, request: RecoveryRequest, original: str 
     rows = [[item.ids.tolist(), item.supervised.tolist()] for item in ready.rows]
     how = {key: value for key, value in request.to_json().items() if key not in MAY_CHANGE}
     return digest([ready.method, weights, digest(rows), how, str(ready.precision)])
-
-
-def peak_memory() -> int:
-    """Return the most memory used so far, in bytes: on the current CUDA device, or by the process without one."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return peak_memory_of_process()

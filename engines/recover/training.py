@@ -8,7 +8,6 @@ half as many tokens: the rows of a step, and so the mathematics, stay. Knows not
 from __future__ import annotations
 
 import math
-import re
 import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +17,7 @@ import torch
 
 from curate.engines.batching import token_batches
 from curate.engines.recover.checkpoint import Checkpoints, Progressed
+from curate.engines.recover.health import check_drift, check_finite, unreached
 from curate.engines.recover.loss import response_loss
 from curate.engines.recover.rows import Plan, make_batch
 from curate.schemas.errors import CurateError
@@ -37,18 +37,8 @@ if TYPE_CHECKING:
 CLIP = 1.0
 """Largest norm of a step's gradient."""
 
-WINDOW = 10
-"""Steps over which the loss is averaged to tell whether it diverges."""
-
-DIVERGED = (2.0, 0.5)
-"""A loss diverges when its mean over the last `WINDOW` steps is this many times that of the first, and this many nats
-above it."""
-
 BATCH_TOKENS = {"cpu": 4096}
 BATCH_TOKENS_OTHER = 16384
-
-
-FIRST_FACTOR = re.compile(r"\.(a|lora_A\.\w+\.weight)$")
 
 
 class Interrupted(CurateError):
@@ -120,7 +110,7 @@ def train(
         chosen = [rows[row] for row in plan.rows(step)]
         value, tokens = _gradients(adaptation, chosen, [request.seed, step], done, sum_loss, precision)
         norm = float(torch.nn.utils.clip_grad_norm_(adaptation.trainable.values(), CLIP))
-        _check_finite(value, norm, step, checkpoints)
+        check_finite(value, norm, step, checkpoints)
         if step == 0:
             done.unreached = unreached(adaptation)
         optimiser.step()
@@ -146,14 +136,8 @@ def _after_step(
     stop: Callable[[], bool],
 ) -> None:
     """Stop where the loss diverges or someone asks to, and write a checkpoint where one is due."""
-    step, losses = len(done.metrics), [entry["loss"] for entry in done.metrics]
-    drift = divergence(losses)
-    if drift is not None and drift >= 1:
-        first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
-        raise CurateError(
-            f"training diverged: at step {step} the loss of the last {WINDOW} steps is {last:.3g} nats a token after "
-            f"{first:.3g} at the start; lower --learning-rate{_last_good(checkpoints)}"
-        )
+    step = len(done.metrics)
+    drift = check_drift([entry["loss"] for entry in done.metrics], checkpoints)
     asked = stop()
     # What is on the way to diverging must not replace the last good checkpoint.
     good = drift is None or drift < 0.5
@@ -245,43 +229,3 @@ def rate_at(step: int, steps: int, warmup: float, schedule: str) -> float:
         return (step + 1) / (rising + 1)
     share = (step - rising) / max(1, steps - rising)
     return 1 - share if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
-
-
-def divergence(losses: Sequence[float]) -> float | None:
-    """Return how far the loss is on its way to diverging, 1 where it does; None before there are two windows."""
-    if len(losses) < 2 * WINDOW:
-        return None
-    first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
-    limit = max(DIVERGED[0] * first, first + DIVERGED[1])
-    return max(0.0, (last - first) / (limit - first))
-
-
-def _check_finite(value: float, norm: float, step: int, checkpoints: Checkpoints | None) -> None:
-    if math.isfinite(value) and math.isfinite(norm):
-        return
-    what = f"the loss is {value}" if not math.isfinite(value) else f"the gradient's norm is {norm}"
-    raise CurateError(
-        f"training stopped: {what} at step {step + 1}; lower --learning-rate, or use --dtype float32"
-        f"{_last_good(checkpoints)}"
-    )
-
-
-def _last_good(checkpoints: Checkpoints | None) -> str:
-    found = None if checkpoints is None else checkpoints.latest()
-    return "" if found is None else f"; the last good checkpoint is {found}"
-
-
-def unreached(adaptation: Adaptation) -> list[str]:
-    """Return the trained tensors that the first step gives no gradient: training them would have no effect.
-
-    The first factor of a low-rank pair is left out: while the second is zero, its gradient is.
-
-    Raises
-    ------
-    CurateError
-        When no tensor gets any.
-    """
-    reached = {name for name, p in adaptation.trainable.items() if p.grad is not None and bool(p.grad.any())}
-    if not reached:
-        raise CurateError("no trained tensor gets a gradient from these rows; another --method may reach the loss")
-    return sorted(name for name in adaptation.trainable.keys() - reached if not FIRST_FACTOR.search(name))

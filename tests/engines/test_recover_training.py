@@ -12,10 +12,11 @@ from transformers import LlamaConfig
 
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.recover.checkpoint import Checkpoints
+from curate.engines.recover.health import divergence
 from curate.engines.recover.loss import perplexity, response_loss
 from curate.engines.recover.methods import Adaptation, attach
 from curate.engines.recover.rows import Plan, encode_rows, make_batch
-from curate.engines.recover.training import Interrupted, divergence, rate_at, train
+from curate.engines.recover.training import Interrupted, rate_at, train
 from curate.engines.templates import Template
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import CurateError, InputError, UsageError, WarehouseError
