@@ -41,6 +41,12 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def training_devices(name: str) -> int:
+    """Return how many devices train where `name` was asked for: every CUDA device of this machine for a bare name."""
+    bare = name in ("auto", "cuda")
+    return max(1, torch.cuda.device_count()) if bare else 1
+
+
 def pair_devices(name: str) -> tuple[torch.device, torch.device]:
     """Return the devices of the original and of the compressed model: the same, or two parted by a comma.
 

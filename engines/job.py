@@ -3,7 +3,8 @@
 The same on this machine, under an orchestrator, and on a remote one that has torch and little else. In: ``job.json``,
 ``rows.parquet`` and ``heldout.parquet``. Out: the folder that ``job.json`` names, with the model, its report and
 metrics; ``job.log``; ``progress.jsonl``, a line a step or layer; and ``error.json`` where it failed. SIGTERM and SIGINT
-make it write a checkpoint and exit with 130; the same command goes on there. One process at a time works in a folder.
+make it write a checkpoint and exit with 130; the same command goes on there. One process at a time works in a folder,
+or those that ``accelerate launch`` started together, which share every step.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 JOB, ROWS, HELDOUT = "job.json", "rows.parquet", "heldout.parquet"
 LOG, PROGRESS, ERROR, WORK = "job.log", "progress.jsonl", "error.json", "work"
+OUTPUT = "output.log"
+"""What the processes say themselves, where `curate.flows.jobs` started them."""
 
 SECONDS_BETWEEN_LINES = 10.0
 LOCK_SECONDS = 60.0
@@ -40,16 +43,19 @@ LOCK_SECONDS = 60.0
 class Job:
     """One job folder: what it asks for, its log, and whether it was asked to stop."""
 
-    def __init__(self, folder: Path, parent: int | None = None) -> None:
-        self.folder, self._parent, self._asked, self._told = folder, parent, False, 0.0
+    def __init__(self, folder: Path, ancestor: int | None = None) -> None:
+        self.folder, self._ancestor, self._parent = folder, ancestor, os.getppid()
+        self._asked, self._told = False, 0.0
 
     def ask_to_stop(self, *_: object) -> None:
         """Stop after the step under way; a signal handler."""
         self._asked = True
 
     def stops(self) -> bool:
-        """Return True if a signal came, or the process that started this one is gone."""
-        return self._asked or (self._parent is not None and os.getppid() != self._parent)
+        """Return True if a signal came, or the process for which this one works, or its launcher, is gone."""
+        if self._asked or self._ancestor is None:
+            return self._asked
+        return os.getppid() != self._parent or not _is_alive(self._ancestor)
 
     def say(self, text: str) -> None:
         """Write one line to the log and to stderr."""
@@ -82,13 +88,22 @@ class Job:
         with (self.folder / PROGRESS).open("a", encoding="utf-8") as progress:
             progress.write(json.dumps(entry) + "\n")
 
+    def fail(self, text: str, exit_code: int) -> None:
+        """Say why the job ends; of several processes the first to say so is heard."""
+        with suppress(FileExistsError), (self.folder / ERROR).open("x", encoding="utf-8") as file:
+            json.dump({"error": text, "exit_code": exit_code}, file)
+            self.say(text)
+
     def run(self) -> None:
-        """Do what ``job.json`` asks for."""
+        """Do what ``job.json`` asks for, together with the processes that were launched beside this one."""
         asked = self._asked_for()
-        self.say(f"{asked['kind']}: {asked['model']}")
         from curate.engines.recover import recover
         from curate.engines.recover.lessons import library_of
+        from curate.engines.recover.ranks import join, leave
 
+        ranks = join(*_number(), asked["request"]["device"])
+        if ranks.first:
+            self.say(f"{asked['kind']}: {asked['model']}" + (f", {ranks.count} processes" if ranks.count > 1 else ""))
         report = recover(
             asked["model"],
             _batches(self.folder / ROWS),
@@ -104,8 +119,11 @@ class Job:
             layer_told=self.layer_told,
             read_told=self.read_told,
             library=None if asked.get("library") is None else library_of(asked["library"]),
+            ranks=ranks,
         )
-        self.say(f"done: {report['method']}, {report['steps']} steps, {report['seconds']:.1f} s: {asked['out']}")
+        leave()
+        if ranks.first:
+            self.say(f"done: {report['method']}, {report['steps']} steps, {report['seconds']:.1f} s: {asked['out']}")
 
     def _asked_for(self) -> dict[str, Any]:
         path = self.folder / JOB
@@ -162,13 +180,28 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _number() -> tuple[int, int]:
+    """Return number and count of this process as a launcher set them; 0 of 1 without one."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one job and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m curate.engines.job", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="JOB_DIR")
-    parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
+    parser.add_argument("--for", dest="ancestor", type=int, metavar="PID", help="stop when this process ends")
     chosen = parser.parse_args(arguments)
-    job = Job(chosen.folder, os.getppid() if chosen.with_parent else None)
+    job = Job(chosen.folder, chosen.ancestor)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, job.ask_to_stop)
     for name, value in (("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("TRANSFORMERS_VERBOSITY", "error")):
@@ -176,14 +209,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not job.folder.is_dir():
         print(f"there is no job folder {job.folder}", file=sys.stderr)
         return InputError.exit_code
-    with _alone(job.folder):
-        (job.folder / ERROR).unlink(missing_ok=True)
+    index, count = _number()
+    with _alone(job.folder) if index == 0 else nullcontext():
+        if index == 0:
+            (job.folder / ERROR).unlink(missing_ok=True)
         try:
             job.run()
         except CurateError as error:
-            job.say(str(error))
-            (job.folder / ERROR).write_text(json.dumps({"error": str(error), "exit_code": error.exit_code}), "utf-8")
+            job.fail(str(error), error.exit_code)
             return error.exit_code
+        except Exception as error:
+            if count > 1:
+                what = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+                job.fail(f"process {index + 1} of {count} failed ({what}); see {job.folder / OUTPUT}", 1)
+            raise
     return 0
 
 

@@ -6,6 +6,7 @@ The job folder is in the warehouse, so that a run that was cut off finds it agai
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,10 +28,17 @@ SECONDS_TO_STOP = 300.0
 """How long a job may take to write its checkpoint after it was asked to stop."""
 
 
-def run_job(folder: Path, stage: str) -> None:
+def run_job(folder: Path, stage: str, processes: int = 1) -> None:
     """Run the job in `folder` to its end, telling its steps as the stage named `stage`.
 
     A signal that ends this process asks the job to write a checkpoint first; so does the end of this process.
+
+    Parameters
+    ----------
+    folder : Path
+    stage : str
+    processes : int
+        Processes that share every step, started by ``accelerate launch`` where they are several.
 
     Raises
     ------
@@ -39,13 +47,16 @@ def run_job(folder: Path, stage: str) -> None:
     KeyboardInterrupt
         Where it was asked to stop, after its checkpoint.
     """
-    from curate.engines.job import ERROR, LOG, PROGRESS
+    from curate.engines.job import ERROR, LOG, OUTPUT, PROGRESS
 
-    (folder / PROGRESS).unlink(missing_ok=True)
-    with (folder / "output.log").open("ab") as output, _terminable():
+    for left in (PROGRESS, ERROR):
+        (folder / left).unlink(missing_ok=True)
+    with (folder / OUTPUT).open("ab") as output, _terminable():
         job = subprocess.Popen(
-            [sys.executable, "-m", "curate.engines.job", str(folder), "--with-parent"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            [*launcher(processes), "-m", "curate.engines.job", str(folder), "--for", str(os.getpid())],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(processes),
+            # Ctrl-C reaches every process of a session; a launcher that hears it twice leaves its own behind.
+            start_new_session=processes > 1,
         )  # fmt: skip
         try:
             _follow(job, folder / PROGRESS, stage)
@@ -55,16 +66,40 @@ def run_job(folder: Path, stage: str) -> None:
             raise
     if job.returncode == 0:
         return
-    if job.returncode == 130:
+    # A launcher has a code of its own for everything that went wrong.
+    told = json.loads((folder / ERROR).read_text("utf-8")) if (folder / ERROR).exists() else None
+    code = int(told["exit_code"]) if told else job.returncode
+    if code == 130:
         raise KeyboardInterrupt
-    if (folder / ERROR).exists():
-        told = json.loads((folder / ERROR).read_text("utf-8"))
-        raise error_of(told["exit_code"], told["error"])
-    last = (folder / "output.log").read_text("utf-8", errors="replace").strip().splitlines()
+    if told:
+        raise error_of(code, told["error"])
+    last = (folder / OUTPUT).read_text("utf-8", errors="replace").strip().splitlines()
+    why = last[-1] if last and processes == 1 else "it said nothing"
     raise CurateError(
-        f"the job in {folder} ended with code {job.returncode} ({last[-1] if last else 'it said nothing'}); "
+        f"the job in {folder} ended with code {job.returncode} ({why}); "
         f"see {folder / LOG}, and run the same command again to go on at its last checkpoint"
     )
+
+
+def launcher(processes: int) -> list[str]:
+    """Return the command that starts a module in so many processes on this machine, which meet at a free port.
+
+    ``--multi_gpu`` is what makes `accelerate` start several; whether they use GPUs is the job's business.
+    """
+    if processes == 1:
+        return [sys.executable]
+    how = f"--multi_gpu --num_processes {processes} --num_machines 1 --main_process_port 0"
+    plain = "--mixed_precision no --dynamo_backend no"
+    return [sys.executable, "-m", "accelerate.commands.launch", *how.split(), *plain.split()]
+
+
+def _environment(processes: int) -> dict[str, str]:
+    """Return the environment of the job: not the part of another launch, and with time to write a checkpoint."""
+    own = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    if processes == 1:
+        return own
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    return {"OMP_NUM_THREADS": str(threads), **own, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(int(SECONDS_TO_STOP) - 10)}
 
 
 def _follow(job: subprocess.Popen[bytes], path: Path, stage: str) -> None:

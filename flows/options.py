@@ -199,6 +199,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("recover.teacher_weight", float, "Share of the teacher's divergence in the loss. [0.5]"),
         Option("score.teacher_cache", str, "What is kept of the teacher: exact, or topk=256 (a lower bound). [exact]"),
         Option("recover.batch_tokens", int, "Tokens of one forward pass."),
+        Option("recover.processes", int, "Processes that share every step. [one for each GPU]"),
         Option("recover.gradient_checkpointing", bool, "Less memory, about a third more time."),
         Option("recover.checkpoint_steps", int, "Steps between two checkpoints. [50]"),
         Option("recover.heldout", str, "Rows whose perplexity is measured. [rows that were not selected]"),

@@ -142,6 +142,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
         original=asked["original"],
         template_digest=asked["template_digest"],
         library=None if asked["library"] is None else library_of(asked["library"]),
+        processes=recovery_stage.processes(settings),
     )
     state = "cached" if plan.is_made(warehouse) else "to do"
     return {"recovery_id": plan.id, "state": state, "selection": chosen, **told}

@@ -148,7 +148,11 @@ class RecoveryRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values."""
-        return {**asdict(self), "parts": list(self.parts)}
+        values = {**asdict(self), "parts": list(self.parts)}
+        if self.teacher_top is None:
+            # It came later than the others, and what was made before keeps its id.
+            del values["teacher_top"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RecoveryRequest:

@@ -134,6 +134,8 @@ class RecoverSettings(Section):
     """Share of that divergence in the loss, with a teacher."""
     batch_tokens: int | None = Field(None, ge=1)
     """Tokens of one forward pass; 4,096 on a CPU and 16,384 elsewhere where it is not given."""
+    processes: int | None = Field(None, ge=1)
+    """Processes that share every step; one for each CUDA device, or one on a CPU, where it is not given."""
     gradient_checkpointing: bool = False
     checkpoint_steps: int = Field(50, ge=1)
     heldout: str | None = None

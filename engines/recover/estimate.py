@@ -48,6 +48,7 @@ def estimate(
     original: str | None = None,
     template_digest: str | None = None,
     library: Library | None = None,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Return what `curate.engines.recover.recover` would do with the same arguments, and what it would cost.
 
@@ -55,11 +56,11 @@ def estimate(
     -------
     dict, JSON-able
         ``method``, ``reason``, ``detected``; ``parameters``, ``trainable``, ``trainable_share``; ``rows``,
-        ``rows_skipped``, ``rows_heldout``; ``steps``; ``tokens`` of all passes without padding; ``seconds``, the three
-        perplexities and the original's pass over rows that it has not read included, a reconstruction not; ``memory``
-        in bytes, of the device or of the process; ``device``, ``dtype``; and with a teacher's weight ``teacher``: the
-        ``rows`` that it has read before, ``rows_to_read`` and ``tokens_to_read``, and the ``bytes`` on the disk that
-        these will take.
+        ``rows_skipped``, ``rows_heldout``; ``processes`` and ``steps``; ``tokens`` of all passes without padding;
+        ``seconds``, the three perplexities and the original's pass over rows that it has not read included, a
+        reconstruction not; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``; and with a
+        teacher's weight ``teacher``: the ``rows`` that it has read before, ``rows_to_read`` and ``tokens_to_read``, and
+        the ``bytes`` on the disk that these will take.
 
     Raises
     ------
@@ -78,6 +79,7 @@ def estimate(
     loss = loss_of(ready, lessons, request) or (lambda batch: response_loss(ready.model, batch))
     pace = _tokens_per_second(ready, adaptation, request, first, loss)
     measured = 3 * sum(len(item.ids) for item in ready.heldout) + taught.get("tokens_to_read", 0)
+    sharers = processes if ready.device.type == "cuda" else 1
     return {
         "method": ready.method,
         "reason": ready.why,
@@ -88,9 +90,10 @@ def estimate(
         "rows": len(ready.rows),
         "rows_skipped": ready.n_skipped,
         "rows_heldout": len(ready.heldout),
+        "processes": processes,
         "steps": plan.steps,
         "tokens": tokens,
-        "seconds": (tokens + FORWARD_SHARE * measured) / pace,
+        "seconds": (tokens / sharers + FORWARD_SHARE * measured) / pace,
         "memory": peak_memory() + MOMENT_BYTES * adaptation.n_trainable,
         "device": str(ready.model.device),
         "dtype": str(ready.precision).removeprefix("torch."),

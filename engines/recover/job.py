@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from curate.engines.recover.merging import agreement, merge, probe_logits
 from curate.engines.recover.methods import attach
 from curate.engines.recover.pattern import share_of_zeros, zero_pattern
 from curate.engines.recover.prepare import lay_out, load, load_original
+from curate.engines.recover.ranks import ALONE
 from curate.engines.recover.reconstruction import reconstruct
 from curate.engines.recover.results import Workplace
 from curate.engines.recover.training import Interrupted, train
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from curate.engines.recover.lessons import Lessons, Library
     from curate.engines.recover.prepare import Prepared
+    from curate.engines.recover.ranks import Ranks
     from curate.engines.recover.rows import Rows
     from curate.engines.recover.training import Loss
 
@@ -61,6 +64,7 @@ def recover(
     layer_told: Told | None = None,
     read_told: Told | None = None,
     library: Library | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train the model folder `model` on `rows` and write the result to the new folder `out`.
 
@@ -98,6 +102,8 @@ def recover(
         Called as the original reads rows for a teacher's weight, with (rows read, rows to read).
     library : Library, optional
         Where what the original says of rows is looked for and kept; in `work` by default.
+    ranks : Ranks, optional
+        The processes that train together, of which each makes this call with the same `out`, `work` and rows.
 
     Returns
     -------
@@ -108,7 +114,8 @@ def recover(
         it was asked for; ``sparsity_before``, ``sparsity_after``; ``perplexity_before``, ``perplexity_trained`` (before
         merging) and ``perplexity_after`` (of the folder written), None without held-out rows; ``merged``, and where it
         was ``merge_difference``, the largest difference of a logit between the trained model and the folder, relative
-        to the largest logit; ``peak_memory`` in bytes; ``template_digest``; ``metrics``; ``warnings``; ``seconds``.
+        to the largest logit; ``peak_memory`` in bytes, of the first process; ``processes``; ``template_digest``;
+        ``metrics``; ``warnings``; ``seconds``. Empty in every process but the first.
 
     Raises
     ------
@@ -125,32 +132,39 @@ def recover(
     """
     start = time.perf_counter()
     asked = request or RecoveryRequest()
-    with Workplace(Path(out), None if work is None else Path(work)) as place:
+    if ranks.count > 1:
+        asked = replace(asked, device=str(ranks.device))
+    with Workplace(Path(out), None if work is None else Path(work), writes=ranks.first) as place:
         first = None if original is None else str(original)
         layout = lay_out(str(model), rows, asked, heldout=heldout, original=first, template_digest=template_digest)
         lessons = None
         if first is not None and asked.taught:
             shelf = library or library_beside(place.folder, first)
-            lessons = read_lessons(layout, first, asked, shelf, layout.rows, told=_reading(stop, read_told))
+            with ranks.in_turn():
+                lessons = read_lessons(layout, first, asked, shelf, layout.rows, told=_reading(stop, read_told))
         ready = load(layout, asked)
-        facts = facts_before(ready)
+        facts = facts_before(ready) if ranks.first else {}
         pattern = zero_pattern(ready.model)
         if first is not None and asked.reconstruct:
-            kept = place.folder / "layers" / _cause(str(model), ready, asked, first)
-            teacher = load_original(ready, first, asked)
-            facts["reconstruction"] = reconstruct(
-                ready.model, teacher, ready.rows, asked.seed, kept=kept, stop=stop, say=layer_told
-            )
-            del teacher
-            facts["perplexity_reconstructed"] = heldout_perplexity(ready)
+            if ranks.first:
+                kept = place.folder / "layers" / _cause(str(model), ready, asked, first)
+                teacher = load_original(ready, first, asked)
+                facts["reconstruction"] = reconstruct(
+                    ready.model, teacher, ready.rows, asked.seed, kept=kept, stop=stop, say=layer_told
+                )
+                del teacher
+                facts["perplexity_reconstructed"] = heldout_perplexity(ready)
+            ranks.spread(ready.model.parameters())
         adaptation = attach(ready.model, ready.method, asked)
-        facts |= sizes(adaptation, facts["parameters"], asked.epochs) | {"learning_rate": asked.peak(ready.method)}
         checkpoints = Checkpoints(place.checkpoints, _cause(str(model), ready, asked, first))
         done = train(
             adaptation, ready.rows, asked, asked.peak(ready.method),
             checkpoints=checkpoints, stop=stop, tell=tell,
-            loss=loss_of(ready, lessons, asked), precision=ready.precision,
+            loss=loss_of(ready, lessons, asked), precision=ready.precision, ranks=ranks,
         )  # fmt: skip
+        if not ranks.first:
+            return {}
+        facts |= sizes(adaptation, facts["parameters"], asked.epochs) | {"learning_rate": asked.peak(ready.method)}
         facts |= facts_of_steps(done.metrics, done.unreached)
         facts["perplexity_trained"] = heldout_perplexity(ready)
         probe = (ready.heldout or ready.rows)[:4]
@@ -169,7 +183,8 @@ def recover(
             facts["perplexity_after"] = heldout_perplexity(ready)
         else:
             facts |= {"sparsity_after": facts["sparsity_before"], "perplexity_after": facts["perplexity_trained"]}
-        facts |= {"merged": asked.merge, "peak_memory": peak_memory(), "seconds": time.perf_counter() - start}
+        facts |= {"merged": asked.merge, "processes": ranks.count}
+        facts |= {"peak_memory": peak_memory(), "seconds": time.perf_counter() - start}
         report = {**facts, "request": asked.to_json()}
         place.finish(report, dict(lineage or {}))
         place.clear()

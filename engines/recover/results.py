@@ -47,6 +47,8 @@ class Workplace:
         The folder that the result takes in the end; must be free.
     work : Path, optional
         Kept when the recovery stops, with its checkpoints; a temporary one by default.
+    writes : bool
+        Whether this process is the one that writes there.
 
     Raises
     ------
@@ -54,9 +56,9 @@ class Workplace:
         When `out` is not free.
     """
 
-    def __init__(self, out: Path, work: Path | None) -> None:
+    def __init__(self, out: Path, work: Path | None, *, writes: bool = True) -> None:
         refuse_existing(out)
-        self._out, self._kept = out, work is not None
+        self._out, self._kept, self._writes = out, work is not None, writes
         self.folder = work if work is not None else out.parent / f".tmp-{out.name}-{uuid4().hex[:8]}"
         self._staged = self.folder / "result"
 
@@ -66,6 +68,8 @@ class Workplace:
         return self.folder / "checkpoints"
 
     def __enter__(self) -> Self:
+        if not self._writes:
+            return self
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -19,6 +19,7 @@ from curate.engines.batching import token_batches
 from curate.engines.recover.checkpoint import Checkpoints, Progressed
 from curate.engines.recover.health import check_drift, check_finite, unreached
 from curate.engines.recover.loss import response_loss
+from curate.engines.recover.ranks import ALONE
 from curate.engines.recover.rows import Plan, make_batch
 from curate.schemas.errors import CurateError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from curate.engines.recover.methods import Adaptation
+    from curate.engines.recover.ranks import Ranks
     from curate.engines.recover.rows import Batch
     from curate.engines.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
@@ -58,6 +60,7 @@ def train(
     tell: Tell | None = None,
     loss: Loss | None = None,
     precision: torch.dtype = torch.float32,
+    ranks: Ranks = ALONE,
 ) -> Progressed:
     """Train in place and return how it went: one row of ``METRICS`` per step.
 
@@ -80,6 +83,8 @@ def train(
         From a batch to the sum of its loss over supervised tokens; the response's −log p by default.
     precision : torch.dtype
         Of the products; a 16-bit one is used through autocast, since what is trained is float32.
+    ranks : Ranks
+        The processes that share every step; all call this alike, and only the first tells and writes.
 
     Raises
     ------
@@ -108,7 +113,7 @@ def train(
             group["lr"] = rate
         began = time.perf_counter()
         chosen = [rows[row] for row in plan.rows(step)]
-        value, tokens = _gradients(adaptation, chosen, [request.seed, step], done, sum_loss, precision)
+        value, tokens = _gradients(adaptation, chosen, [request.seed, step], done, sum_loss, precision, ranks)
         norm = float(torch.nn.utils.clip_grad_norm_(adaptation.trainable.values(), CLIP))
         check_finite(value, norm, step, checkpoints)
         if step == 0:
@@ -118,9 +123,9 @@ def train(
         entry = {"step": step + 1, "epoch": (step + 1) / plan.steps_per_epoch, "loss": value, "gradient_norm": norm}
         entry |= {"learning_rate": rate, "tokens": tokens, "seconds": time.perf_counter() - began}
         done.metrics.append(entry)
-        if tell is not None:
+        if tell is not None and ranks.first:
             tell(entry, plan.steps)
-        _after_step(adaptation, optimiser, request, done, plan, checkpoints, stop)
+        _after_step(adaptation, optimiser, request, done, plan, checkpoints, stop, ranks)
     if request.gradient_checkpointing:
         adaptation.model.gradient_checkpointing_disable()
     return done
@@ -134,17 +139,20 @@ def _after_step(
     plan: Plan,
     checkpoints: Checkpoints | None,
     stop: Callable[[], bool],
+    ranks: Ranks,
 ) -> None:
     """Stop where the loss diverges or someone asks to, and write a checkpoint where one is due."""
     step = len(done.metrics)
     drift = check_drift([entry["loss"] for entry in done.metrics], checkpoints)
-    asked = stop()
+    # A signal does not reach all processes at the same step, and they have to stop at the same one.
+    asked = any(any(told) for told in ranks.gather(stop()))
     # What is on the way to diverging must not replace the last good checkpoint.
     good = drift is None or drift < 0.5
     due = step == plan.steps or step % request.checkpoint_steps == 0
-    if checkpoints is not None and good and (due or asked):
+    if checkpoints is not None and good and (due or asked) and ranks.first:
         checkpoints.write(adaptation.trainable, optimiser, done)
     if asked and step < plan.steps:
+        ranks.gather(0.0)  # until the checkpoint is there: where one process ends, the launcher ends the others
         raise Interrupted(f"stopped at step {step} of {plan.steps}; the same command goes on there")
 
 
@@ -155,11 +163,33 @@ def _gradients(
     done: Progressed,
     sum_loss: Loss,
     precision: torch.dtype,
+    ranks: Ranks,
 ) -> tuple[float, int]:
     """Fill the gradients of one step; return its mean loss per supervised token, and its tokens."""
+    lengths = [len(item.ids) for item in rows]
+    mine = ranks.share(lengths)
+    # Dropout of its own in each process, that of a single one in the first.
+    own = [*seed, ranks.index] if ranks.index else seed
+    supervised = sum(item.n_response for item in rows)
+    value = _passes(adaptation, [rows[row] for row in mine], supervised, own, done, sum_loss, precision)
+    ranks.add_up(adaptation.trainable.values())
+    found = ranks.gather(value, done.batch_tokens)
+    done.batch_tokens = int(min(tokens for _, tokens in found))
+    return sum(part for part, _ in found), sum(lengths)
+
+
+def _passes(
+    adaptation: Adaptation,
+    rows: Sequence[Encoded],
+    supervised: int,
+    seed: Sequence[int],
+    done: Progressed,
+    sum_loss: Loss,
+    precision: torch.dtype,
+) -> float:
+    """Fill the gradients of rows of a step with `supervised` tokens in all; return their part of its mean loss."""
     model = adaptation.model
     lengths = [len(item.ids) for item in rows]
-    supervised = sum(item.n_response for item in rows)
     while True:
         batches = token_batches(lengths, range(len(rows)), done.batch_tokens)
         try:
@@ -171,7 +201,7 @@ def _gradients(
                     loss = sum_loss(make_batch([rows[row] for row in chosen], model.device)) / supervised
                     loss.backward()
                     total += loss.item()
-            return total, sum(lengths)
+            return total
         except torch.OutOfMemoryError:
             for parameter in adaptation.trainable.values():
                 parameter.grad = None

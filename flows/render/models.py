@@ -60,6 +60,9 @@ def recovery_plan(told: dict[str, Any], as_json: bool) -> None:
         "time": f"about {told['seconds'] / 60:.1f} minutes on {told['device']} in {told['dtype']}",
         "memory": f"about {size(told['memory'])}",
     }
+    if told["processes"] > 1:
+        lines["steps"] += f", each shared by {told['processes']} processes"
+        lines["memory"] += " in each process"
     if taught := told.get("teacher"):
         lines["teacher"] = f"{taught['rows']:,} rows read before, {taught['rows_to_read']:,} to read" + (
             f" ({size(taught['bytes'])} on the disk)" if taught["rows_to_read"] else ""

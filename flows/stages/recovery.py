@@ -41,7 +41,7 @@ def request_of(settings: Settings) -> RecoveryRequest:
     UsageError
         If a method, a schedule or a part is unknown.
     """
-    given = settings.recover.model_dump(exclude={"heldout", "teacher"}, exclude_none=True)
+    given = settings.recover.model_dump(exclude={"heldout", "teacher", "processes"}, exclude_none=True)
     if settings.recover.teacher == "none":
         given["teacher_weight"] = 0.0
     elif settings.score.teacher_cache != "exact":
@@ -51,6 +51,14 @@ def request_of(settings: Settings) -> RecoveryRequest:
     own = {item.name for item in fields(RecoveryRequest)}
     extra = {"seed": settings.seed, "trust_remote_code": settings.trust_remote_code}
     return RecoveryRequest(**{name: value for name, value in {**given, **shared, **extra}.items() if name in own})
+
+
+def processes(settings: Settings) -> int:
+    """Return how many processes share every step of the training: one for each CUDA device where nothing was said."""
+    from curate.engines.devices import training_devices
+
+    asked = request_of(settings)
+    return settings.recover.processes or min(training_devices(asked.device), asked.batch)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:
@@ -123,7 +131,7 @@ def _run(
             shutil.rmtree(job, ignore_errors=True)
         write_job(warehouse, settings, selection_id, out, job)
         try:
-            run_job(job, "recover")
+            run_job(job, "recover", processes(settings))
         except (UsageError, InputError, GateError):
             if not any((job / "work").glob("checkpoints/*")):
                 shutil.rmtree(job)  # refused before it began: nothing to go on with

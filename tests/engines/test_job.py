@@ -179,8 +179,8 @@ def test_a_signal_writes_a_checkpoint_and_exits(sparse: Path, tmp_path: Path, nu
 @pytest.mark.slow
 def test_a_job_ends_with_the_process_that_started_it(sparse: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path, sparse, epochs=2000)
-    code = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
-    command = [sys.executable, "-m", "curate.engines.job", str(job), "--with-parent"]
+    code = "import os, subprocess, sys, time; subprocess.Popen([*sys.argv[1:], str(os.getpid())]); time.sleep(600)"
+    command = [sys.executable, "-m", "curate.engines.job", str(job), "--for"]
     parent = subprocess.Popen([sys.executable, "-c", code, *command], stderr=subprocess.DEVNULL)
     wait_for(job, 5)
     parent.kill()

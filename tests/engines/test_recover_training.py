@@ -271,5 +271,7 @@ def test_requests_that_make_no_sense(settings: dict[str, Any], message: str) -> 
 def test_a_request_travels_as_json() -> None:
     request = RecoveryRequest(method="perp", parts=("norms",), learning_rate=3e-4)
     assert RecoveryRequest.from_json(request.to_json()) == request
+    taught = RecoveryRequest(teacher_weight=0.5, teacher_top=8)
+    assert RecoveryRequest.from_json(taught.to_json()) == taught
     assert request.peak("perp") == 3e-4
     assert RecoveryRequest().peak("lora") == 1e-4

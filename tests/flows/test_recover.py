@@ -187,9 +187,10 @@ def test_a_trusted_pickle_is_looked_at_and_recovered(
     assert done.value["method"] == "lora"
 
 
-def command(warehouse: Path) -> list[str]:
+def command(warehouse: Path, *more: str) -> list[str]:
     code = "import sys; from curate.flows.cli import main; main(sys.argv[1:])"
-    return [sys.executable, "-c", code, "recover", "--epochs", "100", *FAST[2:], "-w", str(warehouse), "--json"]
+    how = ("--epochs", "100", *FAST[2:], "-w", str(warehouse), "--json")
+    return [sys.executable, "-c", code, "recover", *how, *more]
 
 
 def progressed(warehouse: Path) -> int:
@@ -198,9 +199,9 @@ def progressed(warehouse: Path) -> int:
     return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
-def cut_off(warehouse: Path, number: signal.Signals) -> subprocess.Popen[str]:
+def cut_off(warehouse: Path, number: signal.Signals, *more: str) -> subprocess.Popen[str]:
     """Start the command, end it by a signal after its first checkpoint, and return it."""
-    running = subprocess.Popen(command(warehouse), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(command(warehouse, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while progressed(warehouse) < 60:
         assert running.poll() is None
         time.sleep(0.02)
@@ -227,8 +228,11 @@ def test_a_killed_command_goes_on_to_the_same_bits(selection: str, warehouse: Pa
 
 
 @pytest.mark.slow
-def test_a_terminated_command_waits_for_the_checkpoint_of_its_job(selection: str, warehouse: Path) -> None:
-    running = cut_off(warehouse, signal.SIGTERM)
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_terminated_command_waits_for_the_checkpoint_of_its_job(
+    selection: str, warehouse: Path, processes: str
+) -> None:
+    running = cut_off(warehouse, signal.SIGTERM, "--processes", processes)
     _, said = running.communicate()
     assert running.returncode == 130
     assert "the same command goes on where it stopped" in said
