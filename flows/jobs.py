@@ -73,10 +73,10 @@ def run_job(folder: Path, stage: str, processes: int = 1) -> None:
         raise KeyboardInterrupt
     if told:
         raise error_of(code, told["error"])
-    last = (folder / OUTPUT).read_text("utf-8", errors="replace").strip().splitlines()
-    why = last[-1] if last and processes == 1 else "it said nothing"
+    said = (folder / OUTPUT).read_text("utf-8", errors="replace").splitlines()
+    last = next((line.strip() for line in reversed(said) if any(map(str.isalnum, line))), "it said nothing")
     raise CurateError(
-        f"the job in {folder} ended with code {job.returncode} ({why}); "
+        f"the job in {folder} ended with code {job.returncode} ({last}); "
         f"see {folder / LOG}, and run the same command again to go on at its last checkpoint"
     )
 
