@@ -92,10 +92,6 @@ class Lessons:
         return {name: part.get_slice(name)[place.start : place.stop] for name in names}
 
 
-def _as_they_are(rows: Sequence[Encoded]) -> Sequence[Encoded]:
-    return rows
-
-
 def library_of(said: Mapping[str, str]) -> Library:
     """Return the library that a job names."""
     return Library(Path(said["folder"]), said["original"])
@@ -113,9 +109,10 @@ def known(library: Library, number: torch.dtype, top: int | None) -> tuple[dict[
     Of a row that stands in several the oldest is taken, so that a resumed run finds what it began with.
     """
     found: dict[bytes, Place] = {}
-    folders = [one for one in library.folder.glob("*") if is_remembered(one)]
+    folders = [one for one in library.folder.glob("[!.]*") if is_remembered(one)]
     right = []
-    for told, folder in sorted(((told_of(one), one) for one in folders), key=lambda pair: (pair[0]["made"], pair[1].name)):
+    said = sorted(((told_of(one), one) for one in folders), key=lambda pair: (pair[0]["made"], pair[1].name))
+    for told, folder in said:
         numbers = told["facts"]["dtype"] == str(number).removeprefix("torch.")
         if told.get("original") == library.original and told["top"] == top and numbers:
             right.append(folder)
@@ -172,7 +169,7 @@ def read_lessons(
         about = {"facts": describe(model), "original": library.original}
         how = ScoreConfig(batch_tokens=request.batch_tokens, teacher_top=top)
         about = keep_head(model, about, folder, how)
-        keep = part_keeper(model, _as_they_are, folder, how)
+        keep = part_keeper(model, lambda rows: rows, folder, how)
         for index, (part, done) in enumerate(zip(parts, accumulate(map(len, parts)), strict=True)):
             if not is_kept(folder, index):
                 keep(index, part, lambda _: None)

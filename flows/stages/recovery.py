@@ -19,9 +19,9 @@ from curate.flows import progress
 from curate.flows.jobs import run_job
 from curate.flows.stages.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.scores import TEACHERS
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import METRICS, RecoveryRequest
+from curate.storage.garbage import TEACHERS
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest

@@ -94,7 +94,8 @@ def scoring(pair: tuple[str, str], cache: Path, original: str, top: int | None =
     column = pa.array([*said, said[0][:1]], MESSAGES)
     batches = pa.table({"messages": column}).to_batches(max_chunksize=5)
     config = ScoreConfig(teacher_top=top, max_length=length)
-    read_original(lambda: batches, Original(*pair, {"original": original}, "cpu"), config, cache, lambda _: None)
+    asked = Original(*pair, {"original": original})
+    read_original(lambda: enumerate(batches), asked, config, cache, ["cpu"], 1, lambda _: None)
 
 
 @pytest.mark.parametrize("top", [None, 4])
