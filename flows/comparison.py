@@ -14,6 +14,7 @@ from curate.flows.demo_pair import is_demo
 from curate.flows.grid import FULL, MATCHED, OWN_EPOCHS, Cell, cells, method_of
 from curate.flows.session import session
 from curate.flows.stages.evaluation import DEMO, asked_items, asked_text, plain
+from curate.flows.stages.evaluation_judge import check_judge
 from curate.flows.stages.recovery import request_of
 from curate.flows.trial_report import report, write, yardstick
 from curate.schemas.budget import parse_budget
@@ -53,6 +54,7 @@ def compare(settings: Settings) -> dict[str, Any]:
         If there is no pair of models.
     """
     todo = cells(settings)
+    check_judge(settings)
     settings = prepared(settings)
     with session("compare", settings) as run:
         settings = run.settings

@@ -12,6 +12,7 @@ from curate.flows.recovery import for_selection
 from curate.flows.retention import report
 from curate.flows.session import session
 from curate.flows.stages.evaluation import DEMO
+from curate.flows.stages.evaluation_judge import check_judge
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If there is no model, or nothing to ask it.
+        If there is no model, nothing to ask it, or a judged task without a judge.
     """
+    check_judge(settings)
     with session("evaluate", settings, demo=False) as run:
         recovery = _recovery(run.warehouse, settings, model)
         if recovery is not None:

@@ -147,6 +147,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("evaluate.tasks", list[str], "FILE or kind:FILE; repeatable; docs/evaluation.md.", ("--tasks", "-t")),
         Option("evaluate.limit", int, "Items of each task. [all]"),
         Option("evaluate.max_new_tokens", int, "Longest generated answer. [64]"),
+        Option("evaluate.judge", str, "Model, folder or hub name, that reads the answers of judged tasks. [none]"),
         Option("evaluate.metric", str, "score or token_accuracy: what retention is a ratio of. [score]"),
         Option("evaluate.by", str, "group, or cluster: that of the nearest row of --corpus. [group]"),
         Option(

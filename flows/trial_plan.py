@@ -12,6 +12,7 @@ from curate.flows.demo_pair import is_demo
 from curate.flows.grid import MATCHED, OWN_EPOCHS, Cell, cells, method_of
 from curate.flows.plan import CHARACTERS_PER_TOKEN, TRAINING_FLOPS, corpus_size, demo_settings, weight_bytes
 from curate.flows.stages import clusters, corpus, embeddings, pilots, scores, selection
+from curate.flows.stages.evaluation_judge import check_judge
 from curate.flows.stages.pool import Upstream
 from curate.flows.stages.recovery import request_of
 from curate.flows.stages.trials import recipe as trial_recipe
@@ -32,6 +33,7 @@ def price(settings: Settings) -> dict[str, Any]:
     UsageError, InputError
         What the comparison itself would say of its settings and files before computing anything.
     """
+    check_judge(settings)
     demo = is_demo(settings)
     settings = prepared(settings)
     warehouse = Warehouse(settings.warehouse)

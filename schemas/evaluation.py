@@ -13,7 +13,16 @@ import pyarrow as pa
 from curate.schemas.corpus import MESSAGES
 
 Kind = Literal[
-    "rows", "choice", "knowledge", "open-book", "reasoning", "instructions", "summary", "perplexity", "lm-eval"
+    "rows",
+    "choice",
+    "knowledge",
+    "open-book",
+    "reasoning",
+    "instructions",
+    "summary",
+    "judged",
+    "perplexity",
+    "lm-eval",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

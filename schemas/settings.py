@@ -151,6 +151,8 @@ class EvaluateSettings(Section):
     """Items of each task, from its beginning; all where it is not given."""
     max_new_tokens: int = Field(64, ge=1)
     """Longest answer that is generated, in tokens."""
+    judge: str | None = None
+    """Model that reads the answers of ``judged`` tasks, folder or hub name; no task is judged without one."""
     metric: Literal["score", "token_accuracy"] = "score"
     """What retention is a ratio of; token accuracy suits long answers, which no model gives word for word."""
     by: Literal["group", "cluster"] = "group"

@@ -8,7 +8,7 @@ from curate.storage.columns import View, columns_of
 _EVALUATION = ("evaluation_id", "id of the evaluation artefact")
 _TASK = {
     "task": "name of the task: its kind and file, or demo",
-    "kind": "rows, choice, knowledge, open-book, reasoning, instructions, summary, perplexity or lm-eval",
+    "kind": "rows, choice, knowledge, open-book, reasoning, instructions, summary, judged, perplexity or lm-eval",
     "group": "capability, cluster or subject within the task; the task itself where it has none",
 }
 

@@ -88,6 +88,7 @@ MAKERS: dict[str, Callable[[Values], Made]] = {
     "reasoning": lambda values: (_question(values), _accepted(values), {}),
     "instructions": _rules,
     "summary": _summary,
+    "judged": lambda values: (_question(values), _accepted(values), {}),
     "perplexity": _perplexity,
 }
 """By kind: from a row's values to question, accepted answers and other fields of the item; RowProblem if none."""

@@ -19,11 +19,13 @@ from curate.engines.checkpoints import resolve_model
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.evaluate.forced import read_answers
 from curate.engines.evaluate.grading import is_accepted, last_number, rouge_l
+from curate.engines.evaluate.judge import Judge
 from curate.engines.evaluate.rules import keeps_all
 from curate.engines.evaluate.texts import opening_token, windows
 from curate.engines.models import LanguageModel, load_model, load_tokenizer
 from curate.engines.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
+from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import RESULTS
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class EvaluateConfig:
     max_length: int = 512
     """Longest sequence in tokens, capped by the model's context."""
     max_new_tokens: int = 64
-    """Longest answer in tokens; ``reasoning`` and ``summary`` may take four times as many."""
+    """Longest answer in tokens; ``reasoning``, ``summary`` and ``judged`` may take four times as many."""
     batch_tokens: int | None = None
     """Tokens per forward pass, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere."""
     batch_size: int = 64
@@ -65,7 +67,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """The model that is asked, and its tokenizer."""
+    """A model that is asked, or that judges, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -94,8 +96,20 @@ def evaluate(
     subject: Subject,
     config: EvaluateConfig,
     progress: Callable[[int], None] | None = None,
+    judge: Subject | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield one batch of results (schema `RESULTS`) for each batch of items (schema `ITEMS`), rows in their order.
+
+    Parameters
+    ----------
+    batches : iterable of RecordBatch
+    subject : Subject
+        The model that is asked.
+    config : EvaluateConfig
+    progress : callable, optional
+        Told how many items are done.
+    judge : Subject, optional
+        The model that reads the answers to ``judged`` items.
 
     Raises
     ------
@@ -103,8 +117,10 @@ def evaluate(
         When a single item does not fit into the device's memory.
     InputError
         When an item's rule is not known.
+    UsageError
+        When an item is to be judged and there is no judge.
     """
-    asker = _Asker(subject, config)
+    asker = _Asker(subject, config, judge)
     for batch in batches:
         items = batch.to_pylist()
         results: list[Result] = [{} for _ in items]
@@ -126,14 +142,13 @@ def _whole(item: Item, result: Result) -> Result:
 class _Asker:
     """One model, and a way to ask for each kind of item."""
 
-    def __init__(self, subject: Subject, config: EvaluateConfig) -> None:
+    def __init__(self, subject: Subject, config: EvaluateConfig, judge: Subject | None) -> None:
         self._model, self._tokenizer, self._head = subject.model, subject.tokenizer, subject.head
         self._config = config
         length = min(config.max_length, subject.context or config.max_length)
         self._template = Template(subject.tokenizer, config.template, length)
-        kind = subject.model.device.type
-        threads = torch.get_num_threads() if kind == "cpu" else 1
-        self._runner = BatchRunner(config.batch_tokens or BATCH_TOKENS.get(kind, BATCH_TOKENS_OTHER), threads)
+        self._runner = _runner(subject, config)
+        self._judge = Judge(judge, config.template, _runner(judge, config)) if judge else None
 
     def ask(self, kind: str, items: Sequence[Item]) -> list[Result]:
         """Return the results of items of one kind."""
@@ -143,7 +158,7 @@ class _Asker:
             return self._choices(items)
         if kind == "perplexity":
             return self._texts(items)
-        return self._spoken(items, _GRADERS[kind], 4 if kind in ("reasoning", "summary") else 1)
+        return self._spoken(items, kind, 4 if kind in ("reasoning", "summary", "judged") else 1)
 
     def _rows(self, items: Sequence[Item]) -> list[Result]:
         rows = self._template.encode_many([turns_of(item["messages"]) for item in items])
@@ -186,7 +201,7 @@ class _Asker:
             for i, n in enumerate(tokens)
         ]
 
-    def _spoken(self, items: Sequence[Item], grader: Callable[[str, list[str]], float], times: int) -> list[Result]:
+    def _spoken(self, items: Sequence[Item], kind: str, times: int) -> list[Result]:
         """Let the model answer, greedily, and grade what it says."""
         turns = [(*turns_of(item["messages"]), Turn("assistant", PLACEHOLDER)) for item in items]
         rows = self._template.encode_many(turns)
@@ -196,15 +211,31 @@ class _Asker:
         room = self._config.max_new_tokens * times
         produced = greedy_answers(self._model, prompts, stops, room, self._config.batch_size)
         # An empty list would be decoded as one empty answer.
-        said = self._tokenizer.batch_decode(produced, skip_special_tokens=True) if produced else []
+        decoded = self._tokenizer.batch_decode(produced, skip_special_tokens=True) if produced else []
+        said = [text.strip() for text in decoded]
+        grades = self._grades(kind, [items[place] for place in usable], said)
         results: list[Result] = [{"status": "template_error" if row.error else "no_response_tokens"} for row in rows]
-        for place, text, ids in zip(usable, said, produced, strict=True):
-            score = float(grader(text.strip(), items[place]["references"]))
-            results[place] = {"score": score, "said": text.strip(), "n_tokens": len(ids)}
+        for place, text, ids, grade in zip(usable, said, produced, grades, strict=True):
+            results[place] = {"said": text, "n_tokens": len(ids), **grade}
         return results
+
+    def _grades(self, kind: str, items: Sequence[Item], said: Sequence[str]) -> list[Result]:
+        """Return the score of every answer, by rule or by the judge."""
+        if kind != "judged":
+            grader = _GRADERS[kind]
+            return [{"score": float(grader(text, item["references"]))} for item, text in zip(items, said, strict=True)]
+        if self._judge is None:
+            raise UsageError("an item is to be judged and there is no judge; name a model that reads the answers")
+        return self._judge.read(items, said)
 
     def _read(self, rows: Sequence[Encoded]) -> Forced:
         return read_answers(self._model, self._head, rows, self._runner)
+
+
+def _runner(subject: Subject, config: EvaluateConfig) -> BatchRunner:
+    kind = subject.model.device.type
+    threads = torch.get_num_threads() if kind == "cpu" else 1
+    return BatchRunner(config.batch_tokens or BATCH_TOKENS.get(kind, BATCH_TOKENS_OTHER), threads)
 
 
 def _judged(row: Encoded, found: Forced, place: int) -> Result:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from curate.flows import progress
 from curate.flows.stages.evaluation_clusters import by_cluster
+from curate.flows.stages.evaluation_judge import judge_input, judge_of
 from curate.flows.stages.evaluation_results import summary_rows, warnings
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.artefacts import digest
@@ -51,6 +52,7 @@ def recipe(
 
     inputs = {"model": warehouse.digests.files(model_files(model)), "tasks": tasks_digest(warehouse, settings)}
     inputs |= {"corpus": corpus} if corpus and settings.evaluate.decontaminate else {}
+    inputs |= judge_input(warehouse, settings)
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
     how |= {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
     layout = {name: getattr(settings.score, name) for name in ("device", "batch_tokens")}
@@ -103,14 +105,17 @@ def ask(builder: Builder, settings: Settings, items: pa.Table, model: str) -> pa
     from curate.engines.evaluate import evaluate as run
 
     how, score = settings.evaluate, settings.score
-    subject = load_subject(model, device=score.device, dtype=score.dtype, trust_remote_code=settings.trust_remote_code)
+    place: Any = {"device": score.device, "dtype": score.dtype, "trust_remote_code": settings.trust_remote_code}
+    subject, named = load_subject(model, **place), judge_of(settings)
+    judge = load_subject(named, **place) if named is not None else None
     config = EvaluateConfig(
         score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
     )
     batches = items.to_batches(max_chunksize=how.part_items)
     finished = builder.finished()
     with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
-        for index, batch in enumerate(run(islice(batches, finished, None), subject, config, advance), start=finished):
+        asked = run(islice(batches, finished, None), subject, config, advance, judge)
+        for index, batch in enumerate(asked, start=finished):
             builder.write("part", index, batch, RESULTS)
         if (harness := _harness_tasks(settings)) and builder.finished() <= len(batches):
             from curate.engines.evaluate.harness import run_harness
@@ -123,8 +128,10 @@ def ask(builder: Builder, settings: Settings, items: pa.Table, model: str) -> pa
 
 def facts(settings: Settings, results: pa.Table, model: str, removed: int) -> dict[str, Any]:
     """Return what the manifest of an evaluation says beside its rows."""
+    judge = judge_of(settings)
     return {
         "model": model,
+        **({} if judge is None else {"judge": judge}),
         "tasks": list(settings.evaluate.tasks),
         "n_items": len(results),
         "n_contaminated": removed,

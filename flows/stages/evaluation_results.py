@@ -53,4 +53,8 @@ def warnings(results: pa.Table, removed: int) -> list[str]:
         told.append(f"{cut} of {len(results)} items were longer than --max-length and were judged on what was left")
     if bad := statuses["no_response_tokens"] + statuses["template_error"]:
         told.append(f"{bad} of {len(results)} items could not be asked and do not count")
+    if "judged" in results["kind"].unique().to_pylist():
+        told.append(
+            "scores of judged tasks are a model's opinion; first try the judge on answers known right and wrong"
+        )
     return told

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import progress
 from curate.flows.stages.evaluation import VERSION as EVALUATION_VERSION
 from curate.flows.stages.evaluation import ask, asked_items, facts, tasks_digest
+from curate.flows.stages.evaluation_judge import judge_input
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
 
@@ -34,6 +35,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
         "selection": selection,
         "compressed": warehouse.digests.files(model_files(str(settings.compressed))),
         "tasks": tasks_digest(warehouse, settings),
+        **judge_input(warehouse, settings),
     }
     training = {key: value for key, value in request.to_json().items() if key not in UNSAID}
     how = {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}

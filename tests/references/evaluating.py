@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 
@@ -30,6 +32,21 @@ def rolling_nll(model, ids, opening, length):
         total -= float(logits.log_softmax(-1)[whole[t]])
         count += 1
     return total, count
+
+
+def believed(model, tokenizer, text):
+    """Return P(yes) / (P(yes) + P(no)) after a user turn: two whole texts in the plain layout, written out here.
+
+    What stands before the answer is the same in both, so the difference of the texts is that of the answers.
+    """
+    totals = []
+    for verdict in ("yes", "no"):
+        whole = f"### Instruction:\n{text}\n\n### Response:\n{verdict}{tokenizer.eos_token}"
+        ids = tokenizer(whole, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            log_p = model(ids).logits[0].double().log_softmax(-1)
+        totals.append(sum(float(log_p[t - 1, ids[0, t]]) for t in range(1, ids.shape[1])))
+    return 1 / (1 + math.exp(totals[1] - totals[0]))
 
 
 def longest_common(first, second):

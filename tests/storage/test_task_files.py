@@ -68,6 +68,9 @@ def test_one_file_asks_closed_and_open_book(tmp_path: Path) -> None:
     assert closed["references"] == opened["references"] == ["a", "b"]
     assert closed["chance"] == 0.25
     assert closed["item_id"] != opened["item_id"]
+    (judged,) = items(f"judged:{path}")
+    assert (judged["messages"], judged["references"]) == (closed["messages"], closed["references"])
+    assert judged["item_id"] != closed["item_id"]
 
 
 def test_parquet_and_numbers(tmp_path: Path) -> None:
@@ -89,6 +92,7 @@ def test_a_text_file_is_cut_at_line_ends(tmp_path: Path) -> None:
     ("word", "rows", "said"),
     [
         ("knowledge:", [{"question": "q", "answer": ""}], "row 1, column 'answer': no answer"),
+        ("judged:", [{"question": "q", "answer": [""]}], "row 1, column 'answer': no answer"),
         ("knowledge:", [{"question": "", "answer": "a"}], "row 1: no question"),
         ("open-book:", [{"question": "q", "answer": "a"}], "no text that holds the answer"),
         ("", [{"question": "q", "choices": ["x", "y"], "answer": "w"}], "neither a label nor one of the 2 options"),
