@@ -28,8 +28,8 @@ from curate.storage.warehouse import Warehouse
 STRENGTHS = "0.6,0.7"
 BUDGETS = "0.1,0.05,0.2"
 METHODS = (
-    "paser,paser:rank=random,paser:rank=donod,paser:filter=don:filter_share=0.2,"
-    "donod,donod:don_direction=literal,donod:stratify=clusters:allocation=degradation,anchored"
+    "paser,paser:rank=random,paser:allocation=recoverability,paser:rank=donod,paser:filter=don:filter_share=0.2,"
+    "donod,donod:don_direction=literal,anchored"
 )
 SEEDS = 5
 
@@ -112,16 +112,20 @@ def _harm(line: dict[str, Any]) -> str:
 
 
 def capabilities(told: dict[str, Any]) -> str:
-    """Return the retention of every capability, worst hurt first, a column an arm."""
+    """Return the retention of every capability, worst hurt first, a table a budget and a column a method."""
     before = told["retention_compressed"]
-    arms = [(f"`{line['method']}` {line['budget']}", line["retention"]) for line in told["lines"]]
-    head = ["capability", "compressed", *(name for name, _ in arms)]
-    rows = [
-        [name, f"{before[name]:.3f}", *(f"{values[name]:.3f}" for _, values in arms)]
-        for name in sorted(before, key=lambda name: before[name])
-    ]
-    lines = [" | ".join(row) for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
-    return "Retention of each capability, mean over seeds:\n\n" + "\n".join(f"| {line} |" for line in lines)
+    tables = []
+    for budget in dict.fromkeys(line["budget"] for line in told["lines"]):
+        arms = [line for line in told["lines"] if line["budget"] == budget]
+        head = ["capability", "compressed", *(f"`{line['method']}`" for line in arms)]
+        rows = [
+            [name, f"{before[name]:.3f}", *(f"{line['retention'][name]:.3f}" for line in arms)]
+            for name in sorted(before, key=lambda name: before[name])
+        ]
+        lines = [" | ".join(row) for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
+        title = f"Retention of each capability at {budget}, mean over seeds:"
+        tables.append("\n".join([title, "", *(f"| {line} |" for line in lines)]))
+    return "\n\n".join(tables)
 
 
 def described(typed: argparse.Namespace) -> str:
