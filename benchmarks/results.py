@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,16 @@ def settings_for(typed: argparse.Namespace, compressed: Path) -> Settings:
     )
 
 
-def markdown(strength: str, told: dict[str, Any]) -> str:
-    """Return the table and the verdicts of one strength."""
+def markdown(strength: str, told: dict[str, Any], picture: str | None = None) -> str:
+    """Return the picture, where there is one, the table and the verdicts of one strength."""
     left_out = f"; left out: {', '.join(told['left_out'])}" if told["left_out"] else ""
     head = (
         f"### {float(strength):.0%} of the weights pruned\n\n"
         f"Compressed model: mean retention {bounded(told['compressed'])}. {told['seeds']} seeds, "
         f"{told['n_items']:,} held-out rows, {len(told['capabilities'])} capabilities{left_out}.\n"
     )
+    if picture:
+        head += f"\n![Retention against budget, {float(strength):.0%} of the weights pruned]({picture})\n"
     return "\n".join([head, arms_table(told), "", verdicts(told), "", capabilities(told), ""])
 
 
@@ -141,6 +144,13 @@ def described(typed: argparse.Namespace) -> str:
     )
 
 
+def _picture_beside(docs: Path, strength: str, told: dict[str, Any]) -> str | None:
+    """Copy the picture of a comparison beside the document and return its name; None where none was drawn."""
+    for drawn in (file for file in told["files"] if file.endswith(".png")):
+        return shutil.copy(drawn, docs.with_name(f"{docs.stem}-{strength}.png")).name
+    return None
+
+
 def main() -> None:
     """Run what is missing, rewrite the document, print the report as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -158,7 +168,9 @@ def main() -> None:
         for strength in typed.strengths.split(","):
             compressed = pruned(Warehouse(typed.warehouse.absolute()), strength)
             found[strength] = compare(settings_for(typed, compressed))
-    sections = [markdown(strength, told) for strength, told in found.items()]
+    sections = [
+        markdown(strength, told, _picture_beside(typed.docs, strength, told)) for strength, told in found.items()
+    ]
     rewrite(typed.docs, "\n".join([described(typed), "", *sections]))
     if typed.json:
         print(json.dumps(found, indent=2))

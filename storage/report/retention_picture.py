@@ -8,16 +8,20 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from curate.storage import atomic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
 INK, PALE, DAMAGED = "#22262b", "#c9ced6", "#d1495b"
+COLOURS = [colormaps["tab20"](shade + 2 * hue) for shade in (0, 1) for hue in range(10)]
+"""Ten strong ones, then their pale sisters: a trial has more methods than there are colours to tell apart."""
 WIDTH = 0.6
 """Of a budget's column that its methods share, 1 = no gap to the next."""
 
@@ -48,16 +52,17 @@ def draw(told: dict[str, Any], path: Path) -> None:
 
 def _panel(axes: Axes, told: dict[str, Any], key: str) -> None:
     lines = [line for line in told["lines"] if line[key] is not None]
-    budgets = list(dict.fromkeys(line["budget"] for line in lines))
+    budgets = by_size(lines)
     methods = list(dict.fromkeys(line["method"] for line in lines))
     for place, method in enumerate(methods):
-        mine = {line["budget"]: line[key] for line in lines if line["method"] == method}
+        found = {line["budget"]: line[key] for line in lines if line["method"] == method}
+        mine = {budget: found[budget] for budget in budgets if budget in found}
         shift = (place / max(len(methods) - 1, 1) - 0.5) * WIDTH
         at = [budgets.index(budget) + shift for budget in mine]
         values = [one["value"] for one in mine.values()]
         below = [one["value"] - one["low"] for one in mine.values()]
         above = [one["high"] - one["value"] for one in mine.values()]
-        colour, marker = (INK, "s") if method == "uniform" else (f"C{place}", "o")
+        colour, marker = (INK, "s") if method == "uniform" else (COLOURS[place % len(COLOURS)], "o")
         axes.errorbar(
             at, values, yerr=[below, above], label=method, color=colour, marker=marker, capsize=3, markersize=5,
             linewidth=1,
@@ -70,3 +75,14 @@ def _panel(axes: Axes, told: dict[str, Any], key: str) -> None:
     axes.set_xlim(-0.5, len(budgets) - 0.5)
     axes.set_xlabel("budget", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def by_size(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the budgets of a comparison's lines, the smallest first: a budget in rows and a share know no other order.
+
+    An arm of every budget trains on the same tokens but for rounding, except one that trains on all rows for as many
+    passes, so that the least of a budget's tokens stands for it.
+    """
+    budgets = dict.fromkeys(line["budget"] for line in lines)
+    tokens = {one: min(line["tokens_trained"] for line in lines if line["budget"] == one) for one in budgets}
+    return sorted(budgets, key=lambda one: tokens[one])

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def line(method: str, budget: str, value: float | None) -> dict[str, Any]:
+def line(method: str, budget: str, value: float | None, tokens: float = 100.0) -> dict[str, Any]:
     figure = None if value is None else {"value": value, "low": value - 0.05, "high": value + 0.05}
-    return {"method": method, "budget": budget, "mean": figure, "worst": figure}
+    return {"method": method, "budget": budget, "mean": figure, "worst": figure, "tokens_trained": tokens}
 
 
 @pytest.mark.parametrize("budgets", [["0.1"], ["0.05", "0.1", "0.2"]])
@@ -30,3 +30,12 @@ def test_every_arm_is_in_the_picture(tmp_path: Path, budgets: list[str]) -> None
     told["compressed"] = None
     retention_picture.draw(told, tmp_path / "b.png")
     assert (tmp_path / "b.png").stat().st_size != (tmp_path / "a.png").stat().st_size
+
+
+def test_budgets_stand_in_the_order_of_what_they_train_on() -> None:
+    pytest.importorskip("matplotlib")
+    from curate.storage.report.retention_picture import by_size
+
+    lines = [line("paser", "10%", 0.6, 20.0), line("full, own epochs", "10%", 0.9, 900.0)]
+    lines += [line("paser", "75", 0.5, 10.0), line("paser", "20%", 0.7, 40.0)]
+    assert by_size(lines) == ["75", "10%", "20%"]
