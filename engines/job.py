@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from curate.engines.quiet import hush
 from curate.schemas.errors import CurateError, InputError, WarehouseError
 from curate.schemas.recovery import RecoveryRequest
 
@@ -204,8 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = Job(chosen.folder, chosen.ancestor)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, job.ask_to_stop)
-    for name, value in (("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("TRANSFORMERS_VERBOSITY", "error")):
-        os.environ.setdefault(name, value)
+    hush()
     if not job.folder.is_dir():
         print(f"there is no job folder {job.folder}", file=sys.stderr)
         return InputError.exit_code

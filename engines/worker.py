@@ -16,6 +16,7 @@ import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from curate.engines.quiet import hush
 from curate.schemas.errors import CurateError
 from curate.schemas.peak_memory import peak_memory
 
@@ -76,8 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (number,) = sys.argv[1:] if arguments is None else arguments
     # Ctrl-C reaches every process of the terminal; the one that started this decides when it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name, value in (("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("TRANSFORMERS_VERBOSITY", "error")):
-        os.environ.setdefault(name, value)
+    hush()
     worker = Worker(Connection(int(number)))
     warnings.showwarning = worker.warn
     return worker.work()

@@ -3,8 +3,8 @@
 Kept is every selection, recovery and evaluation with everything that it was made from, imported scores, and whatever a
 run of the last days made or found done. The rest, if it is older than the grace period, is garbage: artefacts that
 nobody uses, attempts that were never finished, temporary files of killed processes, and what belongs to selections and
-recoveries that are gone: pictures, reports, models. So is what an original model left for ``--sequential``, once no
-scoring has used it for that long: it can be made again.
+recoveries that are gone: pictures, reports, models. So is what an original model left for ``--sequential`` or as a
+teacher, once nothing has used it for that long: it can be made again.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _models(warehouse: Warehouse, recoveries: set[str], now: float) -> Iterator[
 
 def _teachers(warehouse: Warehouse, now: float) -> Iterator[Garbage]:
     for path in sorted((warehouse.root / TEACHERS).glob("[!.]*")):
-        why = "an original model left it, and no scoring has used it since"
+        why = "an original model left it, and nothing has used it since"
         yield Garbage(path, why, _changed(path, now), _size(path))
 
 
