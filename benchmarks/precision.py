@@ -23,7 +23,8 @@ import torch
 from scipy.stats import spearmanr
 
 from curate.engines.models import LanguageModel, Pair, load_pair
-from curate.engines.score import ScoreConfig, score, template_for
+from curate.engines.score import score, template_for
+from curate.engines.score_config import ScoreConfig
 from curate.engines.signals import token_signals
 from curate.engines.states import encode_rows, response_states
 from curate.engines.summary import divergence, summarise

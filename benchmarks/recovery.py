@@ -73,11 +73,12 @@ def merged_anyway(adapter: Path, base: str, apart: pa.Table, request: RecoveryRe
     """Return perplexity and sparsity of plain LoRA merged into a sparse model, which `recover` refuses to do."""
     import torch
 
-    from curate.engines.models import load_model, load_tokenizer
+    from curate.engines.models import load_model
     from curate.engines.recover.loss import perplexity
     from curate.engines.recover.pattern import share_of_zeros
     from curate.engines.recover.rows import encode_rows
     from curate.engines.templates import Template
+    from curate.engines.tokenizers import load_tokenizer
 
     model = load_model(adapter, torch.device("cpu"), torch.float32)
     rows = encode_rows(Template(load_tokenizer(Path(base)), "auto", request.max_length), apart.to_batches())[0]

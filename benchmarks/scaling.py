@@ -23,7 +23,8 @@ import torch
 
 from curate.engines.compress import compress
 from curate.engines.models import load_pair
-from curate.engines.score import ScoreConfig, score
+from curate.engines.score import score
+from curate.engines.score_config import ScoreConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.pairs import real_rows  # noqa: E402  (this folder has to be on the path first)

@@ -29,7 +29,8 @@ from curate.engines.batching import token_batches, whole_chunks
 from curate.engines.kernels import token_kernel
 from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER
 from curate.engines.models import Pair
-from curate.engines.score import ScoreConfig, score, template_for
+from curate.engines.score import score, template_for
+from curate.engines.score_config import ScoreConfig
 from curate.engines.states import encode_rows, response_states, runner
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -15,8 +15,9 @@ from transformers import GenerationConfig
 
 from curate.engines.checkpoints import resolve_model
 from curate.engines.devices import resolve_device, resolve_dtype
-from curate.engines.models import load_model, load_tokenizer
+from curate.engines.models import load_model
 from curate.engines.templates import Template, TemplateKind
+from curate.engines.tokenizers import load_tokenizer
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import torch
 from curate.engines.devices import resolve_device
 from curate.engines.encoders import OFFLINE, OFFLINE_SHA256, encoder_folder
 from curate.schemas.embeddings import embeddings_schema
-from curate.schemas.errors import InputError
+from curate.schemas.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -85,7 +85,7 @@ def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = Fals
             str(folder), device=str(place), local_files_only=True, trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"encoder {name!r} cannot be loaded ({reason}); give another --encoder") from error
     width = model.get_embedding_dimension()
     if width is None:

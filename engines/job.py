@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from curate.engines.quiet import hush
-from curate.schemas.errors import CurateError, InputError, WarehouseError
+from curate.schemas.errors import CurateError, InputError, WarehouseError, first_line
 from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return error.exit_code
         except Exception as error:
             if count > 1:
-                what = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+                what = f"{type(error).__name__}: {first_line(error)}"
                 job.fail(f"process {index + 1} of {count} failed ({what}); see {job.folder / OUTPUT}", 1)
             raise
     return 0

@@ -12,24 +12,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from curate.engines.attention import use_blocked_attention
-from curate.engines.checkpoints import adapter_base, check_folder, has_tokenizer, is_adapter, resolve_model
+from curate.engines.checkpoints import adapter_base, check_folder, is_adapter, resolve_model
 from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import OutputHead, output_head, verify_head
-from curate.engines.preflight import vocabulary_mismatch
 from curate.engines.quantised import check_quantised
 from curate.engines.ragged import is_ragged, load_ragged
-from curate.schemas.errors import InputError
+from curate.engines.tokenizers import load_tokenizer, vocabulary_mismatch
+from curate.schemas.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-NAMED_DIFFERENCES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +193,7 @@ def load_model(
         )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise InputError(
-            f"model folder {str(folder)!r} cannot be loaded ({_first_line(error)}); "
+            f"model folder {str(folder)!r} cannot be loaded ({first_line(error)}); "
             "check that it opens with AutoModelForCausalLM.from_pretrained"
         ) from error
     absent = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
@@ -213,7 +211,7 @@ def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     try:
         adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(f"adapter folder {str(folder)!r} does not fit its base ({_first_line(error)})") from error
+        raise InputError(f"adapter folder {str(folder)!r} does not fit its base ({first_line(error)})") from error
     if not hasattr(adapted, "merge_and_unload") or adapted.peft_config["default"].is_prompt_learning:
         raise InputError(
             f"adapter folder {str(folder)!r} adds prompt tokens rather than weights and cannot be scored; "
@@ -226,63 +224,6 @@ def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     return adapted.merge_and_unload().eval()
 
 
-def load_tokenizer(
-    compressed: Path, original: Path | None = None, *, trust_remote_code: bool = False
-) -> PreTrainedTokenizerBase:
-    """Return the pair's tokenizer, the compressed model's where it has one, after comparing the two.
-
-    Raises
-    ------
-    InputError
-        When neither folder has a tokenizer, it cannot be read, or the two give different ids to the same tokens.
-    """
-    found = [
-        _tokenizer(folder, trust_remote_code)
-        for folder in dict.fromkeys(_with_tokenizer(f) for f in (compressed, original) if f is not None)
-        if folder is not None
-    ]
-    if not found:
-        raise InputError(f"model folder {str(compressed)!r} has no tokenizer; copy tokenizer.json there")
-    if len(found) == 2:
-        compare_tokenizers(found[1], found[0])
-    return found[0]
-
-
-def _with_tokenizer(folder: Path) -> Path | None:
-    """Return `folder`, or the base of the adapter in it, whichever brings a tokenizer."""
-    if has_tokenizer(folder):
-        return folder
-    return _with_tokenizer(resolve_model(adapter_base(folder))) if is_adapter(folder) else None
-
-
-def _tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"tokenizer in {str(folder)!r} cannot be loaded ({_first_line(error)})") from error
-
-
-def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrainedTokenizerBase) -> None:
-    """Return if both tokenizers give the same token to every id.
-
-    Raises
-    ------
-    InputError
-        Naming the first ids that differ and how many there are.
-    """
-    first = {index: token for token, index in original.get_vocab().items()}
-    second = {index: token for token, index in compressed.get_vocab().items()}
-    differing = sorted(index for index in first.keys() | second.keys() if first.get(index) != second.get(index))
-    if differing:
-        named = ", ".join(
-            f"id {i} is {first.get(i)!r} against {second.get(i)!r}" for i in differing[:NAMED_DIFFERENCES]
-        )
-        raise InputError(
-            f"the tokenizers of the original and the compressed model differ in {len(differing)} ids: {named}; "
-            "give two models with the same tokenizer"
-        )
-
-
 def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Refuse a tokenizer whose ids the model has no embedding for."""
     rows = min(model.model.get_input_embeddings().weight.shape[0], model.head.vocabulary)
@@ -292,7 +233,3 @@ def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None
             f"the tokenizer has ids up to {largest} and model {model.name!r} only {rows} rows; "
             "give the tokenizer that belongs to the model"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from curate.engines.checkpoints import adapter_base, check_folder, is_adapter, model_files, resolve_model
 from curate.engines.quantised import check_quantised, quantisation
+from curate.engines.tokenizers import load_tokenizer, vocabulary_mismatch
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,20 +55,11 @@ def check_models(
         sizes = [vocabulary(folder) for folder in bases]
         if None not in sizes and sizes[0] != sizes[1]:
             raise InputError(vocabulary_mismatch(names[0], sizes[0], names[1], sizes[1]))
-    from curate.engines.models import load_tokenizer
 
     load_tokenizer(
         resolve_model(compressed),
         None if original is None else resolve_model(original),
         trust_remote_code=trust_remote_code,
-    )
-
-
-def vocabulary_mismatch(compressed: str, own: int | None, original: str, other: int | None) -> str:
-    """Return the sentence about two output layers of different height."""
-    return (
-        f"the compressed model {compressed!r} has an output layer of {own} ids and the original {original!r} one of "
-        f"{other}; give a model compressed from this original with its vocabulary kept"
     )
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from curate.schemas.errors import InputError
+from curate.schemas.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ def load_ragged(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
         reshape(model, shapes)
         missing, unknown = model.load_state_dict(state, strict=False)
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise InputError(
             f"model folder {str(folder)!r} does not fit its {SHAPES} ({first}); convert it again"
         ) from error

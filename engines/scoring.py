@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from curate.engines.devices import pair_devices
 from curate.engines.models import load_pair
-from curate.engines.score import ScoreConfig, facts, part_scorer
+from curate.engines.score import facts, part_scorer
 from curate.engines.teacher import recall
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.engines.score import ScorePart
+    from curate.engines.score_config import ScoreConfig
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from curate.engines.checkpoints import resolve_model
 from curate.engines.describe import describe
 from curate.engines.devices import pair_devices, resolve_dtype
 from curate.engines.head import verify_head
-from curate.engines.models import context_of, load_alone, load_tokenizer
+from curate.engines.models import context_of, load_alone
 from curate.engines.parallel import at_work
 from curate.engines.states import encode_rows
 from curate.engines.teacher import complete, is_kept, is_remembered, keep_head, note_use, part_keeper
 from curate.engines.templates import Template
+from curate.engines.tokenizers import load_tokenizer
 from curate.schemas.artefacts import digest
 from curate.schemas.scores import SCORE_VERSION
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from curate.engines.hired import Part
     from curate.engines.parallel import Progress
-    from curate.engines.score import ScoreConfig
+    from curate.engines.score_config import ScoreConfig
     from curate.engines.teacher import KeepPart
 
 

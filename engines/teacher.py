@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.engines.models import LanguageModel
-    from curate.engines.score import ScoreConfig
+    from curate.engines.score_config import ScoreConfig
     from curate.engines.templates import Encoded
 
     KeepPart = Callable[[int, "Rows", Callable[[int], None]], None]

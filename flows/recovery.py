@@ -81,37 +81,21 @@ def recover(
     UsageError
         If `out` is not free or there is no such selection.
     """
-    _refuse_taken(out)
+    refuse_taken(out)
     settings, chosen = for_selection(settings, selection)
     with session("recover", settings) as run:
         made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
-    return run.warehouse, _copied(run.warehouse, made, out)
+    return run.warehouse, copied(run.warehouse, made, out)
 
 
-def shown(
-    settings: Settings, selection: str = LATEST, out: Path | None = None, anew: bool = False
-) -> tuple[Warehouse, str]:
-    """Do what `recover` does, as a Prefect flow run where ``PREFECT_API_URL`` is set."""
-    if not os.environ.get("PREFECT_API_URL"):
-        return recover(settings, selection, out, anew)
-    from curate.flows.scheduled import recovery
-
-    _refuse_taken(out)
-    ready, chosen = for_selection(settings, selection)
-    warehouse = Warehouse(ready.warehouse.absolute())
-    made = recovery_stage.recipe(warehouse, ready, chosen).id
-    if anew:
-        shutil.rmtree(warehouse.root / "jobs" / made, ignore_errors=True)
-    recovery(chosen, settings.model_dump(mode="json"))
-    return warehouse, _copied(warehouse, made, out)
-
-
-def _refuse_taken(out: Path | None) -> None:
+def refuse_taken(out: Path | None) -> None:
+    """Raise UsageError if the folder to copy a result to is not free."""
     if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
         raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
 
 
-def _copied(warehouse: Warehouse, made: str, out: Path | None) -> str:
+def copied(warehouse: Warehouse, made: str, out: Path | None) -> str:
+    """Copy the model of recovery `made` to `out`, if one is given, and return `made`."""
     if out is not None:
         copy_result(Path(warehouse.manifest("recovery", made).facts["model"]), out)
     return made

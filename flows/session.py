@@ -82,24 +82,6 @@ NOUN_OF_STAGE: dict[str, Noun] = {
 }
 
 
-def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]:
-    """Run the whole pipeline and return the warehouse and the selection id.
-
-    With ``PREFECT_API_URL`` set, the run is a Prefect flow run; otherwise Prefect is not even imported.
-    """
-    from curate.storage.warehouse import Warehouse
-
-    pipeline.needed(settings)
-    if os.environ.get("PREFECT_API_URL"):
-        from curate.flows.curation import curation
-
-        chosen = curation(settings.model_dump(mode="json"))
-        return Warehouse(settings.warehouse.absolute()), chosen
-    with session(command, settings) as run:
-        chosen = pipeline.run(run.warehouse, run.settings, run.call)
-    return run.warehouse, chosen
-
-
 def make(noun: Noun, settings: Settings) -> tuple[Warehouse, str]:
     """Run the pipeline up to one noun, of those before the selection, and return the warehouse and the artefact id."""
     with session(noun, settings) as run:

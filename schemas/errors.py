@@ -61,3 +61,8 @@ def did_you_mean(value: str, known: "list[str] | tuple[str, ...]") -> str:
 
     near = get_close_matches(value, known, n=1, cutoff=0.6)
     return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or the name of its class when it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

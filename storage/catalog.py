@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
-from curate.schemas.errors import WarehouseError
+from curate.schemas.errors import WarehouseError, first_line
 from curate.storage import atomic, catalog_rows, lock, part_file, runs
 from curate.storage.sql_text import name, quoted, quoted_list
 from curate.storage.stored_tables import STORED
@@ -55,7 +55,7 @@ def publish(warehouse: Warehouse) -> Path:
             _build(unfinished, warehouse, manifests)
         except (duckdb.Error, UnicodeEncodeError) as error:
             atomic.clean(warehouse.root)
-            raise WarehouseError(f"cannot write {target}: {str(error).splitlines()[0]}; see `curate doctor`") from error
+            raise WarehouseError(f"cannot write {target}: {first_line(error)}; see `curate doctor`") from error
         with atomic.reporting("write", target):
             # A log left by a foreign writer that died would be replayed onto the new file.
             target.with_name(f"{FILE}.wal").unlink(missing_ok=True)

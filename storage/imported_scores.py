@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from curate.schemas.errors import InputError
+from curate.schemas.errors import InputError, first_line
 from curate.schemas.scores import IMPORTED
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _read(path: Path) -> pl.DataFrame:
     try:
         return reader(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(f"{path} cannot be read ({reason}); write it again") from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from curate.schemas.errors import UsageError, WarehouseError
+from curate.schemas.errors import UsageError, WarehouseError, first_line
 from curate.storage.catalog import FILE
 from curate.storage.sql_text import quoted
 from curate.storage.warehouse import LATEST, PREVIOUS
@@ -56,7 +56,7 @@ def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
         con.execute("USE catalog")
     except duckdb.Error as error:
         con.close()
-        raise WarehouseError(f"cannot open {path}: {_first_line(error)}; {_REBUILD}") from error
+        raise WarehouseError(f"cannot open {path}: {first_line(error)}; {_REBUILD}") from error
     return con
 
 
@@ -87,7 +87,7 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
         return con.execute(statements[0], dict(values or {})).to_arrow_table()
     except duckdb.Error as error:
         if isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
-            what = f"a file behind the catalog cannot be read ({_first_line(error)})"
+            what = f"a file behind the catalog cannot be read ({first_line(error)})"
             raise WarehouseError(f"{what}; {_REBUILD} if the warehouse was moved, else `curate doctor`") from error
         raise UsageError(f"DuckDB does not accept the SQL: {str(error).strip()}") from error
 
@@ -124,7 +124,3 @@ def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
     if matches:
         raise UsageError(f"selection {given!r} could be any of {names}; give more digits")
     raise UsageError(f"no selection begins with {given!r}; the newest are {names}")
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).strip().splitlines()[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.artefacts import Manifest, Noun, Part
-from curate.schemas.errors import UsageError, WarehouseError
+from curate.schemas.errors import UsageError, WarehouseError, first_line
 from curate.storage import atomic, file_digests, lock, part_file, runs
 from curate.storage.parts import MANIFEST, Builder, new_begin
 from curate.storage.tables import arrow_schema
@@ -242,7 +242,7 @@ def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:
     except FileNotFoundError as error:
         raise WarehouseError(f"{path} is missing; delete the {MANIFEST} beside it, and run again") from error
     except (OSError, pa.ArrowInvalid) as error:
-        raise WarehouseError(f"{path} cannot be read ({str(error).splitlines()[0]}); {_REMAKE}") from error
+        raise WarehouseError(f"{path} cannot be read ({first_line(error)}); {_REMAKE}") from error
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from models import WORDS
 
-from curate.engines.score import ScoreConfig, score
+from curate.engines.score import score
+from curate.engines.score_config import ScoreConfig
 from curate.schemas.corpus import MESSAGES
 from curate.schemas.scores import SCORES
 

@@ -20,8 +20,9 @@ from curate.engines.compress.masks import parse_pattern
 from curate.engines.compress.request import Method, Request
 from curate.engines.compress.wanda import prune_wanda
 from curate.engines.devices import resolve_device, resolve_dtype
-from curate.engines.models import LanguageModel, load_tokenizer
+from curate.engines.models import LanguageModel
 from curate.engines.templates import Template, TemplateKind
+from curate.engines.tokenizers import load_tokenizer
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:

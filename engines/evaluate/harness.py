@@ -21,7 +21,7 @@ from curate.schemas.evaluation import RESULTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.engines.evaluate.run import Subject
+    from curate.engines.evaluate.subject import Subject
 
 LOCAL = (".yaml", ".yml")
 

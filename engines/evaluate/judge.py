@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.batching import BatchRunner
-    from curate.engines.evaluate.run import Subject
+    from curate.engines.evaluate.subject import Subject
     from curate.engines.templates import Encoded, TemplateKind
 
     Item = dict[str, Any]

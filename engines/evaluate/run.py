@@ -15,14 +15,11 @@ import torch
 
 from curate.engines.answers import greedy_answers, stop_tokens
 from curate.engines.batching import BatchRunner
-from curate.engines.checkpoints import resolve_model
-from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.evaluate.forced import read_answers
 from curate.engines.evaluate.grading import is_accepted, last_number, rouge_l
 from curate.engines.evaluate.judge import Judge
 from curate.engines.evaluate.rules import keeps_all
 from curate.engines.evaluate.texts import opening_token, windows
-from curate.engines.models import LanguageModel, load_model, load_tokenizer
 from curate.engines.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
 from curate.schemas.errors import UsageError
@@ -31,10 +28,8 @@ from curate.schemas.evaluation import RESULTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from curate.engines.evaluate.forced import Forced
-    from curate.engines.head import OutputHead
+    from curate.engines.evaluate.subject import Subject
     from curate.engines.templates import Encoded
 
     Item = dict[str, Any]
@@ -63,32 +58,6 @@ class EvaluateConfig:
     """Tokens per forward pass, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere."""
     batch_size: int = 64
     """Answers that are generated at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A model that is asked, or that judges, and its tokenizer."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    head: OutputHead
-    context: int | None
-
-
-def load_subject(folder: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> Subject:
-    """Return the model of a folder or hub name, ready to be asked.
-
-    Raises
-    ------
-    InputError
-        When it cannot be loaded.
-    UsageError
-        For an unknown device or dtype.
-    """
-    place, source = resolve_device(device), resolve_model(folder)
-    model = load_model(source, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
-    loaded = LanguageModel(model, folder)
-    return Subject(model, load_tokenizer(source, trust_remote_code=trust_remote_code), loaded.head, loaded.context)
 
 
 def evaluate(

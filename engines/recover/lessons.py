@@ -22,7 +22,7 @@ from curate.engines.head import verify_head
 from curate.engines.models import load_alone
 from curate.engines.preflight import check_models
 from curate.engines.reduction import States
-from curate.engines.score import ScoreConfig
+from curate.engines.score_config import ScoreConfig
 from curate.engines.summary import Summary
 from curate.engines.teacher import (
     complete,

@@ -14,13 +14,14 @@ from curate.engines.checkpoints import adapter_base, is_adapter, resolve_model
 from curate.engines.compress.folder import stored_dtype
 from curate.engines.devices import resolve_device, resolve_dtype
 from curate.engines.head import output_head, verify_head
-from curate.engines.models import LanguageModel, context_of, load_model, load_tokenizer, make_pair
+from curate.engines.models import LanguageModel, context_of, load_model, make_pair
 from curate.engines.quantised import keep_gradients
 from curate.engines.recover.choice import choose_method
 from curate.engines.recover.inspection import inspect_model
 from curate.engines.recover.rows import Rows, encode_rows
 from curate.engines.recover.training import default_batch_tokens
 from curate.engines.templates import Template
+from curate.engines.tokenizers import load_tokenizer
 from curate.schemas.errors import GateError, UsageError
 
 if TYPE_CHECKING:

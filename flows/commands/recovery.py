@@ -37,12 +37,13 @@ def recover(
 
     Corpus and models are those of the selection unless they are given.
     """
-    from curate.flows.recovery import look_ahead, shown
+    from curate.flows.dispatch import recover as train
+    from curate.flows.recovery import look_ahead
 
     if dry_run:
         with progress.on_stderr():
             render.recovery_plan(look_ahead(settings, selection), as_json)
         return
     with progress.on_stderr():
-        warehouse, made = shown(settings, selection, out, anew=not resume)
+        warehouse, made = train(settings, selection, out, anew=not resume)
     render.recovery(warehouse, made, as_json)

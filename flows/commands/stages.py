@@ -103,8 +103,8 @@ def plan(settings: Settings, as_json: AsJson = False) -> None:
 
 
 def _select(settings: Settings, as_json: bool) -> None:
+    from curate.flows.dispatch import select as choose
     from curate.flows.picture import draw_if_possible
-    from curate.flows.session import select as choose
 
     with progress.on_stderr():
         warehouse, chosen = choose(settings)

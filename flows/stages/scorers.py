@@ -73,7 +73,7 @@ class Scorers:
                 yield index, self.known.new(batch)
 
     def _task(self) -> Scoring:
-        from curate.engines.score import ScoreConfig
+        from curate.engines.score_config import ScoreConfig
         from curate.engines.scoring import Scoring
 
         how = self.settings.score

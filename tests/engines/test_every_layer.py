@@ -10,7 +10,8 @@ import torch
 from references.scoring import every_layer_loop
 from scoring import conversations, scored
 
-from curate.engines.score import ScoreConfig, template_for
+from curate.engines.score import template_for
+from curate.engines.score_config import ScoreConfig
 from curate.engines.states import encode_rows
 from curate.schemas.errors import UsageError
 

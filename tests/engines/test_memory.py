@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from curate.engines.every_layer import EveryLayer
 from curate.engines.memory import kept_numbers, model_size
 from curate.engines.models import load_alone
-from curate.engines.score import ScoreConfig
+from curate.engines.score_config import ScoreConfig
 from curate.engines.states import encode_rows
 from curate.engines.templates import Template
 

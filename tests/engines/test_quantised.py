@@ -17,7 +17,8 @@ from curate.engines.memory import model_size
 from curate.engines.models import load_pair
 from curate.engines.preflight import check_models
 from curate.engines.quantised import check_quantised, quantisation
-from curate.engines.score import ScoreConfig, score
+from curate.engines.score import score
+from curate.engines.score_config import ScoreConfig
 from curate.schemas.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:

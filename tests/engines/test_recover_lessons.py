@@ -25,7 +25,7 @@ from curate.engines.recover.lessons import Library, read_lessons
 from curate.engines.recover.prepare import lay_out
 from curate.engines.recover.rows import make_batch
 from curate.engines.recover.training import Interrupted
-from curate.engines.score import ScoreConfig
+from curate.engines.score_config import ScoreConfig
 from curate.engines.sequential import Original, read_original
 from curate.schemas.corpus import MESSAGES, Turn
 from curate.schemas.recovery import RecoveryRequest

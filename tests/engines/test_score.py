@@ -13,7 +13,8 @@ from references.scoring import signals_loop
 from scoring import conversations, scored
 
 from curate.engines.models import load_pair
-from curate.engines.score import ScoreConfig, template_for
+from curate.engines.score import template_for
+from curate.engines.score_config import ScoreConfig
 from curate.schemas.corpus import MESSAGES, Turn
 
 if TYPE_CHECKING:

@@ -171,7 +171,8 @@ def test_a_trusted_pickle_is_looked_at_and_recovered(
 ) -> None:
     import torch
 
-    from curate.engines.models import load_model, load_tokenizer
+    from curate.engines.models import load_model
+    from curate.engines.tokenizers import load_tokenizer
 
     model = load_model(tiny[1], torch.device("cpu"), None)
     torch.save({"model": model, "tokenizer": load_tokenizer(tiny[1])}, tmp_path / "pytorch_model.bin")

@@ -13,7 +13,7 @@ import pytest
 from curate.engines.compress import compress
 from curate.engines.evaluate import EvaluateConfig, Subject, evaluate
 from curate.engines.evaluate.harness import harness_files, run_harness, simple_evaluate
-from curate.engines.evaluate.run import load_subject
+from curate.engines.evaluate.subject import load_subject
 from curate.flows import demo
 from curate.flows.demo.capabilities import CAPABILITIES
 from curate.flows.demo.corpus import heldout

@@ -1,0 +1,55 @@
+"""Whether a command runs here or as a Prefect flow run: the one place that looks at ``PREFECT_API_URL``.
+
+Without it Prefect is not even imported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from curate.flows import pipeline
+from curate.flows import recovery as local
+from curate.flows.session import session
+from curate.flows.stages.recovery import recipe
+from curate.storage.warehouse import LATEST, Warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.schemas.settings import Settings
+
+
+def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]:
+    """Run the whole pipeline and return the warehouse and the selection id.
+
+    With ``PREFECT_API_URL`` set, the run is a Prefect flow run.
+    """
+    pipeline.needed(settings)
+    if os.environ.get("PREFECT_API_URL"):
+        from curate.flows.curation import curation
+
+        chosen = curation(settings.model_dump(mode="json"))
+        return Warehouse(settings.warehouse.absolute()), chosen
+    with session(command, settings) as run:
+        chosen = pipeline.run(run.warehouse, run.settings, run.call)
+    return run.warehouse, chosen
+
+
+def recover(
+    settings: Settings, selection: str = LATEST, out: Path | None = None, anew: bool = False
+) -> tuple[Warehouse, str]:
+    """Do what `curate.flows.recovery.recover` does, as a Prefect flow run where ``PREFECT_API_URL`` is set."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return local.recover(settings, selection, out, anew)
+    from curate.flows.scheduled import recovery
+
+    local.refuse_taken(out)
+    ready, chosen = local.for_selection(settings, selection)
+    warehouse = Warehouse(ready.warehouse.absolute())
+    made = recipe(warehouse, ready, chosen).id
+    if anew:
+        shutil.rmtree(warehouse.root / "jobs" / made, ignore_errors=True)
+    recovery(chosen, settings.model_dump(mode="json"))
+    return warehouse, local.copied(warehouse, made, out)
