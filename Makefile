@@ -33,7 +33,7 @@ contracts: $(VENV)/.dev links
 	PYTHONPATH=.links $(BIN)/lint-imports
 
 docs-check: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/flows/test_docs.py tests/flows/test_deploy.py tests/flows/test_readme.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/repository/test_docs.py tests/flows/deployments/test_deploy_page.py tests/repository/test_readme.py
 
 slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile

@@ -55,7 +55,7 @@ def measure_speed(rows: int, embeddings: str | None) -> dict[str, Any]:
 
 
 def _speed(rows: int, embeddings: str | None) -> dict[str, Any]:
-    from curate.selectors.clustering import ClusteringSettings, cluster
+    from curate.selectors.clustering.cluster import ClusteringSettings, cluster
 
     data = np.load(embeddings)[:rows] if embeddings else synthetic(rows)
     start, cpu = time.perf_counter(), time.process_time()
@@ -78,7 +78,7 @@ def measure_quality(embeddings: NDArray[np.float32], sources: NDArray[np.int64])
     """Return NMI and ARI against the sources: mean and 95 % interval over seeds, each seed on 80 % of the rows."""
     from sklearn.cluster import KMeans, SpectralClustering
 
-    from curate.selectors.clustering import ClusteringSettings, cluster
+    from curate.selectors.clustering.cluster import ClusteringSettings, cluster
 
     def spectral(rows: NDArray[np.float32], k: int, seed: int) -> NDArray[np.int32]:
         with warnings.catch_warnings():

@@ -29,7 +29,7 @@ DENSE_STEPS = 20
 
 def ours(rows: NDArray[np.float32]) -> NDArray[np.int32]:
     """Cluster with curate, K given as for the others."""
-    from curate.selectors.clustering import ClusteringSettings, cluster
+    from curate.selectors.clustering.cluster import ClusteringSettings, cluster
 
     return cluster(rows, ClusteringSettings(n_clusters=CLUSTERS), seed=0).labels
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from curate.engines.encode import embed, load_encoder
+from curate.engines.embed.encode import embed, load_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.answers import encode_questions, greedy_answers, stop_tokens
-from curate.engines.batching import BatchRunner
 from curate.engines.compress import compress
 from curate.engines.evaluate import load_subject
-from curate.engines.evaluate.forced import read_answers
-from curate.engines.templates import Template
+from curate.engines.evaluate.generation import encode_questions, greedy_answers, stop_tokens
+from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.tokens.batching import BatchRunner
+from curate.engines.tokens.templates import Template
 from curate.flows import demo
 from curate.flows.demo.disk import conversation_of, read_rows
 

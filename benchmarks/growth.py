@@ -25,7 +25,7 @@ from curate.flows import stages
 from curate.flows.demo import pool_path
 from curate.schemas.settings import resolve
 from curate.storage.formats import read_source
-from curate.storage.warehouse import Warehouse
+from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

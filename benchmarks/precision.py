@@ -22,12 +22,12 @@ import pyarrow as pa
 import torch
 from scipy.stats import spearmanr
 
-from curate.engines.models import LanguageModel, Pair, load_pair
-from curate.engines.score import score, template_for
-from curate.engines.score_config import ScoreConfig
-from curate.engines.signals import token_signals
-from curate.engines.states import encode_rows, response_states
-from curate.engines.summary import divergence, summarise
+from curate.engines.models.loading import LanguageModel, Pair, load_pair
+from curate.engines.score.config import ScoreConfig
+from curate.engines.score.response_states import encode_rows, response_states
+from curate.engines.score.scorer import score, template_for
+from curate.engines.score.signals import token_signals
+from curate.engines.score.top_k import divergence, summarise
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
@@ -38,7 +38,7 @@ from references.paser import divergences  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.engines.templates import Encoded
+    from curate.engines.tokens.templates import Encoded
 
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -26,11 +26,11 @@ from real_sizes import SIZES
 from results import wrapped
 
 from curate.flows import pipeline, progress, stages
-from curate.flows.comparison import compare, grounded, selecting, tokens_kept, training
+from curate.flows.comparison.grid import BASELINE, Cell, cells
+from curate.flows.comparison.report import report, yardstick
+from curate.flows.comparison.run import compare, grounded, selecting, tokens_kept, training
 from curate.flows.demo.report import rewrite
-from curate.flows.grid import BASELINE, Cell, cells
 from curate.flows.session import session
-from curate.flows.trial_report import report, yardstick
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import CLOSED_BOOK
 from curate.schemas.settings import Settings, resolve

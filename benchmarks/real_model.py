@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from curate.engines.pretrain import IGNORED, answer_loss, batches, new_model, save
-from curate.engines.recover.training import autocast
+from curate.engines.recover.training.loop import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MARGIN = 0.05
-"""How far above chance the dense model must be for a task to count, as in `curate.selectors.retention`."""
+"""How far above chance the dense model must be for a task to count, as in `curate.selectors.assessment.retention`."""
 Summary = dict[str, dict[str, Any]]
 """By task: its line of the table ``summary`` of an evaluation."""
 

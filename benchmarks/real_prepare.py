@@ -16,12 +16,12 @@ from real_model import train_model
 from real_rows import TESTED, UNTESTED, read_file, split, write_rows
 
 from curate.engines.compress import compress
-from curate.engines.devices import resolve_device
+from curate.engines.models.devices import resolve_device
 from curate.engines.pretrain import train_tokenizer
 from curate.flows import progress
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import UsageError
-from curate.storage import atomic
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

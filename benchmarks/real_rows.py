@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from curate.flows.stages.evaluation import plain
 from curate.schemas.errors import InputError
-from curate.storage import atomic
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.flows import demo, progress, recovery, session
+from curate.flows import demo, progress, session
 from curate.flows.demo.report import rewrite
+from curate.flows.operations import recover
 from curate.flows.stages.recovery import job_of, request_of
 from curate.schemas.settings import Settings, resolve
 
@@ -55,8 +56,8 @@ def measure(root: Path, settings: Settings, chosen: str, case: dict[str, Any], o
     from curate.engines.recover import recover
 
     how = settings.model_copy(update={"recover": settings.recover.model_copy(update=case)})
-    how, chosen = recovery.for_selection(how, chosen)
-    rows, apart, asked = job_of(recovery.Warehouse(root), how, chosen, out)
+    how, chosen = recover.for_selection(how, chosen)
+    rows, apart, asked = job_of(recover.Warehouse(root), how, chosen, out)
     shutil.rmtree(out, ignore_errors=True)
     began = time.process_time()
     report = recover(
@@ -73,12 +74,12 @@ def merged_anyway(adapter: Path, base: str, apart: pa.Table, request: RecoveryRe
     """Return perplexity and sparsity of plain LoRA merged into a sparse model, which `recover` refuses to do."""
     import torch
 
-    from curate.engines.models import load_model
-    from curate.engines.recover.loss import perplexity
-    from curate.engines.recover.pattern import share_of_zeros
-    from curate.engines.recover.rows import encode_rows
-    from curate.engines.templates import Template
-    from curate.engines.tokenizers import load_tokenizer
+    from curate.engines.models.loading import load_model
+    from curate.engines.models.tokenizers import load_tokenizer
+    from curate.engines.recover.methods.sparsity import share_of_zeros
+    from curate.engines.recover.training.loss import perplexity
+    from curate.engines.recover.training.rows import encode_rows
+    from curate.engines.tokens.templates import Template
 
     model = load_model(adapter, torch.device("cpu"), torch.float32)
     rows = encode_rows(Template(load_tokenizer(Path(base)), "auto", request.max_length), apart.to_batches())[0]
@@ -91,8 +92,8 @@ def run(root: Path, budget: str, name: str, out: Path) -> list[dict[str, Any]]:
     first = {"case": name, **measure(root, settings, chosen, CASES[name], out)}
     if name != "lora":
         return [first]
-    settings, chosen = recovery.for_selection(settings, chosen)
-    apart = job_of(recovery.Warehouse(root), settings, chosen, out)[1]
+    settings, chosen = recover.for_selection(settings, chosen)
+    apart = job_of(recover.Warehouse(root), settings, chosen, out)[1]
     anyway = merged_anyway(out / "adapter", str(settings.compressed), apart, request_of(settings))
     return [first, {**first, **anyway, "case": "lora, merged all the same"}]
 

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from curate.engines.recover.facts import peak_memory
-from curate.engines.recover.methods import attach
-from curate.engines.recover.training import train
-from curate.engines.templates import Encoded
+from curate.engines.recover.methods.attach import attach
+from curate.engines.recover.results.report import peak_memory
+from curate.engines.recover.training.loop import train
+from curate.engines.tokens.templates import Encoded
 from curate.schemas.recovery import RecoveryMethod, RecoveryRequest
 
 if TYPE_CHECKING:

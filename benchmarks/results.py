@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from curate.flows import demo, progress
-from curate.flows.comparison import DEMO_RECIPE, compare
+from curate.flows.cli.render.comparison import bounded
+from curate.flows.comparison.run import DEMO_RECIPE, compare
+from curate.flows.demo.pair import compressed_demo
 from curate.flows.demo.report import rewrite
-from curate.flows.demo_pair import compressed_demo
-from curate.flows.render.comparison import bounded
 from curate.schemas.settings import Settings, resolve
-from curate.storage.warehouse import Warehouse
+from curate.storage.warehouse.warehouse import Warehouse
 
 STRENGTHS = "0.6,0.7"
 BUDGETS = "0.1,0.05,0.2"

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from curate.engines.compress import compress
-from curate.engines.models import load_pair
-from curate.engines.score import score
-from curate.engines.score_config import ScoreConfig
+from curate.engines.models.loading import load_pair
+from curate.engines.score.config import ScoreConfig
+from curate.engines.score.scorer import score
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.pairs import real_rows  # noqa: E402  (this folder has to be on the path first)

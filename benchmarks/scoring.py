@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from curate.engines import signals
-from curate.engines.batching import token_batches, whole_chunks
-from curate.engines.kernels import token_kernel
-from curate.engines.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER
-from curate.engines.models import Pair
-from curate.engines.score import score, template_for
-from curate.engines.score_config import ScoreConfig
-from curate.engines.states import encode_rows, response_states, runner
+from curate.engines.models.loading import Pair
+from curate.engines.score import signals
+from curate.engines.score.config import ScoreConfig
+from curate.engines.score.kernels import token_kernel
+from curate.engines.score.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER
+from curate.engines.score.response_states import encode_rows, response_states, runner
+from curate.engines.score.scorer import score, template_for
+from curate.engines.tokens.batching import token_batches, whole_chunks
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from curate.engines.templates import Encoded
+    from curate.engines.tokens.templates import Encoded
 
 PART_ROWS = 4096
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from curate.flows import progress, session
+from curate.flows.cli.render.console import console, grid
 from curate.flows.demo.faults import faults
-from curate.flows.render.out import console, grid
 from curate.schemas.settings import resolve
 
 CASES: dict[str, dict[str, Any]] = {

@@ -23,14 +23,14 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows.stages import selection
-from curate.flows.stages.pool import Upstream
+from curate.flows.stages.selecting.pool import Upstream
 from curate.schemas.clusters import CLUSTERS, TERMS
 from curate.schemas.corpus import EXAMPLES
 from curate.schemas.scores import SCORES
 from curate.schemas.selection import LEDGER
 from curate.schemas.settings import resolve
-from curate.storage.catalog import publish
-from curate.storage.warehouse import Warehouse
+from curate.storage.catalog.publish import publish
+from curate.storage.warehouse.warehouse import Warehouse
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from references.pools import make_pool  # noqa: E402  (the tests' folder has to be on the path first)
@@ -113,7 +113,7 @@ def measure(warehouse: Warehouse, upstream: Upstream, mode: str, seeds: range) -
 
 def against_rows(pool: Pool, chosen: Selection) -> float:
     """Return how many times faster the ledger's columns are than a ledger made row by row, the two compared."""
-    from curate.flows.stages.screening import Screened
+    from curate.flows.stages.selecting.screening import Screened
 
     n = len(pool)
     nothing = Screened(pool, np.full(n, "", pool.example_id.dtype), np.full(n, np.nan))

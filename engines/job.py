@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from curate.engines.quiet import hush
+from curate.engines.library_output import hush
 from curate.schemas.errors import CurateError, InputError, WarehouseError, first_line
 from curate.schemas.recovery import RecoveryRequest
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 JOB, ROWS, HELDOUT = "job.json", "rows.parquet", "heldout.parquet"
 LOG, PROGRESS, ERROR, WORK = "job.log", "progress.jsonl", "error.json", "work"
 OUTPUT = "output.log"
-"""What the processes say themselves, where `curate.flows.jobs` started them."""
+"""What the processes say themselves, where `curate.flows.stages.recovering.job_process` started them."""
 
 SECONDS_BETWEEN_LINES = 10.0
 LOCK_SECONDS = 60.0
@@ -99,8 +99,8 @@ class Job:
         """Do what ``job.json`` asks for, together with the processes that were launched beside this one."""
         asked = self._asked_for()
         from curate.engines.recover import recover
-        from curate.engines.recover.lessons import library_of
-        from curate.engines.recover.ranks import join, leave
+        from curate.engines.recover.training.original_predictions import library_of
+        from curate.engines.recover.training.processes import join, leave
 
         ranks = join(*_number(), asked["request"]["device"])
         if ranks.first:

@@ -10,10 +10,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 from curate.flows import pipeline
-from curate.flows import recovery as local
+from curate.flows.operations import recover as local
 from curate.flows.session import session
 from curate.flows.stages.recovery import recipe
-from curate.storage.warehouse import LATEST, Warehouse
+from curate.storage.warehouse.warehouse import LATEST, Warehouse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]
     """
     pipeline.needed(settings)
     if os.environ.get("PREFECT_API_URL"):
-        from curate.flows.curation import curation
+        from curate.flows.deployments.curation import curation
 
         chosen = curation(settings.model_dump(mode="json"))
         return Warehouse(settings.warehouse.absolute()), chosen
@@ -40,10 +40,10 @@ def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]
 def recover(
     settings: Settings, selection: str = LATEST, out: Path | None = None, anew: bool = False
 ) -> tuple[Warehouse, str]:
-    """Do what `curate.flows.recovery.recover` does, as a Prefect flow run where ``PREFECT_API_URL`` is set."""
+    """Recover here, or as a Prefect flow run where ``PREFECT_API_URL`` is set."""
     if not os.environ.get("PREFECT_API_URL"):
         return local.recover(settings, selection, out, anew)
-    from curate.flows.scheduled import recovery
+    from curate.flows.deployments.scheduled import recovery
 
     local.refuse_taken(out)
     ready, chosen = local.for_selection(settings, selection)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline, stages
-from curate.flows.demo_pair import with_demo
-from curate.flows.pickled import with_converted
+from curate.flows.converted_models import with_converted
+from curate.flows.demo.pair import with_demo
 from curate.schemas.thread_limits import as_environment
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from curate.schemas.artefacts import Noun
     from curate.schemas.settings import Settings
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def session(
     WarehouseError
         If the warehouse cannot be written.
     """
-    from curate.storage.catalog import publish
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.catalog.publish import publish
+    from curate.storage.warehouse.warehouse import Warehouse
 
     limit_threads(settings.threads)
     warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)

@@ -146,7 +146,7 @@ class EvaluateSettings(Section):
     """What a model is asked (METHODS §6)."""
 
     tasks: tuple[str, ...] = ()
-    """``FILE`` or ``kind:FILE`` (`curate.storage.task_files`); the demo's held-out rows on the demo."""
+    """``FILE`` or ``kind:FILE`` (`curate.storage.inputs.task_files`); the demo's held-out rows on the demo."""
     limit: int | None = Field(None, ge=1)
     """Items of each task, from its beginning; all where it is not given."""
     max_new_tokens: int = Field(64, ge=1)

@@ -16,7 +16,7 @@ import numpy as np
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.scores import SIGNALS
 from curate.schemas.selection import BUDGET, EXCLUDED
-from curate.selectors.budgeting import row_costs
+from curate.selectors.row_costs import row_costs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schemas.selection import CONFLICT, SELECTED, Selection
-from curate.selectors.budgeting import first_fit
 from curate.selectors.candidates import Candidates, room_beside_pins
+from curate.selectors.row_costs import first_fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

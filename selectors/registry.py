@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
-from curate.selectors import (
+from curate.selectors.methods import (
     anchored,
     by_signal,
     donod,

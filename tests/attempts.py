@@ -16,9 +16,17 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = [
-    "curate.engines.compress", "curate.engines.encode", "curate.engines.score", "curate.flows.commands",
-    "curate.flows.picture", "curate.selectors.clustering", "curate.selectors.registry", "curate.storage.catalog",
-    "sklearn.cluster", "transformers.models.llama.modeling_llama", "transformers.models.bert.modeling_bert",
+    "curate.engines.compress",
+    "curate.engines.embed.encode",
+    "curate.engines.score.scorer",
+    "curate.flows.cli.commands",
+    "curate.flows.operations.pictures",
+    "curate.selectors.clustering.cluster",
+    "curate.selectors.registry",
+    "curate.storage.catalog.publish",
+    "sklearn.cluster",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.bert.modeling_bert",
 ]  # fmt: skip
 
 
@@ -45,7 +53,7 @@ def run(arguments: list[str], kill: Kill | None = None) -> int:
 
 
 def _attempt(arguments: list[str], kill: Kill | None) -> None:
-    from curate.flows.cli import main
+    from curate.flows.cli.main import main
 
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

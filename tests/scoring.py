@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from models import WORDS
 
-from curate.engines.score import score
-from curate.engines.score_config import ScoreConfig
+from curate.engines.score.config import ScoreConfig
+from curate.engines.score.scorer import score
 from curate.schemas.corpus import MESSAGES
 from curate.schemas.scores import SCORES
 
 if TYPE_CHECKING:
-    from curate.engines.models import Pair
+    from curate.engines.models.loading import Pair
 
 
 def conversations(rows: int = 12, seed: int = 0) -> pa.RecordBatch:

@@ -16,7 +16,7 @@ from curate.schemas.scores import SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
 
 if TYPE_CHECKING:
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 ROWS, PART_ROWS, CLUSTERS_MADE = 60, 25, 3
 LAYOUT = {"rows_per_part": PART_ROWS}

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from curate.engines.models import LanguageModel
-    from curate.engines.templates import Encoded
+    from curate.engines.models.loading import LanguageModel
+    from curate.engines.tokens.templates import Encoded
 
 
 def mean_loss(model: LanguageModel, row: Encoded) -> torch.Tensor:

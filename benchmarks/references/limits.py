@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.memory import MIB, ModelSize, predict
+from curate.engines.score.memory import MIB, ModelSize, predict
 
 if TYPE_CHECKING:
-    from curate.engines.models import Pair
+    from curate.engines.models.loading import Pair
 
 
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:

@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curate.engines.attention import use_blocked_attention
-from curate.engines.models import LanguageModel, Pair, make_pair
+from curate.engines.models.attention import use_blocked_attention
+from curate.engines.models.loading import LanguageModel, Pair, make_pair
 from curate.schemas.corpus import MESSAGES
 
 if TYPE_CHECKING:

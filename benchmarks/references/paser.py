@@ -13,8 +13,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.engines.models import Pair
-    from curate.engines.templates import Encoded
+    from curate.engines.models.loading import Pair
+    from curate.engines.tokens.templates import Encoded
 
 PASSES = 2
 

@@ -1,5 +1,5 @@
 """Makes compressed models: magnitude and Wanda pruning, unstructured or N:M, and the removal of whole layers."""
 
-from curate.engines.compress.job import compress
+from curate.engines.compress.run import compress
 
 __all__ = ["compress"]

@@ -13,7 +13,7 @@ from curate.schemas.corpus import Turn, turns_of
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from curate.engines.templates import Template
+    from curate.engines.tokens.templates import Template
 
 Calibration = Sequence[pa.RecordBatch] | Sequence[Sequence[Turn]]
 """Batches with a ``messages`` column (and ``tools``, if there), or conversations as turns."""

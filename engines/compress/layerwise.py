@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from curate.engines.compress.anatomy import decoder_layers
+from curate.engines.models.projections import decoder_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

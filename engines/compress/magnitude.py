@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from curate.engines.compress.anatomy import Projection, prunable_projections
 from curate.engines.compress.masks import Pattern, drop_overall, drop_per_group
+from curate.engines.models.projections import Projection, prunable_projections
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from curate.engines.compress.masks import check_sparsity, parse_pattern
 from curate.schemas.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from curate.engines.templates import TemplateKind
+    from curate.engines.tokens.templates import TemplateKind
 
 Method = Literal["magnitude", "wanda", "blocks"]
 METHODS: tuple[Method, ...] = get_args(Method)

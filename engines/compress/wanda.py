@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.compress.anatomy import Projection, decoder_layers, layer_projections, prunable_projections
 from curate.engines.compress.layerwise import Stream, start_stream, working_copy
 from curate.engines.compress.magnitude import check_width
 from curate.engines.compress.masks import Pattern, drop_per_group, drop_per_row
+from curate.engines.models.projections import Projection, decoder_layers, layer_projections, prunable_projections
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:

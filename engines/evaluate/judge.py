@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.engines.evaluate.forced import read_answers
-from curate.engines.templates import Template
+from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curate.engines.batching import BatchRunner
     from curate.engines.evaluate.subject import Subject
-    from curate.engines.templates import Encoded, TemplateKind
+    from curate.engines.tokens.batching import BatchRunner
+    from curate.engines.tokens.templates import Encoded, TemplateKind
 
     Item = dict[str, Any]
     Result = dict[str, Any]

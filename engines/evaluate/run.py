@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from curate.engines.answers import greedy_answers, stop_tokens
-from curate.engines.batching import BatchRunner
-from curate.engines.evaluate.forced import read_answers
+from curate.engines.evaluate.generation import greedy_answers, stop_tokens
 from curate.engines.evaluate.grading import is_accepted, last_number, rouge_l
 from curate.engines.evaluate.judge import Judge
 from curate.engines.evaluate.rules import keeps_all
+from curate.engines.evaluate.teacher_forcing import read_answers
 from curate.engines.evaluate.texts import opening_token, windows
-from curate.engines.templates import Template, TemplateKind
+from curate.engines.tokens.batching import BatchRunner
+from curate.engines.tokens.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import RESULTS
@@ -28,9 +28,9 @@ from curate.schemas.evaluation import RESULTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from curate.engines.evaluate.forced import Forced
     from curate.engines.evaluate.subject import Subject
-    from curate.engines.templates import Encoded
+    from curate.engines.evaluate.teacher_forcing import Forced
+    from curate.engines.tokens.templates import Encoded
 
     Item = dict[str, Any]
     Result = dict[str, Any]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate.engines.checkpoints import resolve_model
-from curate.engines.devices import resolve_device, resolve_dtype
-from curate.engines.models import LanguageModel, load_model
-from curate.engines.tokenizers import load_tokenizer
+from curate.engines.models.checkpoints import resolve_model
+from curate.engines.models.devices import resolve_device, resolve_dtype
+from curate.engines.models.loading import LanguageModel, load_model
+from curate.engines.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from curate.engines.head import OutputHead
+    from curate.engines.models.output_head import OutputHead
 
 
 @dataclass(frozen=True, eq=False)

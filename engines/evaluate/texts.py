@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.engines.templates import Encoded
+from curate.engines.tokens.templates import Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.batching import token_batches
-from curate.engines.recover.facts import peak_memory
-from curate.engines.recover.job import loss_of
-from curate.engines.recover.lessons import known, library_beside, read_lessons
-from curate.engines.recover.loss import response_loss
-from curate.engines.recover.methods import attach
+from curate.engines.recover.methods.attach import attach
 from curate.engines.recover.prepare import lay_out, load
-from curate.engines.recover.rows import Plan, make_batch
-from curate.engines.recover.training import autocast
-from curate.engines.teacher import row_key
+from curate.engines.recover.results.report import peak_memory
+from curate.engines.recover.run import loss_of
+from curate.engines.recover.training.loop import autocast
+from curate.engines.recover.training.loss import response_loss
+from curate.engines.recover.training.original_predictions import known, library_beside, read_lessons
+from curate.engines.recover.training.rows import Plan, make_batch
+from curate.engines.score.original_cache import row_key
+from curate.engines.tokens.batching import token_batches
 
 if TYPE_CHECKING:
-    from curate.engines.recover.lessons import Lessons, Library
-    from curate.engines.recover.methods import Adaptation
+    from curate.engines.recover.methods.attach import Adaptation
     from curate.engines.recover.prepare import Layout, Prepared
-    from curate.engines.recover.rows import Rows
-    from curate.engines.recover.training import Loss
-    from curate.engines.templates import Encoded
+    from curate.engines.recover.training.loop import Loss
+    from curate.engines.recover.training.original_predictions import Lessons, Library
+    from curate.engines.recover.training.rows import Rows
+    from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
 
 MOMENT_BYTES = 8

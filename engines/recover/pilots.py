@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from curate.engines.batching import BatchRunner
-from curate.engines.evaluate.forced import read_answers
-from curate.engines.head import output_head
-from curate.engines.recover.methods import attach
+from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.models.output_head import output_head
+from curate.engines.recover.methods.attach import attach
 from curate.engines.recover.prepare import lay_out, load, load_to_train
-from curate.engines.recover.training import autocast, train
+from curate.engines.recover.training.loop import autocast, train
+from curate.engines.tokens.batching import BatchRunner
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curate.engines.evaluate.forced import Forced
+    from curate.engines.evaluate.teacher_forcing import Forced
     from curate.engines.recover.prepare import Prepared
-    from curate.engines.recover.rows import Rows
+    from curate.engines.recover.training.rows import Rows
     from curate.schemas.recovery import RecoveryRequest
 
     Tell = Callable[[dict[str, Any], int], None]
@@ -69,7 +69,7 @@ def run_pilots(
     model : str or Path
         Folder or hub name of the compressed model.
     rows : sequence of RecordBatch, or of turn sequences
-        As for `curate.engines.recover.job.recover`; at least as many as the largest size.
+        As for `curate.engines.recover.run.recover`; at least as many as the largest size.
     heldout : as `rows`
         At least one row; none of `rows`.
     sizes : sequence of int
@@ -81,14 +81,14 @@ def run_pilots(
     template_digest : str, optional
         Digest of the template that the rows were scored with; another one is refused.
     tell : callable, optional
-        Called after every optimiser step, as in `curate.engines.recover.training.train`.
+        Called after every optimiser step, as in `curate.engines.recover.training.loop.train`.
 
     Raises
     ------
     InputError
         When the model cannot be used, or a row has no supervised token.
     CurateError
-        When a pilot diverges; see `curate.engines.recover.training.train`.
+        When a pilot diverges; see `curate.engines.recover.training.loop.train`.
     """
     first = None if original is None else str(original)
     layout = lay_out(str(model), rows, request, heldout=heldout, original=first, template_digest=template_digest)

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.engines.checkpoints import adapter_base, is_adapter, resolve_model
-from curate.engines.compress.folder import stored_dtype
-from curate.engines.devices import resolve_device, resolve_dtype
-from curate.engines.head import output_head, verify_head
-from curate.engines.models import LanguageModel, context_of, load_model, make_pair
-from curate.engines.quantised import keep_gradients
-from curate.engines.recover.choice import choose_method
-from curate.engines.recover.inspection import inspect_model
-from curate.engines.recover.rows import Rows, encode_rows
-from curate.engines.recover.training import default_batch_tokens
-from curate.engines.templates import Template
-from curate.engines.tokenizers import load_tokenizer
+from curate.engines.models.checkpoints import adapter_base, is_adapter, resolve_model
+from curate.engines.models.devices import resolve_device, resolve_dtype
+from curate.engines.models.folder import stored_dtype
+from curate.engines.models.loading import LanguageModel, context_of, load_model, make_pair
+from curate.engines.models.output_head import output_head, verify_head
+from curate.engines.models.quantised import keep_gradients
+from curate.engines.models.tokenizers import load_tokenizer
+from curate.engines.recover.methods.choice import choose_method
+from curate.engines.recover.methods.inspection import inspect_model
+from curate.engines.recover.training.loop import default_batch_tokens
+from curate.engines.recover.training.rows import Rows, encode_rows
+from curate.engines.tokens.templates import Template
 from curate.schemas.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from curate.engines.recover.detection import Findings
-    from curate.engines.templates import Encoded
+    from curate.engines.recover.methods.detection import Findings
+    from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryMethod, RecoveryRequest
 
 

@@ -10,7 +10,7 @@ from curate.flows import demo
 from curate.storage.formats import source_digest, source_name
 
 if TYPE_CHECKING:
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 def is_demo_corpus(warehouse: Warehouse, corpus: str) -> bool:

@@ -55,7 +55,7 @@ def exact_match(model: Path, per_capability: int | None = None) -> dict[str, tup
     per_capability : int, optional
         Ask only the first so many rows of each capability.
     """
-    from curate.engines.answers import grade
+    from curate.engines.evaluate.generation import grade
 
     names = pq.read_table(demo.heldout_truth_path())["capability"].to_pylist()
     rows = read_rows(demo.heldout_path())

@@ -5,6 +5,7 @@ returns its id at once. Beside it stands its recipe, the pure function that tell
 """
 
 from curate.flows.stages.clusters import cluster
+from curate.flows.stages.comparison_cell import trial
 from curate.flows.stages.corpus import ingest
 from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
@@ -12,6 +13,5 @@ from curate.flows.stages.pilots import pilot
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
-from curate.flows.stages.trials import trial
 
 __all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "pilot", "recover", "score", "trial"]

@@ -1,7 +1,7 @@
 """Clusters: vectors and text → labels, a map, telling terms and concepts (PASER §3.1).
 
 The clusters of a corpus that grew are those of the smaller one, to which the new rows are assigned; see
-`curate.flows.stages.grown_clusters`.
+`curate.flows.stages.reuse.clusters`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.grown_clusters import BASE, encoder_of, find_base, grow, grown_before, read_vectors
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.reuse.clusters import BASE, encoder_of, find_base, grow, grown_before, read_vectors
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.schemas.settings import Settings
-    from curate.selectors.clustering import Clustering
-    from curate.selectors.concepts import Concepts
-    from curate.storage.warehouse import Warehouse
+    from curate.selectors.clustering.cluster import Clustering
+    from curate.selectors.text.concepts import Concepts
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 3
 
@@ -68,11 +68,11 @@ def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings
 
 def _fit(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[str, Any]]:
     """Return the tables of a new clustering by name, and its facts."""
-    from curate.selectors.cluster_map import cluster_map
-    from curate.selectors.clustering import ClusteringSettings
-    from curate.selectors.clustering import cluster as find_clusters
-    from curate.selectors.concepts import extract
-    from curate.selectors.terms import cluster_terms
+    from curate.selectors.clustering.cluster import ClusteringSettings
+    from curate.selectors.clustering.cluster import cluster as find_clusters
+    from curate.selectors.clustering.map import cluster_map
+    from curate.selectors.clustering.terms import cluster_terms
+    from curate.selectors.text.concepts import extract
 
     corpus = warehouse.read("corpus", plan.inputs["corpus"], columns=["example_id", "prompt"])
     embeddings = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from curate.schemas.corpus import Example, Quarantined
     from curate.schemas.settings import Settings
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
 
@@ -45,7 +45,7 @@ def ingest(warehouse: Warehouse, settings: Settings) -> str:
     InputError
         If a file is missing, empty or unreadable, has columns that cannot be mapped, or no usable row.
     """
-    from curate.storage.corpus_builder import canonical_chunks
+    from curate.storage.inputs.corpus_tables import canonical_chunks
 
     plan = recipe(warehouse, settings)
     if plan.is_made(warehouse):

@@ -10,23 +10,23 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.known_vectors import KnownVectors, as_bytes, known_vectors
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.reuse.vectors import KnownVectors, as_bytes, known_vectors
 from curate.schemas.embeddings import embeddings_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from curate.engines.encode import Encoder
+    from curate.engines.embed.encode import Encoder
     from curate.schemas.settings import Settings
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 3
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
     """Return what the embeddings are made of: the corpus and the encoder's files."""
-    from curate.engines.encoders import encoder_files
+    from curate.engines.embed.encoders import encoder_files
 
     files = encoder_files(settings.embed.encoder)
     inputs = {"corpus": corpus_id, "encoder": warehouse.digests.files(files)}
@@ -71,14 +71,14 @@ class _Vectors:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        from curate.engines.encode import load_encoder
+        from curate.engines.embed.encode import load_encoder
 
         how, trusted = self._settings.embed, self._settings.trust_remote_code
         return load_encoder(how.encoder, device=how.device, trust_remote_code=trusted, dtype=how.encoder_dtype)
 
     def of(self, batch: pa.RecordBatch, advance: Callable[[int], None]) -> pa.RecordBatch:
         """Return the part of the embeddings that belongs to this part of the corpus."""
-        from curate.engines.encode import encode
+        from curate.engines.embed.encode import encode
 
         place = self._known.places(as_bytes(batch.column("example_id")))
         unknown = np.flatnonzero(place < 0)

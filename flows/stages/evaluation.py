@@ -1,7 +1,7 @@
 """Evaluation: one model and a list of tasks → a result per item, and a line per task and group (METHODS §6).
 
 What a model is compared with is not asked here: the original and the compressed model have evaluations of their own,
-made once, and `curate.flows.retention` puts them side by side.
+made once, and `curate.flows.operations.evaluation_report` puts them side by side.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.evaluation_clusters import by_cluster
-from curate.flows.stages.evaluation_judge import judge_input, judge_of
-from curate.flows.stages.evaluation_results import summary_rows, warnings
+from curate.flows.stages.evaluating.clusters import by_cluster
+from curate.flows.stages.evaluating.judge import judge_input, judge_of
+from curate.flows.stages.evaluating.results import summary_rows, warnings
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from curate.schemas.settings import Settings
-    from curate.storage.parts import Builder
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.builder import Builder
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
 DEMO = "demo"
@@ -48,7 +48,7 @@ def recipe(
         Other artefacts that it depends on: ``recovery`` and ``selection`` that the model came from, where known, and
         ``clusters`` to group held-out rows by.
     """
-    from curate.engines.checkpoints import model_files
+    from curate.engines.models.checkpoints import model_files
 
     inputs = {"model": warehouse.digests.files(model_files(model)), "tasks": tasks_digest(warehouse, settings)}
     inputs |= {"corpus": corpus} if corpus and settings.evaluate.decontaminate else {}
@@ -65,7 +65,7 @@ def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
     from curate.engines.evaluate.harness import harness_files
     from curate.flows import demo
     from curate.storage.formats import source_digest
-    from curate.storage.task_files import task_file
+    from curate.storage.inputs.task_files import task_file
 
     parts: list[object] = []
     for word in settings.evaluate.tasks:
@@ -141,7 +141,7 @@ def facts(settings: Settings, results: pa.Table, model: str, removed: int) -> di
 
 
 def _harness_tasks(settings: Settings) -> list[str]:
-    from curate.storage.task_files import task_file
+    from curate.storage.inputs.task_files import task_file
 
     files = [task_file(word) for word in settings.evaluate.tasks if word != DEMO]
     return [file.path for file in files if file.kind == "lm-eval"]
@@ -171,8 +171,8 @@ def asked_items(warehouse: Warehouse, settings: Settings, corpus: str | None) ->
 
 
 def _items(settings: Settings) -> Iterator[dict[str, Any]]:
-    from curate.flows.demo.asked import heldout_items
-    from curate.storage.task_files import read_items, task_file
+    from curate.flows.demo.evaluation_items import heldout_items
+    from curate.storage.inputs.task_files import read_items, task_file
 
     names: set[str] = set()
     for word in settings.evaluate.tasks:

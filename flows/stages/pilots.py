@@ -14,25 +14,25 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.heldout import conversations
-from curate.flows.stages.pool import Upstream, read_pool
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.recovering.heldout import conversations
 from curate.flows.stages.recovery import PLACE, request_of
+from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.schemas.errors import InputError
 from curate.schemas.pilots import CURVES, LOSSES, PILOTS
-from curate.selectors.gain_curves import Losses, cluster_curve, pooled_curve
-from curate.selectors.pilot_rows import LEAST, draw_pilots
-from curate.storage.forgotten import forgotten
+from curate.selectors.budgets.gain_curves import Losses, cluster_curve, pooled_curve
+from curate.selectors.budgets.pilot_rows import LEAST, draw_pilots
+from curate.storage.maintenance.forgotten import forgotten
 
 if TYPE_CHECKING:
     from curate.engines.recover.pilots import Piloted
     from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.selection import Pool
     from curate.schemas.settings import Settings
-    from curate.selectors.gain_curves import Curve
-    from curate.selectors.pilot_rows import PilotRows
-    from curate.storage.parts import Builder
-    from curate.storage.warehouse import Warehouse
+    from curate.selectors.budgets.gain_curves import Curve
+    from curate.selectors.budgets.pilot_rows import PilotRows
+    from curate.storage.warehouse.builder import Builder
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
 PASSES = 2.0
@@ -57,7 +57,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id
     InputError
         If no model was given, or one cannot be used.
     """
-    from curate.engines.checkpoints import model_files
+    from curate.engines.models.checkpoints import model_files
 
     if settings.compressed is None or settings.original is None:
         raise InputError(

@@ -13,8 +13,8 @@ from curate.schemas.artefacts import Noun, artefact_id
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from curate.storage.parts import Builder
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.builder import Builder
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.flows import progress
-from curate.flows.jobs import run_job
-from curate.flows.stages.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
+from curate.flows.stages.recovering.job_process import run_job
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import METRICS, RecoveryRequest
-from curate.storage.garbage import TEACHERS
+from curate.storage.warehouse.places import RECOVERED, TEACHERS
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest
     from curate.schemas.settings import Settings
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
 PLACE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps")
@@ -55,7 +55,7 @@ def request_of(settings: Settings) -> RecoveryRequest:
 
 def processes(settings: Settings) -> int:
     """Return how many processes share every step of the training: one for each CUDA device where nothing was said."""
-    from curate.engines.devices import training_devices
+    from curate.engines.models.devices import training_devices
 
     asked = request_of(settings)
     return settings.recover.processes or min(training_devices(asked.device), asked.batch)
@@ -69,7 +69,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     InputError
         If no model was given, or one cannot be used.
     """
-    from curate.engines.checkpoints import model_files
+    from curate.engines.models.checkpoints import model_files
 
     if settings.compressed is None:
         raise InputError(f"selection {selection_id} was made without a model; pass --model FOLDER")
@@ -85,7 +85,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
 
 def result_folder(warehouse: Warehouse, recovery_id: str) -> Path:
     """Return the folder of a recovered model, whether it is there or not."""
-    return warehouse.root / "models" / f"recovered-{recovery_id}"
+    return warehouse.root / "models" / f"{RECOVERED}{recovery_id}"
 
 
 def recover(warehouse: Warehouse, settings: Settings, selection_id: str, anew: bool = False) -> str:
@@ -122,7 +122,7 @@ def _run(
     warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path, anew: bool
 ) -> dict[str, Any]:
     """Run the job, unless its result is there, and return its report."""
-    from curate.engines.recover.results import read_report
+    from curate.engines.recover.results.workplace import read_report
 
     report = read_report(out)
     if report is None:
@@ -176,7 +176,7 @@ def job_of(
 
 def _library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
     """Return where originals leave what they say, and this one's digest there, as scoring writes it."""
-    from curate.engines.checkpoints import model_files
+    from curate.engines.models.checkpoints import model_files
 
     if settings.recover.teacher == "none" or settings.original is None:
         return None

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.flows.stages.known_scores import KnownScores, earlier
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.scorers import Scorers
+from curate.flows.stages.reuse.scores import KnownScores, earlier
+from curate.flows.stages.scoring.parts import Scorers
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.scores import SCORE_VERSION, SCORES
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
-    from curate.storage.parts import Builder
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.builder import Builder
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
     """Return what the scores are made of: the corpus, the models' weights and tokenizers, and how they are run."""
-    from curate.engines.checkpoints import model_files
+    from curate.engines.models.checkpoints import model_files
 
     if settings.compressed is None:
         raise InputError("no model was given; pass --compressed FOLDER, and --original FOLDER for a pair")
@@ -42,9 +42,9 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
     Raises
     ------
     InputError
-        See `curate.engines.preflight.check_models`.
+        See `curate.engines.models.preflight.check_models`.
     UsageError
-        See `curate.engines.devices.worker_devices`.
+        See `curate.engines.models.devices.worker_devices`.
     """
     from curate.flows.stages import corpus
 
@@ -52,8 +52,8 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
         warehouse
     ):
         return
-    from curate.engines.devices import worker_devices
-    from curate.engines.preflight import check_models
+    from curate.engines.models.devices import worker_devices
+    from curate.engines.models.preflight import check_models
 
     worker_devices(settings.score.device, settings.score.workers)
     check_models(

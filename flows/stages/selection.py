@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.pool import Upstream, read_pool
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.screening import Screened, evaluations, reads, screen, screened_by
+from curate.flows.stages.selecting.pool import Upstream, read_pool
+from curate.flows.stages.selecting.screening import Screened, evaluations, reads, screen, screened_by
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
-from curate.storage.forgotten import forgotten
+from curate.storage.maintenance.forgotten import forgotten
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest
     from curate.schemas.settings import Settings
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 3
 BASELINES = ("uniform", "length-matched", "full")

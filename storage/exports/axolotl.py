@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.storage import atomic
 from curate.storage.exports.writing import write_lines
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

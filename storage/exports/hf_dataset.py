@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.errors import UsageError
-from curate.storage import atomic
 from curate.storage.exports.shapes import chat
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import InputError, UsageError
-from curate.storage import atomic, lock
 from curate.storage.exports.writing import write_array, write_document
+from curate.storage.warehouse import atomic, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ from curate.schemas.corpus import Turn, turns_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 NOT_STATED = "not stated"
 """How a source without a licence is counted."""

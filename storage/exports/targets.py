@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
-from curate.storage import atomic
 from curate.storage.exports import axolotl, hf_dataset, llama_factory, shapes
 from curate.storage.exports.rows import Row, kept_rows, ranks
 from curate.storage.exports.writing import Tally, write_array, write_document, write_lines
-from curate.storage.forgotten import forgotten
+from curate.storage.maintenance.forgotten import forgotten
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import InputError
-from curate.storage import atomic
 from curate.storage.exports.rows import Row, Unfit
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

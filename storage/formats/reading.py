@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.corpus import Example, Quarantined
 from curate.schemas.errors import InputError
-from curate.storage.formats import hub
-from curate.storage.formats.columns import LICENCE, ColumnNames
+from curate.storage.formats.containers import hub
 from curate.storage.formats.rows import DamagedFile, RawRow, RawRows, RowProblem, quarantined
-from curate.storage.formats.shapes import SHAPES, Shape, detect, shape_named, wrong_columns
+from curate.storage.formats.shapes.columns import LICENCE, ColumnNames
+from curate.storage.formats.shapes.detect import SHAPES, Shape, detect, shape_named, wrong_columns
+from curate.storage.formats.shapes.texts import text
 from curate.storage.formats.sources import Piece, existing, pieces
-from curate.storage.formats.texts import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

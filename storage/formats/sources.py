@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import InputError
-from curate.storage.formats import dataset_directory, hub
-from curate.storage.formats.containers import files_of, reader_of
+from curate.storage.formats.containers import dataset_directory, hub
+from curate.storage.formats.containers.detect import files_of, reader_of
 from curate.storage.formats.rows import RawRows, printable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     path : str or Path
         File, folder or ``hub:name``.
     digest_file : callable
-        Digest of one file's bytes; `curate.storage.file_digests.FileDigests.file` remembers what it read.
+        Digest of one file's bytes; `curate.storage.warehouse.file_digests.FileDigests.file` remembers what it read.
 
     Raises
     ------

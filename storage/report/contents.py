@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schemas.scores import SIGNALS
-from curate.storage.forgotten import forgotten
+from curate.storage.maintenance.forgotten import forgotten
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from curate.schemas.artefacts import Manifest, Noun
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 UPSTREAM: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots")
 """What a selection may have been made from, in the order in which it is made."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from curate.storage import atomic
 from curate.storage.report.selection_picture import INK, KEPT, png
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 STABLE = "#3c6e91"
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
-from curate.storage import atomic
 from curate.storage.report import samples
 from curate.storage.report.contents import Contents, read_contents
 from curate.storage.report.distributions import HEIGHT, WIDTH, distributions
 from curate.storage.report.points import corpus_map, plane
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from curate.schemas.artefacts import Manifest
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 TEMPLATES = Path(__file__).with_name("templates")
 CLUSTERS_SHOWN = 60

@@ -11,19 +11,19 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from curate.storage import atomic
 from curate.storage.report import selection_picture
 from curate.storage.report.contents import Contents, read_contents
 from curate.storage.report.distributions import APART, drawn_on
 from curate.storage.report.scales import Scale, densest_region, outline, scale_of, shares
 from curate.storage.report.selection_picture import INK, KEPT, LEFT
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
-    from curate.storage.warehouse import Warehouse
+    from curate.storage.warehouse.warehouse import Warehouse
 
 COLUMNS = 3
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from curate.storage import atomic
+from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def draw(told: dict[str, Any], path: Path) -> None:
     Parameters
     ----------
     told : dict
-        From `curate.flows.trial_report.report`.
+        From `curate.flows.comparison.report.report`.
     path : Path
 
     Raises

@@ -8,12 +8,12 @@ import pytest
 from models import KINDS, save_model
 
 if TYPE_CHECKING:
-    from curate.engines.models import Pair
+    from curate.engines.models.loading import Pair
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    from curate.engines.models import load_pair
+    from curate.engines.models.loading import load_pair
 
     folder = tmp_path_factory.mktemp(request.param)
     save_model(folder / "original", request.param)

@@ -19,7 +19,7 @@ from transformers import LlamaConfig
 
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.job import main, step_line
-from curate.engines.recover.results import read_report
+from curate.engines.recover.results.workplace import read_report
 from curate.schemas.corpus import MESSAGES
 from curate.schemas.recovery import METRICS, RecoveryRequest
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from curate.engines.templates import Encoded
+    from curate.engines.tokens.templates import Encoded
 
 
 def weight_loop(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, kind: str) -> torch.Tensor:

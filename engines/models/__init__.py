@@ -1,0 +1,1 @@
+"""Models: loading, tokenizers, checks before a run, output heads, folders."""

@@ -1,0 +1,235 @@
+"""One causal language model, or a pair of them that speak the same token ids, ready to be scored.
+
+Loading, checking that the two fit together, and describing what was loaded. What a folder holds is told by
+`checkpoints`; knows nothing of rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from curate.engines.models.attention import use_blocked_attention
+from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, resolve_model
+from curate.engines.models.devices import pair_devices, resolve_dtype
+from curate.engines.models.nonuniform import is_ragged, load_ragged
+from curate.engines.models.output_head import OutputHead, output_head, verify_head
+from curate.engines.models.quantised import check_quantised
+from curate.engines.models.tokenizers import load_tokenizer, vocabulary_mismatch
+from curate.schemas.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A model in evaluation mode with its output layer, checked to be the linear one that scoring assumes."""
+
+    model: PreTrainedModel
+    name: str
+    """What the user called it, for messages."""
+
+    @cached_property
+    def head(self) -> OutputHead:
+        """The output layer."""
+        return output_head(self.model)
+
+    @cached_property
+    def weight_squared(self) -> float:
+        """‖W‖_F² of the output layer, float64, computed once."""
+        return self.head.squared_norm()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the output layer is."""
+        return self.head.weight.device
+
+    @property
+    def context(self) -> int | None:
+        """Longest sequence the model was made for, in tokens, None when its configuration does not say."""
+        return _context(self.model.config)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The model about to be trained and, where there is one, the original that it should become again."""
+
+    compressed: LanguageModel
+    """Also the single model, when there is no pair."""
+    original: LanguageModel | None
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def context(self) -> int | None:
+        """The shorter context of the two, in tokens."""
+        lengths = [m.context for m in (self.compressed, self.original) if m is not None and m.context is not None]
+        return min(lengths, default=None)
+
+
+def load_pair(
+    original: str | None,
+    compressed: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+) -> Pair:
+    """Return both models, loaded and checked against each other.
+
+    Parameters
+    ----------
+    original : str or None
+        Folder or hub name of the original; None for a single model.
+    compressed : str
+        Folder or hub name of the model about to be trained. Its tokenizer is used, or the original's if it has none.
+    device, dtype : str
+        See `devices`; two devices parted by a comma are the original's and the compressed model's.
+    trust_remote_code : bool
+        Whether Python files beside the weights may be run.
+
+    Raises
+    ------
+    InputError
+        When a model cannot be loaded, or the two do not share token ids and vocabulary.
+    UsageError
+        For an unknown device or dtype.
+    """
+    first_place, second_place = pair_devices(device)
+    second = resolve_model(compressed)
+    first = resolve_model(original) if original is not None else None
+    tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
+    loaded = [
+        load_alone(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
+        for name, place in ((compressed, second_place), (original, first_place))
+        if name is not None
+    ]
+    return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
+
+
+def load_alone(
+    name: str, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
+) -> LanguageModel:
+    """Return one model by its folder or hub name, ready to be scored; see `load_model`."""
+    model = load_model(resolve_model(name), device, dtype, trust_remote_code=trust_remote_code)
+    use_blocked_attention(model)
+    return LanguageModel(model, name)
+
+
+def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
+    """Return the longest sequence of the model in `folder`, in tokens, from its configuration alone."""
+    if is_adapter(folder):
+        return context_of(resolve_model(adapter_base(folder)), trust_remote_code=trust_remote_code)
+    check_folder(folder)
+    return _context(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code))
+
+
+def _context(config: PreTrainedConfig) -> int | None:
+    text = config.get_text_config()
+    found = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    return int(found) if found else None
+
+
+def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> Pair:
+    """Return the pair after checking vocabularies and output layers; see `load_pair`."""
+    for model in (compressed, original):
+        if model is not None:
+            _check_ids(model, tokenizer)
+            verify_head(model.model, model.head)
+    if original is not None and original.head.vocabulary != compressed.head.vocabulary:
+        heights = compressed.head.vocabulary, original.head.vocabulary
+        raise InputError(vocabulary_mismatch(compressed.name, heights[0], original.name, heights[1]))
+    return Pair(compressed, original, tokenizer)
+
+
+def load_model(
+    folder: Path, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """Return the causal language model in `folder`, an adapter merged into its base in memory.
+
+    Over a quantised base the adapter stays beside the weights: merging would round it to their few bits.
+
+    Parameters
+    ----------
+    folder : Path
+    device : torch.device
+    dtype : torch.dtype or None
+        None keeps the stored one.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no usable model, or weights are missing or of another shape than its configuration says.
+    """
+    if is_adapter(folder):
+        base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
+        return _adapted(base, folder)
+    check_folder(folder)
+    if is_ragged(folder):
+        return load_ragged(folder, dtype).to(device).eval()
+    method = check_quantised(folder, device.type == "cpu")
+    # Quantised weights cannot be moved afterwards: they are packed for the device on which they are opened.
+    placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}
+    if method == "bitsandbytes":
+        # It warns once for every layer and batch that 8-bit products are taken in half precision.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype if dtype is not None else "auto",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **placed,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        raise InputError(
+            f"model folder {str(folder)!r} cannot be loaded ({first_line(error)}); "
+            "check that it opens with AutoModelForCausalLM.from_pretrained"
+        ) from error
+    absent = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if absent:
+        raise InputError(
+            f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
+            "save the whole model again"
+        )
+    return (model if placed else model.to(device)).eval()
+
+
+def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    from peft import PeftModel
+
+    try:
+        adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"adapter folder {str(folder)!r} does not fit its base ({first_line(error)})") from error
+    if not hasattr(adapted, "merge_and_unload") or adapted.peft_config["default"].is_prompt_learning:
+        raise InputError(
+            f"adapter folder {str(folder)!r} adds prompt tokens rather than weights and cannot be scored; "
+            "give a LoRA-like adapter"
+        )
+    if getattr(base, "quantization_method", None) is not None:
+        # PEFT put its layers into the base's own, which so stays an ordinary model.
+        adapted.requires_grad_(False)
+        return base.eval()
+    return adapted.merge_and_unload().eval()
+
+
+def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer whose ids the model has no embedding for."""
+    rows = min(model.model.get_input_embeddings().weight.shape[0], model.head.vocabulary)
+    largest = max(tokenizer.get_vocab().values(), default=-math.inf)
+    if largest >= rows:
+        raise InputError(
+            f"the tokenizer has ids up to {largest} and model {model.name!r} only {rows} rows; "
+            "give the tokenizer that belongs to the model"
+        )

@@ -1,0 +1,103 @@
+"""Whether a model pair can be scored at all, told before anything is computed: reads tokenizers, never weights.
+
+Everything here is checked again, on the loaded models, by `models`. Knows nothing of rows.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, model_files, resolve_model
+from curate.engines.models.quantised import check_quantised, quantisation
+from curate.engines.models.tokenizers import load_tokenizer, vocabulary_mismatch
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTPUT_NAMES = ("lm_head.weight", "embed_out.weight", "output.weight")
+"""What causal language models call their output layer; a model with tied embeddings stores none of them."""
+
+
+def check_models(
+    original: str | None, compressed: str, *, device: str = "auto", trust_remote_code: bool = False
+) -> None:
+    """Return if the models' folders hold weights, can run here, and the two share token ids and vocabulary.
+
+    Parameters
+    ----------
+    original, compressed : str or None, str
+        Folders or hub names.
+    device : str
+        Where they will run; see `devices`.
+    trust_remote_code : bool
+        Whether Python files beside a tokenizer may be run.
+
+    Raises
+    ------
+    InputError
+        Naming the folder without weights, the ids in which the tokenizers differ, or both vocabularies; or a
+        quantised model that cannot run on the device.
+    MissingExtraError
+        When a quantised model's package is not installed.
+    """
+    names = [name for name in (compressed, original) if name is not None]
+    bases = [_base(name) for name in names]
+    for index, folder in enumerate(bases):
+        if quantisation(folder) is not None:
+            from curate.engines.models.devices import pair_devices
+
+            check_quantised(folder, pair_devices(device)[1 - index].type == "cpu")
+    if len(bases) == 2:
+        sizes = [vocabulary(folder) for folder in bases]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise InputError(vocabulary_mismatch(names[0], sizes[0], names[1], sizes[1]))
+
+    load_tokenizer(
+        resolve_model(compressed),
+        None if original is None else resolve_model(original),
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def _base(name: str) -> Path:
+    """Return the folder of the whole model behind `name`, its files checked."""
+    folder = resolve_model(name)
+    while is_adapter(folder):
+        folder = resolve_model(adapter_base(folder))
+    check_folder(folder)
+    return folder
+
+
+def vocabulary(folder: Path) -> int | None:
+    """Return the number of rows of the output layer, from the weights' headers or else the configuration.
+
+    None where neither says; the loaded model then does.
+
+    Raises
+    ------
+    InputError
+        When a weights file is cut off or is no safetensors file.
+    """
+    found = [height for path in _weight_files(folder) if (height := _output_rows(path)) is not None]
+    if found:
+        return found[0]
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    size = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
+    return int(size) if size else None
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return [path for path in model_files(str(folder)) if path.suffix == ".safetensors"]
+
+
+def _output_rows(path: Path) -> int | None:
+    try:
+        with safe_open(path, "numpy") as file:
+            name = next((name for name in OUTPUT_NAMES if name in file.keys()), None)
+            return None if name is None else int(file.get_slice(name).get_shape()[0])
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"weights file {str(path)!r} cannot be read ({error}); copy it again") from error

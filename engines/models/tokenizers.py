@@ -1,0 +1,82 @@
+"""A model's tokenizer, and whether those of a pair agree id by id. Knows nothing of weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transformers import AutoTokenizer
+
+from curate.engines.models.checkpoints import adapter_base, has_tokenizer, is_adapter, resolve_model
+from curate.schemas.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerBase
+
+NAMED_DIFFERENCES = 3
+
+
+def load_tokenizer(
+    compressed: Path, original: Path | None = None, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """Return the pair's tokenizer, the compressed model's where it has one, after comparing the two.
+
+    Raises
+    ------
+    InputError
+        When neither folder has a tokenizer, it cannot be read, or the two give different ids to the same tokens.
+    """
+    found = [
+        _tokenizer(folder, trust_remote_code)
+        for folder in dict.fromkeys(_with_tokenizer(f) for f in (compressed, original) if f is not None)
+        if folder is not None
+    ]
+    if not found:
+        raise InputError(f"model folder {str(compressed)!r} has no tokenizer; copy tokenizer.json there")
+    if len(found) == 2:
+        compare_tokenizers(found[1], found[0])
+    return found[0]
+
+
+def _with_tokenizer(folder: Path) -> Path | None:
+    """Return `folder`, or the base of the adapter in it, whichever brings a tokenizer."""
+    if has_tokenizer(folder):
+        return folder
+    return _with_tokenizer(resolve_model(adapter_base(folder))) if is_adapter(folder) else None
+
+
+def _tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"tokenizer in {str(folder)!r} cannot be loaded ({first_line(error)})") from error
+
+
+def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrainedTokenizerBase) -> None:
+    """Return if both tokenizers give the same token to every id.
+
+    Raises
+    ------
+    InputError
+        Naming the first ids that differ and how many there are.
+    """
+    first = {index: token for token, index in original.get_vocab().items()}
+    second = {index: token for token, index in compressed.get_vocab().items()}
+    differing = sorted(index for index in first.keys() | second.keys() if first.get(index) != second.get(index))
+    if differing:
+        named = ", ".join(
+            f"id {i} is {first.get(i)!r} against {second.get(i)!r}" for i in differing[:NAMED_DIFFERENCES]
+        )
+        raise InputError(
+            f"the tokenizers of the original and the compressed model differ in {len(differing)} ids: {named}; "
+            "give two models with the same tokenizer"
+        )
+
+
+def vocabulary_mismatch(compressed: str, own: int | None, original: str, other: int | None) -> str:
+    """Return the sentence about two output layers of different height."""
+    return (
+        f"the compressed model {compressed!r} has an output layer of {own} ids and the original {original!r} one of "
+        f"{other}; give a model compressed from this original with its vocabulary kept"
+    )

@@ -1,0 +1,1 @@
+"""What a recovery leaves behind: report, model card, folder."""

@@ -1,0 +1,1 @@
+"""The training loop of a recovery: rows, loss, distillation, checkpoints, processes."""

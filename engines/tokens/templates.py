@@ -1,0 +1,195 @@
+"""Conversations to token ids and a mask of what is supervised: all assistant turns, end-of-turn token included.
+
+One template, one length and one mask rule for scoring and for recovery; `Template.digest` ties the two together.
+Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from curate.engines.tokens.rendering import ChatRenderer, PlainRenderer, Rendered, Renderer, RenderingError
+from curate.schemas.artefacts import digest
+from curate.schemas.errors import InputError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from curate.schemas.corpus import Turn
+
+TemplateKind = Literal["auto", "chat", "plain"]
+KINDS: tuple[TemplateKind, ...] = ("auto", "chat", "plain")
+
+MASK_VERSION = 1
+"""Raised by hand when the rule of what is supervised, or the way of truncating, changes."""
+
+TOKENIZED_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One conversation as the model sees it."""
+
+    ids: NDArray[np.int64]
+    """Shape (n_tokens,), after truncation; empty where `error` is set."""
+    supervised: NDArray[np.bool_]
+    """Shape (n_tokens,). The first token never is: nothing predicts it."""
+    truncated: bool = False
+    error: str | None = None
+    """Why the conversation could not be rendered."""
+
+    @property
+    def n_response(self) -> int:
+        """Number of supervised tokens."""
+        return int(self.supervised.sum())
+
+
+class Template:
+    """How conversations are laid out for one tokenizer, and cut to a length.
+
+    Truncation drops tokens at the end. The plain layout opens with the beginning-of-text token where the tokenizer
+    itself puts one; a chat template writes its own. Control tokens written out inside a row's text are read as
+    control tokens, as in every training pipeline.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+    kind : {"auto", "chat", "plain"}
+        ``"auto"`` takes the tokenizer's chat template if it has one.
+    max_length : int
+        Longest sequence in tokens, ≥ 2.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind or a length below 2.
+    InputError
+        When ``"chat"`` is asked for and there is none, when its assistant turns cannot be located, or when the
+        tokenizer cannot say which characters a token covers.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: TemplateKind = "auto", max_length: int = 512) -> None:
+        if kind not in KINDS:
+            raise UsageError(f"template {kind!r} is not known{did_you_mean(kind, list(KINDS))}")
+        if max_length < 2:
+            raise UsageError(f"max_length {max_length} leaves no room for a prompt and an answer; give at least 2")
+        if not getattr(tokenizer, "is_fast", False):
+            raise InputError(
+                f"the tokenizer class {type(tokenizer).__name__} cannot tell which characters a token covers; "
+                "save it with a tokenizer.json"
+            )
+        # A copy, so that neither a truncation stored in the file nor another user of the tokenizer changes lengths.
+        self._text = tokenizer.backend_tokenizer.to_str()
+        self._backend = Tokenizer.from_str(self._text)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.max_length = max_length
+        self._renderer = _renderer(tokenizer, kind)
+        self._opening = _opening(tokenizer) if self._renderer.name == "plain" else []
+        self.bos: int | None = tokenizer.bos_token_id
+
+    @property
+    def name(self) -> str:
+        """``"chat"`` or ``"plain"``: which layout was chosen."""
+        return self._renderer.name
+
+    def digest(self) -> str:
+        """Return the digest of everything that decides ids and mask: layout, mask rule, length, tokenizer."""
+        source = [self._renderer.source(), self._opening, MASK_VERSION, self.max_length, digest(self._text)]
+        return digest(source)
+
+    def encode(self, turns: Sequence[Turn], tools: str | None = None) -> Encoded:
+        """Return one conversation encoded; see `encode_many`."""
+        return self.encode_many([turns], [tools])[0]
+
+    def encode_many(
+        self, conversations: Sequence[Sequence[Turn]], tools: Sequence[str | None] | None = None
+    ) -> list[Encoded]:
+        """Return every conversation encoded, in order.
+
+        Parameters
+        ----------
+        conversations : sequence of sequences of Turn
+        tools : sequence of str or None, optional
+            JSON text of the tools that each conversation may call.
+
+        Returns
+        -------
+        list of Encoded; one that the template cannot render carries an `error` instead of tokens.
+        """
+        listed = tools if tools is not None else [None] * len(conversations)
+        encoded: list[Encoded] = []
+        for start in range(0, len(conversations), TOKENIZED_AT_ONCE):
+            stop = start + TOKENIZED_AT_ONCE
+            rendered = [self._render(*pair) for pair in zip(conversations[start:stop], listed[start:stop], strict=True)]
+            texts = [item.text for item in rendered if isinstance(item, Rendered)]
+            tokens = iter(self._backend.encode_batch(texts, add_special_tokens=False))
+            for item in rendered:
+                if isinstance(item, Rendered):
+                    found = next(tokens)
+                    encoded.append(self._cut(found.ids, _mask(item, found.offsets)))
+                else:
+                    encoded.append(Encoded(np.empty(0, np.int64), np.empty(0, np.bool_), error=item))
+        return encoded
+
+    def _render(self, turns: Sequence[Turn], tools: str | None) -> Rendered | str:
+        try:
+            return self._renderer.render(turns, tools)
+        except RenderingError as error:
+            return str(error)
+
+    def _cut(self, ids: list[int], supervised: NDArray[np.bool_]) -> Encoded:
+        # A text that already begins with the opening token must not get a second one.
+        opening = self._opening if ids[: len(self._opening)] != self._opening else []
+        whole = np.asarray(opening + ids, dtype=np.int64)
+        mask = np.concatenate([np.zeros(len(opening), np.bool_), supervised])
+        mask[:1] = False
+        return Encoded(whole[: self.max_length], mask[: self.max_length], len(whole) > self.max_length)
+
+
+def _renderer(tokenizer: PreTrainedTokenizerBase, kind: TemplateKind) -> Renderer:
+    """Return the renderer that `kind` means for `tokenizer`."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if kind == "chat" and not template:
+        raise InputError("the tokenizer has no chat template; give --template plain or auto")
+    if kind == "plain" or not template:
+        return PlainRenderer(tokenizer.eos_token or "")
+    return ChatRenderer(template, {name: str(text) for name, text in tokenizer.special_tokens_map.items()})
+
+
+def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the beginning-of-text id, as a list, where the tokenizer itself puts one before a text."""
+    ids = tokenizer("a")["input_ids"]
+    return [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id else []
+
+
+def _mask(rendered: Rendered, offsets: list[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Return which tokens are supervised: those that begin inside a span.
+
+    A token that begins before the span counts too if all that it covers there is white space: many tokenizers glue
+    the space before a word to the word.
+
+    Parameters
+    ----------
+    rendered : Rendered
+    offsets : list of (int, int)
+        Characters that each token covers, in order.
+    """
+    mask = np.zeros(len(offsets), np.bool_)
+    for start, stop in rendered.spans:
+        first = bisect_left(offsets, start, key=itemgetter(0))
+        if first > 0 and offsets[first - 1][1] > start and rendered.text[offsets[first - 1][0] : start].isspace():
+            first -= 1
+        mask[first : bisect_left(offsets, stop, key=itemgetter(0))] = True
+    return mask

@@ -1,0 +1,1 @@
+"""Processes that share the parts of an artefact, one per device."""

@@ -1,0 +1,44 @@
+"""Verbs that make models: compress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows import progress
+from curate.flows.cli import render
+from curate.flows.cli.app import app
+from curate.flows.cli.options import AsJson, takes
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.")]
+How = Annotated[str, typer.Option("--method", "-m", help="magnitude, wanda or blocks.")]
+Sparsity = Annotated[
+    str,
+    typer.Option("--sparsity", "-s", help="Share of weights to zero (0.5), a pattern (2:4), or blocks to remove (2)."),
+]
+CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus that calibrate wanda and blocks.")]
+
+
+@app.command()
+@takes("corpus", "scoring", "seed", "run")
+def compress(
+    settings: Settings,
+    model: Model,
+    out: Out,
+    method: How = "magnitude",
+    sparsity: Sparsity = "0.5",
+    calibration_rows: CalibrationRows = 128,
+    as_json: AsJson = False,
+) -> None:
+    """Prune a model into an ordinary model folder, so that a pair can be made without another tool."""
+    from curate.flows.operations.compress import compress as make
+
+    with progress.on_stderr():
+        report = make(settings, model, out, method, sparsity, calibration_rows)
+    render.compression(report, as_json)

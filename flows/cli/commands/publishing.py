@@ -1,0 +1,54 @@
+"""Verbs that give results to others: export, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows.cli import render
+from curate.flows.cli.app import app
+from curate.flows.cli.options import AsJson, takes
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+Selection = Annotated[str, typer.Argument(help="Selection id or its beginning; the latest by default.")]
+
+
+@app.command()
+@takes("seed", "run")
+def export(
+    settings: Settings,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="llama-factory, axolotl, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into; made if it is not there.")],
+    selection: Selection = "latest",
+    name: Annotated[str | None, typer.Option(help="Name of the data set. [curate_ and the selection's id]")] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows of a calibration set. [128]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the kept rows of a selection for a trainer or a quantiser. The files hold text of the corpus."""
+    from curate.flows.operations.export import export as write
+
+    render.exported(write(settings, selection, to, out, name, rows), as_json)
+
+
+@app.command()
+@takes("run")
+def report(
+    settings: Settings,
+    selection: Selection = "latest",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file. [WAREHOUSE/reports/ID.html]")] = None,
+    png: Annotated[bool, typer.Option("--png", help="Also draw the pictures as PNG files beside it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write one HTML file that shows a selection: map, clusters, scores, reasons, rows, lineage. Loads nothing."""
+    from curate.flows.operations.report import report as write
+
+    render.reported(write(settings, selection, out, png), as_json)

@@ -1,0 +1,54 @@
+"""Verbs that only ask: explain, sql."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows.cli import render
+from curate.flows.cli.app import app
+from curate.flows.cli.options import AsJson, takes
+from curate.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+
+@app.command()
+@takes("run")
+def explain(
+    settings: Settings,
+    example_id: Annotated[str, typer.Argument(help="Example id, or its beginning.")],
+    selection: Annotated[str | None, typer.Option(help="Only this selection; all by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell everything about one example: text, sources, cluster, signals, and why each selection kept or left it."""
+    from curate.storage.catalog import queries
+
+    with queries.open_catalog(settings.warehouse) as con:
+        render.explanation(queries.explain(con, example_id, selection), as_json)
+
+
+@app.command()
+@takes("run")
+def sql(
+    settings: Settings,
+    query: Annotated[str | None, typer.Argument(help="SQL over the catalog; tables in docs/tables.md.")] = None,
+    named: Annotated[str | None, typer.Option(help="A named question; `--named list` lists them.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("--with", help="name=value of a named question.")] = None,
+    as_json: AsJson = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write the result to this Parquet file.")] = None,
+) -> None:
+    """Ask DuckDB, read-only."""
+    from curate.flows.operations.sql import answer
+
+    if (query is None) == (named is None):
+        raise UsageError("give either SQL or --named QUESTION")
+    if named == "list":
+        render.questions(as_json)
+        return
+    table = answer(settings.warehouse, query, named, parameter or [])
+    render.table(table, as_json=as_json, as_csv=csv, parquet=parquet)

@@ -1,0 +1,1 @@
+"""``curate compare``: methods, budgets and seeds, trained and evaluated alike."""

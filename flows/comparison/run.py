@@ -1,0 +1,166 @@
+"""``curate compare``: the trial of selection methods, every cell trained on as many tokens and asked the same.
+
+The first method at the first budget is the primary comparison; everything else is corrected for multiplicity. Always
+beside uniform, length-matched (to the primary method) and the full corpus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import pipeline, progress, stages
+from curate.flows.comparison.grid import FULL, MATCHED, OWN_EPOCHS, Cell, cells, method_of
+from curate.flows.comparison.report import report, write, yardstick
+from curate.flows.demo.pair import is_demo
+from curate.flows.session import session
+from curate.flows.stages.evaluating.judge import check_judge
+from curate.flows.stages.evaluation import DEMO, asked_items, asked_text, plain
+from curate.flows.stages.recovery import request_of
+from curate.schemas.budget import parse_budget
+from curate.schemas.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from curate.flows.session import Session
+    from curate.schemas.recovery import RecoveryRequest
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
+
+DEMO_RECIPE: dict[str, Any] = {"learning_rate": 1e-3, "batch": 32}
+"""How the demo's model is trained where nothing else is said: the published recipe is for far larger models."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all cells of a comparison share."""
+
+    corpus: str
+    scores: str
+    tokens: int
+    """Prompt and response tokens of the whole corpus, after truncation."""
+    examples: int
+    exclude: tuple[str, ...]
+    """Rows of the pool that the evaluation asks, never trained on."""
+
+
+def compare(settings: Settings) -> dict[str, Any]:
+    """Run every cell that is not there yet, and return the report, which is also written to the warehouse.
+
+    Raises
+    ------
+    UsageError
+        If a method, an option or a budget cannot mean anything, or there is nothing to ask.
+    InputError
+        If there is no pair of models.
+    """
+    todo = cells(settings)
+    check_judge(settings)
+    settings = prepared(settings)
+    with session("compare", settings) as run:
+        settings = run.settings
+        _check(settings)
+        original = run.call(stages.evaluate, run.warehouse, settings, settings.original, None, {})
+        known = yardstick(run.warehouse, original, settings.evaluate.metric)
+        compressed = run.call(stages.evaluate, run.warehouse, settings, settings.compressed, None, {})
+        ground = grounded(run, settings)
+        made: dict[Cell, tuple[str, str]] = {}
+        for number, cell in enumerate(todo, 1):
+            progress.note(f"cell {number} of {len(todo)}: {cell.name}")
+            made[cell] = _run(run, settings, ground, cell, made)
+        told = report(run.warehouse, settings, made, known, compressed, len(ground.exclude))
+        told["files"] = [str(path) for path in write(run.warehouse, told)]
+    return told
+
+
+def prepared(settings: Settings) -> Settings:
+    """Return `settings` with the demo's tasks and training where nothing else was said."""
+    if not is_demo(settings):
+        return settings
+    recipe = {name: value for name, value in DEMO_RECIPE.items() if getattr(settings.recover, name) is None}
+    asked = settings.evaluate
+    if not asked.tasks:
+        asked = asked.model_copy(update={"tasks": (DEMO,)})
+    return settings.model_copy(update={"evaluate": asked, "recover": settings.recover.model_copy(update=recipe)})
+
+
+def _check(settings: Settings) -> None:
+    if settings.original is None or settings.compressed is None:
+        raise InputError(
+            "a comparison needs the original and the compressed model; pass --original FOLDER and --compressed FOLDER"
+        )
+    if not settings.evaluate.tasks:
+        raise UsageError(
+            "there is nothing to ask the trained models; pass --tasks FILE, rows that are not in the corpus"
+        )
+
+
+def grounded(run: Session, settings: Settings) -> Ground:
+    """Ingest and score the corpus, and find the rows that must not be trained on."""
+    corpus = run.call(stages.ingest, run.warehouse, settings)
+    scores = run.call(stages.score, run.warehouse, settings, corpus)
+    return ground_of(run.warehouse, settings, corpus, scores)
+
+
+def ground_of(warehouse: Warehouse, settings: Settings, corpus: str, scores: str) -> Ground:
+    """Return what all cells share, from artefacts that are there."""
+    table = warehouse.read("scores", scores, columns=["n_prompt_tokens", "n_response_tokens"])
+    tokens = sum(int(column.to_numpy().sum()) for column in table.columns)
+    return Ground(corpus, scores, tokens, len(table), contaminated(warehouse, settings, corpus))
+
+
+def contaminated(warehouse: Warehouse, settings: Settings, corpus: str) -> tuple[str, ...]:
+    """Return the ids of the rows whose prompt is asked in the evaluation; none if that was allowed."""
+    if not settings.evaluate.decontaminate:
+        return ()
+    items, _ = asked_items(warehouse, settings, None)
+    asked = {asked_text(messages) for messages in items["messages"].to_pylist()} - {""}
+    rows = warehouse.read("corpus", corpus, columns=["example_id", "prompt"]).to_pylist()
+    return tuple(row["example_id"] for row in rows if plain(row["prompt"]) in asked)
+
+
+def _run(
+    run: Session, settings: Settings, ground: Ground, cell: Cell, made: dict[Cell, tuple[str, str]]
+) -> tuple[str, str]:
+    """Select, train and evaluate one cell; return the ids of selection and evaluation."""
+    primary = Cell(settings.compare.methods[0], cell.budget, cell.seed)
+    like = made[primary][0] if cell.arm == MATCHED and primary in made else ""
+    chosen = pipeline.run(run.warehouse, selecting(settings, ground, cell, like), run.call)
+    request = training(settings, ground, cell, tokens_kept(run.warehouse, chosen, ground.scores))
+    return chosen, run.call(stages.trial, run.warehouse, settings, chosen, request)
+
+
+def selecting(settings: Settings, ground: Ground, cell: Cell, like: str = "") -> Settings:
+    """Return the settings under which a cell selects."""
+    method, options = method_of(FULL if cell.arm == OWN_EPOCHS else cell.arm)
+    options |= {"like": like} if like else {}
+    exclude = tuple(dict.fromkeys((*settings.select.exclude, *ground.exclude)))
+    chosen = {"method": method, "budget": cell.budget, "options": options, "exclude": exclude}
+    select = settings.select.model_copy(update=chosen)
+    return settings.model_copy(update={"select": select, "seed": cell.seed})
+
+
+def tokens_kept(warehouse: Warehouse, selection: str, scores: str) -> int:
+    """Return the prompt and response tokens of the rows that a selection keeps, after truncation."""
+    kept = warehouse.read("selection", selection, columns=["kept"])["kept"].to_numpy(zero_copy_only=False)
+    table = warehouse.read("scores", scores, columns=["n_prompt_tokens", "n_response_tokens"])
+    return sum(int(column.to_numpy()[kept].sum()) for column in table.columns)
+
+
+def training(settings: Settings, ground: Ground, cell: Cell, kept: int) -> RecoveryRequest:
+    """Return how a cell is trained: on as many tokens as every other cell of its budget, whatever its rows are.
+
+    Parameters
+    ----------
+    kept : int
+        Tokens of the cell's selection.
+    """
+    request = request_of(settings.model_copy(update={"seed": cell.seed}))
+    passes = 1.0 if cell.arm == OWN_EPOCHS else budget_tokens(cell.budget, ground) / kept
+    return replace(request, epochs=round(request.epochs * passes, 6), merge=True)
+
+
+def budget_tokens(budget: str, ground: Ground) -> float:
+    """Return the tokens that a budget stands for: its share of the corpus's, or its own number."""
+    parsed = parse_budget(budget)
+    amount = parsed.resolve(ground.examples, ground.tokens)
+    return float(amount) if parsed.in_tokens else amount / ground.examples * ground.tokens

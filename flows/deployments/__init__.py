@@ -1,0 +1,1 @@
+"""The Prefect flows behind prefect.yaml, and what decides when they run."""

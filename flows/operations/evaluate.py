@@ -1,0 +1,97 @@
+"""``curate evaluate``: which models are asked and what, and the report that puts them side by side."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import progress, stages
+from curate.flows.demo.pair import compressed_demo, is_demo
+from curate.flows.operations.evaluation_report import report
+from curate.flows.operations.recover import for_selection
+from curate.flows.session import session
+from curate.flows.stages.evaluating.judge import check_judge
+from curate.flows.stages.evaluation import DEMO
+from curate.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from curate.flows.session import Session
+    from curate.schemas.artefacts import Manifest
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
+
+RECOVERY_ID = re.compile(r"latest|[0-9a-f]{4,16}")
+"""What may be a recovery's id or its beginning; anything else is a folder or a hub name."""
+
+
+def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
+    """Ask the model, the original and the compressed model, as far as they are given, and return the report.
+
+    Parameters
+    ----------
+    settings : Settings
+        Without tasks, corpus and models, the demo's held-out rows and the demo's pair are put in.
+    model : str or None
+        Folder, hub name or recovery id of the model to judge. Without one: the compressed model that was given, else
+        the latest recovery, else the demo's compressed model.
+
+    Raises
+    ------
+    UsageError
+        If there is no model, nothing to ask it, or a judged task without a judge.
+    """
+    check_judge(settings)
+    with session("evaluate", settings, demo=False) as run:
+        recovery = _recovery(run.warehouse, settings, model)
+        if recovery is not None:
+            settings, _ = for_selection(settings, recovery.inputs["selection"])
+            model = str(recovery.facts["model"])
+        settings = _with_demo(run.warehouse, settings)
+        subject = model or settings.compressed
+        if subject is None:
+            raise UsageError("there is no model to evaluate; name its folder, as in curate evaluate models/recovered")
+        corpus = run.call(stages.ingest, run.warehouse, settings) if settings.corpus else None
+        beside = _clusters(run, settings, corpus) if settings.evaluate.by == "cluster" else {}
+        ids = {}
+        for role, name in (("model", subject), ("original", settings.original), ("compressed", settings.compressed)):
+            if name is not None:
+                trained = _made_from(recovery) if role == "model" and recovery is not None else {}
+                ids[role] = run.call(stages.evaluate, run.warehouse, settings, name, corpus, {**beside, **trained})
+    return report(run.warehouse, settings.evaluate.metric, ids)
+
+
+def _recovery(warehouse: Warehouse, settings: Settings, model: str | None) -> Manifest | None:
+    """Return the recovery that is meant, None where a model is: a folder is never taken for an id."""
+    if model is None:
+        made = warehouse.list("recovery") if settings.compressed is None else []
+        return made[0] if made else None
+    if Path(model).exists() or not RECOVERY_ID.fullmatch(model):
+        return None
+    return warehouse.find("recovery", model)
+
+
+def _made_from(recovery: Manifest) -> dict[str, str]:
+    return {"recovery": recovery.id, "selection": recovery.inputs["selection"]}
+
+
+def _with_demo(warehouse: Warehouse, settings: Settings) -> Settings:
+    from curate.flows import demo
+
+    if settings.evaluate.tasks:
+        return settings
+    if is_demo(settings):
+        progress.note("no tasks and no models were given: asking the built-in demo's held-out rows")
+        pair = {"original": str(demo.model_path()), "compressed": str(compressed_demo(warehouse))}
+        settings = settings.model_copy(update={"corpus": (str(demo.pool_path()),), **pair})
+    if settings.corpus != (str(demo.pool_path()),):
+        return settings
+    return settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"tasks": (DEMO,)})})
+
+
+def _clusters(run: Session, settings: Settings, corpus: str | None) -> dict[str, str]:
+    """Return the clusters that held-out rows are grouped by, made now if they are not there yet."""
+    if corpus is None:
+        raise UsageError("--by cluster groups rows by the clusters of a corpus; pass --corpus FILE")
+    embeddings = run.call(stages.embed, run.warehouse, settings, corpus)
+    return {"clusters": run.call(stages.cluster, run.warehouse, settings, corpus, embeddings)}

@@ -1,0 +1,66 @@
+"""``curate export``: a selection for somebody's trainer, or a few rows of it for a quantiser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.schemas.errors import UsageError
+from curate.storage.exports import export as write
+from curate.storage.exports import target_named
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.schemas.settings import Settings
+
+CALIBRATION = "calibration"
+
+
+def export(
+    settings: Settings, selection: str, target: str, folder: Path, name: str | None, rows: int | None
+) -> dict[str, Any]:
+    """Write a selection for `target` into `folder` and return what was written.
+
+    Parameters
+    ----------
+    selection : str
+        Id, its beginning, or ``latest``.
+    rows : int or None
+        Rows of a calibration set; 128 where not given.
+
+    Raises
+    ------
+    UsageError
+        If the selection or target is unknown, or `rows` does not go with the target.
+    """
+    target_named(target)
+    if rows is not None and (target != CALIBRATION or rows < 1):
+        raise UsageError(f"--rows {rows} goes with --to calibration only, and is at least 1")
+    warehouse = Warehouse(settings.warehouse)
+    chosen = warehouse.find("selection", selection).id
+    only = _calibration(warehouse, chosen, rows or 128, settings.seed) if target == CALIBRATION else None
+    return write(warehouse, chosen, target, folder, name, only)
+
+
+def _calibration(warehouse: Warehouse, selection_id: str, rows: int, seed: int) -> set[str]:
+    """Return the ids of kept rows, drawn with a probability that grows with their damage ``cds``."""
+    from curate.selectors.ranking.weighted_draw import draw
+
+    scores_id = warehouse.manifest("selection", selection_id).inputs.get("scores")
+    kept = warehouse.read("selection", selection_id, columns=["example_id", "kept"])
+    mask = kept["kept"].to_numpy(zero_copy_only=False)
+    damage = np.zeros(0)
+    if scores_id is not None:
+        column = warehouse.read("scores", scores_id, columns=["cds"])["cds"]
+        damage = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)[mask]
+    if not np.isfinite(damage).any():
+        raise UsageError(
+            f"a calibration set is drawn by cds, and selection {selection_id} read no scores of a model pair; "
+            "select with --method paser, or export another --to"
+        )
+    ids = np.asarray(kept["example_id"].to_pylist())[mask]
+    chosen = draw(np.nan_to_num(damage, nan=0.0).clip(min=0.0), rows, np.random.default_rng(seed))
+    return set(ids[chosen].tolist())

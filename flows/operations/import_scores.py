@@ -1,0 +1,66 @@
+"""``curate import-scores``: a user's own signals join the corpus, as an artefact like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import pipeline, stages
+from curate.flows.stages.recipe import Recipe
+from curate.schemas.errors import UsageError
+from curate.schemas.scores import IMPORTED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.schemas.settings import Settings
+
+VERSION = 1
+
+
+def import_scores(settings: Settings, path: Path) -> dict[str, Any]:
+    """Read a file of scores into the warehouse.
+
+    Parameters
+    ----------
+    settings : Settings
+        Its corpus is read if it was not yet; without one, the newest corpus of the warehouse is meant.
+    path : Path
+        See `curate.storage.inputs.imported_scores.read_imported`.
+
+    Returns
+    -------
+    dict
+        ``scores_id``, ``corpus_id``, ``signals`` (name to number of examples), and the counts ``n_rows``,
+        ``n_unknown``, ``n_missing`` of `ImportedScores`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used.
+    UsageError
+        If no corpus is there to join to.
+    """
+    from curate.storage.catalog.publish import publish
+    from curate.storage.inputs.imported_scores import read_imported
+    from curate.storage.warehouse.warehouse import Warehouse
+
+    warehouse = Warehouse(settings.warehouse, lock_timeout=settings.lock_timeout)
+    with warehouse.start_run("import-scores", settings.model_dump(mode="json")) as run:
+        if settings.corpus:
+            corpus = pipeline.directly(stages.ingest, warehouse, settings)
+        elif known := warehouse.list("corpus"):
+            corpus = known[0].id
+        else:
+            raise UsageError(f"there is no corpus in {warehouse.root} yet; pass --corpus FILE")
+        found = read_imported(path, warehouse.read("corpus", corpus, "sources"))
+        inputs = {"corpus": corpus, "file": warehouse.digests.file(path)}
+        plan = Recipe("scores", VERSION, inputs, {"imported": path.name})
+        with plan.build(warehouse) as builder:
+            if not builder.done:
+                builder.write("imported", 0, found.table, IMPORTED)
+                counts = {one["values"]: one["counts"] for one in found.table["signal"].value_counts().to_pylist()}
+                read = {"n_rows": found.n_rows, "n_unknown": found.n_unknown, "n_missing": found.n_missing}
+                builder.finish({"signals": counts, **read})
+        run.add("scores", plan.id)
+    publish(warehouse)
+    return {"scores_id": plan.id, "corpus_id": corpus, **warehouse.manifest("scores", plan.id).facts}

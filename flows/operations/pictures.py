@@ -1,0 +1,47 @@
+"""Pictures of selections and clusters, drawn where matplotlib is installed and skipped with a line where it is not."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from curate.flows import progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.storage.warehouse.warehouse import Warehouse
+
+
+def draw_if_possible(warehouse: Warehouse, selection_id: str) -> Path | None:
+    """Return the picture of a selection, drawn now if it is not there; None where it cannot be drawn.
+
+    A selection that looked at no clusters has no map to draw.
+    """
+    if "clusters" not in warehouse.manifest("selection", selection_id).inputs or not _can_draw():
+        return None
+    path = warehouse.root / "pictures" / f"{selection_id}.png"
+    if not path.exists():
+        from curate.storage.report.selection_picture import draw
+
+        draw(warehouse, selection_id, path)
+    return path
+
+
+def draw_curve_if_possible(warehouse: Warehouse, clusters_id: str) -> Path | None:
+    """Return the picture of how the number of clusters was chosen; None where it was given or cannot be drawn."""
+    if not warehouse.manifest("clusters", clusters_id).rows("curve") or not _can_draw():
+        return None
+    path = warehouse.root / "pictures" / f"{clusters_id}.png"
+    if not path.exists():
+        from curate.storage.report.curve_picture import draw
+
+        draw(warehouse, clusters_id, path)
+    return path
+
+
+def _can_draw() -> bool:
+    if find_spec("matplotlib") is None:
+        progress.note('no picture was drawn: it needs the extra "viz": pip install "curate-llm[viz]"')
+        return False
+    return True

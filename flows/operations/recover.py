@@ -1,0 +1,152 @@
+"""``curate recover``: from a selection to a recovered model, with the selection's own corpus and models by default."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from curate.flows import progress, stages
+from curate.flows.converted_models import with_converted
+from curate.flows.session import limit_threads, session
+from curate.flows.stages import recovery as recovery_stage
+from curate.schemas.errors import UsageError, WarehouseError
+from curate.storage.warehouse.warehouse import LATEST, Warehouse
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+
+def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings, str]:
+    """Return `settings` with the corpus and the models of a selection where none were given, and its full id.
+
+    The demo model is trained by the demo's own recipe, unless the flags say otherwise.
+
+    Raises
+    ------
+    UsageError
+        If there is no such selection.
+    """
+    warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)
+    chosen = warehouse.find("selection", selection)
+    corpus = warehouse.manifest("corpus", chosen.inputs["corpus"])
+    scored: dict[str, Any] = {}
+    if "scores" in chosen.inputs:
+        scored = warehouse.manifest("scores", chosen.inputs["scores"]).facts.get("models", {})
+    found: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
+    if settings.compressed is None:
+        found |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
+    settings = with_converted(warehouse, settings.model_copy(update=found))
+    return _with_demo_recipe(warehouse, settings), chosen.id
+
+
+def _with_demo_recipe(warehouse: Warehouse, settings: Settings) -> Settings:
+    from curate.flows import demo
+    from curate.flows.demo.pair import compressed_demo
+
+    if settings.corpus != (str(demo.pool_path()),):
+        return settings
+    if settings.compressed is None:
+        pair = {"original": str(demo.model_path()), "compressed": str(compressed_demo(warehouse))}
+        settings = settings.model_copy(update=pair)
+    if Path(str(settings.compressed)).parent != warehouse.root / "models":
+        return settings
+    recipe = dict(demo.RECOVERY)
+    if settings.recover.method == "full":
+        recipe["learning_rate"] = demo.FULL_LEARNING_RATE
+    own = {name: value for name, value in recipe.items() if getattr(settings.recover, name) is None}
+    return settings.model_copy(update={"recover": settings.recover.model_copy(update=own)})
+
+
+def recover(
+    settings: Settings, selection: str = LATEST, out: Path | None = None, anew: bool = False
+) -> tuple[Warehouse, str]:
+    """Train the model of a selection back and return the warehouse and the recovery id.
+
+    Parameters
+    ----------
+    settings : Settings
+        As given; what the selection knows is put in.
+    selection : str
+        Its id, a beginning of it, or ``latest``.
+    out : Path, optional
+        Folder to copy the result to, beside the one in the warehouse; must be free.
+    anew : bool
+        Forget the checkpoints of an attempt that was cut off.
+
+    Raises
+    ------
+    UsageError
+        If `out` is not free or there is no such selection.
+    """
+    refuse_taken(out)
+    settings, chosen = for_selection(settings, selection)
+    with session("recover", settings) as run:
+        made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
+    return run.warehouse, copied(run.warehouse, made, out)
+
+
+def refuse_taken(out: Path | None) -> None:
+    """Raise UsageError if the folder to copy a result to is not free."""
+    if out is not None and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
+
+
+def copied(warehouse: Warehouse, made: str, out: Path | None) -> str:
+    """Copy the model of recovery `made` to `out`, if one is given, and return `made`."""
+    if out is not None:
+        copy_result(Path(warehouse.manifest("recovery", made).facts["model"]), out)
+    return made
+
+
+def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
+    """Return what `recover` would do and cost; loads the model and runs one step, keeps nothing.
+
+    Raises
+    ------
+    As `recover`, for everything that can be told before training.
+    """
+    from curate.engines.recover.estimate import estimate
+    from curate.engines.recover.training.original_predictions import library_of
+
+    settings, chosen = for_selection(settings, selection)
+    limit_threads(settings.threads)
+    warehouse = Warehouse(settings.warehouse.absolute())
+    plan = recovery_stage.recipe(warehouse, settings, chosen)
+    rows, apart, asked = recovery_stage.job_of(
+        warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)
+    )
+    told = estimate(
+        asked["model"],
+        rows.to_batches(),
+        recovery_stage.request_of(settings),
+        heldout=apart.to_batches(),
+        original=asked["original"],
+        template_digest=asked["template_digest"],
+        library=None if asked["library"] is None else library_of(asked["library"]),
+        processes=recovery_stage.processes(settings),
+    )
+    state = "cached" if plan.is_made(warehouse) else "to do"
+    return {"recovery_id": plan.id, "state": state, "selection": chosen, **told}
+
+
+def copy_result(model: Path, out: Path) -> None:
+    """Copy a recovered model to the new folder `out`, there whole or not at all.
+
+    Raises
+    ------
+    WarehouseError
+        If the disk refuses.
+    """
+    unfinished = out.absolute().parent / f".tmp-{out.name}-{uuid4().hex[:8]}"
+    try:
+        shutil.copytree(model, unfinished)
+        os.replace(unfinished, out)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise WarehouseError(
+            f"cannot copy the model to {str(out)!r} ({error}); free space, or give another --out"
+        ) from error
+    progress.note(f"copied to {out}")

@@ -1,0 +1,51 @@
+"""``curate report``: a selection as one HTML file, and its pictures."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from curate.flows.operations.selection_summary import meaning
+from curate.schemas.errors import MissingExtraError, UsageError
+from curate.storage.report.page import write_report
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.schemas.settings import Settings
+
+
+def report(settings: Settings, selection: str, out: Path | None, png: bool) -> dict[str, Any]:
+    """Write the report of a selection and return where it is.
+
+    Parameters
+    ----------
+    selection : str
+        Id, its beginning, or ``latest``.
+    out : Path or None
+        The HTML file; in the warehouse's folder ``reports`` where not given.
+    png : bool
+        Whether to draw the pictures as PNG files beside it.
+
+    Raises
+    ------
+    UsageError
+        If the selection is unknown, or `out` is a folder.
+    MissingExtraError
+        If pictures are asked for and cannot be drawn.
+    """
+    if png and find_spec("matplotlib") is None:
+        raise MissingExtraError("drawing pictures", "viz")
+    warehouse = Warehouse(settings.warehouse)
+    chosen = warehouse.find("selection", selection).id
+    path = warehouse.root / "reports" / f"{chosen}.html" if out is None else out.absolute()
+    if path.is_dir():
+        raise UsageError(f"--out {path} is a folder; give a file such as {path / 'report.html'}")
+    write_report(warehouse, chosen, path, meaning)
+    pictures: list[Path] = []
+    if png:
+        from curate.storage.report.pictures import draw_pictures
+
+        pictures = draw_pictures(warehouse, chosen, path)
+    return {"selection_id": chosen, "report": str(path), "pictures": [str(picture) for picture in pictures]}

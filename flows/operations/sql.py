@@ -1,0 +1,43 @@
+"""``curate sql``: one query or a named question against the catalog, read-only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+
+def answer(warehouse: Path, query: str | None, named: str | None, parameters: list[str]) -> pa.Table:
+    """Return the answer as an Arrow table.
+
+    Parameters
+    ----------
+    query : str or None
+        SQL; None for a named question.
+    named : str or None
+        Name of a question in storage/sql/.
+    parameters : list of str
+        ``name=value`` pairs of the named question.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is no pair, or DuckDB cannot make sense of the query.
+    """
+    from curate.storage.catalog import queries
+
+    pairs = dict(_pair(text) for text in parameters)
+    with queries.open_catalog(warehouse) as con:
+        return queries.ask(con, named, pairs) if named is not None else queries.run_sql(con, query or "")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UsageError(f"--with {text!r} is not name=value")
+    return name, value

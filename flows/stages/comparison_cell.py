@@ -1,0 +1,90 @@
+"""One cell of a comparison: the compressed model trained on a selection, then evaluated; the model is not kept.
+
+The artefact is an evaluation whose causes are the selection, the compressed model and the training, so that a cell that
+is done is known without its model. A comparison of a hundred cells leaves a hundred small tables.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import progress
+from curate.flows.stages.evaluating.judge import judge_input
+from curate.flows.stages.evaluation import VERSION as EVALUATION_VERSION
+from curate.flows.stages.evaluation import ask, asked_items, facts, tasks_digest
+from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.recovery import selected_rows
+
+if TYPE_CHECKING:
+    from curate.schemas.recovery import RecoveryRequest
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
+
+VERSION = 1
+UNSAID = ("device", "dtype", "batch_tokens", "checkpoint_steps", "gradient_checkpointing", "merge", "trust_remote_code")
+"""Parts of a request that change how fast a model is trained, not what becomes of it."""
+
+
+def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: RecoveryRequest) -> Recipe:
+    """Return what a cell is made of: selection, compressed model, tasks, and how it is trained and asked."""
+    from curate.engines.models.checkpoints import model_files
+
+    inputs = {
+        "selection": selection,
+        "compressed": warehouse.digests.files(model_files(str(settings.compressed))),
+        "tasks": tasks_digest(warehouse, settings),
+        **judge_input(warehouse, settings),
+    }
+    training = {key: value for key, value in request.to_json().items() if key not in UNSAID}
+    how = {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
+    layout = {"device": settings.score.device, "part_items": settings.evaluate.part_items}
+    # Two versions: of training a cell, and of asking its model.
+    version = 100 * VERSION + EVALUATION_VERSION
+    return Recipe("evaluation", version, inputs, {"recovery": training, "dtype": request.dtype, **how}, layout)
+
+
+def trial(warehouse: Warehouse, settings: Settings, selection: str, request: RecoveryRequest) -> str:
+    """Train, evaluate, and return the evaluation id."""
+    plan = recipe(warehouse, settings, selection, request)
+    if plan.is_made(warehouse):
+        return plan.id
+    with plan.build(warehouse) as builder:
+        if builder.done:
+            return plan.id
+        began = time.monotonic()
+        model, report = _trained(warehouse, settings, plan.id, selection, request)
+        trained = time.monotonic() - began
+        items, _ = asked_items(warehouse, settings, None)
+        results = ask(builder, settings, items, str(model))
+        told = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
+        told |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
+        told |= {"seconds_asking": time.monotonic() - began - trained}
+        builder.finish({**facts(settings, results, f"trained on {selection}", 0), "training": told})
+        shutil.rmtree(model, ignore_errors=True)
+    return plan.id
+
+
+def _trained(
+    warehouse: Warehouse, settings: Settings, cell: str, selection: str, request: RecoveryRequest
+) -> tuple[Any, dict[str, Any]]:
+    """Return the folder of the trained model, which only this cell uses, and what training reported."""
+    from curate.engines.recover import recover
+
+    folder, work = (warehouse.root / place / f"trial-{cell}" for place in ("models", "cache"))
+    # Left by an attempt that was killed after training; without its report it is of no use.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with progress.stage("train") as advance:
+        report = recover(
+            str(settings.compressed),
+            selected_rows(warehouse, warehouse.manifest("selection", selection)).to_batches(),
+            folder,
+            request,
+            original=settings.original,
+            work=work,
+            tell=lambda step, total: advance(request.batch),
+        )
+    shutil.rmtree(work, ignore_errors=True)
+    return folder, report

@@ -1,0 +1,99 @@
+"""Which rows the recovery is measured on: the user's file, the demo's own, or rows that were not selected.
+
+Never a row that is trained on. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from curate.schemas.corpus import EXAMPLES, Example
+from curate.schemas.errors import InputError
+from curate.schemas.selection import BUDGET
+
+if TYPE_CHECKING:
+    from curate.schemas.artefacts import Manifest
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
+
+SLICE = 512
+"""Most rows of the pool that are held out where no file is given."""
+
+CONVERSATION = pa.schema([EXAMPLES.field("example_id"), EXAMPLES.field("messages"), EXAMPLES.field("tools")])
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """What the held-out rows are, before they are read."""
+
+    path: str | None
+    """File they come from; None for rows of the corpus that were not selected."""
+    about: str
+    """In words, for the report."""
+    cause: str
+    """Digest that stands for them in the artefact's id."""
+
+
+def heldout_source(warehouse: Warehouse, settings: Settings, corpus: Manifest) -> Heldout:
+    """Return where the held-out rows come from.
+
+    Raises
+    ------
+    InputError
+        If the file is not there.
+    """
+    from curate.flows import demo
+    from curate.storage.formats import source_digest, source_name
+
+    path = settings.recover.heldout
+    if path is None and corpus.facts.get("files") == [str(demo.pool_path())]:
+        path = str(demo.heldout_path())
+    if path is None:
+        return Heldout(None, f"at most {SLICE} rows of the corpus that were not selected", "unselected")
+    return Heldout(path, source_name(path), source_digest(path, warehouse.digests.file))
+
+
+def heldout_rows(
+    warehouse: Warehouse, settings: Settings, selection: Manifest, source: Heldout, trained: set[str]
+) -> pa.Table:
+    """Return the held-out conversations, those of the ids in `trained` left out; possibly none.
+
+    Raises
+    ------
+    InputError
+        If the user's file has no usable row beside those that are trained on.
+    """
+    if source.path is None:
+        return _slice(warehouse, settings, selection)
+    from curate.storage.formats import read_source
+
+    found = [row for row in read_source(source.path) if isinstance(row, Example) and row.id not in trained]
+    if not found:
+        raise InputError(f"no row of {source.path!r} is usable and not trained on; give other held-out rows")
+    rows = [
+        {
+            "example_id": row.id,
+            "messages": [{"role": t.role, "content": t.content, "tool_call": t.tool_call} for t in row.turns],
+            "tools": row.tools,
+        }
+        for row in found
+    ]
+    return pa.Table.from_pylist(rows, schema=CONVERSATION)
+
+
+def _slice(warehouse: Warehouse, settings: Settings, selection: Manifest) -> pa.Table:
+    """Return a random draw of the rows that lost to the budget only, in corpus order."""
+    ledger = warehouse.read("selection", selection.id, columns=["example_id", "reason"])
+    reason = ledger["reason"].to_numpy(zero_copy_only=False)
+    left = np.flatnonzero(reason == BUDGET)
+    drawn = np.sort(np.random.default_rng(settings.seed).permutation(left)[:SLICE])
+    return conversations(warehouse, selection.inputs["corpus"]).take(pa.array(drawn))
+
+
+def conversations(warehouse: Warehouse, corpus_id: str) -> pa.Table:
+    """Return id, turns and tools of every example of a corpus, in its order."""
+    return warehouse.read("corpus", corpus_id, columns=CONVERSATION.names)

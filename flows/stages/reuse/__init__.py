@@ -1,0 +1,1 @@
+"""What earlier artefacts already know: vectors, scores and clusters of rows seen before."""

@@ -1,0 +1,185 @@
+"""Clusters of a corpus that grew: rows that had a label keep it, new rows join the clusters of their nearest landmarks.
+
+What decides whether an earlier clustering serves, and the tables that come of it. A new fit is made where none serves:
+nothing like it was clustered before, rows are gone, or more rows would be assigned than half of those that were fitted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.flows.stages.reuse.vectors import as_bytes
+from curate.schemas.clusters import CLUSTERS, TERMS
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curate.flows.stages.recipe import Recipe
+    from curate.schemas.artefacts import Manifest
+    from curate.selectors.clustering.assignment import Landmarks
+    from curate.storage.warehouse.warehouse import Warehouse
+
+BASE = "grown_from"
+"""Role of the earlier clusters among the inputs."""
+
+LARGEST_GROWTH = 0.5
+"""Rows assigned since the fit, per row that was fitted, up to which new rows are assigned: beyond it, fit again."""
+
+
+def find_base(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
+    """Return the earlier clusters that can grow into what `fresh` would fit, or None.
+
+    They have the same settings, version and encoder, all their rows are in the corpus, and it has not outgrown them. Of
+    several, the one with most rows; then the newest.
+    """
+    corpus, embeddings = fresh.inputs["corpus"], fresh.inputs["embeddings"]
+    if not (warehouse.has("corpus", corpus) and warehouse.has("embeddings", embeddings)):
+        return None
+    encoder = encoder_of(warehouse, embeddings)
+    n = warehouse.manifest("corpus", corpus).rows()
+    candidates = [
+        one
+        for one in warehouse.list("clusters")
+        if (one.version, one.settings, one.facts.get("encoder")) == (fresh.version, fresh.settings, encoder)
+        and one.rows() < n <= one.facts["n_fitted"] * (1 + LARGEST_GROWTH)
+    ]
+    if not candidates:
+        return None
+    ids = as_bytes(warehouse.read("corpus", corpus, columns=["example_id"])["example_id"])
+    for one in sorted(candidates, key=lambda one: (one.rows(), one.created, one.id), reverse=True):
+        if np.isin(as_bytes(warehouse.read("clusters", one.id, columns=["example_id"])["example_id"]), ids).all():
+            return one
+    return None
+
+
+def encoder_of(warehouse: Warehouse, embeddings: str) -> str:
+    """Return what made these vectors: the encoder's digest and what it computed in."""
+    made = warehouse.manifest("embeddings", embeddings)
+    return f"{made.inputs.get('encoder')}, {made.settings.get('dtype')}"
+
+
+def grown_before(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
+    """Return the newest clusters of this very corpus that grew from others, or None."""
+    for one in warehouse.list("clusters"):
+        inputs = {role: made for role, made in one.inputs.items() if role != BASE}
+        if (one.version, one.settings, inputs) == (fresh.version, fresh.settings, fresh.inputs) and BASE in one.inputs:
+            return one
+    return None
+
+
+def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[str, Any]]:
+    """Return the tables of the grown clusters by name, and their facts."""
+    from curate.selectors.clustering.assignment import assign, drift
+    from curate.selectors.neighbours.exact import unit_rows
+    from curate.selectors.text.concepts import extract
+
+    base = warehouse.manifest("clusters", plan.inputs[BASE])
+    old = {name: warehouse.read("clusters", base.id, name) for name in ("part", "terms", "concepts", "curve")}
+    landmarks = warehouse.read("clusters", base.id, "landmarks")
+    corpus = warehouse.read("corpus", plan.inputs["corpus"], columns=["example_id", "prompt"])
+    rows = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])
+    ids = as_bytes(corpus["example_id"])
+    place = find(as_bytes(old["part"]["example_id"]), ids)
+    new = np.flatnonzero(place < 0)
+    known = _landmarks(landmarks, old["part"], rows[find(ids, as_bytes(landmarks["example_id"]))], base.facts["radius"])
+    how = plan.settings
+    joined = assign(unit_rows(rows[new]), known, how["n_neighbours"], how["bandwidth"])
+    fresh = extract(corpus["prompt"].take(pa.array(new)).to_pylist())
+    lists, phrases = _more_concepts(old["concepts"], fresh.phrases, fresh.offsets, fresh.values)
+    added = pa.table(
+        {
+            "example_id": corpus["example_id"].take(pa.array(new)),
+            "cluster": joined.labels,
+            "membership": joined.membership,
+            "map_x": np.zeros(len(new), np.float32),
+            "map_y": np.zeros(len(new), np.float32),
+            "diffusion_x": joined.coordinates[:, 0],
+            "diffusion_y": joined.coordinates[:, 1],
+            "concepts": lists,
+        },
+        schema=CLUSTERS,
+    )
+    everything = pa.concat_tables([old["part"], added])
+    order = place.copy()
+    order[new] = len(old["part"]) + np.arange(len(new))
+    part = _on_the_map(everything.take(pa.array(order)), rows)
+    sizes = np.bincount(part["cluster"].to_numpy(), minlength=len(old["terms"]))
+    terms = pa.table([old["terms"]["cluster"], pa.array(sizes), old["terms"]["terms"]], schema=TERMS)
+    n_grown, n_far = base.facts["n_grown"] + len(new), base.facts["n_grown_far"] + int(joined.far.sum())
+    facts = {
+        **base.facts,
+        "n_rows": len(corpus),
+        "n_new": len(new),
+        "n_grown": n_grown,
+        "n_grown_far": n_far,
+        "drift": drift(n_far, n_grown),
+    }
+    return {"terms": terms, "concepts": phrases, "curve": old["curve"], "landmarks": landmarks, "part": part}, facts
+
+
+def _on_the_map(part: pa.Table, rows: NDArray[np.float32]) -> pa.Table:
+    """Return the rows with their places on a map of the whole corpus: discs grow with their clusters."""
+    from curate.selectors.clustering.map import cluster_map
+
+    places = cluster_map(rows, part["cluster"].to_numpy())
+    for axis, name in enumerate(("map_x", "map_y")):
+        part = part.set_column(part.schema.get_field_index(name), part.schema.field(name), pa.array(places[:, axis]))
+    return part
+
+
+def read_vectors(warehouse: Warehouse, embeddings: str, example_id: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Return the vectors of a corpus, shape (n, width).
+
+    Raises
+    ------
+    InputError
+        If one is not finite, naming its example.
+    """
+    vectors = warehouse.read("embeddings", embeddings, columns=["embedding"])["embedding"].combine_chunks()
+    rows: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(len(vectors), -1)
+    bad = np.flatnonzero(~np.isfinite(rows.sum(axis=1)))
+    if len(bad):
+        raise InputError(
+            f"the vector of example {example_id[int(bad[0])]} in embeddings {embeddings} is not finite; delete "
+            f"{warehouse.folder('embeddings', embeddings)} and embed again, or exclude that row from the corpus"
+        )
+    return rows
+
+
+def find(known: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """Return the place of each wanted id among the known ones, which are distinct; -1 where it is not among them."""
+    order = np.argsort(known)
+    place = order[np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)]
+    return np.where(known[place] == wanted, place, -1)
+
+
+def _landmarks(table: pa.Table, part: pa.Table, rows: NDArray[np.float32], radius: float) -> Landmarks:
+    from curate.selectors.clustering.assignment import Landmarks
+    from curate.selectors.neighbours.exact import unit_rows
+
+    own = part.take(pa.array(find(as_bytes(part["example_id"]), as_bytes(table["example_id"]))))
+    shares = table["shares"].combine_chunks()
+    return Landmarks(
+        unit_rows(rows),
+        table["sigma"].to_numpy(),
+        shares.values.to_numpy().reshape(len(table), -1),
+        np.column_stack([own["diffusion_x"].to_numpy(), own["diffusion_y"].to_numpy()]),
+        radius,
+    )
+
+
+def _more_concepts(
+    old: pa.Table, phrases: list[str], offsets: NDArray[np.int64], values: NDArray[np.int32]
+) -> tuple[pa.ListArray, pa.Table]:
+    """Return the new rows' concepts under the old ids, new phrases numbered after them, and the table of all."""
+    ids = {phrase: place for place, phrase in enumerate(old["phrase"].to_pylist())}
+    number = np.array([ids.setdefault(phrase, len(ids)) for phrase in phrases], np.int32)
+    renamed = number[values] if len(values) else values
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    ordered = renamed[np.lexsort((renamed, owner))]
+    table = pa.table({"concept": np.arange(len(ids)), "phrase": list(ids)}, schema=old.schema)
+    return pa.ListArray.from_arrays(offsets.astype(np.int32), ordered), table

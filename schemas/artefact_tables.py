@@ -1,0 +1,44 @@
+"""Which Arrow schema each table of an artefact has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
+from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
+from curate.schemas.evaluation import RESULTS, SUMMARY
+from curate.schemas.pilots import CURVES, LOSSES, PILOTS
+from curate.schemas.recovery import METRICS
+from curate.schemas.scores import IMPORTED, SCORES
+from curate.schemas.selection import ALLOCATION, LEDGER
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from curate.schemas.artefacts import Noun
+
+_SCHEMAS: dict[tuple[str, str], pa.Schema] = {
+    ("corpus", "part"): EXAMPLES,
+    ("corpus", "sources"): SOURCES,
+    ("corpus", "quarantine"): QUARANTINE,
+    ("clusters", "part"): CLUSTERS,
+    ("clusters", "terms"): TERMS,
+    ("clusters", "concepts"): CONCEPTS,
+    ("clusters", "curve"): CURVE,
+    ("clusters", "landmarks"): LANDMARKS,
+    ("scores", "part"): SCORES,
+    ("scores", "imported"): IMPORTED,
+    ("pilots", "part"): PILOTS,
+    ("pilots", "losses"): LOSSES,
+    ("pilots", "curves"): CURVES,
+    ("selection", "part"): LEDGER,
+    ("selection", "allocation"): ALLOCATION,
+    ("recovery", "part"): METRICS,
+    ("evaluation", "part"): RESULTS,
+    ("evaluation", "summary"): SUMMARY,
+}
+
+
+def arrow_schema(noun: Noun, table: str) -> pa.Schema | None:
+    """Return the schema of an artefact's table, or None where it depends on the artefact (embeddings) or is unknown."""
+    return _SCHEMAS.get((noun, table))

@@ -1,0 +1,1 @@
+"""What a comparison shows: intervals, retention, paired tests, agreement of selections."""

@@ -1,0 +1,152 @@
+"""How much of the original came back (METHODS §6): retention per capability, and where training did harm.
+
+Retention of a capability = score(model) / score(original); damage = 1 − retention(compressed). A capability on which
+the original itself is less than five points above chance is listed and left out of every mean: its ratio is noise.
+Scores are per item, larger is better, and the items of all models are the same. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.selectors.assessment.intervals import (
+    Interval,
+    Resampling,
+    group_means,
+    holm,
+    percentile_interval,
+    replicate_means,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MARGIN = 0.05
+"""How far above chance the original must score for a capability to count."""
+
+
+@dataclass(frozen=True)
+class GroupVerdict:
+    """One capability of a model."""
+
+    group: int
+    items: int
+    original: float
+    """Mean score of the original."""
+    compressed: float
+    """Mean score of the compressed model; NaN where none was given."""
+    score: float
+    """Mean score of the model."""
+    counted: bool
+    """Whether the original knows enough for a ratio to mean something."""
+    retention: Interval
+    """score / original, >= 0."""
+    damage: float
+    """1 − compressed / original; NaN without a compressed model."""
+    gain: Interval
+    """score − compressed, paired by item; NaN without a compressed model."""
+    p_holm: float
+    """p-value of the gain, adjusted for the number of capabilities."""
+    harmed: bool
+    """Negative transfer: the model is worse than the compressed one it came from, and p_holm < 1 − confidence."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A model against its original, over all capabilities that count."""
+
+    groups: tuple[GroupVerdict, ...]
+    mean: Interval
+    """Mean retention."""
+    worst: Interval
+    """Retention of the capability that has least."""
+    mean_compressed: float
+    """Mean retention of the compressed model; NaN where none was given."""
+
+
+def counted(
+    original: NDArray[np.float64], chance: NDArray[np.float64], group: NDArray[np.int64], n_groups: int
+) -> NDArray[np.bool_]:
+    """Return which groups count: the original's mean score is at least `MARGIN` above the mean chance.
+
+    Parameters
+    ----------
+    original, chance : ndarray of shape (n,)
+        Score of the original on each item, and what guessing would get.
+    """
+    means = group_means(np.stack([original, chance]), group, n_groups)
+    with np.errstate(invalid="ignore"):
+        above: NDArray[np.bool_] = means[0] - means[1] >= MARGIN - 1e-12
+    return above
+
+
+def ratios(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return score / original for group means of shape (..., 2, G): the model's, then the original's; NaN over 0."""
+    model, original = means[..., 0, :], means[..., 1, :]
+    quotient: NDArray[np.float64] = np.divide(model, original, out=np.full(model.shape, np.nan), where=original > 0)
+    return quotient
+
+
+def judge(
+    model: NDArray[np.float64],
+    original: NDArray[np.float64],
+    compressed: NDArray[np.float64] | None,
+    group: NDArray[np.int64],
+    n_groups: int,
+    chance: NDArray[np.float64],
+    how: Resampling,
+) -> Verdict:
+    """Return what one model retained of its original, with intervals over items.
+
+    Parameters
+    ----------
+    model, original, compressed, chance : ndarray of shape (n,), float64
+        Scores on the same items, and what guessing would get on each.
+    group : ndarray of shape (n,), int
+        Capability, cluster or task of each item, from 0.
+    n_groups : int
+    how : Resampling
+    """
+    rows = np.stack([model, original, np.full(len(model), np.nan) if compressed is None else compressed])
+    means = group_means(rows, group, n_groups)
+    replicates = replicate_means(rows, group, n_groups, how.draws, np.random.default_rng(how.seed))
+    use = counted(original, chance, group, n_groups)
+    point, drawn = ratios(means[:2]), ratios(replicates[:, :2])
+    gains = [percentile_interval(g[0] - g[2], r[:, 0] - r[:, 2], how) for g, r in _by_group(means, replicates)]
+    adjusted = holm(np.array([np.nan if gain.p is None else gain.p for gain in gains]))
+    before = ratios(means[[2, 1]])
+    sizes = np.bincount(group, minlength=n_groups)
+    groups = tuple(
+        GroupVerdict(
+            group=g,
+            items=int(sizes[g]),
+            original=float(means[1, g]),
+            compressed=float(means[2, g]),
+            score=float(means[0, g]),
+            counted=bool(use[g]),
+            retention=percentile_interval(point[g], drawn[:, g], how),
+            damage=float(1 - before[g]),
+            gain=gains[g],
+            p_holm=float(adjusted[g]),
+            harmed=bool(gains[g].value < 0 and adjusted[g] < 1 - how.confidence),
+        )
+        for g in range(n_groups)
+    )
+    if not use.any():
+        nothing = Interval(np.nan, np.nan, np.nan)
+        return Verdict(groups, nothing, nothing, float("nan"))
+    return Verdict(
+        groups,
+        percentile_interval(point[use].mean(), drawn[:, use].mean(axis=1), how),
+        percentile_interval(point[use].min(), drawn[:, use].min(axis=1), how),
+        float(before[use].mean()),
+    )
+
+
+def _by_group(
+    means: NDArray[np.float64], replicates: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    return [(means[:, g], replicates[:, :, g]) for g in range(means.shape[1])]

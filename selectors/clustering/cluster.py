@@ -1,0 +1,235 @@
+"""Semantic-structural clustering: embeddings in, labels, memberships and a map out (PASER §3.1, METHODS §2).
+
+The order of the steps, and what to do with rows that the graph does not hold: exact copies, and everything beyond the
+landmarks of a large corpus. Knows nothing of texts or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from curate.schemas.errors import InputError, UsageError, did_you_mean
+from curate.selectors.clustering.affinity import Bandwidth
+from curate.selectors.clustering.assignment import Assigned, Landmarks, assign, radius
+from curate.selectors.clustering.diffusion import coordinates, leading, operator
+from curate.selectors.clustering.graph import Graph, build
+from curate.selectors.clustering.modularity import CurvePoint, choose
+from curate.selectors.clustering.nmf import by_size, cluster_graph, memberships
+from curate.selectors.clustering.single_thread import single_threaded
+from curate.selectors.neighbours.compressed_index import RECALL_QUERIES, CompressedIndex
+from curate.selectors.neighbours.exact import unit_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DRAWN = 3
+"""Eigenpairs that the two map coordinates need."""
+
+
+@dataclass(frozen=True)
+class ClusteringSettings:
+    """What decides the clusters, beside the seed."""
+
+    n_neighbours: int = 15
+    """Neighbours of every row in the graph, at least 1."""
+    bandwidth: Bandwidth = "self-tuning"
+    """``self-tuning`` scales, or the ``median`` distance as the single σ of the paper."""
+    n_clusters: int | None = None
+    """Number of clusters; chosen by held-out modularity if None."""
+    t: float = 1.0
+    """Diffusion time of the map's coordinates, in steps, ≥ 0; labels do not depend on it."""
+    search_rows: int = 10_000
+    """The number of clusters is chosen on a sample of at most this many rows, with a graph of its own."""
+    exact_limit: int = 60_000
+    """Distinct rows up to which the graph holds all of them."""
+    landmarks: int = 20_000
+    """Beyond the limit, rows that are sampled and clustered; the others follow their nearest landmarks, found in a
+    compressed index whose recall is among the facts."""
+
+    def __post_init__(self) -> None:
+        """Refuse, with a `UsageError`, values that cannot mean anything."""
+        if self.bandwidth not in get_args(Bandwidth):
+            raise UsageError(f"unknown bandwidth {self.bandwidth!r}{did_you_mean(self.bandwidth, get_args(Bandwidth))}")
+        least = {"n_neighbours": 1, "n_clusters": 1, "search_rows": 2, "exact_limit": 1, "landmarks": 1, "t": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= bound:
+                raise UsageError(f"{name} is {value!r}; give at least {bound}")
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Where every row belongs. All arrays are in the order of the embeddings."""
+
+    labels: NDArray[np.int32]
+    """Shape (n,), 0 … K−1 without a gap, 0 the largest."""
+    membership: NDArray[np.float32]
+    """Shape (n,), share of the row that belongs to its own cluster, in (0, 1]."""
+    coordinates: NDArray[np.float32]
+    """Shape (n, 2), diffusion coordinates for drawing."""
+    curve: tuple[CurvePoint, ...]
+    """Held-out modularity by number of clusters; empty where the number was given."""
+    landmarks: Landmarks
+    """The rows that were clustered, by which new rows can be assigned; a column of their shares for each label."""
+    landmark_places: NDArray[np.int64]
+    """Shape (m,), where the landmarks stand among the embeddings, ascending."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Counts and choices worth keeping with the result, JSON-able."""
+
+
+def cluster(
+    embeddings: NDArray[np.floating[Any]], settings: ClusteringSettings, seed: int, *, threads: int | None = None
+) -> Clustering:
+    """Cluster the rows: neighbours, affinity, diffusion operator, symmetric factorisation, labels.
+
+    **Choices.** Rows that are equal bit for bit are one vertex of the graph (a thousand copies would only be each
+    other's neighbours) and share their label. Beyond `exact_limit` distinct rows a seeded sample is clustered and the
+    others follow their neighbours' memberships. K is searched on a sample of at most `search_rows`.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, width)
+    settings : ClusteringSettings
+    seed : int
+        Decides samples, splits and starts. Same input, seed, threads and machine: same bits.
+    threads : int, optional
+        Threads of the neighbour search; the process's default if not given.
+
+    Raises
+    ------
+    InputError
+        If there is no row, or a row holds NaN or infinity.
+
+    Notes
+    -----
+    Memory is O(n·(width + k + K)); nothing is n × n.
+    """
+    if len(embeddings) == 0:
+        raise InputError("there is no row to cluster; embed a corpus with at least one example")
+    rows = unit_rows(embeddings)
+    first, copy_of = _distinct(rows)
+    if len(first) < len(rows):
+        rows = rows[first]
+    fitted = _sample(len(rows), settings.landmarks if len(rows) > settings.exact_limit else len(rows), seed)
+    landmarks, curve, facts = _fit(rows[fitted], settings, seed, threads)
+    spread, recall = _spread(rows, fitted, landmarks, settings, seed, threads)
+    labels, n_clusters = by_size(spread.labels[copy_of])
+    assigned = len(rows) - len(fitted)
+    counts = {
+        "n_rows": len(copy_of),
+        "n_distinct": len(rows),
+        "n_clusters": n_clusters,
+        "n_assigned": assigned,
+        "far_share": float(spread.far.sum() / assigned) if assigned else 0.0,
+        "neighbour_recall": recall,
+    }
+    columns = np.empty(n_clusters, np.int64)
+    columns[labels] = spread.labels[copy_of]
+    return Clustering(
+        labels,
+        spread.membership[copy_of],
+        spread.coordinates[copy_of],
+        curve,
+        _only_columns(landmarks, columns),
+        first[fitted],
+        counts | facts,
+    )
+
+
+def _only_columns(landmarks: Landmarks, columns: NDArray[np.int64]) -> Landmarks:
+    """Return the landmarks with these columns of their shares, the labels' own, in the order of the labels."""
+    shares = landmarks.shares[:, columns]
+    return replace(landmarks, shares=shares / shares.sum(axis=1, keepdims=True))
+
+
+def _fit(
+    rows: NDArray[np.float32], settings: ClusteringSettings, seed: int, threads: int | None
+) -> tuple[Landmarks, tuple[CurvePoint, ...], dict[str, Any]]:
+    """Cluster the rows by their graph; all of them become landmarks."""
+    graph = build(rows, settings.n_neighbours, settings.bandwidth, threads=threads)
+    curve: tuple[CurvePoint, ...] = ()
+    n_clusters = settings.n_clusters
+    if n_clusters is None:
+        n_clusters, curve = _choose(rows, graph, settings, seed, threads)
+    with single_threaded():
+        op = operator(graph.affinity)
+        spectrum = leading(op, max(n_clusters, _DRAWN), seed)
+        factor = cluster_graph(op.matrix, spectrum.vectors, n_clusters, seed)
+    facts = {
+        "n_clusters_asked": n_clusters,
+        "n_pieces": graph.n_pieces,
+        "eigensolver": spectrum.solver,
+        "eigenvalues": [round(float(value), 6) for value in spectrum.values],
+        "factor_steps": factor.iterations,
+    }
+    shares, map_xy = memberships(factor.matrix), coordinates(spectrum, op, settings.t)
+    return Landmarks(rows, graph.sigma, shares, map_xy, radius(graph.nearest)), curve, facts
+
+
+def _choose(
+    rows: NDArray[np.float32], graph: Graph, settings: ClusteringSettings, seed: int, threads: int | None
+) -> tuple[int, tuple[CurvePoint, ...]]:
+    """Choose K on the graph, or on the graph of a sample where there are many rows."""
+    if len(rows) > settings.search_rows:
+        sample = rows[_sample(len(rows), settings.search_rows, seed)]
+        graph = build(sample, settings.n_neighbours, settings.bandwidth, threads=threads)
+    with single_threaded():
+        return choose(graph.affinity, seed)
+
+
+def _spread(
+    rows: NDArray[np.float32],
+    fitted: NDArray[np.int64],
+    landmarks: Landmarks,
+    settings: ClusteringSettings,
+    seed: int,
+    threads: int | None,
+) -> tuple[Assigned, float]:
+    """Return the result for all rows, and the recall of the search by which those that are no landmark got theirs."""
+    labels, membership = landmarks.shares.argmax(axis=1), landmarks.shares.max(axis=1)
+    own = Assigned(
+        labels.astype(np.int32), membership.astype(np.float32), landmarks.coordinates, np.zeros(len(fitted), np.bool_)
+    )
+    if len(fitted) == len(rows):
+        return own, 1.0
+    others = np.setdiff1d(np.arange(len(rows)), fitted, assume_unique=True)
+    k, index = settings.n_neighbours, CompressedIndex(landmarks.rows)
+    joined = assign(rows, landmarks, k, settings.bandwidth, index=index, only=others, threads=threads)
+    recall = 1.0 if index.exact else index.recall(rows[_some(others, RECALL_QUERIES, seed)], k, threads=threads)
+    back = np.argsort(np.concatenate([fitted, others]), kind="stable")
+    spread = Assigned(
+        *(
+            np.concatenate([getattr(own, name), getattr(joined, name)])[back]
+            for name in ("labels", "membership", "coordinates", "far")
+        )
+    )
+    return spread, recall
+
+
+def _sample(n: int, size: int, seed: int) -> NDArray[np.int64]:
+    """Return `size` of the rows 0 … n−1 in their order, all of them where there are not more."""
+    return _some(np.arange(n), size, seed)
+
+
+def _some(places: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+    """Return a seeded draw of `size` of the places in their order, all of them where there are not more."""
+    if len(places) <= size:
+        return places
+    return np.sort(np.random.default_rng(seed).choice(places, size, replace=False))
+
+
+def _distinct(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first row of each distinct content, and for every row the place of its content among those."""
+    seen: dict[bytes, int] = {}
+    copy_of = np.empty(len(rows), np.int64)
+    first: list[int] = []
+    for row, values in enumerate(rows):
+        place = seen.setdefault(blake2b(values, digest_size=16).digest(), len(first))
+        if place == len(first):
+            first.append(row)
+        copy_of[row] = place
+    return np.array(first, np.int64), copy_of

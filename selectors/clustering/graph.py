@@ -1,0 +1,117 @@
+"""The neighbour graph of a set of rows, in one piece.
+
+Nearest neighbours alone often leave a graph in pieces (clumps of near-copies above all), and an eigenvector spent on
+each of them is lost for the structure. Knows nothing of operators or clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from curate.selectors.clustering.affinity import SCALE_FLOOR, SCALE_NEIGHBOUR, Bandwidth, affinity, scales
+from curate.selectors.neighbours.exact import nearest, neighbours
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A connected affinity graph over n rows."""
+
+    affinity: sparse.csr_array
+    """Shape (n, n), symmetric, entries in (0, 1], empty diagonal."""
+    sigma: NDArray[np.float64]
+    """Scale of each row in cosine distance, shape (n,)."""
+    nearest: NDArray[np.float32]
+    """Distance of each row to its nearest neighbour, shape (n,); empty for a single row."""
+    n_pieces: int
+    """Pieces that the neighbour lists alone had left."""
+
+
+def build(
+    rows: NDArray[np.float32], n_neighbours: int, bandwidth: Bandwidth = "self-tuning", *, threads: int | None = None
+) -> Graph:
+    """Return the affinity graph of the nearest neighbours (METHODS §2.2–2.3), its pieces joined.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, width), float32
+        Unit rows, n ≥ 1.
+    n_neighbours : int
+    bandwidth : {"self-tuning", "median"}
+    threads : int, optional
+        Threads of the neighbour search.
+    """
+    indices, distances = neighbours(rows, n_neighbours, threads=threads)
+    graph = affinity(indices, distances, bandwidth)
+    n_pieces = int(connected_components(graph, directed=False)[0])
+    joined = join_pieces(rows, graph, n_neighbours, threads=threads)
+    return Graph(joined, scales(distances, bandwidth), distances[:, :1].ravel(), n_pieces)
+
+
+def join_pieces(
+    rows: NDArray[np.float32], graph: sparse.csr_array, n_links: int, *, threads: int | None = None
+) -> sparse.csr_array:
+    """Return the graph with links added between its pieces until it is one piece.
+
+    **Choice.** From each piece at most `n_links` rows, evenly spread over its members, are linked to the `n_links`
+    nearest such rows of other pieces, with weight exp(−(d/σ)²), σ the distance to the 7th of those; repeated while
+    pieces remain, at most log₂(n) times since every piece gains a link. As the number of links does not grow with the
+    piece, a clump of a dozen near-copies is drawn into its surroundings and a large separate topic stays separate.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, width), float32
+        Unit rows.
+    graph : csr_array of shape (n, n)
+    n_links : int
+    threads : int, optional
+    """
+    number, piece = connected_components(graph, directed=False)
+    while number > 1:
+        graph = _symmetric_maximum(graph, _links(rows, piece, n_links, threads))
+        number, piece = connected_components(graph, directed=False)
+    return graph
+
+
+def _links(rows: NDArray[np.float32], piece: NDArray[np.int32], n_links: int, threads: int | None) -> sparse.csr_array:
+    """Directed links from representatives of each piece to the nearest representatives of other pieces."""
+    chosen = _representatives(piece, n_links)
+    # Among 2·n_links nearest, at most n_links are of the row's own piece.
+    near, distances = nearest(rows[chosen], rows[chosen], 2 * n_links, threads=threads)
+    outside = piece[chosen][near] != piece[chosen][:, None]
+    outside &= np.cumsum(outside, axis=1) <= n_links
+    count = outside.sum(axis=1)
+    source = np.repeat(np.arange(len(chosen)), count)
+    starts = np.cumsum(count) - count
+    found = distances[outside].astype(np.float64)
+    sigma = np.maximum(found[starts + np.minimum(SCALE_NEIGHBOUR, count) - 1], SCALE_FLOOR)
+    # The first seven are within σ, so each row keeps links of at least exp(−1): the joining cannot stall.
+    weights = np.exp(-((found / sigma[source]) ** 2))
+    n = len(piece)
+    return sparse.csr_array((weights, (chosen[source], chosen[near[outside]])), shape=(n, n))
+
+
+def _representatives(piece: NDArray[np.int32], most: int) -> NDArray[np.int64]:
+    """Return at most `most` rows of each piece, evenly spread over its members, ascending."""
+    members = np.argsort(piece, kind="stable")
+    sizes = np.bincount(piece)
+    place = np.arange(len(piece)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    size = np.repeat(sizes, sizes)
+    take = np.minimum(most, size)
+    # A member is taken where its share of the quota passes an integer.
+    picked = (place + 1) * take // size > place * take // size
+    return np.sort(members[picked])
+
+
+def _symmetric_maximum(graph: sparse.csr_array, links: sparse.csr_array) -> sparse.csr_array:
+    both: Any = graph.maximum(links).maximum(links.T).tocsr()
+    both.eliminate_zeros()
+    both.sort_indices()
+    return sparse.csr_array(both)

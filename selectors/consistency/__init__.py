@@ -1,0 +1,1 @@
+"""Rows that contradict one another: the concept graph, its pairs, and choices without conflicts."""

@@ -1,0 +1,73 @@
+"""Length-matched: a random draw with the same histogram of token lengths as another selection.
+
+The control for methods that merely prefer long or short rows. Rows are binned by prompt and response tokens; each bin
+gets a budget in proportion to what the other selection spends there (water-filled where a bin runs out), and is drawn
+from at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.schemas.errors import UsageError
+from curate.selectors.budgets.allocation import allocate
+from curate.selectors.budgets.strata import Plan, group, take_best
+from curate.selectors.candidates import find_candidates, room_beside_pins
+from curate.selectors.decision import decide
+from curate.selectors.validation import check_number
+
+if TYPE_CHECKING:
+    from curate.schemas.selection import Pool, Selection
+
+REFERENCE = "reference"
+"""Name of the signal that marks the rows of the other selection: 1 where it keeps a row, 0 elsewhere."""
+
+
+@dataclass(frozen=True)
+class LengthMatchedSettings:
+    """Settings of `select`."""
+
+    like: str = ""
+    """Selection to match, an artefact id. The caller resolves it and marks its kept rows in the pool's signal
+    ``reference``; only the settings' digest reads it here."""
+    bin_tokens: int = 16
+    """Width of a bin of the histogram, tokens, >= 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot mean anything, naming the flag."""
+        check_number("--bin-tokens", self.bin_tokens, 1, 1_000_000)
+
+
+def needs(settings: LengthMatchedSettings, in_tokens: bool) -> frozenset[str]:
+    """Return what `select` reads of a pool."""
+    return frozenset({"scores", REFERENCE})
+
+
+def select(
+    pool: Pool, budget: int, in_tokens: bool, settings: LengthMatchedSettings, rng: np.random.Generator
+) -> Selection:
+    """Return a draw that matches the lengths of the selection marked in ``pool.signals["reference"]``.
+
+    Other parameters and errors are those of `curate.selectors.methods.paser.select`.
+
+    Raises
+    ------
+    UsageError
+        If no selection was given, or it keeps no row.
+    """
+    marks = pool.signals.get(REFERENCE)
+    if marks is None or not (marks > 0).any():
+        raise UsageError("length-matched needs a selection to match that keeps at least one row; name it with --like")
+    candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "length-matched")
+    room_beside_pins(candidates, budget)
+    bins = ((pool.n_prompt_tokens + pool.n_response_tokens) // settings.bin_tokens).astype(np.int32)
+    strata = group(candidates, bins)
+    kept = np.flatnonzero(marks > 0)
+    spent = np.bincount(bins[kept], weights=candidates.cost[kept], minlength=int(bins.max()) + 1)
+    budgets = allocate(spent[strata.label].astype(np.float64), strata.lower, strata.upper, budget)
+    plan = Plan(np.full(len(budgets), np.nan), budgets)
+    taken = take_best(candidates, strata, plan, rng.random(len(candidates.rows)))
+    return decide(candidates, taken, budget)

@@ -1,0 +1,34 @@
+"""Uniform: a random draw without replacement, the baseline that every method has to beat.
+
+Budgets in rows need no model at all; budgets in tokens need token counts. The draw is over rows in order of example id,
+so that it does not depend on the order of the corpus, and a larger budget in rows contains the smaller one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from curate.selectors.candidates import find_candidates
+from curate.selectors.decision import take_in_order
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from curate.schemas.selection import Pool, Selection
+
+
+@dataclass(frozen=True)
+class UniformSettings:
+    """Uniform has no settings."""
+
+
+def needs(settings: UniformSettings, in_tokens: bool) -> frozenset[str]:
+    """Return what `select` reads of a pool."""
+    return frozenset({"scores"} if in_tokens else set())
+
+
+def select(pool: Pool, budget: int, in_tokens: bool, settings: UniformSettings, rng: np.random.Generator) -> Selection:
+    """Return a uniform draw; parameters and errors are those of `curate.selectors.methods.paser.select`."""
+    candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "uniform")
+    return take_in_order(candidates, rng.permutation(len(candidates.rows)), budget)

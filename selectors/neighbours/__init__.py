@@ -1,0 +1,1 @@
+"""Nearest neighbours of vectors: exact, and over a compressed index for large corpora."""

@@ -1,0 +1,1 @@
+"""Orders over rows: a preference per row in, an order out."""

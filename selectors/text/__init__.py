@@ -1,0 +1,1 @@
+"""Text as words, phrases and shingles: concepts, near-duplicates, contamination."""

@@ -1,0 +1,125 @@
+"""Everything that the warehouse knows about one example: what it says, where it came from, and what became of it.
+
+Knows nothing of how any of it was decided; the ledger says why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.errors import UsageError
+from curate.storage.catalog.read_only import resolve_selection, run_sql
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SHOWN = 5
+
+# Of one selection only what it was made from, else everything; a selection without scores or clusters shows none.
+_USED = "($selection IS NULL OR {id} IN (SELECT {id} FROM selections WHERE selection_id = $selection))"
+
+_EXAMPLE = f"""
+SELECT corpus_id, messages, tools, sources
+FROM examples
+WHERE example_id = $example AND {_USED.format(id="corpus_id")}
+ORDER BY corpus_id
+"""
+
+_CLUSTERS = f"""
+SELECT clusters_id, clusters.cluster, membership, cluster_terms.size, cluster_terms.terms
+FROM clusters
+LEFT JOIN cluster_terms USING (clusters_id, cluster)
+WHERE example_id = $example AND {_USED.format(id="clusters_id")}
+ORDER BY clusters_id
+"""
+
+_SCORES = f"""
+SELECT * EXCLUDE (example_id)
+FROM scores
+WHERE example_id = $example AND {_USED.format(id="scores_id")}
+ORDER BY scores_id
+"""
+
+_SELECTIONS = """
+SELECT
+    selection_id,
+    selections.method,
+    selections.budget,
+    CAST(selections.created AS VARCHAR) AS created,
+    ledger.kept,
+    ledger.rank,
+    ledger.reason,
+    ledger.related_id,
+    left(related.prompt, 200) AS related_prompt,
+    ledger.cluster,
+    ledger.score
+FROM ledger
+JOIN selections USING (selection_id)
+LEFT JOIN examples AS related ON related.corpus_id = selections.corpus_id AND related.example_id = ledger.related_id
+WHERE ledger.example_id = $example AND ($selection IS NULL OR selection_id = $selection)
+ORDER BY selections.created DESC, selection_id
+"""
+
+
+def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id: str | None = None) -> dict[str, Any]:
+    """Return everything about one example, as plain values that JSON can hold.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        From `open_catalog`.
+    example_id_prefix : str
+        Its id, or the beginning of it.
+    selection_id : str, optional
+        Only this selection (id, its beginning, ``"latest"``, ``"previous"``) and what it was made from; else all.
+
+    Returns
+    -------
+    dict
+        ``example_id``, ``messages`` (role, content, tool_call), ``tools``, ``sources`` (corpus_id, source, row,
+        licence), ``clusters`` (clusters_id, cluster, membership, size, terms), ``scores`` (scores_id, status, signals,
+        token counts) and ``selections`` (selection_id, method, budget, created, kept, rank, reason, related_id,
+        related_prompt, cluster, score; newest first).
+
+    Raises
+    ------
+    UsageError
+        If no example or several begin like that, or the selection is not there.
+    """
+    example_id = resolve_example(con, example_id_prefix)
+    values = {"example": example_id, "selection": selection_id and resolve_selection(con, selection_id)}
+    rows = {
+        name: run_sql(con, sql, values).to_pylist()
+        for name, sql in (("examples", _EXAMPLE), ("clusters", _CLUSTERS), ("scores", _SCORES))
+    }
+    texts = rows.pop("examples")
+    if not texts:
+        raise UsageError(f"example {example_id} is not in the corpus of selection {values['selection']}")
+    return {
+        "example_id": example_id,
+        "messages": texts[0]["messages"],
+        "tools": texts[0]["tools"],
+        "sources": [{"corpus_id": one["corpus_id"], **source} for one in texts for source in one["sources"] or []],
+        **rows,
+        "selections": run_sql(con, _SELECTIONS, values).to_pylist(),
+    }
+
+
+def resolve_example(con: duckdb.DuckDBPyConnection, prefix: str) -> str:
+    """Return the full id of an example from its beginning.
+
+    Raises
+    ------
+    UsageError
+        If none or several begin like that; some are named.
+    """
+    sql = "SELECT DISTINCT example_id FROM examples WHERE starts_with(example_id, $prefix) ORDER BY ALL LIMIT $limit"
+    found: list[str] = run_sql(con, sql, {"prefix": prefix.strip().lower(), "limit": _SHOWN + 1})[0].to_pylist()
+    if not found:
+        raise UsageError(
+            f"no example id begins with {prefix!r}; `curate sql 'SELECT example_id FROM examples'` lists them"
+        )
+    if len(found) > 1:
+        more = ", …" if len(found) > _SHOWN else ""
+        raise UsageError(f"example {prefix!r} could be any of {', '.join(found[:_SHOWN])}{more}; give more digits")
+    return found[0]

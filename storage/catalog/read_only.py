@@ -1,0 +1,126 @@
+"""Read-only sessions on the catalog, and SQL in them that can only read. Knows nothing of how the catalog is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from curate.schemas.errors import UsageError, WarehouseError, first_line
+from curate.storage.catalog.publish import FILE
+from curate.storage.catalog.sql_text import quoted
+from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+
+_REBUILD = "run `curate catalog rebuild`"
+_DAMAGED = re.compile(r"Invalid Input Error: .*\.parquet'|Parquet file", re.IGNORECASE)
+
+
+def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
+    """Return a session on the catalog as it stands now; it sees that state until it is closed.
+
+    The file is attached to a database in memory, because a second `duckdb.connect` of one path in one process would be
+    given the first one's file, even if that has been replaced since. Nothing is downloaded.
+
+    Parameters
+    ----------
+    root : Path
+        The warehouse.
+
+    Raises
+    ------
+    WarehouseError
+        If there is no catalog, or it cannot be opened.
+    """
+    path = Path(root).absolute() / FILE
+    if not path.is_file():
+        raise WarehouseError(f"there is no catalog in {root} yet; run `curate select`, or `curate catalog rebuild`")
+    con = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": False,
+            "python_enable_replacements": False,  # a misspelt table must not become a variable of ours
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"curate-duckdb-{os.getpid()}"),
+        }
+    )
+    try:
+        con.execute(f"ATTACH {quoted(str(path))} AS catalog (READ_ONLY)")
+        con.execute("USE catalog")
+    except duckdb.Error as error:
+        con.close()
+        raise WarehouseError(f"cannot open {path}: {first_line(error)}; {_REBUILD}") from error
+    return con
+
+
+def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
+    """Return the answer to one SQL query.
+
+    Parameters
+    ----------
+    con : DuckDBPyConnection
+        From `open_catalog`.
+    sql : str
+        One statement that reads: SELECT, FROM, WITH, DESCRIBE, SHOW, SUMMARIZE, PIVOT, EXPLAIN.
+    values : mapping, optional
+        Values of its ``$name`` parameters.
+
+    Raises
+    ------
+    UsageError
+        If it is not one statement, does not only read, or DuckDB does not understand it.
+    WarehouseError
+        If a file behind a view is missing or damaged.
+    """
+    try:
+        statements = con.extract_statements(sql)
+        if len(statements) != 1:
+            raise UsageError(f"the SQL holds {len(statements)} statements; give one")
+        _refuse_writing(statements[0])
+        return con.execute(statements[0], dict(values or {})).to_arrow_table()
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
+            what = f"a file behind the catalog cannot be read ({first_line(error)})"
+            raise WarehouseError(f"{what}; {_REBUILD} if the warehouse was moved, else `curate doctor`") from error
+        raise UsageError(f"DuckDB does not accept the SQL: {str(error).strip()}") from error
+
+
+def _refuse_writing(statement: duckdb.Statement) -> None:
+    kind = statement.type
+    # EXPLAIN ANALYZE runs what it explains, a COPY too.
+    runs = kind == duckdb.StatementType.EXPLAIN and re.search(r"\banaly[sz]e\b", statement.query, re.IGNORECASE)
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN) or runs:
+        what = "EXPLAIN ANALYZE" if runs else kind.name
+        raise UsageError(f"the catalog is only read here, and this is a {what} statement; use SELECT")
+
+
+def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
+    """Return the full id of a selection from its beginning, ``"latest"``, or ``"previous"`` (the one before it).
+
+    Raises
+    ------
+    UsageError
+        If there is none or there are several; they are named.
+    """
+    newest = "SELECT selection_id FROM selections ORDER BY created DESC, selection_id DESC"
+    known: list[str] = run_sql(con, newest)["selection_id"].to_pylist()
+    if not known:
+        raise UsageError("the catalog holds no selection yet; run `curate select` first")
+    if given == PREVIOUS and len(known) == 1:
+        raise UsageError(f"there is only one selection, {known[0]}; run `curate select` with other settings first")
+    if given in (LATEST, PREVIOUS):
+        return known[given == PREVIOUS]
+    matches = [one for one in known if one.startswith(given)] if given else []
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join((matches or known)[:5])
+    if matches:
+        raise UsageError(f"selection {given!r} could be any of {names}; give more digits")
+    raise UsageError(f"no selection begins with {given!r}; the newest are {names}")

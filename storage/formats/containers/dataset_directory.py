@@ -1,0 +1,64 @@
+"""A Hugging Face dataset: a folder written by ``save_to_disk``, or a name on the hub.
+
+A dataset of several splits is read split by split, in the order in which it lists them; the split is part of the
+source's name. The network is touched for hub names only. Knows nothing of what the columns mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from curate.storage.formats.containers.cells import BATCH_ROWS, rows_of
+from curate.storage.formats.rows import DamagedFile, RawRows, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from datasets import Dataset, DatasetDict
+
+STATE_FILES = ("dataset_dict.json", "state.json")
+
+
+def is_dataset(path: Path) -> bool:
+    """Return True if the folder was written by ``save_to_disk``."""
+    return path.is_dir() and any((path / name).is_file() for name in STATE_FILES)
+
+
+def read(path: Path, source: str) -> Iterator[tuple[str, RawRows]]:
+    """Yield each split's source name and rows.
+
+    Raises
+    ------
+    DamagedFile
+        If files are missing or broken.
+    """
+    from datasets import load_from_disk
+
+    try:
+        dataset = load_from_disk(str(path))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as problem:
+        raise DamagedFile(f"is a damaged dataset folder ({printable(str(problem))})") from problem
+    yield from splits(dataset, source)
+
+
+def splits(dataset: Dataset | DatasetDict, source: str) -> Iterator[tuple[str, RawRows]]:
+    """Yield source name and rows of each split of a dataset, or of the dataset itself if it has none."""
+    if isinstance(dataset, dict):
+        for name, split in dataset.items():
+            yield f"{source}/{name}", _rows(split, f"{source}/{name}")
+    else:
+        yield source, _rows(dataset, source)
+
+
+def _rows(dataset: Dataset, source: str) -> RawRows:
+    number = 1
+    try:
+        for table in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
+            for batch in table.to_batches():
+                yield from rows_of(batch, source, number)
+                number += batch.num_rows
+    except (OSError, pa.ArrowException) as problem:
+        raise DamagedFile("is a damaged dataset folder") from problem

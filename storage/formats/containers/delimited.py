@@ -1,0 +1,95 @@
+"""CSV and TSV with a header row; row numbers count data rows from 1.
+
+Quoting is read strictly (RFC 4180): a row whose quotes do not match is quarantined and reading goes on with the next
+line, instead of swallowing the rest of the file into one cell. Knows nothing of what the columns mean.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from curate.schemas.errors import InputError
+from curate.storage.formats.containers.text_lines import byte_lines, text_of
+from curate.storage.formats.rows import MAX_ROW_BYTES, RawRow, RawRows, quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+class _Lines:
+    """Lines for the csv module that can be given back after a row that did not end where it should."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = map(text_of, byte_lines(path))
+        self._returned: list[str] = []
+        self.taken: list[str] = []
+        """Lines of the row that is being read."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._returned.pop() if self._returned else next(self._lines)
+        self.taken.append(line)
+        return line
+
+    def give_back(self, keep: int) -> None:
+        """Let all lines taken but the first `keep` be read again."""
+        self._returned.extend(reversed(self.taken[keep:]))
+        del self.taken[keep:]
+
+
+def read(path: Path, source: str) -> RawRows:
+    """Yield the rows of a delimited file, plain or compressed.
+
+    Raises
+    ------
+    InputError
+        If the header row cannot be read or names a column twice.
+    """
+    # A process-wide limit of the csv module (128 KiB by default): rows of a megabyte are ordinary here.
+    csv.field_size_limit(MAX_ROW_BYTES)
+    lines = _Lines(path)
+    header, delimiter = _header(lines, path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    number = 0
+    while True:
+        lines.taken.clear()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            number += 1
+            # The other lines it swallowed may be good rows: only the first is given up.
+            lines.give_back(keep=1)
+            yield quarantined(source, number, None, f"not valid CSV ({problem})", lines.taken[0])
+            continue
+        if not any(cells):
+            continue
+        number += 1
+        if len(cells) == len(header):
+            yield RawRow(source, number, dict(zip(header, cells, strict=True)))
+        else:
+            reason = f"{len(cells)} cells where the header names {len(header)} columns"
+            yield quarantined(source, number, None, reason, "".join(lines.taken))
+
+
+def _header(lines: _Lines, path: Path) -> tuple[list[str], str]:
+    """Return the column names and the delimiter, which for .csv is the commonest candidate of the first line."""
+    first = next((line for line in lines if line.strip()), "")
+    tab = ".tsv" in path.name.lower()
+    delimiter = "\t" if tab else max(_DELIMITERS, key=first.count)
+    lines.give_back(keep=len(lines.taken) - 1)
+    try:
+        header = [cell.strip() for cell in next(csv.reader(lines, delimiter=delimiter, strict=True), [])]
+    except csv.Error as problem:
+        raise InputError(f"{path}, row 1: the header row is not valid CSV ({problem}); correct its quotes") from problem
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} names the column {twice[0]!r} twice in its header row; rename one of them")
+    return header, delimiter

@@ -1,0 +1,150 @@
+"""A JSON document of rows: an array, lists inside a wrapper such as ``{"data": [...]}``, or objects in a row.
+
+Decoded element by element on a sliding window, so that a document of any size is read in bounded memory. An element
+that is broken is quarantined, and reading goes on at the next object that looks like a row. Row numbers count the
+elements; after a break, those that could be found again. Knows nothing of what the columns mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from curate.storage.formats.containers.json_lines import checked_object
+from curate.storage.formats.containers.text_window import TextWindow
+from curate.storage.formats.rows import SAMPLE_CHARACTERS, RawRow, RawRows, RowProblem, quarantined
+from curate.storage.formats.shapes.columns import KNOWN_COLUMNS, TURN_FIELDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.schemas.corpus import Quarantined
+
+_DECODER = json.JSONDecoder(strict=False)
+# An unescaped `{"` where an element may start: quotes inside JSON strings are escaped, so no text looks like it.
+_NEXT_OBJECT = re.compile(r'[,}\n]\s*(?=\{\s*")')
+_KEY = re.compile(r'[\s{,]*(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*')
+_LIST_OF_OBJECTS = re.compile(r'\[\s*\{\s*"(?P<key>\w*)"')
+_NEVER = re.compile(r"(?!)")
+
+
+def read(path: Path, source: str) -> RawRows:
+    """Yield the rows of a JSON document, plain or compressed."""
+    return _Document(path, source).rows()
+
+
+def is_wrapped(text: str) -> bool:
+    """Return True if `text` begins with an object around a list of rows, not with a row.
+
+    A row may hold lists of objects too: turns, or what a known column holds.
+    """
+    at = 0
+    while match := _KEY.match(text, at):
+        if match["key"].strip('"').lower() in KNOWN_COLUMNS:
+            return False
+        at = match.end()
+        if first := _LIST_OF_OBJECTS.match(text, at):
+            return first["key"] not in TURN_FIELDS
+        try:
+            at = _DECODER.raw_decode(text, at)[1]
+        except (ValueError, RecursionError):
+            return False
+    return False
+
+
+class _Document:
+    """Where the window stands in one document, how many elements were counted, and what a row looks like."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self._window = TextWindow(path)
+        self._source = source
+        self._count = 0
+        self._columns: frozenset[str] | set[str] = KNOWN_COLUMNS
+
+    def rows(self) -> RawRows:
+        """Yield the rows of the whole document."""
+        opening = self._window.peek()
+        if opening == "[":
+            yield from self._list()
+        elif opening == "{" and is_wrapped(self._window.ahead(len(self._window.text))):
+            yield from self._wrapped()
+        else:
+            yield from self._elements("")
+        if self._window.peek():
+            yield self._broken("text after the end of the JSON document", self._window.ahead(SAMPLE_CHARACTERS))
+
+    def _wrapped(self) -> RawRows:
+        """Yield the elements of every list of a wrapper; its single values are about the file and no rows."""
+        window = self._window
+        window.advance(1)
+        while (opening := window.peek()) not in ("}", ""):
+            if opening == ",":
+                window.advance(1)
+                continue
+            try:
+                window.decode()
+                if window.peek() == ":":
+                    window.advance(1)
+                if window.peek() != "[":
+                    window.decode()
+                    continue
+            except RowProblem as problem:
+                yield self._broken(f"{problem.reason}; nothing after it is read", window.ahead(SAMPLE_CHARACTERS))
+                window.find(_NEVER)
+                return
+            yield from self._list()
+        window.advance(len(opening))
+        if not opening:
+            yield self._broken("the file ends before the JSON object is closed", "")
+
+    def _list(self) -> RawRows:
+        self._window.advance(1)
+        yield from self._elements("]")
+
+    def _elements(self, closing: str) -> RawRows:
+        """Yield the elements up to and including `closing`, or up to the end of the file where that is empty."""
+        window = self._window
+        while (opening := window.peek()) not in (closing, ""):
+            if opening == ",":
+                window.advance(1)
+                continue
+            try:
+                row = self._row(window.decode())
+            except RowProblem as problem:
+                sample = window.ahead(SAMPLE_CHARACTERS)
+                if not self._find_next_row():
+                    yield self._broken(f"{problem.reason}; no row was found after it", sample)
+                    return
+                yield self._broken(problem.reason, sample)
+            else:
+                yield row
+        window.advance(len(opening))
+        if closing and not opening:
+            yield self._broken("the file ends before the JSON array is closed", "")
+
+    def _row(self, value: object) -> RawRow | Quarantined:
+        try:
+            values = checked_object(value)
+        except RowProblem as problem:
+            return self._broken(problem.reason, value)
+        self._count += 1
+        self._columns = set(values)
+        return RawRow(self._source, self._count, values)
+
+    def _broken(self, reason: str, sample: object) -> Quarantined:
+        self._count += 1
+        return quarantined(self._source, self._count, None, reason, sample)
+
+    def _find_next_row(self) -> bool:
+        """Move to the next object that shares a column with the rows so far; False, at the end, if there is none."""
+        window = self._window
+        while window.find(_NEXT_OBJECT):
+            try:
+                value = window.look()
+            except RowProblem:
+                continue
+            # Turns of the broken element are objects too, but share no column with the rows.
+            if isinstance(value, dict) and not self._columns.isdisjoint(value):
+                return True
+        return False

@@ -1,0 +1,64 @@
+"""JSON lines: one JSON object a line; a broken line is quarantined and the rest is read.
+
+Row numbers are line numbers. Lenient where nothing is lost: control characters inside strings, duplicate keys (the
+last wins), blank lines. Knows nothing of what the columns mean.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from curate.storage.formats.containers.text_lines import byte_lines, text_of
+from curate.storage.formats.rows import MAX_ROW_BYTES, RawRow, RawRows, RowProblem, quarantined
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DECODER = json.JSONDecoder(strict=False)
+
+
+def read(path: Path, source: str) -> RawRows:
+    """Yield the rows of a JSON lines file, plain or compressed."""
+    for number, line in enumerate(byte_lines(path), start=1):
+        if line.isspace():
+            continue
+        text = text_of(line)
+        try:
+            if len(line) > MAX_ROW_BYTES:
+                raise RowProblem(None, f"longer than {MAX_ROW_BYTES // 2**20} MiB")
+            yield RawRow(source, number, json_object(text))
+        except RowProblem as problem:
+            yield quarantined(source, number, problem.column, problem.reason, text)
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Return the JSON object that `text` is.
+
+    Raises
+    ------
+    RowProblem
+        If it is not valid JSON, or another kind of value.
+    """
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError) as problem:
+        raise RowProblem(None, broken_json(problem)) from problem
+    return checked_object(value)
+
+
+def checked_object(value: object) -> dict[str, object]:
+    """Return `value` if it is a JSON object; RowProblem if it is any other JSON value."""
+    if not isinstance(value, dict):
+        kind = {list: "array", str: "string", bool: "true or false", type(None): "null"}.get(type(value), "number")
+        raise RowProblem(None, f"not a JSON object with named columns but a JSON {kind}")
+    return value
+
+
+def broken_json(problem: ValueError | RecursionError) -> str:
+    """Return the reason for text that is no JSON, with the character (from 1) at which it breaks."""
+    if isinstance(problem, json.JSONDecodeError):
+        return f"not valid JSON ({problem.msg} at character {problem.pos + 1})"
+    if isinstance(problem, RecursionError):
+        return "JSON nested too deeply"
+    return f"not valid JSON ({problem})"

@@ -1,0 +1,1 @@
+"""Shapes of rows, one a file: columns in, conversations out."""

@@ -1,0 +1,50 @@
+"""Alpaca: ``instruction``, optional ``input``, ``output``; also ``system`` and ``history`` (earlier exchanges).
+
+The user turn is the instruction, a blank line and the input. A ``text`` column, which repeats the whole row in a
+template, is ignored.
+"""
+
+from __future__ import annotations
+
+from curate.schemas.corpus import Turn
+from curate.storage.formats.rows import RowProblem, nothing
+from curate.storage.formats.shapes.columns import CONTEXT, HISTORY, INSTRUCTION, RESPONSE, SYSTEM
+from curate.storage.formats.shapes.texts import (
+    Conversation,
+    Values,
+    conversation,
+    exchange,
+    first_column,
+    optional_text,
+    paragraphs,
+    parsed,
+    text,
+)
+
+NEEDS = (INSTRUCTION, RESPONSE)
+
+
+def read(values: Values) -> Conversation:
+    """Return the conversation of one row; RowProblem if it has none."""
+    response = first_column(values, RESPONSE)
+    answer = text(values.get(response), response)
+    if not answer:
+        # Said here, since an exchange of the history may have a response of its own.
+        raise RowProblem(response, "no response")
+    question = paragraphs(optional_text(values, INSTRUCTION), optional_text(values, CONTEXT))
+    system, *last = exchange(optional_text(values, SYSTEM), question, answer)
+    return conversation([system, *_earlier(values), *last], None, INSTRUCTION[0], response)
+
+
+def _earlier(values: Values) -> list[Turn]:
+    """Return the turns of ``history``, a list of [question, answer] pairs."""
+    column = HISTORY[0]
+    pairs = parsed(values.get(column) or None, column)
+    if nothing(pairs):
+        return []
+    turns: list[Turn] = []
+    for pair in pairs if isinstance(pairs, list) else [None]:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise RowProblem(column, "no list of [question, answer] pairs")
+        turns += [Turn("user", text(pair[0], column)), Turn("assistant", text(pair[1], column))]
+    return turns

@@ -1,0 +1,21 @@
+"""Messages: ``messages``, turns with ``role`` and ``content`` as the chat APIs have them; ``system`` and ``tools``.
+
+A content may be a list of text parts, which are joined as they stand; ``tool_calls`` become a turn of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.storage.formats.shapes.columns import MESSAGES
+from curate.storage.formats.shapes.turn_lists import listed_conversation
+
+if TYPE_CHECKING:
+    from curate.storage.formats.shapes.texts import Conversation, Values
+
+NEEDS = (MESSAGES,)
+
+
+def read(values: Values) -> Conversation:
+    """Return the conversation of one row; RowProblem if it has none."""
+    return listed_conversation(values, MESSAGES[0])

@@ -1,0 +1,25 @@
+"""Question and answer: ``question`` and ``answer``; a ``context`` or ``passage`` stands before the question."""
+
+from __future__ import annotations
+
+from curate.storage.formats.shapes.columns import CONTEXT, QUESTION, RESPONSE, SYSTEM
+from curate.storage.formats.shapes.texts import (
+    Conversation,
+    Values,
+    conversation,
+    exchange,
+    first_column,
+    optional_text,
+    paragraphs,
+    text,
+)
+
+NEEDS = (QUESTION, ("answer", *RESPONSE))
+
+
+def read(values: Values) -> Conversation:
+    """Return the conversation of one row; RowProblem if it has none."""
+    question, answer = first_column(values, QUESTION), first_column(values, NEEDS[1])
+    asked = paragraphs(optional_text(values, CONTEXT), text(values.get(question), question))
+    turns = exchange(optional_text(values, SYSTEM), asked, text(values.get(answer), answer))
+    return conversation(turns, None, question, answer)

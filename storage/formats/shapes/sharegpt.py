@@ -1,0 +1,14 @@
+"""ShareGPT: ``conversations``, turns with ``from`` and ``value``, tool roles included; ``system`` and ``tools``."""
+
+from __future__ import annotations
+
+from curate.storage.formats.shapes.columns import CONVERSATIONS
+from curate.storage.formats.shapes.texts import Conversation, Values, first_column
+from curate.storage.formats.shapes.turn_lists import listed_conversation
+
+NEEDS = (CONVERSATIONS,)
+
+
+def read(values: Values) -> Conversation:
+    """Return the conversation of one row; RowProblem if it has none."""
+    return listed_conversation(values, first_column(values, CONVERSATIONS))

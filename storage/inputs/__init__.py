@@ -1,0 +1,1 @@
+"""User files that are not corpora, and the tables of a corpus."""

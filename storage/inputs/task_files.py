@@ -1,0 +1,158 @@
+"""Files of evaluation items: what kind of task a file holds, and its rows as items (`curate.schemas.evaluation`).
+
+A task is written ``FILE`` or ``kind:FILE``. Without a kind, the columns decide: ``rules`` → instructions, options →
+choice, ``document`` and ``summary`` → summary, ``text`` alone (or a .txt file) → perplexity, otherwise rows of a
+corpus. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.artefacts import digest
+from curate.schemas.corpus import ID_DIGITS, Example, Turn
+from curate.schemas.errors import InputError, UsageError
+from curate.schemas.evaluation import KINDS, Kind
+from curate.storage.formats import read_source, source_name
+from curate.storage.formats.containers.detect import reader_of
+from curate.storage.formats.rows import RawRow, RowProblem
+from curate.storage.formats.shapes.columns import CHOICE_COLUMNS, CHOICES, ColumnNames
+from curate.storage.formats.shapes.texts import optional_text
+from curate.storage.formats.sources import existing
+from curate.storage.inputs.task_rows import MAKERS, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Item = dict[str, Any]
+
+TEXT_PIECE = 2000
+"""Characters of a piece of a plain text file, cut at line ends: items to resample, long enough to mean something."""
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One task, as it was named."""
+
+    path: str
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffixes, after the kind: ``knowledge:facts``."""
+        return f"{self.kind}:{source_name(self.path).partition('.')[0]}"
+
+
+def task_file(word: str) -> TaskFile:
+    """Return the task that ``FILE`` or ``kind:FILE`` names.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is empty.
+    UsageError
+        If what stands before the colon is no kind.
+    """
+    prefix, colon, path = word.partition(":")
+    if colon and prefix in KINDS:
+        return TaskFile(path, prefix)
+    if colon and not Path(word).exists() and not word.startswith("hub:"):
+        raise UsageError(f"--tasks {word!r}: {prefix!r} is no kind of task; known: {', '.join(KINDS)}")
+    return TaskFile(word, _kind_of(word))
+
+
+def _kind_of(path: str) -> Kind:
+    if path.startswith("hub:") or existing(path).is_dir():
+        return "rows"
+    if Path(path).suffix == ".txt":
+        return "perplexity"
+    columns = set(next(_raw(path))[1])
+    if "rules" in columns:
+        return "instructions"
+    if columns & set(CHOICES) or set(CHOICE_COLUMNS[:2]) <= columns:
+        return "choice"
+    if {"document", "summary"} <= columns:
+        return "summary"
+    return "perplexity" if columns == {"text"} else "rows"
+
+
+def read_items(task: TaskFile, limit: int | None = None) -> Iterator[Item]:
+    """Yield the items of a task in their order, at most `limit`; the rows of `ITEMS` as dictionaries.
+
+    Raises
+    ------
+    InputError
+        If a row cannot be asked: its file, number, column and the reason. Nothing is skipped: a score over fewer items
+        than the file has would be another score.
+    """
+    rows = _conversations(task) if task.kind == "rows" else _items(task)
+    for count, item in enumerate(rows):
+        if count == limit:
+            return
+        yield item
+
+
+def item(
+    task: TaskFile, turns: tuple[Turn, ...], references: list[str], *, group: str = "", chance: float = 0.0, **more: Any
+) -> Item:
+    """Return one item; its id is a digest of what is asked and of what is accepted."""
+    body = [task.kind, [[turn.role, turn.content] for turn in turns], references]
+    messages = [{"role": turn.role, "content": turn.content, "tool_call": turn.tool_call} for turn in turns]
+    fixed = {"item_id": digest(body, ID_DIGITS), "task": task.name, "kind": task.kind, "group": group or task.name}
+    return {**fixed, "messages": messages, "references": references, "answer": None, "chance": chance, **more}
+
+
+def _conversations(task: TaskFile) -> Iterator[Item]:
+    for row in read_source(task.path):
+        if not isinstance(row, Example):
+            raise InputError(f"{row.source}, row {row.row}: {row.reason}; correct the file, every row is to be asked")
+        yield item(task, row.turns, [], item_id=row.id)
+
+
+def _items(task: TaskFile) -> Iterator[Item]:
+    if Path(task.path).suffix == ".txt":
+        for piece in _pieces(existing(task.path)):
+            yield item(task, (), [piece])
+        return
+    make = MAKERS[task.kind]
+    for number, values in _raw(task.path):
+        try:
+            turns, references, more = make(values)
+            chance = share(values.get("chance", more.pop("chance", 0.0)))
+            yield item(
+                task, turns, references, group=optional_text(values, ("group", "subject")), chance=chance, **more
+            )
+        except RowProblem as problem:
+            where = f"{task.path}, row {number}" + (f", column {problem.column!r}" if problem.column else "")
+            raise InputError(f"{where}: {problem}; correct the file, every row is to be asked") from problem
+
+
+def _raw(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield number and values of every row of a file, column names in lower case."""
+    file = existing(path)
+    reader = reader_of(file)
+    names, empty = ColumnNames({}), True
+    for row in reader(file, source_name(path)) if reader else ():
+        if not isinstance(row, RawRow):
+            raise InputError(f"{path}, row {row.row}: {row.reason}; correct the file, every row is to be asked")
+        empty = False
+        yield row.number, names.rename(row.values)
+    if empty:
+        raise InputError(f"{path} is empty: it holds no rows; check how it was written")
+
+
+def _pieces(file: Path) -> Iterator[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{file} is no UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) > TEXT_PIECE:
+            yield piece
+            piece = ""
+        piece += line
+    if piece.strip():
+        yield piece

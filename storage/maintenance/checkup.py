@@ -1,0 +1,54 @@
+"""What is wrong with a warehouse beyond the bytes of its parts: a catalog that lags behind, attempts not finished."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.schemas.artefacts import NOUNS, Noun
+from curate.schemas.errors import CurateError
+from curate.storage.catalog import publish
+from curate.storage.catalog.read_only import open_catalog, run_sql
+from curate.storage.catalog.sql_text import name
+from curate.storage.catalog.views import VIEWS
+from curate.storage.warehouse.builder import MANIFEST
+
+if TYPE_CHECKING:
+    from curate.storage.warehouse.warehouse import Warehouse
+
+_REBUILD = "run `curate catalog rebuild`"
+
+
+def catalog_problems(warehouse: Warehouse) -> list[str]:
+    """Return a sentence for everything that keeps the catalog from answering for the artefacts as they are.
+
+    Costs the opening of a file or two a view, whatever the number of rows.
+    """
+    held = {one.id for one in warehouse.list("selection")}
+    path = warehouse.root / publish.FILE
+    if not path.exists():
+        return [f"there is no {path}, but there are selections; {_REBUILD}"] if held else []
+    problems = []
+    try:
+        with open_catalog(warehouse.root) as con:
+            for view in VIEWS:
+                try:
+                    run_sql(con, f"SELECT * FROM {name(view.name)} LIMIT 1")
+                except CurateError as error:
+                    problems.append(f"table {view.name} of {path} cannot be read: {error}")
+            listed = set(run_sql(con, "SELECT selection_id FROM selections")["selection_id"].to_pylist())
+    except CurateError as error:
+        return [str(error)]
+    if listed != held:
+        example = sorted(listed ^ held)[0]
+        problems.append(f"{path} and the artefacts do not hold the same selections ({example} for one); {_REBUILD}")
+    return problems
+
+
+def unfinished(warehouse: Warehouse) -> list[tuple[Noun, str]]:
+    """Return noun and id of every artefact that was begun and has no manifest: under way, or to be resumed."""
+    return [
+        (noun, path.name)
+        for noun in NOUNS
+        for path in sorted((warehouse.root / noun).glob("[!.]*"))
+        if path.is_dir() and not (path / MANIFEST).exists()
+    ]

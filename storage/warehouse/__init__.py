@@ -1,0 +1,1 @@
+"""Artefacts on disk: building, reading and locking them, digests, run records."""

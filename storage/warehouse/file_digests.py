@@ -1,0 +1,136 @@
+"""Digests of files that others own: model weights, tokenizers, corpora. Read once, then known by path, size and time.
+
+A file counts as unchanged while its path, size, modification time and inode are; ``verify=True`` trusts none of them
+and reads it again. Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from curate.schemas.artefacts import digest
+from curate.schemas.errors import InputError, WarehouseError
+from curate.storage.warehouse import atomic, lock
+from curate.storage.warehouse.part_file import digest_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+FOLDER = "cache"
+FILE = "file_digests.json"
+
+LOCK_TIMEOUT = 60.0
+"""Longest wait, in seconds, for another process that is adding to the cache."""
+
+_log = logging.getLogger(__name__)
+
+
+class FileDigests:
+    """Digests of files, kept in a small JSON file.
+
+    Parameters
+    ----------
+    cache : Path
+        The JSON file; need not be there, and need not be writable.
+    verify : bool
+        Read every file again, whatever the cache says.
+    """
+
+    def __init__(self, cache: Path, verify: bool = False) -> None:
+        self.cache = cache
+        self.verify = verify
+
+    def file(self, path: Path) -> str:
+        """Return the BLAKE2b digest (64 hexadecimal digits) of one file's bytes, whatever it is called.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        return self._digests([path])[0]
+
+    def files(self, paths: Iterable[Path]) -> str:
+        """Return one digest (16 hexadecimal digits) of several files: of their names, without folders, and bytes.
+
+        The order in which they are given does not matter.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read.
+        """
+        given = list(paths)
+        return digest(sorted(zip((path.name for path in given), self._digests(given), strict=True)))
+
+    def folder(self, path: Path) -> str:
+        """Return one digest (16 hexadecimal digits) of every file under a folder: of names in it, and bytes.
+
+        Hidden files and folders are left out.
+
+        Raises
+        ------
+        InputError
+            If it is no folder, or a file in it cannot be read.
+        """
+        if not path.is_dir():
+            raise InputError(f"{path} is not a folder; give an existing folder")
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        shown = [one for one in inside if not any(name.startswith(".") for name in one.relative_to(path).parts)]
+        names = [one.relative_to(path).as_posix() for one in shown]
+        return digest(sorted(zip(names, self._digests(shown), strict=True)))
+
+    def _digests(self, paths: list[Path]) -> list[str]:
+        known = {} if self.verify else self._load()
+        fresh: dict[str, dict[str, Any]] = {}
+        digests = []
+        for path in paths:
+            name = str(path.absolute())
+            mark = _mark(path)
+            entry = known.get(name, {})
+            if {key: entry.get(key) for key in mark} != mark:
+                entry = {**mark, "digest": _read(path)}
+                # A file that changed while it was read has a digest of neither state: never kept.
+                if _mark(path) == mark:
+                    fresh[name] = entry
+            digests.append(str(entry["digest"]))
+        if fresh:
+            self._save(fresh)
+        return digests
+
+    def _load(self) -> dict[str, dict[str, Any]]:
+        try:
+            value = json.loads(self.cache.read_bytes())
+        except (OSError, ValueError):  # not there yet, or damaged: everything is read again
+            return {}
+        entries = value.items() if isinstance(value, dict) else ()
+        return {name: entry for name, entry in entries if isinstance(entry, dict) and "digest" in entry}
+
+    def _save(self, fresh: dict[str, dict[str, Any]]) -> None:
+        folder = self.cache.parent
+        try:
+            with lock.locked(folder / ".lock", LOCK_TIMEOUT, f"the cache of digests in {folder}"):
+                atomic.clean(folder)
+                text = json.dumps({**self._load(), **fresh}, indent=1, sort_keys=True)
+                atomic.write_bytes(self.cache, text.encode())
+        except WarehouseError as error:  # costs the time of reading them again, nothing else
+            _log.info("digests of files are not kept: %s", error)
+
+
+def _mark(path: Path) -> dict[str, int]:
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing file") from error
+    return {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns, "inode": facts.st_ino}
+
+
+def _read(path: Path) -> str:
+    try:
+        return digest_file(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give an existing file") from error

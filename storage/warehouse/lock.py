@@ -1,0 +1,96 @@
+"""One writer at a time: advisory locks (flock) that die with their process, waited for within bounds.
+
+The holder writes who it is into the lock file, so that whoever gives up can say whom it waited for. Lock files are
+never removed: a removed one could be locked by two processes at once. Knows nothing of what it protects.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from curate.schemas.errors import WarehouseError
+from curate.storage.warehouse import atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.5
+
+
+@contextmanager
+def locked(path: Path, timeout: float, what: str) -> Iterator[None]:
+    """Hold the lock file `path` for the block.
+
+    Parameters
+    ----------
+    path : Path
+        Lock file; made, with its folder, if it is not there.
+    timeout : float
+        Longest wait, in seconds; 0 tries once.
+    what : str
+        What is locked, as the subject of the error: ``"scores 3f…"``.
+
+    Raises
+    ------
+    WarehouseError
+        If another process holds it for longer than `timeout` (named with host and time), or it cannot be opened.
+    """
+    atomic.make_folder(path.parent)
+    with atomic.reporting("lock", path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        _wait(handle, path, timeout, what)
+        _sign(handle, path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _wait(handle: int, path: Path, timeout: float, what: str) -> None:
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while True:
+        with atomic.reporting("lock", path):
+            if _taken(handle):
+                return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise WarehouseError(
+                f"{what} is locked by {_holder(handle)}; waited {timeout:g} s, "
+                "run again when that is done, or give a longer lock timeout"
+            )
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(handle: int, path: Path) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+    with atomic.reporting("lock", path):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, text.encode(), 0)
+
+
+def _holder(handle: int) -> str:
+    try:
+        who = json.loads(os.pread(handle, 4096, 0))
+        return f"process {who['pid']} on {who['host']} since {who['since']}"
+    except (ValueError, KeyError, TypeError):  # it has the lock but has not signed yet
+        return "another process"

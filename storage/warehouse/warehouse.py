@@ -1,0 +1,257 @@
+"""The warehouse: a directory of immutable artefacts, ``<noun>/<artefact id>/part-*.parquet`` and ``manifest.json``.
+
+An artefact without a manifest is not there. Reading takes no lock and works in a read-only folder; building holds the
+artefact's lock. Knows nothing of DuckDB and of what the rows mean.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from curate.schemas.artefact_tables import arrow_schema
+from curate.schemas.artefacts import Manifest, Noun, Part
+from curate.schemas.errors import UsageError, WarehouseError, first_line
+from curate.storage.warehouse import atomic, file_digests, lock, part_file, runs
+from curate.storage.warehouse.builder import MANIFEST, Builder, new_begin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LATEST = "latest"
+PREVIOUS = "previous"
+
+_REMAKE = f"delete it and the {MANIFEST} beside it, and run the same command again"
+
+_log = logging.getLogger(__name__)
+
+
+class Warehouse:
+    """A directory of artefacts; made when the first of them is.
+
+    Parameters
+    ----------
+    root : Path
+        The directory.
+    lock_timeout : float
+        Longest wait, in seconds, for an artefact or the catalog that another process is writing.
+
+    Raises
+    ------
+    UsageError
+        If DuckDB could not work in a directory of that name: it takes what follows a ``?`` for options, and it needs
+        UTF-8.
+    """
+
+    def __init__(self, root: Path, lock_timeout: float = 3600.0) -> None:
+        self.root = Path(root).absolute()
+        if "?" in str(self.root) or str(self.root) != str(self.root).encode("utf-8", "replace").decode():
+            raise UsageError(f"DuckDB cannot work in the folder {str(self.root)!r}; choose a UTF-8 name without ?")
+        self.lock_timeout = lock_timeout
+        self.digests = file_digests.FileDigests(self.root / file_digests.FOLDER / file_digests.FILE)
+
+    def folder(self, noun: Noun, artefact_id: str) -> Path:
+        """Return the folder of an artefact, whether it is there or not."""
+        return self.root / noun / artefact_id
+
+    def has(self, noun: Noun, artefact_id: str) -> bool:
+        """Say whether an artefact is there, that is, finished."""
+        return (self.folder(noun, artefact_id) / MANIFEST).is_file()
+
+    def manifest(self, noun: Noun, artefact_id: str) -> Manifest:
+        """Return the manifest of an artefact by its full id.
+
+        Raises
+        ------
+        WarehouseError
+            If it is not there, or its manifest cannot be read.
+        """
+        if not self.has(noun, artefact_id):
+            raise WarehouseError(f"{noun} {artefact_id} is not in {self.root}; run the stage that makes it again")
+        return _read_manifest(self.folder(noun, artefact_id) / MANIFEST)
+
+    def scan(self, noun: Noun) -> tuple[list[Manifest], list[str]]:
+        """Return the readable manifests of a noun, newest first, and a sentence for each unreadable one."""
+        manifests: list[Manifest] = []
+        problems: list[str] = []
+        for path in sorted((self.root / noun).glob(f"[!.]*/{MANIFEST}")):
+            try:
+                manifests.append(_read_manifest(path))
+            except WarehouseError as error:
+                problems.append(str(error))
+        return sorted(manifests, key=lambda one: (one.created, one.id), reverse=True), problems
+
+    def list(self, noun: Noun) -> list[Manifest]:
+        """Return the artefacts of a noun, newest first; an unreadable one is left out with a logged warning."""
+        manifests, problems = self.scan(noun)
+        for problem in problems:
+            _log.warning("%s", problem)
+        return manifests
+
+    def find(self, noun: Noun, prefix: str) -> Manifest:
+        """Return the one artefact whose id begins with `prefix`, ``"latest"``, or ``"previous"`` (the one before it).
+
+        Raises
+        ------
+        UsageError
+            If there is none or there are several; they are named.
+        """
+        known = self.list(noun)
+        if not known:
+            raise UsageError(f"there is no {noun} in {self.root} yet; run `curate select` first")
+        if prefix == PREVIOUS and len(known) == 1:
+            raise UsageError(f"there is only one {noun} in {self.root}, {known[0].id}; make another first")
+        if prefix in (LATEST, PREVIOUS):
+            return known[prefix == PREVIOUS]
+        matches = [one for one in known if one.id.startswith(prefix)] if prefix else []
+        if len(matches) == 1:
+            return matches[0]
+        names = ", ".join(one.id for one in (matches or known)[:5])
+        if matches:
+            raise UsageError(f"{noun} {prefix!r} could be any of {names}; give more digits")
+        raise UsageError(f"no {noun} in {self.root} begins with {prefix!r}; the newest are {names}")
+
+    def read(
+        self, noun: Noun, artefact_id: str, table: str = part_file.MAIN, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Return a whole table of an artefact, its parts in order.
+
+        Raises
+        ------
+        WarehouseError
+            If the artefact is not there, has no such table, or a part is missing or damaged.
+        KeyError
+            If a column is not there.
+        """
+        batches = list(self.batches(noun, artefact_id, table, columns))
+        if batches:
+            return pa.Table.from_batches(batches)
+        schema = arrow_schema(noun, table)
+        if schema is None:
+            raise WarehouseError(f"{noun} {artefact_id} has no table {table!r}")
+        return schema.empty_table().select(list(columns) if columns is not None else schema.names)
+
+    def batches(
+        self, noun: Noun, artefact_id: str, table: str = part_file.MAIN, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield exactly one record batch a part, in order; only one part is in memory at a time.
+
+        Raises
+        ------
+        WarehouseError
+            If the artefact is not there, or a part is missing or damaged.
+        KeyError
+            If a column is not there.
+        """
+        folder = self.folder(noun, artefact_id)
+        for part in self.manifest(noun, artefact_id).parts:
+            if part.table == table:
+                yield part_file.one_batch(_read_part(folder / part.file, columns))
+
+    @contextmanager
+    def build(
+        self,
+        noun: Noun,
+        artefact_id: str,
+        version: int,
+        inputs: dict[str, str],
+        settings: dict[str, Any],
+        layout: dict[str, Any],
+    ) -> Iterator[Builder]:
+        """Hold an artefact's lock and build it, from where a killed attempt left off.
+
+        Parameters
+        ----------
+        noun, artefact_id, version, inputs, settings
+            As given to `curate.schemas.artefacts.artefact_id`, and its result; they go into the manifest.
+        layout : dict
+            What decides how rows fall into parts (``{"rows_per_part": 512}``): not in the id, but the same for all
+            attempts.
+
+        Yields
+        ------
+        Builder
+            Its ``done`` is True if the artefact is there already, perhaps made by another process meanwhile.
+
+        Raises
+        ------
+        WarehouseError
+            If the lock is not obtained in time, the disk refuses, or a finished part is damaged.
+        UsageError
+            If an unfinished attempt had another layout; the changed key is named.
+        """
+        folder = self.folder(noun, artefact_id)
+        begin = new_begin(noun, artefact_id, version, inputs, settings, layout)
+        if self.has(noun, artefact_id):
+            yield Builder(folder, begin, done=True)
+            return
+        name = folder.with_name(f".{artefact_id}.lock")
+        with lock.locked(name, self.lock_timeout, f"{noun} {artefact_id} in {self.root}"):
+            yield Builder(folder, begin, done=self.has(noun, artefact_id))
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Hold a lock of this warehouse for the block, for what is no artefact; one process at a time.
+
+        Raises
+        ------
+        WarehouseError
+            If another process holds it for longer than the lock timeout.
+        """
+        return lock.locked(self.root / f".{name}.lock", self.lock_timeout, f"{name} in {self.root}")
+
+    def start_run(self, command: str, settings: dict[str, Any]) -> runs.Run:
+        """Note that a command started, with its resolved settings.
+
+        Raises
+        ------
+        WarehouseError
+            If the disk refuses.
+        """
+        return runs.start(self.root, command, settings)
+
+
+def verify(warehouse: Warehouse, noun: Noun, artefact_id: str) -> list[str]:
+    """Digest every part again and return a sentence for each that is missing or not what was written.
+
+    Raises
+    ------
+    WarehouseError
+        If the artefact is not there, or its manifest cannot be read.
+    """
+    folder = warehouse.folder(noun, artefact_id)
+    problems = (_problem(folder, part) for part in warehouse.manifest(noun, artefact_id).parts)
+    return [problem for problem in problems if problem]
+
+
+def _problem(folder: Path, part: Part) -> str | None:
+    path = folder / part.file
+    try:
+        same = part_file.digest_file(path) == part.digest
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror}); {_REMAKE}"
+    return None if same else f"{path} is not what was written; {_REMAKE}"
+
+
+def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        return part_file.decode(path, columns)
+    except FileNotFoundError as error:
+        raise WarehouseError(f"{path} is missing; delete the {MANIFEST} beside it, and run again") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise WarehouseError(f"{path} cannot be read ({first_line(error)}); {_REMAKE}") from error
+
+
+def _read_manifest(path: Path) -> Manifest:
+    with atomic.reporting("read", path):
+        text = path.read_bytes()
+    try:
+        manifest = Manifest.from_json(text.decode("utf-8", "surrogatepass"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WarehouseError(f"{path} is damaged; delete it and run the same command again") from error
+    if manifest.id != path.parent.name or manifest.noun != path.parent.parent.name:
+        raise WarehouseError(f"{path} belongs to {manifest.noun} {manifest.id}; move its folder back, or delete it")
+    return manifest

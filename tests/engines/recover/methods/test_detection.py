@@ -1,0 +1,178 @@
+"""What was done to a model is told from its weights, and decides the method."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from models import save_llama
+from references.recover import nm_loop
+from safetensors.torch import save_file
+
+from curate.engines.compress import compress
+from curate.engines.compress.masks import drop_per_group, parse_pattern
+from curate.engines.recover import inspect_model, recover
+from curate.engines.recover.methods.choice import choose_method
+from curate.engines.recover.methods.detection import GROUPS, describe_matrix, detect, quantisation_of
+from curate.schemas.corpus import Turn
+from curate.schemas.errors import GateError, InputError
+from curate.schemas.recovery import RecoveryRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = [[Turn("user", "say hello"), Turn("assistant", "hello again")]] * 4
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llama(tmp_path_factory.mktemp("dense") / "model")
+
+
+def pruned(pattern: str | float, size: int = 64) -> dict[str, torch.Tensor]:
+    """Return two layers' matrices of random numbers, with a share or an N:M pattern of zeros."""
+    torch.manual_seed(1)
+    made = {}
+    for layer in range(2):
+        matrix = torch.randn(size, size)
+        if isinstance(pattern, str):
+            matrix *= drop_per_group(matrix.abs(), parse_pattern(pattern))
+        else:
+            matrix *= torch.rand(size, size) >= pattern
+        made[f"model.layers.{layer}.q.weight"] = matrix
+    return made
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "1:2", "1:4", "4:8", "3:4", "2:8", "8:16"])
+def test_a_pattern_is_named_as_it_was_given(pattern: str) -> None:
+    found = detect(pruned(pattern).items(), {})
+    assert (found.pattern, found.kinds) == (pattern, ("n:m",))
+    kept, group = map(int, pattern.split(":"))
+    assert found.sparsity == pytest.approx(1 - kept / group)
+    transposed = {name: matrix.T.contiguous() for name, matrix in pruned(pattern).items()}
+    assert detect(transposed.items(), {}).pattern == pattern  # GPT-2 stores inputs first
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.98])
+def test_scattered_zeros_are_no_pattern(share: float) -> None:
+    found = detect(pruned(share, 256).items(), {})
+    assert (found.pattern, found.kinds) == (None, ("unstructured",))
+    assert found.sparsity == pytest.approx(share, abs=0.01)
+
+
+def test_the_bounds_are_those_counted_one_by_one() -> None:
+    matrix = pruned(0.6, 32)["model.layers.0.q.weight"]
+    most = describe_matrix("a.0.b", 0, matrix).most
+    assert most[0] == tuple(nm_loop(matrix, group) for group in GROUPS)
+    assert most[1] == tuple(nm_loop(matrix.T, group) for group in GROUPS)
+
+
+def test_every_kind_of_compression_of_a_folder(dense: Path, tmp_path: Path) -> None:
+    assert inspect_model(str(dense)).kinds == ("dense",)
+    compress(dense, tmp_path / "half", method="magnitude", sparsity=0.5)
+    compress(dense, tmp_path / "nm", method="magnitude", pattern="2:4")
+    compress(dense, tmp_path / "short", method="blocks", n_blocks=1, calibration=ROWS)
+    assert inspect_model(str(tmp_path / "half")).kinds == ("unstructured",)
+    assert inspect_model(str(tmp_path / "half")).sparsity == 0.5
+    assert inspect_model(str(tmp_path / "nm")).pattern == "2:4"
+    assert inspect_model(str(tmp_path / "short")).kinds == ("dense",)
+    found = inspect_model(str(tmp_path / "short"), str(dense))
+    assert (found.kinds, found.layers, found.layers_removed) == (("blocks-removed",), 1, 1)
+    assert "1 of 2 layers removed" in found.sentence()
+    json.dumps(found.to_json())
+
+
+def test_gaps_and_ragged_widths_need_no_model_class() -> None:
+    weights = {f"model.layers.{i}.up.weight": torch.ones(8 - i, 8) for i in (0, 1, 3)}
+    found = detect(weights.items(), {"num_hidden_layers": 3})
+    assert found.ragged == ("model.layers.*.up.weight",)
+    assert found.layers_removed == 1
+    assert found.kinds == ("ragged", "blocks-removed")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "gptq 4-bit"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False}, "bitsandbytes 4-bit"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": True}, "bitsandbytes 8-bit"),
+        ({"quant_method": "torchao", "quant_type": "int8wo"}, "torchao 8-bit"),
+        ({"quant_method": "fp8", "fmt": "e4m3"}, "fp8 8-bit"),
+        ({"quant_method": "new"}, "new"),
+    ],
+)
+def test_quantised_models_state_method_and_bits(config: dict[str, Any], told: str) -> None:
+    assert quantisation_of({"quantization_config": config}) == told
+    assert detect([], {"quantization_config": config}).kinds == ("quantised",)
+    assert quantisation_of({}) is None
+
+
+def test_an_adapter_is_told_with_its_base(dense: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(dense)}))
+    save_file({"a": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
+    found = inspect_model(str(tmp_path))
+    assert (found.kinds, found.adapter_base, found.layers) == (("adapter",), str(dense), 2)
+
+
+def test_what_cannot_be_inspected(dense: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no model folder"):
+        inspect_model(str(tmp_path / "none"))
+    broken = shutil.copytree(dense, tmp_path / "broken")
+    (broken / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="no JSON object"):
+        inspect_model(str(broken))
+    cut = shutil.copytree(dense, tmp_path / "cut")
+    (cut / "model.safetensors").write_bytes((dense / "model.safetensors").read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be read"):
+        inspect_model(str(cut))
+
+
+def test_a_quantised_folder_is_told_and_never_merged_into(dense: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(dense, tmp_path / "quantised")
+    told = json.loads((folder / "config.json").read_text())
+    bits = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (folder / "config.json").write_text(json.dumps({**told, "quantization_config": bits}))
+    assert inspect_model(str(folder)).quantisation == "bitsandbytes 4-bit"
+    with pytest.raises(GateError, match="cannot be merged into a quantised model"):
+        recover(folder, ROWS, tmp_path / "out", RecoveryRequest())
+
+
+GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+
+
+@pytest.mark.parametrize(
+    ("found", "merge", "method", "reason"),
+    [
+        (detect(pruned(0.5).items(), {}), True, "mask_lora", "would fill the zeros"),
+        (detect(pruned("2:4").items(), {}), True, "mask_lora", "2:4 sparse"),
+        (detect(pruned(0.0).items(), {}), True, "lora", "no zeros to keep"),
+        (detect([], GPTQ), False, "lora", "quantised (gptq 4-bit)"),
+    ],
+)
+def test_auto_says_what_and_why(found: Any, merge: bool, method: str, reason: str) -> None:
+    chosen, why = choose_method(RecoveryRequest(merge=merge), found)
+    assert chosen == method
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    ("found", "request_", "message"),
+    [
+        (detect(pruned(0.5).items(), {}), {"method": "lora"}, r"fill the model's zeros \(.*use --method mask_lora"),
+        (detect([], GPTQ), {}, "cannot be merged into a quantised model"),
+        (detect([], GPTQ), {"method": "mask_lora", "merge": False}, "use --method lora --no-merge"),
+        (detect(pruned(0.5).items(), {}, adapter_base="b"), {}, "the adapter's base 'b' is sparse"),
+        (
+            detect([], GPTQ, adapter_base="b"),
+            {"merge": False},
+            "over 'b'.* recover the base itself with --method lora",
+        ),
+        (detect(pruned(0.0).items(), {}, adapter_base="b"), {"merge": False}, "over 'b'.* leave --no-merge away"),
+    ],
+)
+def test_what_would_destroy_the_compression_is_refused(found: Any, request_: dict[str, Any], message: str) -> None:
+    with pytest.raises(GateError, match=message):
+        choose_method(RecoveryRequest(**request_), found)

@@ -1,0 +1,189 @@
+"""From a model folder and rows to a model folder: what is written, what is refused, and that a rerun goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+import torch
+from references.compress import WORDS, save_tiny, tiny_model, tiny_tokenizer
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+from curate.engines.compress import compress
+from curate.engines.recover import recover
+from curate.engines.recover.training.loop import Interrupted
+from curate.engines.tokens.templates import Template
+from curate.schemas.corpus import MESSAGES, Turn
+from curate.schemas.errors import GateError, InputError, UsageError
+from curate.schemas.recovery import RECOVERY_METHODS, RecoveryRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Rows = list[list[Turn]]
+
+
+def conversations(n: int = 24, start: int = 0) -> Rows:
+    words = [*WORDS, *WORDS]
+    turns = range(start, start + n)
+    return [[Turn("user", " ".join(words[i % 20 : i % 20 + 3])), Turn("assistant", words[i % 20])] for i in turns]
+
+
+def request(method: str = "auto", **changes: Any) -> RecoveryRequest:
+    settings: dict[str, Any] = {"rank": 2, "batch": 8, "epochs": 4, "learning_rate": 2e-2, "checkpoint_steps": 3}
+    return RecoveryRequest(method=method, **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
+    model = tiny_model(LlamaConfig(**sizes, **heads, bos_token_id=1, eos_token_id=2, pad_token_id=0)).half()
+    return save_tiny(model, tmp_path_factory.mktemp("dense") / "model")
+
+
+@pytest.fixture(scope="module")
+def sparse(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sparse") / "model"
+    compress(dense, folder, method="magnitude", sparsity=0.5)
+    return folder
+
+
+@pytest.mark.parametrize("method", [m for m in RECOVERY_METHODS if m != "lora"])
+def test_every_method_gives_an_ordinary_model_with_the_same_zeros(sparse: Path, tmp_path: Path, method: str) -> None:
+    held = conversations(6, start=3)
+    report = recover(sparse, conversations(), tmp_path / "out", request(method), heldout=held)
+    assert report["sparsity_before"] == report["sparsity_after"] == 0.5
+    assert report["perplexity_after"] < report["perplexity_before"]
+    assert report["perplexity_after"] == pytest.approx(report["perplexity_trained"], rel=1e-2)
+    assert 0 <= report["merge_difference"] < 2e-2
+    assert (report["steps"], report["rows"], report["rows_heldout"]) == (12, 24, 6)
+    before, after = load_file(sparse / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
+    assert before.keys() == after.keys()
+    for name, weight in after.items():
+        assert weight.dtype == torch.float16
+        if "proj" in name:
+            assert torch.equal(weight == 0, before[name] == 0)
+    AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template == tiny_tokenizer().chat_template
+    assert (tmp_path / "out" / "generation_config.json").is_file()
+    assert (tmp_path / "out" / "adapter").is_dir() == (method != "full")
+    assert not list(tmp_path.glob(".tmp-*"))
+    json.dumps(report)
+
+
+def test_auto_follows_what_was_detected(dense: Path, sparse: Path, tmp_path: Path) -> None:
+    chosen = {}
+    for name, model in (("dense", dense), ("sparse", sparse)):
+        chosen[name] = recover(model, conversations(), tmp_path / name, request(epochs=1))
+    assert (chosen["dense"]["method"], chosen["sparse"]["method"]) == ("lora", "mask_lora")
+    assert "no zeros to keep" in chosen["dense"]["reason"]
+    assert chosen["dense"]["merged"]
+    assert chosen["dense"]["perplexity_before"] is None
+
+
+def test_plain_lora_on_a_sparse_model_stays_apart_or_is_refused(sparse: Path, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match="merging plain LoRA would fill the model's zeros"):
+        recover(sparse, conversations(), tmp_path / "out", request("lora"))
+    assert not list(tmp_path.iterdir())
+    report = recover(sparse, conversations(), tmp_path / "out", request("lora", merge=False), heldout=conversations(4))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "README.md", "adapter", "metrics.jsonl", "recovery.json",
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "adapter" / "adapter_config.json").is_file()
+    assert (report["merged"], report["sparsity_after"]) == (False, 0.5)
+    assert report["perplexity_after"] == report["perplexity_trained"] < report["perplexity_before"]
+    with pytest.raises(GateError, match="the adapter's base .* is sparse"):
+        recover(tmp_path / "out" / "adapter", conversations(), tmp_path / "next", request())
+
+
+@pytest.mark.slow
+def test_an_adapter_over_a_dense_model_is_recovered_with_its_base(dense: Path, tmp_path: Path) -> None:
+    recover(dense, conversations(), tmp_path / "first", request("lora", merge=False))
+    report = recover(tmp_path / "first" / "adapter", conversations(), tmp_path / "second", request("lora"))
+    assert report["detected"]["kinds"] == ["adapter"]
+    assert (tmp_path / "second" / "tokenizer.json").is_file()
+    assert not (tmp_path / "second" / "adapter_config.json").exists()
+
+
+@pytest.mark.slow
+def test_batches_and_turns_train_alike(sparse: Path, tmp_path: Path) -> None:
+    turns = conversations()
+    messages = [[{"role": t.role, "content": t.content, "tool_call": False} for t in row] for row in turns]
+    batches = [
+        pa.RecordBatch.from_arrays([pa.array(part, MESSAGES)], ["messages"]) for part in (messages[:9], messages[9:])
+    ]
+    one = recover(sparse, turns, tmp_path / "a", request())
+    other = recover(sparse, batches, tmp_path / "b", request())
+    assert [e["loss"] for e in one["metrics"]] == [e["loss"] for e in other["metrics"]]
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+def test_a_stopped_recovery_goes_on_where_it_was(sparse: Path, tmp_path: Path) -> None:
+    recover(sparse, conversations(), tmp_path / "whole", request())
+    steps: list[int] = []
+    with pytest.raises(Interrupted):
+        recover(
+            sparse, conversations(), tmp_path / "out", request(), work=tmp_path / "work",
+            tell=lambda entry, _: steps.append(entry["step"]), stop=lambda: len(steps) == 5,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="other rows, another model or other settings"):
+        recover(sparse, conversations(), tmp_path / "out", request(seed=1), work=tmp_path / "work")
+    recover(
+        sparse, conversations(), tmp_path / "out", request(), work=tmp_path / "work",
+        tell=lambda entry, _: steps.append(entry["step"]),
+    )  # fmt: skip
+    assert steps == list(range(1, 13))
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_the_card_tells_where_the_rows_come_from(sparse: Path, tmp_path: Path) -> None:
+    lineage = {"selection": "abc123", "ledger": {"selected": 24, "budget": 200}, "licences": ["MIT"]}
+    recover(sparse, conversations(), tmp_path / "out", request(), heldout=conversations(4), lineage=lineage)
+    card = (tmp_path / "out" / "README.md").read_text()
+    for said in ("- selection: abc123", "selected 24, budget 200", "MIT", "`mask_lora`", "perplexity on 4 held-out"):
+        assert said in card
+    told = json.loads((tmp_path / "out" / "recovery.json").read_text())
+    assert told["lineage"] == lineage
+    assert told["method"] == "mask_lora"
+
+
+def test_rows_are_laid_out_as_they_were_scored(sparse: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(sparse)
+    scored = Template(tokenizer, "auto", 64).digest()
+    report = recover(sparse, conversations(), tmp_path / "out", request(epochs=1), template_digest=scored)
+    assert report["template_digest"] == scored  # 512 asked for, 64 is the model's context
+    with pytest.raises(GateError, match="would be laid out otherwise than they were scored"):
+        recover(sparse, conversations(), tmp_path / "b", request(max_length=32), template_digest=scored)
+
+
+def test_a_run_that_did_not_fit_goes_on_in_smaller_passes(sparse: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+    work = tmp_path / "work"
+    with pytest.raises(Interrupted):
+        recover(sparse, conversations(), tmp_path / "out", request(), work=work, stop=lambda: True)
+    smaller = request(batch_tokens=20, gradient_checkpointing=True)
+    recover(
+        sparse, conversations(), tmp_path / "out", smaller, work=work,
+        tell=lambda entry, _: steps.append(entry["step"]),
+    )  # fmt: skip
+    assert steps == list(range(2, 13))
+    with pytest.raises(UsageError, match="'float16' has too small a range"):
+        recover(sparse, conversations(), tmp_path / "b", request(dtype="float16"))
+
+
+def test_what_cannot_be_recovered(sparse: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty"):
+        recover(sparse, conversations(), tmp_path / "out", request())
+    with pytest.raises(InputError, match="there is no model folder"):
+        recover(tmp_path / "none", conversations(), tmp_path / "new", request())
+    with pytest.raises(InputError, match="none of 1 rows has a supervised token"):
+        recover(sparse, [[Turn("user", "a")]], tmp_path / "new", request())
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,159 @@
+"""What is supervised: all assistant turns and their end-of-turn marker, nothing else, in every kind of template."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from byte_tokenizer import byte_tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from curate.engines.tokens.templates import Encoded, Template
+from curate.schemas.corpus import Role, Turn
+from curate.schemas.errors import InputError, UsageError
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+NO_SYSTEM = (
+    "{% for message in messages %}{% if message.role == 'user' %}[Q] {{ message.content }} [/Q]"
+    "{% elif message.role == 'assistant' %} {{ message.content }} </s>"
+    "{% else %}{{ raise_exception('only user and assistant') }}{% endif %}{% endfor %}"
+)
+REWRITES = (
+    "{{ messages | length }} turns{% for message in messages %}\n{% if message.role == 'assistant' %}"
+    "A:{% generation %}{{ message.content }}</s>{% endgeneration %}{% else %}Q:{{ message.content }}{% endif %}"
+    "{% endfor %}"
+)
+COUNTS = "{{ messages | length }} turns{% for message in messages %}\n{{ message.content }}{% endfor %}"
+DATED = "{{ strftime_now('%d %B') }}\n" + CHATML
+
+USER: Role = "user"
+ASSISTANT: Role = "assistant"
+TWO_EXCHANGES = [Turn(USER, "one?"), Turn(ASSISTANT, "1"), Turn(USER, "two?"), Turn(ASSISTANT, "2, twö")]
+
+
+def supervised_text(tokenizer: PreTrainedTokenizerFast, encoded: Encoded) -> str:
+    return str(tokenizer.decode(encoded.ids[encoded.supervised].tolist()))
+
+
+def whole_text(tokenizer: PreTrainedTokenizerFast, encoded: Encoded) -> str:
+    return str(tokenizer.decode(encoded.ids.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (None, "1</s>2, twö</s>"),
+        (CHATML, "1<|im_end|>2, twö<|im_end|>"),
+        (NO_SYSTEM, "1 </s>2, twö </s>"),
+        (REWRITES, "1</s>2, twö</s>"),
+        (DATED, "1<|im_end|>2, twö<|im_end|>"),
+    ],
+    ids=["plain", "chatml", "no-system", "markers", "dated"],
+)
+def test_all_assistant_turns_and_their_ends_are_supervised(template: str | None, expected: str) -> None:
+    tokenizer = byte_tokenizer(template)
+    encoded = Template(tokenizer).encode(TWO_EXCHANGES)
+    assert supervised_text(tokenizer, encoded) == expected
+    assert not encoded.supervised[0]
+
+
+def test_the_plain_layout_is_what_the_documentation_says() -> None:
+    tokenizer = byte_tokenizer()
+    turns = [Turn("system", "Be kind."), Turn(USER, "Hi"), Turn(ASSISTANT, "Hello"), Turn("tool", "3"),
+             Turn(ASSISTANT, "three")]  # fmt: skip
+    encoded = Template(tokenizer).encode(turns, '[{"name": "count"}]')
+    assert whole_text(tokenizer, encoded) == (
+        '### Tools:\n[{"name": "count"}]\n\n### System:\nBe kind.\n\n### Instruction:\nHi\n\n'
+        "### Response:\nHello</s>\n\n### Tool result:\n3\n\n### Response:\nthree</s>"
+    )
+    assert supervised_text(tokenizer, encoded) == "Hello</s>three</s>"
+
+
+def test_the_opening_token_stands_where_the_tokenizer_puts_one_and_only_once() -> None:
+    opening = byte_tokenizer(opens=True)
+    encoded = Template(opening).encode(TWO_EXCHANGES)
+    assert encoded.ids[0] == opening.bos_token_id
+    assert (encoded.ids == opening.bos_token_id).sum() == 1
+    assert byte_tokenizer().bos_token_id not in Template(byte_tokenizer()).encode(TWO_EXCHANGES).ids
+    again = Template(byte_tokenizer("<s>" + CHATML, opens=True)).encode(TWO_EXCHANGES)
+    assert (again.ids == opening.bos_token_id).sum() == 1
+
+
+def test_a_template_that_refuses_roles_gets_the_conversation_flattened() -> None:
+    tokenizer = byte_tokenizer(NO_SYSTEM)
+    turns = [Turn("system", "Be kind."), Turn(USER, "Hi"), Turn(ASSISTANT, "Hello"), Turn("tool", "3"),
+             Turn(ASSISTANT, "three")]  # fmt: skip
+    encoded = Template(tokenizer).encode(turns)
+    assert encoded.error is None
+    assert whole_text(tokenizer, encoded) == "[Q] Be kind.\n\nHi [/Q] Hello </s>[Q] 3 [/Q] three </s>"
+    assert supervised_text(tokenizer, encoded) == "Hello </s>three </s>"
+
+
+def test_a_template_whose_turns_cannot_be_located_is_refused() -> None:
+    with pytest.raises(InputError, match="cannot be located; give --template plain"):
+        Template(byte_tokenizer(COUNTS))
+    assert Template(byte_tokenizer(COUNTS), "plain").name == "plain"
+    with pytest.raises(InputError, match="no chat template; give --template plain"):
+        Template(byte_tokenizer(), "chat")
+    with pytest.raises(InputError, match="fails on one question"):
+        Template(byte_tokenizer("{{ raise_exception('never') }}"))
+
+
+def test_one_conversation_that_fails_does_not_take_the_others_with_it() -> None:
+    picky = CHATML + "{% if 'forbidden' in messages[0].content %}{{ raise_exception('a word') }}{% endif %}"
+    tokenizer = byte_tokenizer(picky)
+    bad = [Turn(USER, "forbidden"), Turn(ASSISTANT, "no")]
+    found = Template(tokenizer).encode_many([TWO_EXCHANGES, bad, TWO_EXCHANGES])
+    assert [one.error is None for one in found] == [True, False, True]
+    assert found[1].error == "a word"
+    assert len(found[1].ids) == found[1].n_response == 0
+
+
+def test_truncation_cuts_the_end_and_says_so() -> None:
+    tokenizer = byte_tokenizer()
+    whole = Template(tokenizer).encode(TWO_EXCHANGES)
+    for length in range(2, len(whole.ids) + 2):
+        cut = Template(tokenizer, max_length=length).encode(TWO_EXCHANGES)
+        assert np.array_equal(cut.ids, whole.ids[:length])
+        assert np.array_equal(cut.supervised, whole.supervised[:length])
+        assert cut.truncated == (length < len(whole.ids))
+
+
+def test_the_space_that_a_tokenizer_glues_to_a_word_does_not_lose_the_word() -> None:
+    words = ["<unk>", "▁###", "▁Instruction:", "▁Response:", "▁add", "▁five", "\n", "five"]
+    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    template = (
+        "{% for message in messages %}{% if message.role == 'user' %}### Instruction: {{ message.content }} "
+        "### Response:{% else %} {{ message.content }}{% endif %}{% endfor %}"
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", chat_template=template)
+    encoded = Template(tokenizer).encode([Turn(USER, "add"), Turn(ASSISTANT, "five")])
+    assert [words[i] for i in encoded.ids[encoded.supervised]] == ["▁five"]
+
+
+def test_the_digest_follows_everything_that_decides_ids_and_mask() -> None:
+    base = Template(byte_tokenizer())
+    assert base.digest() == Template(byte_tokenizer()).digest()
+    others = [
+        Template(byte_tokenizer(), max_length=100),
+        Template(byte_tokenizer(opens=True)),
+        Template(byte_tokenizer(CHATML)),
+        Template(byte_tokenizer(CHATML + "{# another #}")),
+    ]
+    assert len({one.digest() for one in (base, *others)}) == 5
+
+
+def test_a_template_that_prints_the_date_gives_the_same_tokens_tomorrow() -> None:
+    tokenizer = byte_tokenizer(DATED)
+    assert whole_text(tokenizer, Template(tokenizer).encode(TWO_EXCHANGES)).startswith("2025-01-01\n")
+
+
+def test_settings_that_mean_nothing() -> None:
+    with pytest.raises(UsageError, match="did you mean 'plain'"):
+        Template(byte_tokenizer(), "plian")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="give at least 2"):
+        Template(byte_tokenizer(), max_length=1)

@@ -1,0 +1,45 @@
+"""`curate gc` through the command line: it lists first, and removes only when asked to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import warehouses
+
+from curate.storage.catalog.publish import publish
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., Any]
+
+
+def test_garbage_is_listed_first_and_removed_when_asked(curate: Run, tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w")
+    ids = warehouses.fill(warehouse)
+    unused = warehouses.embeddings(warehouse, ids["corpus"], width=5)
+    publish(warehouse)
+    where = ("-w", warehouse.root)
+    assert "Nothing to remove" in curate("gc", *where).out
+    listed = curate("gc", "--grace-days", "0", *where)
+    assert listed.code == 0
+    assert f"embeddings/{unused}" in listed.out
+    assert "--delete" in listed.out
+    assert warehouse.has("embeddings", unused)
+    told = curate("gc", "--grace-days", "0", "--delete", *where, "--json").value
+    assert [one["path"] for one in told["garbage"]] == [f"embeddings/{unused}"]
+    assert told["bytes"] > 0
+    assert not warehouse.has("embeddings", unused)
+    assert curate("doctor", *where).code == 0
+
+
+def test_a_negative_grace_and_a_run_under_way_are_refused(curate: Run, tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w")
+    warehouses.fill(warehouse)
+    answer = curate("gc", "--grace-days", "-1", "-w", warehouse.root)
+    assert (answer.code, "is negative" in answer.err) == (2, True)
+    with warehouse.start_run("select", {}):
+        answer = curate("gc", "--grace-days", "0", "--delete", "-w", warehouse.root)
+    assert (answer.code, "is under way" in answer.err, answer.err.count("\n")) == (4, True, 1)

@@ -1,0 +1,85 @@
+"""`curate export` through the command line, from a corpus that is read and a selection that is made."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import warehouses
+
+from curate.selectors.ranking.weighted_draw import draw
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., Any]
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> dict[str, str]:
+    return warehouses.fill(Warehouse(tmp_path / "w"))
+
+
+def test_an_exported_selection_can_be_ingested_again(curate: Run, corpus: Path, tmp_path: Path) -> None:
+    where = ("--warehouse", tmp_path / "w")
+    chosen = curate("select", "--method", "uniform", "--budget", "8", "--corpus", corpus, *where, "--json").value
+    kept = "SELECT example_id FROM ledger WHERE kept ORDER BY example_id"
+    ids = [row["example_id"] for row in curate("sql", kept, *where, "--json").value]
+    for target, file in (("sharegpt", "mine.jsonl"), ("alpaca", "mine.json"), ("messages", "mine.jsonl")):
+        told = curate("export", "--to", target, "--out", tmp_path / target, "--name", "mine", *where, "--json").value
+        assert (told["selection_id"], told["rows"], told["left_out"]) == (chosen["selection_id"], 8, {})
+        again = ("--warehouse", tmp_path / f"w-{target}")
+        assert curate("select", "--method", "full", "--corpus", tmp_path / target / file, *again).code == 0
+        assert [row["example_id"] for row in curate("sql", kept, *again, "--json").value] == ids
+
+
+def test_exported_ids_pin_the_same_rows(curate: Run, corpus: Path, tmp_path: Path) -> None:
+    select = ("select", "--method", "uniform", "--corpus", corpus, "--json")
+    first = curate(*select, "--budget", "5").value
+    curate("export", "--to", "ids", "--out", tmp_path, "--name", "mine")
+    again = curate(*select, "--budget", "5", "--seed", "3", "--pin", f"@{tmp_path / 'mine.ids.txt'}").value
+    overlap = curate("compare", first["selection_id"], again["selection_id"], "--json").value
+    assert overlap["jaccard"] == 1.0
+
+
+def test_a_calibration_set_is_drawn_from_the_kept_rows_by_their_damage(
+    curate: Run, filled: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ("--to", "calibration", "--out", tmp_path, "--rows", "3", "-w", tmp_path / "w", "--json")
+    damage = np.array([0.54, 0.55, 0.56, 0.57, 0.58, 0.59], dtype=np.float32).astype(np.float64)
+    for seed in range(4):
+        answer = curate("export", filled["paser"], *arguments, "--name", f"s{seed}", "--seed", seed)
+        assert answer.code == 0, answer.err
+        lines = [json.loads(line) for line in (tmp_path / f"s{seed}.jsonl").read_text().splitlines()]
+        expected = 54 + draw(damage, 3, np.random.default_rng(seed))
+        assert [line["messages"][1]["content"] for line in lines] == [f"It is {2 * i}." for i in sorted(expected)]
+        assert all(line["text"] == "\n\n".join(turn["content"] for turn in line["messages"]) for line in lines)
+    assert curate("export", filled["uniform"], *arguments).code == 2
+
+
+def test_what_cannot_be_exported_is_told_in_a_sentence(curate: Run, filled: dict[str, str], tmp_path: Path) -> None:
+    where = ("--out", tmp_path / "out", "-w", tmp_path / "w")
+    for arguments, said in (
+        (("nosuch", "--to", "ids"), "no selection"),
+        (("--to", "llamafactory"), "did you mean 'llama-factory'"),
+        (("--to", "ids", "--rows", "5"), "goes with --to calibration only"),
+        (("--to", "calibration", "--rows", "0"), "at least 1"),
+    ):
+        answer = curate("export", *arguments, *where)
+        assert (answer.code, said in answer.err, answer.err.count("\n")) == (2, True, 1), answer.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    curate: Run, filled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    answer = curate("export", "--to", "sharegpt", "--out", out, "-w", tmp_path / "w")
+    assert answer.code == 1
+    assert "No space left on device" in answer.err
+    assert not out.exists() or list(out.iterdir()) == []

@@ -1,0 +1,34 @@
+"""The curve by which the number of clusters was chosen is drawn where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from conftest import Run
+
+pytest.importorskip("matplotlib", reason="the extra 'viz' is not installed")
+
+
+def test_the_curve_is_drawn_as_it_is_stored(curate: Run, corpus: Path) -> None:
+    told = curate("cluster", "--corpus", corpus, "--json").value
+    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
+    from curate.storage.report.curve_picture import curve_figure
+
+    warehouse = Warehouse(Path(told["folder"]).parents[1])
+    curve = warehouse.read("clusters", told["id"], "curve")
+    modularity, stability, chosen = curve_figure(warehouse, told["id"]).axes[0].lines
+    assert np.asarray(modularity.get_xdata()).tolist() == curve["k"].to_pylist()
+    assert np.asarray(modularity.get_ydata()).tolist() == curve["modularity"].to_pylist()
+    assert np.asarray(stability.get_ydata()).tolist() == curve["stability"].to_pylist()
+    assert set(np.asarray(chosen.get_xdata()).tolist()) == {told["facts"]["n_clusters_asked"]}
+
+
+def test_a_number_that_was_given_has_no_curve(curate: Run, corpus: Path) -> None:
+    assert curate("cluster", "--corpus", corpus, "--clusters", 2, "--json").value["picture"] is None

@@ -1,0 +1,96 @@
+"""`curate report` through the command line, and its page in a real browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import browser
+import numpy as np
+import pytest
+import warehouses
+
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., Any]
+
+PHONE, DESKTOP = 390, 1280
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> dict[str, str]:
+    return warehouses.fill(Warehouse(tmp_path / "w"))
+
+
+def test_a_report_is_written_into_the_warehouse_or_where_told(
+    curate: Run, filled: dict[str, str], tmp_path: Path
+) -> None:
+    where = ("-w", tmp_path / "w", "--json")
+    told = curate("report", *where).value
+    assert told["selection_id"] == filled["paser"]
+    assert told["report"] == str(tmp_path / "w" / "reports" / f"{filled['paser']}.html")
+    first = (tmp_path / "w" / "reports" / f"{filled['paser']}.html").read_bytes()
+    curate("report", *where)
+    assert (tmp_path / "w" / "reports" / f"{filled['paser']}.html").read_bytes() == first
+    told = curate("report", filled["uniform"][:6], "--out", tmp_path / "new" / "mine.html", "--png", *where).value
+    assert (tmp_path / "new" / "mine.html").exists()
+    assert told["pictures"] == []  # no clusters, no scores, nothing to draw
+    told = curate("report", "--out", tmp_path / "mine.html", "--png", *where).value
+    assert [path.rpartition("/")[2] for path in told["pictures"]] == [
+        "mine-clusters.png", "mine-plane.png", "mine-scores.png",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_reported_is_told_in_a_sentence(
+    curate: Run, filled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ("-w", tmp_path / "w")
+    answer = curate("report", "nosuch", *where)
+    assert (answer.code, "no selection" in answer.err) == (2, True)
+    answer = curate("report", "--out", tmp_path, *where)
+    assert (answer.code, "is a folder" in answer.err) == (2, True)
+    monkeypatch.setattr("curate.flows.operations.report.find_spec", lambda _: None)
+    answer = curate("report", "--png", *where)
+    assert (answer.code, 'pip install "curate-llm[viz]"' in answer.err) == (1, True)
+    monkeypatch.undo()
+    part = next((tmp_path / "w" / "scores" / filled["scores"]).glob("part-*.parquet"))
+    part.write_bytes(part.read_bytes()[:-9])
+    answer = curate("report", *where)
+    assert (answer.code, "cannot be read" in answer.err, answer.err.count("\n")) == (1, True, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_the_page_in_a_browser(curate: Run, filled: dict[str, str], tmp_path: Path, width: int, dark: bool) -> None:
+    browser.chromium()
+    from matplotlib.image import imread
+
+    report = tmp_path / "report.html"
+    assert curate("report", "--out", report, "-w", tmp_path / "w").code == 0
+    size = f"--window-size={max(width, 600)},2400"
+    probe = browser.framed(report, tmp_path, width, 2400, probe=True)
+    done = browser.run(probe, tmp_path / "profile", "--dump-dom", size, dark=dark)
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert complaints == []
+    heard = re.search(r'<pre id="heard">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert heard
+    told = json.loads(html.unescape(heard[1]))
+    assert (told["wide"], told["scroll"]) == ([], width)
+    assert len(told["kept"]) == 2
+    assert min(told["kept"]) > 10, "a picture shows no kept row"
+    assert (told["count"], told["searched"], told["rows"]) == ("60 rows found", "1 rows found", 1)
+
+    shot = tmp_path / "shot.png"
+    look = browser.framed(report, tmp_path, width, 2400)
+    browser.run(look, tmp_path / "profile2", f"--screenshot={shot}", size, dark=dark)
+    pixels = imread(shot)[:, :width, :3]
+    brightness = np.median(pixels)
+    assert pixels.std() > 0.05, "the page is blank"
+    assert brightness < 0.2 if dark else brightness > 0.9

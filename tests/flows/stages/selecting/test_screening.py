@@ -1,0 +1,123 @@
+"""Near-duplicates and evaluation questions are kept out of a selection, and the ledger says what each row repeats."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from curate.schemas.corpus import Turn, example_id
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Run
+
+QUESTION = "If a train leaves the station at nine and travels for three hours, when does it arrive?"
+SUBJECTS = "otter copper violin glacier harbour lantern meadow saffron thunder walnut".split()
+
+
+def write(path: Path, rows: list[tuple[str, str]]) -> Path:
+    lines = [json.dumps({"instruction": ask, "input": "", "output": answer}) for ask, answer in rows]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def rows() -> list[tuple[str, str]]:
+    """Ten texts of their own, one of them again with a word exchanged, and one that holds the question."""
+    own = [
+        (
+            f"Write three sentences about the {one} and its uses in the {other} trade",
+            f"The {one} is a well known thing. It was used with every {other} by people of {one} towns. "
+            f"Nowadays no {other} is sold without a {one}, which makes the {one} very dear.",
+        )
+        for one, other in zip(SUBJECTS, [*SUBJECTS[1:], SUBJECTS[0]], strict=True)
+    ]
+    ask, answer = own[3]
+    return [*own, (ask, answer.replace("very dear", "rather dear")), ("Please help me. " + QUESTION, "At noon.")]
+
+
+def ids(texts: list[tuple[str, str]]) -> list[str]:
+    return [example_id((Turn("user", ask), Turn("assistant", answer))) for ask, answer in texts]
+
+
+def ledger(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    folder = told["artefact"]
+    table = Warehouse(folder.rpartition("/selection/")[0]).read("selection", told["selection_id"])
+    return {row["example_id"]: row for row in table.to_pylist()}
+
+
+def test_lexical_near_duplicates_leave_one_row_and_name_it(curate: Run, tmp_path: Path) -> None:
+    corpus = write(tmp_path / "c.jsonl", rows())
+    plain = curate("select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--json").value
+    assert plain["n_kept"] == 12
+    told = curate(
+        "select",
+        "--corpus",
+        corpus,
+        "--method",
+        "uniform",
+        "--budget",
+        "100%",
+        "--near-duplicates",
+        "lexical",
+        "--json",
+    ).value
+    kept, dropped = sorted((ids(rows())[3], ids(rows())[10]))
+    found = ledger(told)
+    assert told["reasons"] == {"duplicate:lexical": 1, "selected": 11}
+    assert (found[dropped]["reason"], found[dropped]["related_id"]) == ("duplicate:lexical", kept)
+    assert 0.8 <= found[dropped]["overlap"] < 1
+    assert found[kept]["kept"]
+    assert found[kept]["overlap"] is None
+    pinned = curate(
+        "select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--near-duplicates", "lexical",
+        "--pin", dropped, "--json",
+    ).value  # fmt: skip
+    assert ledger(pinned)[kept]["related_id"] == dropped
+
+
+def test_rows_with_an_evaluation_question_are_left_out_and_name_it(curate: Run, tmp_path: Path) -> None:
+    corpus = write(tmp_path / "c.jsonl", rows())
+    held_out = write(tmp_path / "eval.jsonl", [("Is water wet?", "Yes."), (QUESTION, "At twelve.")])
+    arguments = ("select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--json")
+    told = curate(*arguments, "--decontaminate", held_out).value
+    row = ledger(told)[ids(rows())[11]]
+    assert (row["reason"], row["related_id"]) == ("contaminated", ids([(QUESTION, "At twelve.")])[0])
+    assert row["overlap"] == 1
+    assert told["reasons"] == {"contaminated": 1, "selected": 11}
+    # Another content of that file is another selection.
+    held_out = write(tmp_path / "eval.jsonl", [("Is water wet?", "Yes.")])
+    again = curate(*arguments, "--decontaminate", held_out).value
+    assert again["selection_id"] != told["selection_id"]
+    assert again["n_kept"] == 12
+
+
+def test_semantic_near_duplicates_run_the_clusters_that_they_need(curate: Run, tmp_path: Path) -> None:
+    twice = [*rows()[:10], (rows()[3][0] + ".", "Something else entirely, said in other words.")]
+    corpus = write(tmp_path / "c.jsonl", twice)
+    told = curate(
+        "select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--near-duplicates", "semantic",
+        "--clusters", 2, "--json",
+    ).value  # fmt: skip
+    kept, dropped = sorted((ids(twice)[3], ids(twice)[10]))
+    assert {"clusters", "embeddings"} <= set(told["inputs"])
+    assert ledger(told)[dropped]["related_id"] == kept
+    assert ledger(told)[dropped]["reason"] == "duplicate:semantic"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--near-duplicates", "fuzzy"), 2, "'lexical' or 'semantic'"),
+        (("--decontaminate", "absent.jsonl"), 3, "absent.jsonl"),
+    ],
+)
+def test_what_cannot_be_screened_by_is_refused(
+    curate: Run, corpus: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    answer = curate("select", "--corpus", corpus, "--method", "uniform", *arguments)
+    assert answer.code == code
+    assert message in answer.err

@@ -1,0 +1,234 @@
+"""Scoring through the command line: rows scored before are not scored again, and one model at a time says the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from corpora import write_corpus
+from models import save_llama
+
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    Run = Callable[..., Any]
+
+SIGNALS = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n")
+
+
+@pytest.fixture
+def score(curate: Run, tiny: tuple[Path, Path]) -> Run:
+    """Return `curate score` of a corpus with the tiny pair, giving its manifest and its table."""
+
+    def run(corpus: Path, warehouse: Path, *more: object, compressed: Path = tiny[1]) -> tuple[Any, pa.Table]:
+        models = ("--original", tiny[0], "--compressed", compressed)
+        answer = curate("score", "--corpus", corpus, "-w", warehouse, *models, "--part-rows", "16", *more, "--json")
+        assert answer.code == 0, answer.err
+        held = Warehouse(warehouse)
+        return held.manifest("scores", answer.value["id"]), held.read("scores", answer.value["id"])
+
+    return run
+
+
+def test_a_grown_corpus_scores_its_new_rows_only(score: Run, tmp_path: Path) -> None:
+    small = write_corpus(tmp_path / "small.jsonl", rows=40)
+    lines = write_corpus(tmp_path / "new.jsonl", rows=70, seed=1).read_text().splitlines()
+    grown = tmp_path / "grown.jsonl"
+    old = small.read_text().splitlines()
+    grown.write_text("\n".join([*lines[:10], *old, *lines[10:30]]) + "\n")
+    first, before = score(small, tmp_path / "w")
+    second, after = score(grown, tmp_path / "w")
+    _, fresh = score(grown, tmp_path / "fresh")
+    assert (first.facts["n_reused"], second.facts["n_reused"]) == (0, 40)
+    assert second.facts["statuses"] == {"ok": 70}
+    assert after.column("example_id") == fresh.column("example_id")
+    for name in SIGNALS:
+        assert after.column(name).to_pylist() == pytest.approx(fresh.column(name).to_pylist(), rel=1e-4, abs=1e-6), name
+    kept = {row["example_id"]: row for row in before.to_pylist()}
+    assert sum(row == kept.get(row["example_id"]) for row in after.to_pylist()) == 40
+
+
+def test_a_part_of_a_scored_corpus_needs_no_model(score: Run, tmp_path: Path) -> None:
+    whole = write_corpus(tmp_path / "whole.jsonl", rows=40)
+    part = tmp_path / "part.jsonl"
+    part.write_text("\n".join(whole.read_text().splitlines()[5:25]) + "\n")
+    first, before = score(whole, tmp_path / "w")
+    second, after = score(part, tmp_path / "w")
+    assert second.facts["n_reused"] == len(after) == 20
+    assert {row["example_id"]: row for row in before.to_pylist()}.items() >= {
+        row["example_id"]: row for row in after.to_pylist()
+    }.items()
+    assert second.facts["template_digest"] == first.facts["template_digest"]
+
+
+def test_other_settings_reuse_nothing(score: Run, tmp_path: Path) -> None:
+    small = write_corpus(tmp_path / "small.jsonl", rows=20)
+    score(small, tmp_path / "w")
+    again, _ = score(small, tmp_path / "w", "--max-length", "64")
+    assert again.facts["n_reused"] == 0
+
+
+def test_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    pair, _ = score(corpus, tmp_path / "pair")
+    alone, _ = score(corpus, tmp_path / "alone", "--sequential")
+    assert alone.id == pair.id
+    assert [part.digest for part in alone.parts] == [part.digest for part in pair.parts]
+    assert alone.facts["original"] == pair.facts["original"]
+
+
+def test_the_next_compressed_model_finds_what_the_original_left(score: Run, tmp_path: Path) -> None:
+    corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "w"
+    score(corpus, warehouse, "--sequential")
+    files = sorted((warehouse / "cache" / "teachers").rglob("*.safetensors"))
+    written = [path.stat().st_mtime_ns for path in files]
+    assert len(files) == 4  # three parts and the output layer
+    (done,) = (warehouse / "cache" / "teachers").glob("*/teacher.json")
+    os.utime(done, (0, 0))
+    other = save_llama(tmp_path / "other", seed=2)
+    found, table = score(corpus, warehouse, "--sequential", compressed=other)
+    assert done.stat().st_mtime > 0, "gc goes by the last use"
+    assert sorted((warehouse / "cache" / "teachers").rglob("*.safetensors")) == files
+    assert [path.stat().st_mtime_ns for path in files] == written
+    expected, _ = score(corpus, tmp_path / "pair", compressed=other)
+    assert [part.digest for part in found.parts] == [part.digest for part in expected.parts]
+
+
+def test_what_a_killed_run_left_of_the_original_is_used(score: Run, tmp_path: Path) -> None:
+    corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "w"
+    pair, _ = score(corpus, tmp_path / "pair")
+    score(corpus, warehouse, "--sequential")
+    (folder,) = (warehouse / "cache" / "teachers").iterdir()
+    for name in ("part-00002.safetensors", "head.safetensors", "teacher.json"):
+        (folder / name).unlink()
+    shutil.rmtree(warehouse / "scores")
+    written = (folder / "part-00001.safetensors").stat().st_mtime_ns
+    again, _ = score(corpus, warehouse, "--sequential")
+    assert (folder / "part-00001.safetensors").stat().st_mtime_ns == written
+    assert [part.digest for part in again.parts] == [part.digest for part in pair.parts]
+
+
+def test_a_short_memory_of_the_original_understates_the_divergence_alone(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    exact, truth = score(corpus, tmp_path / "w", "--sequential")
+    short, found = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=4")
+    assert short.id != exact.id
+    for one, other in zip(found.to_pylist(), truth.to_pylist(), strict=True):
+        assert 0 < one["cds"] <= other["cds"] + 1e-6
+        assert one["nll_original"] == pytest.approx(other["nll_original"], rel=1e-5)
+        assert all(one[name] == other[name] for name in ("don", "nod", "nll_compressed", "entropy", "el2n"))
+    whole, same = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=1000")
+    assert same.column("cds").to_pylist() == pytest.approx(truth.column("cds").to_pylist(), abs=1e-6)
+
+
+def test_a_memory_without_a_model_to_remember_is_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
+    models = ("--original", tiny[0], "--compressed", tiny[1])
+    answer = curate("score", "--corpus", corpus, *models, "--teacher-cache", "topk=4")
+    assert (answer.code, "--sequential" in answer.err) == (2, True)
+    assert curate("score", "--corpus", corpus, *models, "--sequential", "--teacher-cache", "topk=0").code == 2
+
+
+def test_every_layer_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    pair, _ = score(corpus, tmp_path / "pair", "--layers", "all", "--batch-tokens", "64")
+    alone, _ = score(corpus, tmp_path / "alone", "--layers", "all", "--batch-tokens", "64", "--sequential")
+    assert [part.digest for part in alone.parts] == [part.digest for part in pair.parts]
+    assert pair.facts["gradient_layers"] == "all"
+
+
+def test_two_workers_give_the_same_bytes_as_one_process(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=90)
+    alone, _ = score(corpus, tmp_path / "alone")
+    shared, _ = score(corpus, tmp_path / "shared", "--workers", "2", "--threads", "2")
+    assert shared.id == alone.id
+    assert [part.digest for part in shared.parts] == [part.digest for part in alone.parts]
+    workers = shared.facts.pop("workers")
+    assert [one["device"] for one in workers] == ["cpu", "cpu"]
+    assert sum(one["parts"] for one in workers) == len(shared.parts) == 6
+    assert shared.facts == alone.facts
+    assert shared.peak_memory_mb > sum(one["peak_memory_mb"] for one in workers) > 0
+
+
+@pytest.mark.slow
+def test_an_original_read_by_two_workers_leaves_the_same(score: Run, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
+    pair, _ = score(corpus, tmp_path / "pair")
+    found, _ = score(corpus, tmp_path / "w", "--sequential", "--workers", "2")
+    assert [part.digest for part in found.parts] == [part.digest for part in pair.parts]
+    assert found.facts["original"] == pair.facts["original"]
+    assert len(list((tmp_path / "w" / "cache" / "teachers").rglob("*.safetensors"))) == 4
+
+
+def test_workers_that_cannot_be_are_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
+    models = ("--original", tiny[0], "--compressed", tiny[1])
+    answer = curate("score", "--corpus", corpus, *models, "--device", "cpu,cpu", "--workers", "2")
+    assert (answer.code, "'cpu,cpu' is one worker's and there are to be 2" in answer.err) == (2, True)
+    assert curate("score", "--corpus", corpus, *models, "--workers", "0").code == 2
+
+
+def start(corpus: Path, models: tuple[Path, Path], warehouse: Path) -> subprocess.Popen[str]:
+    """Start `curate score` with two workers."""
+    words = ["score", "--corpus", corpus, "-w", warehouse, "--original", models[0], "--compressed", models[1],
+             "--part-rows", "100", "--workers", "2", "--threads", "2"]  # fmt: skip
+    command = [sys.executable, "-c", "from curate.flows.cli.main import main; main()", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"engines.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def runs(process: int) -> bool:
+    """Say whether a process is there and no zombie."""
+    place = Path(f"/proc/{process}/cmdline")
+    return place.exists() and place.read_bytes() != b""
+
+
+def parts_of(warehouse: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in warehouse.glob("scores/*/part-*.parquet")}
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    for _ in range(6000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["a worker", "the command"])
+def test_a_kill_among_workers_costs_the_parts_in_work_alone(
+    score: Run, tiny: tuple[Path, Path], tmp_path: Path, who: str
+) -> None:
+    corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=3000), tmp_path / "w"
+    running = start(corpus, tiny, warehouse)
+    wait_until(lambda: len(parts_of(warehouse)) > 2)
+    workers = workers_of(running)
+    assert len(workers) == 2
+    os.kill(workers[1] if who == "a worker" else running.pid, signal.SIGKILL)
+    _, said = running.communicate()
+    kept = parts_of(warehouse)
+    assert 2 < len(kept) < 30
+    if who == "a worker":
+        assert running.returncode == 1
+        assert "worker 2 of 2 on cpu was killed by SIGKILL in part" in said.splitlines()[-1]
+    wait_until(lambda: not any(map(runs, workers)))
+    again = start(corpus, tiny, warehouse)
+    assert (again.wait(), again.communicate()[1] is None) == (0, False)
+    assert kept.items() <= parts_of(warehouse).items(), "nothing is scored twice"
+    expected, _ = score(corpus, tmp_path / "alone", "--part-rows", "100")
+    (found,) = Warehouse(warehouse).list("scores")
+    assert [part.digest for part in found.parts] == [part.digest for part in expected.parts]

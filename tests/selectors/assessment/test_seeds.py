@@ -1,0 +1,50 @@
+"""A method over its seeds: what is better is found, what is equal is not, and harm is flagged beyond chance only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curate.selectors.assessment.intervals import Resampling
+from curate.selectors.assessment.seeds import contrast, harmed, trial
+
+HOW = Resampling(draws=500)
+
+
+def answers(*shares: float, items: int = 200) -> np.ndarray:
+    """Return 0/1 scores: in group g the first shares[g] of the items are right."""
+    return np.concatenate([np.arange(items) < round(share * items) for share in shares]).astype(np.float64)
+
+
+GROUP = np.repeat(np.arange(3), 200)
+
+
+def test_a_method_that_is_better_everywhere_is_found_and_an_equal_one_is_not() -> None:
+    rng = np.random.default_rng(3)
+    original, use = answers(0.9, 0.8, 0.9), np.ones(3, dtype=bool)
+
+    def method(share: float) -> np.ndarray:
+        return (rng.random((5, 600)) < share).astype(np.float64)
+
+    base = method(0.5)
+    better = contrast(method(0.62), base, original, GROUP, 3, use, HOW)
+    equal = contrast(method(0.5), base, original, GROUP, 3, use, HOW)
+    assert better.low > 0.05
+    assert better.p is not None
+    assert better.p < 0.01
+    assert equal.low < 0 < equal.high
+    assert contrast(base, base, original, GROUP, 3, use, HOW).value == 0
+    mean, worst = (trial(base, original, GROUP, 3, use, HOW, worst=worst) for worst in (False, True))
+    assert worst.value <= mean.value
+    assert mean.value == pytest.approx(
+        np.mean([(base[:, GROUP == g].mean() / original[GROUP == g].mean()) for g in range(3)])
+    )
+
+
+def test_harm_over_seeds_is_flagged_beyond_chance_only() -> None:
+    rng = np.random.default_rng(1)
+    compressed = answers(0.5, 0.5, 0.5)
+    shares = np.repeat([0.6, 0.49, 0.35], 200)
+    method = (rng.random((5, 600)) < shares).astype(np.float64)
+    assert harmed(method, compressed, GROUP, 3, HOW).tolist() == [False, False, True]
+    assert not harmed(np.stack([compressed] * 5), compressed, GROUP, 3, HOW).any()

@@ -1,0 +1,283 @@
+"""Sessions that only read, explain, and the named questions against counts made by hand."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+import warehouses
+
+from curate.schemas.errors import UsageError, WarehouseError
+from curate.storage.catalog.publish import publish
+from curate.storage.catalog.queries import ask, explain, named, open_catalog, questions, resolve_selection, run_sql
+from curate.storage.warehouse.warehouse import Warehouse
+
+TEN = {
+    "coverage", "degraded_clusters", "kept_by_source", "lost_to", "overlap", "quarantine_reasons", "reasons", "runs",
+    "signal_quantiles", "token_histogram",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    root = tmp_path_factory.mktemp("filled") / "w"
+    warehouse = Warehouse(root)
+    ids = warehouses.fill(warehouse)
+    with warehouse.start_run("select", {}):
+        pass
+    publish(warehouse)
+    return root, ids
+
+
+@pytest.fixture
+def con(filled: tuple[Path, dict[str, str]]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_catalog(filled[0]) as session:
+        yield session
+
+
+@pytest.fixture
+def ids(filled: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    return filled[1]
+
+
+def test_no_catalog_yet(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="there is no catalog in .* yet; run `curate select`"):
+        open_catalog(tmp_path)
+
+
+def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
+    (tmp_path / "catalog.duckdb").write_bytes(b"no database" * 2000)
+    with pytest.raises(WarehouseError, match="cannot open .*catalog.duckdb: .*run `curate catalog rebuild`"):
+        open_catalog(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) AS n FROM examples",
+        "FROM (SELECT count(*) AS n FROM examples)",
+        "WITH e AS (FROM examples) SELECT count(*) AS n FROM e;",
+        "-- a comment; with a semicolon\nSELECT count(*) AS n FROM examples",
+        "SELECT $n AS n",
+    ],
+)
+def test_what_reads_is_answered(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    values = {"n": warehouses.ROWS} if "$n" in sql else None
+    assert run_sql(con, sql, values).to_pylist() == [{"n": warehouses.ROWS}]
+
+
+@pytest.mark.parametrize("sql", ["DESCRIBE scores", "SHOW TABLES", "SUMMARIZE scores", "EXPLAIN SELECT 1"])
+def test_what_describes_is_answered(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    assert run_sql(con, sql).num_rows > 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE x (a INT)", "CREATE TEMP TABLE x (a INT)", "DROP VIEW examples", "DELETE FROM selections",
+        "INSERT INTO runs BY NAME SELECT 'x' AS run_id", "UPDATE runs SET command = 'x'", "INSTALL httpfs", "LOAD json",
+        "ATTACH 'other.duckdb'", "SET threads = 1", "COPY runs TO 'x.csv'", "EXPLAIN ANALYZE COPY runs TO 'x.csv'",
+        "EXPLAIN (ANALYZE) COPY runs TO 'x.csv'", "EXPORT DATABASE 'x'", "CALL pragma_version()", "CHECKPOINT",
+    ],
+)  # fmt: skip
+def test_what_writes_is_refused(
+    con: duckdb.DuckDBPyConnection, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="only read here, and this is an? [A-Z_ ]+ statement"):
+        run_sql(con, sql)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELEC 1", "DuckDB does not accept the SQL: Parser Error"),
+        ("SELECT speed FROM examples", 'Referenced column "speed" not found'),
+        ("FROM con", "Table with name con does not exist"),
+        ("SELECT $n", "parameter"),
+        ("SELECT 1/0 + CAST('x' AS INT)", "Could not convert string"),
+        ("", "holds 0 statements"),
+        ("SELECT 1; SELECT 2", "holds 2 statements"),
+    ],
+)
+def test_sql_that_cannot_be_is_the_users_error(con: duckdb.DuckDBPyConnection, sql: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run_sql(con, sql)
+
+
+def test_selections_by_beginning_and_by_age(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    assert resolve_selection(con, "latest") == ids["paser"]
+    assert resolve_selection(con, "previous") == ids["uniform"]
+    assert resolve_selection(con, ids["uniform"][:6]) == ids["uniform"]
+    for given in ("zz", ""):
+        with pytest.raises(UsageError, match=f"the newest are {ids['paser']}, {ids['uniform']}"):
+            resolve_selection(con, given)
+
+
+def test_selections_that_are_not_there(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    publish(warehouse)
+    with open_catalog(tmp_path) as con, pytest.raises(UsageError, match="holds no selection yet"):
+        resolve_selection(con, "latest")
+    only = warehouses.selection(warehouse, {"corpus": "x"})
+    publish(warehouse)
+    with open_catalog(tmp_path) as con, pytest.raises(UsageError, match=f"there is only one selection, {only}"):
+        resolve_selection(con, "previous")
+
+
+def test_explain_tells_everything(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    loser, winner = warehouses.IDS[1], warehouses.IDS[-1]
+    told = explain(con, loser[:12])
+    assert json.loads(json.dumps(told)) == told
+    assert told["example_id"] == loser
+    assert [turn["role"] for turn in told["messages"]] == ["user", "assistant"]
+    assert told["sources"] == [{"corpus_id": ids["corpus"], "source": "a.jsonl", "row": 2, "licence": "MIT"}]
+    assert told["clusters"] == [
+        {"clusters_id": ids["clusters"], "cluster": 1, "membership": 0.5, "size": 20, "terms": ["t1", "plus"]}
+    ]
+    assert told["scores"][0]["scores_id"] == ids["scores"]
+    assert told["scores"][0]["cds"] == pytest.approx(0.01)
+    paser, uniform = told["selections"]
+    assert (uniform["selection_id"], uniform["kept"], uniform["rank"]) == (ids["uniform"], True, 2)
+    assert (paser["selection_id"], paser["kept"], paser["reason"]) == (ids["paser"], False, "conflict")
+    assert (paser["related_id"], paser["related_prompt"]) == (winner, warehouses.example(warehouses.ROWS - 1)["prompt"])
+
+
+def test_explain_of_one_selection_tells_what_it_used(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    told = explain(con, warehouses.IDS[1], "previous")
+    assert [one["selection_id"] for one in told["selections"]] == [ids["uniform"]]
+    assert told["clusters"] == told["scores"] == []
+    told = explain(con, warehouses.IDS[1], ids["paser"])
+    assert [one["selection_id"] for one in told["selections"]] == [ids["paser"]]
+    assert len(told["clusters"]) == len(told["scores"]) == 1
+
+
+def test_explain_needs_one_example(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(UsageError, match="no example id begins with 'zz'"):
+        explain(con, "zz")
+    with pytest.raises(UsageError, match=r"could be any of .*, …; give more digits"):
+        explain(con, "")
+    with pytest.raises(UsageError, match="no selection begins with 'zz'"):
+        explain(con, warehouses.IDS[0], "zz")
+
+
+def test_explain_of_an_example_outside_the_selection(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    warehouses.corpus(warehouse)
+    made = warehouses.selection(warehouse, {"corpus": "gone"}, "uniform")
+    publish(warehouse)
+    with open_catalog(tmp_path) as con, pytest.raises(UsageError, match=f"is not in the corpus of selection {made}"):
+        explain(con, warehouses.IDS[0], made)
+
+
+def test_there_are_ten_questions_and_each_says_what_it_answers() -> None:
+    known = questions()
+    assert TEN <= known.keys()
+    assert all(about.endswith(".") and "\n" not in about for about in known.values())
+    for name in known:
+        question = named(name)
+        assert {one.name for one in question.parameters} == set(duckdb_parameters(question.sql))
+
+
+def duckdb_parameters(sql: str) -> set[str]:
+    return set(duckdb.extract_statements(sql)[0].named_parameters)
+
+
+@pytest.mark.parametrize("name", sorted(TEN))
+def test_every_question_runs_with_its_defaults_and_on_nothing(
+    con: duckdb.DuckDBPyConnection, name: str, tmp_path: Path
+) -> None:
+    assert ask(con, name).num_rows > 0
+    warehouse = Warehouse(tmp_path)
+    for method in ("uniform", "full"):
+        warehouses.make(warehouse, "selection", {"corpus": "gone"}, {"method": method, "budget": "1"}, {})
+    publish(warehouse)
+    with open_catalog(tmp_path) as empty:
+        assert ask(empty, name).num_rows == (name == "overlap")
+
+
+def test_reasons(con: duckdb.DuckDBPyConnection) -> None:
+    assert ask(con, "reasons").to_pylist() == [
+        {"reason": "budget", "kept": False, "examples": 53, "share": 53 / 60},
+        {"reason": "selected", "kept": True, "examples": 6, "share": 0.1},
+        {"reason": "conflict", "kept": False, "examples": 1, "share": 1 / 60},
+    ]
+
+
+def test_degraded_clusters(con: duckdb.DuckDBPyConnection) -> None:
+    found = ask(con, "degraded_clusters", {"limit": "2"}).to_pylist()
+    assert [(row["cluster"], row["kept"], row["terms"]) for row in found] == [(2, 2, "t2, plus"), (1, 2, "t1, plus")]
+    assert ask(con, "degraded_clusters", {"selection": "previous"}).num_rows == 0
+
+
+def test_overlap(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    found = ask(con, "overlap").to_pylist()[0]
+    assert (found["selection_id"], found["other_id"]) == (ids["paser"], ids["uniform"])
+    assert [found[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 0, 0.0]
+    same = ask(con, "overlap", {"other": ids["paser"][:8]}).to_pylist()[0]
+    assert [same[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 6, 1.0]
+
+
+def test_coverage(con: duckdb.DuckDBPyConnection) -> None:
+    found = ask(con, "coverage").to_pylist()
+    assert [(row["cluster"], row["examples"], row["kept"], row["terms"]) for row in found] == [
+        (k, 20, 2, f"t{k}, plus") for k in range(3)
+    ]
+
+
+def test_kept_by_source(con: duckdb.DuckDBPyConnection) -> None:
+    """Example 0, which uniform keeps, also stands in the source a second time, without a licence."""
+    found = ask(con, "kept_by_source", {"selection": "previous"}).to_pylist()
+    assert [(row["source"], row["licence"], row["examples"], row["kept"]) for row in found] == [
+        ("a.jsonl", "MIT", 60, 6),
+        ("a.jsonl", None, 1, 1),
+    ]
+
+
+def test_lost_to(con: duckdb.DuckDBPyConnection) -> None:
+    prompt = warehouses.example(59)["prompt"]
+    expected = {"example_id": warehouses.IDS[-1], "lost": 1, "reasons": ["conflict"], "prompt": prompt}
+    assert ask(con, "lost_to").to_pylist() == [expected]
+
+
+def test_quarantine_reasons(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    assert ask(con, "quarantine_reasons").to_pylist() == [
+        {
+            "corpus_id": ids["corpus"],
+            "source": "a.jsonl",
+            "reason": "not valid JSON",
+            "quarantined": 3,
+            "first_row": 500,
+        }
+    ]
+
+
+def test_token_histogram(con: duckdb.DuckDBPyConnection) -> None:
+    """Example i has 7 + i tokens; the last six are kept."""
+    found = [tuple(row.values())[:4] for row in ask(con, "token_histogram").to_pylist()]
+    assert found == [(4, 7, 1, 0), (8, 15, 8, 0), (16, 31, 16, 0), (32, 63, 32, 3), (64, 127, 3, 3)]
+
+
+def test_signal_quantiles(con: duckdb.DuckDBPyConnection) -> None:
+    found = {(row["signal"], row["kept"]): row for row in ask(con, "signal_quantiles").to_pylist()}
+    assert found["cds", True]["median"] == pytest.approx(0.565)
+    assert (found["cds", True]["examples"], found["cds", False]["examples"]) == (6, 54)
+    assert found["cds", False]["q25"] == pytest.approx(0.1325)
+    assert ("ifd", True) not in found
+
+
+def test_runs(con: duckdb.DuckDBPyConnection) -> None:
+    assert [(row["command"], row["status"]) for row in ask(con, "runs").to_pylist()] == [("select", "finished")]
+
+
+def test_questions_that_cannot_be_asked(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(UsageError, match="there is no question 'reason', did you mean 'reasons'"):
+        named("reason")
+    with pytest.raises(UsageError, match="question 'runs' has no parameter 'limits', did you mean 'limit'"):
+        ask(con, "runs", {"limits": "3"})
+    with pytest.raises(UsageError, match="has no parameter 'x'; it has none"):
+        ask(con, "quarantine_reasons", {"x": "3"})
+    with pytest.raises(UsageError, match="parameter limit is 'many', which is not a whole number"):
+        ask(con, "runs", {"limit": "many"})

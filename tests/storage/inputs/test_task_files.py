@@ -1,0 +1,118 @@
+"""Task files of every kind become items, and a row that cannot be asked is named."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curate.schemas.errors import CurateError, InputError
+from curate.schemas.evaluation import ITEMS
+from curate.storage.inputs.task_files import read_items, task_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(path: Path, *rows: dict[str, Any]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def items(word: str, limit: int | None = None) -> list[dict[str, Any]]:
+    found = list(read_items(task_file(word), limit))
+    pa.Table.from_pylist(found, schema=ITEMS)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"instruction": "a", "input": "", "output": "b"}, "rows"),
+        ({"question": "a", "answer": "b"}, "rows"),
+        ({"question": "a", "choices": ["x", "y"], "answer": 1}, "choice"),
+        ({"question": "a", "A": "x", "B": "y", "answer": "B"}, "choice"),
+        ({"prompt": "a", "rules": ["json"]}, "instructions"),
+        ({"document": "a b", "summary": "a"}, "summary"),
+        ({"text": "some words"}, "perplexity"),
+    ],
+)
+def test_columns_tell_the_kind(tmp_path: Path, row: dict[str, Any], kind: str) -> None:
+    task = task_file(write(tmp_path / "t.jsonl", row, row | {"more": 1} if kind == "rows" else row))
+    assert task.kind == kind
+    assert task.name == f"{kind}:t"
+    assert {one["kind"] for one in read_items(task)} == {kind}
+
+
+def test_options_in_either_form_have_their_chance(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "t.jsonl",
+        {"question": "q", "choices": ["x", "y", "z"], "answer": 2, "group": "g"},
+        {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answer": "2"},
+        {"question": "q", "choices": ["x", "y"], "answer": "y"},
+    )
+    found = items(path)
+    assert [one["answer"] for one in found] == [2, 1, 1]
+    assert [one["chance"] for one in found] == pytest.approx([1 / 3, 1 / 2, 1 / 2])
+    assert [one["group"] for one in found] == ["g", "choice:t", "choice:t"]
+
+
+def test_one_file_asks_closed_and_open_book(tmp_path: Path) -> None:
+    path = write(tmp_path / "facts.jsonl", {"question": "q", "context": "c", "answer": ["a", "b"], "chance": 0.25})
+    (closed,), (opened,) = items(f"knowledge:{path}"), items(f"open-book:{path}")
+    assert [turn["content"] for turn in closed["messages"]] == ["q"]
+    assert [turn["content"] for turn in opened["messages"]] == ["c\n\nq"]
+    assert closed["references"] == opened["references"] == ["a", "b"]
+    assert closed["chance"] == 0.25
+    assert closed["item_id"] != opened["item_id"]
+    (judged,) = items(f"judged:{path}")
+    assert (judged["messages"], judged["references"]) == (closed["messages"], closed["references"])
+    assert judged["item_id"] != closed["item_id"]
+
+
+def test_parquet_and_numbers(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"question": ["q", "r"], "answer": [7, 8]}), tmp_path / "t.parquet")
+    assert [one["references"] for one in items(f"reasoning:{tmp_path / 't.parquet'}")] == [["7"], ["8"]]
+    assert len(items(f"reasoning:{tmp_path / 't.parquet'}", limit=1)) == 1
+
+
+def test_a_text_file_is_cut_at_line_ends(tmp_path: Path) -> None:
+    text = "".join(f"line {i} " + "x" * 90 + "\n" for i in range(50))
+    (tmp_path / "t.txt").write_text(text)
+    found = items(str(tmp_path / "t.txt"))
+    assert "".join(one["references"][0] for one in found) == text
+    assert 2 <= len(found) <= 4
+    assert all(one["references"][0].endswith("\n") for one in found)
+
+
+@pytest.mark.parametrize(
+    ("word", "rows", "said"),
+    [
+        ("knowledge:", [{"question": "q", "answer": ""}], "row 1, column 'answer': no answer"),
+        ("judged:", [{"question": "q", "answer": [""]}], "row 1, column 'answer': no answer"),
+        ("knowledge:", [{"question": "", "answer": "a"}], "row 1: no question"),
+        ("open-book:", [{"question": "q", "answer": "a"}], "no text that holds the answer"),
+        ("", [{"question": "q", "choices": ["x", "y"], "answer": "w"}], "neither a label nor one of the 2 options"),
+        ("", [{"question": "q", "choices": ["x", "y"], "answer": 5}], "5 is no option"),
+        ("", [{"prompt": "q", "rules": []}], "no list of rules"),
+        ("", [{"text": ""}], "no text"),
+        ("knowledge:", [{"question": "q", "answer": "a", "chance": 1.5}], "1.5 is no share"),
+        ("knowledge:", [], "is empty"),
+        ("", [{"instruction": "a", "input": "", "output": ""}], "no response"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(tmp_path: Path, word: str, rows: list[dict[str, Any]], said: str) -> None:
+    path = write(tmp_path / "t.jsonl", *rows)
+    with pytest.raises(InputError, match=said):
+        items(word + path)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("nope:x.jsonl", "is no kind of task"), ("missing.jsonl", "there is no corpus")]
+)
+def test_a_task_that_is_not_there_is_named(word: str, said: str) -> None:
+    with pytest.raises(CurateError, match=said):
+        task_file(word)

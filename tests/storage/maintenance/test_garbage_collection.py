@@ -1,0 +1,215 @@
+"""Garbage: what results and recent runs need stays, the rest goes whole, and never while a run is under way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import warehouses
+
+from curate.schemas.artefacts import NOUNS
+from curate.schemas.errors import GateError
+from curate.schemas.pilots import PILOTS
+from curate.schemas.scores import IMPORTED
+from curate.storage.catalog import queries
+from curate.storage.catalog.publish import publish
+from curate.storage.maintenance import garbage_collection
+from curate.storage.warehouse import places
+from curate.storage.warehouse.warehouse import Warehouse, verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = 86400.0
+LATER = 8 * DAY
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return Warehouse(tmp_path / "w")
+
+
+@pytest.fixture
+def ids(warehouse: Warehouse) -> dict[str, str]:
+    """Fill the warehouse, and add embeddings and a corpus that nobody uses."""
+    made = warehouses.fill(warehouse)
+    made["unused"] = warehouses.embeddings(warehouse, made["corpus"], width=5)
+    made["other corpus"] = warehouses.corpus(warehouse, "b.jsonl")
+    made["of other"] = warehouses.embeddings(warehouse, made["other corpus"])
+    return made
+
+
+def paths(found: list[garbage_collection.Garbage], warehouse: Warehouse) -> set[str]:
+    return {str(one.path.relative_to(warehouse.root)) for one in found}
+
+
+def existing(warehouse: Warehouse) -> set[str]:
+    return {f"{noun}/{one.id}" for noun in NOUNS for one in warehouse.list(noun)}
+
+
+def age(path: Path, days: float) -> None:
+    """Make a file or folder look `days` old."""
+    then = time.time() - days * DAY
+    for one in (*path.rglob("*"), path):
+        os.utime(one, (then, then))
+
+
+def test_what_selections_were_made_from_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    found = garbage_collection.find(warehouse, 7, time.time() + LATER)
+    # The embeddings stand behind the clusters that the selection used, though it did not read them itself.
+    assert paths(found, warehouse) == {
+        f"embeddings/{ids['unused']}", f"corpus/{ids['other corpus']}", f"embeddings/{ids['of other']}",
+    }  # fmt: skip
+    assert all(one.bytes > 0 and 7.9 < one.days < 8.1 for one in found)
+    assert garbage_collection.find(warehouse, 7) == [], "all of it is young"
+
+
+def test_pilots_stay_as_long_as_a_selection_that_was_made_from_them(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    row = {"cluster": 0, "rows": 10, "tokens": 90, "loss_before": 0.5, "loss_after": 0.4, "heldout_rows": 9}
+    tables = {"part": ([{**row, "heldout_tokens": 40}], PILOTS)}
+    used = {noun: ids[noun] for noun in ("corpus", "clusters", "scores")}
+    mine, other = (warehouses.make(warehouse, "pilots", used, {"seed": seed}, tables) for seed in (0, 1))
+    warehouses.selection(warehouse, {**used, "pilots": mine})
+    found = paths(garbage_collection.find(warehouse, 7, time.time() + LATER), warehouse)
+    assert f"pilots/{other}" in found
+    assert f"pilots/{mine}" not in found
+    publish(warehouse)
+    with queries.open_catalog(warehouse.root) as con:
+        told = queries.run_sql(con, "SELECT pilots_id, rows, loss_after FROM pilots ORDER BY pilots_id").to_pylist()
+    assert told == [{"pilots_id": one, "rows": 10, "loss_after": 0.4} for one in sorted((mine, other))]
+
+
+def test_what_a_recent_run_touched_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    with warehouse.start_run("embed", {}) as run:
+        run.add("embeddings", ids["of other"])
+    assert paths(garbage_collection.find(warehouse, 0, time.time()), warehouse) >= {f"embeddings/{ids['of other']}"}
+    soon = garbage_collection.find(warehouse, 1, time.time() + 0.9 * DAY)
+    assert soon == []
+    later = paths(garbage_collection.find(warehouse, 7, time.time() + LATER), warehouse)
+    assert f"embeddings/{ids['of other']}" in later
+
+
+def test_an_old_artefact_that_a_recent_run_used_is_kept(
+    warehouse: Warehouse, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = datetime.now(UTC).isoformat()
+    monkeypatch.setattr(garbage_collection, "_age", lambda moment, now: 30.0 if moment < start else 0.5)
+    with warehouse.start_run("embed", {}) as run:
+        run.add("embeddings", ids["of other"])
+    found = paths(garbage_collection.find(warehouse, 7), warehouse)
+    assert found == {f"embeddings/{ids['unused']}"}, "the corpus behind what the run used is kept too"
+
+
+def test_collecting_removes_exactly_that_and_the_catalog_agrees(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    publish(warehouse)
+    before = existing(warehouse)
+    listed = garbage_collection.find(warehouse, 0)
+    assert paths(garbage_collection.collect(warehouse, 0), warehouse) == paths(listed, warehouse)
+    gone = {f"embeddings/{ids['unused']}", f"corpus/{ids['other corpus']}", f"embeddings/{ids['of other']}"}
+    assert existing(warehouse) == before - gone
+    for name in existing(warehouse):
+        noun, _, made = name.partition("/")
+        assert verify(warehouse, noun, made) == []  # type: ignore[arg-type]
+    with queries.open_catalog(warehouse.root) as con:
+        known = queries.run_sql(con, "SELECT DISTINCT embeddings_id FROM embeddings")["embeddings_id"].to_pylist()
+    assert known == [ids["embeddings"]]
+    assert not list(warehouse.root.rglob(".tmp-*"))
+    assert garbage_collection.collect(warehouse, 0) == []
+
+
+def test_leftovers_are_found_once_they_are_old(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    begun = warehouse.folder("scores", "f" * 16)
+    begun.mkdir(parents=True)
+    (begun / "begin.json").write_text("{}")
+    torn = warehouse.folder("corpus", ids["corpus"]) / ".tmp-1-part-00000.parquet.unfinished"
+    torn.write_bytes(b"PAR1")
+    picture = warehouse.root / "pictures" / f"{'e' * 16}.png"
+    report = warehouse.root / "reports" / f"{ids['paser']}-plane.png"
+    for path in (picture, report):
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+    assert garbage_collection.find(warehouse, 7) == []
+    for path in (begun, torn, picture, report):
+        age(path, 9)
+    found = {one.path: one.why for one in garbage_collection.find(warehouse, 7)}
+    assert found.keys() == {begun, torn, picture}
+    garbage_collection.collect(warehouse, 7)
+    assert [path.exists() for path in (begun, torn, picture, report)] == [False, False, False, True]
+    assert verify(warehouse, "corpus", ids["corpus"]) == []
+
+
+def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    columns = [{"example_id": warehouses.IDS[0], "signal": "quality", "value": 0.5}]
+    inputs = {"corpus": ids["corpus"], "file": "3" * 16}
+    tables = {"imported": (columns, IMPORTED)}
+    imported = warehouses.make(warehouse, "scores", inputs, {"imported": "q.csv"}, tables)
+    recovery = warehouses.make(warehouse, "recovery", {"selection": ids["paser"]}, {"method": "lora"}, {})
+    mine, gone = (warehouse.root / "models" / f"recovered-{name}" for name in (recovery, "e" * 16))
+    work = warehouse.root / "jobs" / ("d" * 16)
+    for folder in (mine, gone, work):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"x")
+    assert garbage_collection.collect(warehouse, 7) == []
+    garbage_collection.collect(warehouse, 0)
+    assert not work.exists()
+    assert warehouse.has("scores", imported)
+    assert mine.exists()
+    assert not gone.exists()
+
+
+def test_what_an_original_left_goes_once_no_scoring_uses_it(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    old, used, torn = (warehouse.root / places.TEACHERS / name for name in ("old", "used", "torn"))
+    for folder in (old, used, torn):
+        folder.mkdir(parents=True)
+        (folder / "part-00000.safetensors").write_bytes(b"xyz")
+    for folder in (old, used):
+        (folder / "teacher.json").write_text("{}")
+    assert garbage_collection.find(warehouse, 7) == []
+    for folder in (old, used, torn):
+        age(folder, 9)
+    os.utime(used / "teacher.json")
+    found = {one.path: (one.bytes, round(one.days)) for one in garbage_collection.find(warehouse, 7)}
+    assert found == {old: (5, 9), torn: (3, 9)}
+    with warehouse.start_run("score", {}), pytest.raises(GateError, match="is under way"):
+        garbage_collection.collect(warehouse, 7)
+    assert old.exists()
+    garbage_collection.collect(warehouse, 7)
+    assert sorted((warehouse.root / places.TEACHERS).iterdir()) == [used]
+
+
+def test_a_killed_collection_of_what_an_original_left_is_finished(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    half = warehouse.root / places.TEACHERS / f"{places.TRASH}old"
+    half.mkdir(parents=True)
+    (half / "part-00000.safetensors").write_bytes(b"xyz")
+    assert garbage_collection.collect(warehouse, 7) == []
+    assert not half.exists()
+
+
+def test_nothing_is_removed_while_a_run_is_under_way(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    before = existing(warehouse)
+    with warehouse.start_run("select", {}), pytest.raises(GateError, match="is under way"):
+        garbage_collection.collect(warehouse, 0)
+    assert existing(warehouse) == before
+    garbage_collection.collect(warehouse, 0)
+    assert existing(warehouse) < before
+
+
+def test_a_killed_collection_is_finished_by_the_next(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    code = (
+        "import os, shutil, sys\nfrom pathlib import Path\nfrom curate.storage.maintenance import garbage_collection\n"
+        "from curate.storage.warehouse.warehouse import Warehouse\n"
+        "shutil.rmtree = lambda *_, **__: os._exit(9)\n"
+        "garbage_collection.collect(Warehouse(Path(sys.argv[1])), 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(warehouse.root)], check=False)
+    assert done.returncode == 9
+    assert list(warehouse.root.rglob(f"{places.TRASH}*"))
+    assert f"embeddings/{ids['unused']}" not in existing(warehouse), "no reader sees what is half removed"
+    garbage_collection.collect(warehouse, 7)
+    assert not list(warehouse.root.rglob(f"{places.TRASH}*"))
+    assert f"selection/{ids['paser']}" in existing(warehouse)
