@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from curate.engines.library_output import hush
+from curate.engines.library_output import silence_libraries
 from curate.schemas.errors import CurateError, InputError, WarehouseError, first_line
 from curate.schemas.recovery import RecoveryRequest
 
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = Job(chosen.folder, chosen.ancestor)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, job.ask_to_stop)
-    hush()
+    silence_libraries()
     if not job.folder.is_dir():
         print(f"there is no job folder {job.folder}", file=sys.stderr)
         return InputError.exit_code

@@ -1,4 +1,4 @@
-"""Work on parts for several processes, with what can go wrong. Importable by those processes, hence not a test file."""
+"""A task for worker processes that can fail on purpose. Workers import it, so it is not a test file."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Doubling:
-    """Doubles numbers; what happens in which part is told by name."""
+class DoublingTask:
+    """Doubles numbers, with named events in chosen parts."""
 
     folder: Path
-    """Where processes leave signs for one another."""
+    """Workers coordinate through empty files here."""
     events: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """By part: ``refuse``, ``break``, ``die``, ``warn``, ``wait`` (until the part that fails has failed)."""
+    """By part: ``refuse``, ``break``, ``die``, ``warn``, ``hang``, ``wait`` (until the failing part has failed)."""
     refuses_to_open: str = ""
-    """Device on which the models cannot be loaded."""
+    """Device on which loading fails."""
 
     def open(self, device: str) -> tuple[dict[str, Any], Callable[..., Any]]:
-        """Return facts and the function that does a part."""
+        """Return facts and the function that computes a part."""
         if device == self.refuses_to_open:
-            self._failing()
+            self._wait_then_mark_failing()
             raise InputError("no such model; give another")
-        return {"loaded": True}, self._do
+        return {"loaded": True}, self._compute
 
-    def _do(self, index: int, numbers: list[int], progress: Callable[[int], None]) -> tuple[list[int], str, int]:
-        (self.folder / f"begun-{index}").touch()
+    def _compute(self, index: int, numbers: list[int], progress: Callable[[int], None]) -> tuple[list[int], str, int]:
+        (self.folder / f"started-{index}").touch()
         for event in self.events.get(index, ()):
             getattr(self, f"_{event}")()
         for _ in numbers:
@@ -44,28 +44,28 @@ class Doubling:
         return [2 * number for number in numbers], os.environ["OMP_NUM_THREADS"], os.getpid()
 
     def _refuse(self) -> None:
-        self._failing()
+        self._wait_then_mark_failing()
         raise InputError("one row does not fit; lower --max-length")
 
     def _break(self) -> None:
-        self._failing()
+        self._wait_then_mark_failing()
         raise ZeroDivisionError("a mistake")
 
     def _die(self) -> None:
-        self._failing()
+        self._wait_then_mark_failing()
         print("last words", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _warn(self) -> None:
         warnings.warn("out of memory: going on", RuntimeWarning, stacklevel=1)
 
-    def _failing(self) -> None:
-        while not (self.folder / "begun-0").exists():
+    def _wait_then_mark_failing(self) -> None:
+        while not (self.folder / "started-0").exists():
             time.sleep(0.01)
         (self.folder / "failing").touch()
 
     def _wait(self) -> None:
-        """Be in work while another part fails, and a little longer."""
+        """Keep computing while another part fails, and half a second longer."""
         while not (self.folder / "failing").exists():
             time.sleep(0.01)
         time.sleep(0.5)

@@ -1,1 +1,1 @@
-"""Processes that share the parts of an artefact, one per device."""
+"""Worker processes that compute the parts of an artefact in parallel, one process per device."""

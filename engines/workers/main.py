@@ -1,7 +1,7 @@
-"""One of several processes that work on parts: ``python -m curate.engines.workers.main FD``, started by `parallel`.
+"""Entry point of a worker process: ``python -m curate.engines.workers.main FD``, started by `workers.process`.
 
-Over a socket it is given the work and its device, then one part after the other, and answers with what came of each.
-It ends at once when the other end closes, whatever it is doing, so that nobody has to look for it after a kill.
+The worker receives its task and device over the socket FD, then one part after the other, and sends each result back.
+It exits at once when the other end of the socket closes, so that no worker outlives a killed parent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from curate.engines.library_output import hush
+from curate.engines.library_output import silence_libraries
 from curate.schemas.errors import CurateError
 from curate.schemas.peak_memory import peak_memory
 
@@ -25,60 +25,65 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """The process, seen from inside.
+    """The worker's side of the connection.
 
-    Messages are tuples: ``("ready", facts)``, ``("rows", number)``, ``("done", part, result, peak)``,
-    ``("warning", text)`` and, last, ``("failed", exit_code, sentence, traceback)``.
+    Messages are tuples: ``("ready", facts)``, ``("rows", number)``, ``("done", part, result, peak_memory)``,
+    ``("warning", text)`` and, last, ``("failed", exit_code, message, traceback)``.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._given: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._one_at_a_time = threading.Lock()
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._send_lock = threading.Lock()
+        # A thread of its own reads the socket, so that a closed connection is seen while a part is being computed.
         threading.Thread(target=self._listen, daemon=True).start()
 
     def work(self) -> int:
-        """Do parts until the other end closes; return an exit code where something fails before."""
+        """Compute parts until the connection closes; return an exit code if a part or the loading fails."""
         try:
-            task, device = self._given.get()
-            facts, do = task.open(device)
-            self._tell("ready", facts)
+            task, device = self._inbox.get()
+            facts, compute_part = task.open(device)
+            self._send("ready", facts)
             while True:
-                index, batch = self._given.get()
-                result = do(index, batch, lambda rows: self._tell("rows", rows))
-                self._tell("done", index, result, peak_memory())
+                index, batch = self._inbox.get()
+                result = compute_part(index, batch, lambda rows: self._send("rows", rows))
+                self._send("done", index, result, peak_memory())
         except CurateError as error:
-            self._tell("failed", error.exit_code, str(error), traceback.format_exc())
-        except Exception as error:  # noqa: BLE001  (whatever it is, the process that waits has to hear of it)
-            sentence = f"{type(error).__name__}: {error}"
-            self._tell("failed", CurateError.exit_code, sentence, traceback.format_exc())
+            self._send("failed", error.exit_code, str(error), traceback.format_exc())
+        except Exception as error:  # noqa: BLE001  (the parent waits for an answer, whatever went wrong)
+            message = f"{type(error).__name__}: {error}"
+            self._send("failed", CurateError.exit_code, message, traceback.format_exc())
         return 1
 
     def warn(self, message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        """Hand on what a person should know; in the place of `warnings.showwarning`. What libraries say is left out."""
-        if issubclass(category, RuntimeWarning):
-            self._tell("warning", str(message))
+        """Send this project's warnings to the parent; replaces `warnings.showwarning`.
 
-    def _tell(self, *message: object) -> None:
-        # Batches that run side by side tell of their rows from threads of their own.
-        with self._one_at_a_time:
+        Only `RuntimeWarning` is sent: libraries warn in other categories.
+        """
+        if issubclass(category, RuntimeWarning):
+            self._send("warning", str(message))
+
+    def _send(self, *message: object) -> None:
+        # Batches that run concurrently report their rows from several threads.
+        with self._send_lock:
             self._connection.send(message)
 
     def _listen(self) -> None:
         try:
             while True:
-                self._given.put(self._connection.recv())
+                self._inbox.put(self._connection.recv())
         except (EOFError, OSError):
+            # sys.exit would end this thread only, and a part in a CUDA kernel cannot be interrupted otherwise.
             os._exit(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Work for the process at the other end of the socket whose number is the first argument."""
-    (number,) = sys.argv[1:] if arguments is None else arguments
-    # Ctrl-C reaches every process of the terminal; the one that started this decides when it ends.
+    """Work for the process at the other end of the socket whose file descriptor is the first argument."""
+    (descriptor,) = sys.argv[1:] if arguments is None else arguments
+    # Ctrl-C reaches every process of the terminal; the parent decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    hush()
-    worker = Worker(Connection(int(number)))
+    silence_libraries()
+    worker = Worker(Connection(int(descriptor)))
     warnings.showwarning = worker.warn
     return worker.work()
 

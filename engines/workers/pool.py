@@ -1,8 +1,7 @@
-"""Parts worked on by several processes, each with models of its own on its own device.
+"""Computes parts in this process or in a pool of worker processes, each with models of its own on its own device.
 
-A part's result depends on that part alone, so that who worked on it does not matter: results come as they are
-finished. Processes are started anew, never forked, and end with this one. Knows nothing of what is worked on, and
-imports no torch; `worker` is the other side.
+A part's result depends on that part alone, so results are yielded in the order in which they are finished. Workers are
+spawned, never forked, and end with the parent. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -13,83 +12,84 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-from curate.engines.workers.process import Hand, hire
+from curate.engines.workers.process import WorkerProcess, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from curate.engines.workers.process import Part
+    from curate.engines.workers.process import IndexedBatch
     from curate.schemas.errors import CurateError
 
 Progress = Callable[[int], None]
-DoPart = Callable[[int, Any, Progress], Any]
-"""Takes the number of a part, its rows, and what to call with the number of rows done since the last call."""
+ComputePart = Callable[[int, Any, Progress], Any]
+"""Takes the number of a part, its rows, and a callback for the number of rows finished since its last call."""
 
 
-class Task(Protocol):
-    """What every process does; it is sent to each, so that it holds names rather than models."""
+class PartTask(Protocol):
+    """What every worker computes. It is pickled and sent to each, so it holds model names rather than models."""
 
-    def open(self, device: str) -> tuple[dict[str, Any], DoPart]:
-        """Load what is needed onto a device; return what a manifest should say of it, and what does a part."""
+    def open(self, device: str) -> tuple[dict[str, Any], ComputePart]:
+        """Load the models onto a device; return facts for the manifest and the function that computes a part."""
 
 
 @dataclass(eq=False)
-class Alone:
-    """The process itself does every part, with the interface of `Workers`."""
+class InProcess:
+    """Computes every part in this process, with the interface of `WorkerPool`."""
 
-    task: Task
+    task: PartTask
     device: str
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def __enter__(self) -> Alone:
-        self.facts, self._do = self.task.open(self.device)
+    def __enter__(self) -> InProcess:
+        self.facts, self._compute_part = self.task.open(self.device)
         return self
 
     def __exit__(self, *_: object) -> None:
-        del self._do
+        # The function holds the models; without this they would stay in memory as long as the pool object.
+        del self._compute_part
 
-    def run(self, parts: Iterable[Part], progress: Progress) -> Iterator[tuple[int, Any]]:
+    def run(self, parts: Iterable[IndexedBatch], progress: Progress) -> Iterator[tuple[int, Any]]:
         """Yield number and result of every part, in order."""
         for index, batch in parts:
-            yield index, self._do(index, batch, progress)
+            yield index, self._compute_part(index, batch, progress)
 
     @property
-    def peak(self) -> int:
-        """Memory of other processes: none."""
+    def peak_memory(self) -> int:
+        """Memory of worker processes: 0."""
         return 0
 
-    def told(self) -> list[dict[str, Any]]:
-        """Return nothing: there are no other processes."""
+    def worker_summaries(self) -> list[dict[str, Any]]:
+        """Return an empty list: there are no worker processes."""
         return []
 
 
 @dataclass(eq=False)
-class Workers:
-    """Processes that share parts; a context manager, whose end ends them.
+class WorkerPool:
+    """Worker processes that share parts; a context manager, whose exit stops them.
 
     Parameters
     ----------
-    task : Task
+    task : PartTask
     devices : sequence of str
-        One for each process; see `devices.worker_devices`.
+        One for each worker; see `curate.engines.models.devices.worker_devices`.
     threads : int
-        CPU threads of them all together; each has an equal share, and at least one.
+        CPU threads of all workers together; each gets an equal share, and at least one.
     """
 
-    task: Task
+    task: PartTask
     devices: Sequence[str]
     threads: int
     facts: dict[str, Any] = field(default_factory=dict)
-    """What `Task.open` found, once a part is done."""
+    """The facts of `PartTask.open`, once the first worker is ready."""
 
-    def __enter__(self) -> Workers:
-        self._hands: list[Hand] = []
+    def __enter__(self) -> WorkerPool:
+        self._workers: list[WorkerProcess] = []
         try:
             for number, device in enumerate(self.devices, start=1):
                 label = f"worker {number} of {len(self.devices)} on {device}"
-                self._hands.append(hire(label, device, max(1, self.threads // len(self.devices))))
-                self._hands[-1].say((self.task, device))
+                self._workers.append(start_worker(label, device, max(1, self.threads // len(self.devices))))
+                self._workers[-1].send((self.task, device))
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -98,74 +98,81 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for hand in self._hands:
-            hand.connection.close()
-        for hand in self._hands:
-            hand.end()
+        # All sockets first, so that the workers exit at the same time rather than one after the other.
+        for worker in self._workers:
+            worker.connection.close()
+        for worker in self._workers:
+            worker.stop()
 
-    def run(self, parts: Iterable[Part], progress: Progress) -> Iterator[tuple[int, Any]]:
+    def run(self, parts: Iterable[IndexedBatch], progress: Progress) -> Iterator[tuple[int, Any]]:
         """Yield number and result of every part, in the order in which they are finished.
 
-        When a process fails, no part is begun any more; those in work elsewhere are finished and yielded first.
+        After a failure no new part is started; the parts that other workers are computing are finished and yielded
+        before the error is raised.
 
         Parameters
         ----------
         parts : iterable of (int, RecordBatch)
-            Read when a process is free for the next.
+            Read lazily, when a worker is free.
         progress : callable
-            Called with the number of rows finished since the last call, anywhere.
+            Called with the number of rows finished since the last call, by any worker.
 
         Raises
         ------
         CurateError
-            Naming the process, its device and what it said; or how it ended, and in which part.
+            Names the worker, its device and its error message; or how it died, and in which part.
         """
-        waiting, exhausted = iter(parts), False
+        pending, exhausted = iter(parts), False
         failure: CurateError | None = None
-        alive = list(self._hands)
-        free: list[Hand] = []
+        alive = list(self._workers)
+        idle: list[WorkerProcess] = []
         while True:
-            while free and not exhausted and failure is None:
-                given = next(waiting, None)
-                exhausted = given is None
-                if given is not None:
-                    free.pop(0).take(given)
-            if (exhausted or failure is not None) and all(hand.part is None for hand in alive):
+            while idle and not exhausted and failure is None:
+                batch = next(pending, None)
+                exhausted = batch is None
+                if batch is not None:
+                    idle.pop(0).assign(batch)
+            if (exhausted or failure is not None) and all(worker.current_part is None for worker in alive):
                 break
-            for connection in wait([hand.connection for hand in alive]):
-                hand = next(one for one in alive if one.connection is connection)
-                kind, *what = hand.answer()
+            for connection in wait([worker.connection for worker in alive]):
+                worker = next(one for one in alive if one.connection is connection)
+                kind, *content = worker.receive()
                 if kind == "ready":
-                    self.facts = self.facts or what[0]
-                    free.append(hand)
+                    self.facts = self.facts or content[0]
+                    idle.append(worker)
                 elif kind == "rows":
-                    progress(what[0])
+                    progress(content[0])
                 elif kind == "done":
-                    index, result, hand.peak = what
-                    hand.part, hand.done = None, hand.done + 1
-                    free.append(hand)
+                    index, result, worker.peak_memory = content
+                    worker.current_part, worker.parts_done = None, worker.parts_done + 1
+                    idle.append(worker)
                     yield index, result
                 elif kind == "warning":
-                    warnings.warn(f"{hand.label}: {what[0]}", RuntimeWarning, stacklevel=2)
+                    warnings.warn(f"{worker.label}: {content[0]}", RuntimeWarning, stacklevel=2)
                 else:
-                    alive.remove(hand)
-                    failure = failure or hand.failure(what)
+                    # Removed from `alive`, a failed worker's unfinished part no longer keeps the loop waiting.
+                    alive.remove(worker)
+                    failure = failure or worker.failure(content)
         if failure is not None:
             raise failure
 
     @property
-    def peak(self) -> int:
-        """Their largest resident sets together, in bytes."""
-        return sum(hand.peak for hand in self._hands)
+    def peak_memory(self) -> int:
+        """Sum of the workers' largest resident sets, in bytes."""
+        return sum(worker.peak_memory for worker in self._workers)
 
-    def told(self) -> list[dict[str, Any]]:
-        """Return device, finished parts and peak memory of each, for the manifest."""
+    def worker_summaries(self) -> list[dict[str, Any]]:
+        """Return device, finished parts and peak memory of each worker, for the manifest."""
         return [
-            {"device": hand.device, "parts": hand.done, "peak_memory_mb": round(hand.peak / 2**20, 1)}
-            for hand in self._hands
+            {
+                "device": worker.device,
+                "parts": worker.parts_done,
+                "peak_memory_mb": round(worker.peak_memory / 2**20, 1),
+            }
+            for worker in self._workers
         ]
 
 
-def at_work(task: Task, devices: Sequence[str], threads: int) -> Alone | Workers:
-    """Return who does the parts: this process on one device, or a process for each of several."""
-    return Workers(task, devices, threads) if len(devices) > 1 else Alone(task, devices[0])
+def open_pool(task: PartTask, devices: Sequence[str], threads: int) -> InProcess | WorkerPool:
+    """Return `InProcess` for one device, a `WorkerPool` with one worker per device for several."""
+    return WorkerPool(task, devices, threads) if len(devices) > 1 else InProcess(task, devices[0])

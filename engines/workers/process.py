@@ -1,6 +1,6 @@
-"""One worker process seen from the process that started it: what it has in hand, what it says, and how it ended.
+"""The parent's handle on one worker process: its socket, its current part, its results and its exit.
 
-Knows nothing of what is worked on; `worker` is the other side.
+`curate.engines.workers.main` is the other end of the socket.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    Part = tuple[int, pa.RecordBatch]
+    IndexedBatch = tuple[int, pa.RecordBatch]
+    """The number of a part, and its rows."""
 
-SECONDS_TO_END = 10.0
+SECONDS_TO_EXIT = 10.0
+"""How long a worker may take to exit after its socket closed, before it is killed."""
 
 
 @dataclass(eq=False)
-class Hand:
-    """A process and the socket to it; see `worker.Worker` for its messages."""
+class WorkerProcess:
+    """A worker process and the socket to it; see `curate.engines.workers.main.Worker` for its messages."""
 
     label: str
     """``worker 2 of 4 on cuda:1``."""
@@ -39,70 +41,82 @@ class Hand:
     process: subprocess.Popen[bytes]
     connection: Connection
     output: IO[bytes]
-    """What it printed: its last line says why it died, if it could say so."""
-    part: int | None = None
-    """The part that it has in work."""
-    done: int = 0
-    peak: int = 0
+    """What it printed; the last line explains most crashes."""
+    current_part: int | None = None
+    """Number of the part that it is computing."""
+    parts_done: int = 0
+    peak_memory: int = 0
     """Its largest resident set so far, in bytes."""
 
-    def take(self, given: Part) -> None:
-        """Put a part into its hands."""
-        self.part = given[0]
-        self.say(given)
+    def assign(self, batch: IndexedBatch) -> None:
+        """Send it the next part to compute."""
+        self.current_part = batch[0]
+        self.send(batch)
 
-    def say(self, message: object) -> None:
-        """Send a message; where the process is gone, its answer will tell."""
+    def send(self, message: object) -> None:
+        """Send a message. A dead process is detected by the next `receive`, not here."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
-    def answer(self) -> tuple[Any, ...]:
-        """Return its next message, ``("ended",)`` where there will be none any more."""
+    def receive(self) -> tuple[Any, ...]:
+        """Return its next message, ``("ended",)`` if the process is gone."""
         try:
             message: tuple[Any, ...] = self.connection.recv()
         except (EOFError, OSError):
             return ("ended",)
         return message
 
-    def failure(self, told: Sequence[Any]) -> CurateError:
-        """Return the error of a process that failed, with what it told if it could."""
-        if told:
-            code, sentence, trace = told
-            error = error_of(code, f"{self.label}: {sentence}")
+    def failure(self, details: Sequence[Any]) -> CurateError:
+        """Return the error of a failed worker.
+
+        Parameters
+        ----------
+        details : sequence
+            Exit code, message and traceback of a ``failed`` message; empty if the process died without one.
+        """
+        if details:
+            code, message, trace = details
+            error = error_of(code, f"{self.label}: {message}")
             error.add_note(trace)
             return error
         code = self.process.wait()
         self.output.seek(0)
-        said = self.output.read().decode("utf-8", "replace").strip().splitlines()
+        printed = self.output.read().decode("utf-8", "replace").strip().splitlines()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        where = "while it loaded the models" if self.part is None else f"in part {self.part}"
+        where = "while it loaded the models" if self.current_part is None else f"in part {self.current_part}"
         return CurateError(
-            f"{self.label} {how} {where}{f' ({said[-1]})' if said else ''}; finished parts are kept, "
-            "run the same command again to go on, with fewer --workers if memory ran out"
+            f"{self.label} {how} {where}{f' ({printed[-1]})' if printed else ''}; finished parts are kept, "
+            "run the same command again to resume, with fewer --workers if memory ran out"
         )
 
-    def end(self) -> None:
-        """Wait until it is gone; its end of the socket tells it to go."""
+    def stop(self) -> None:
+        """Close the socket, which ends the worker, and wait for it; kill it if it does not exit in time."""
         self.connection.close()
         try:
-            self.process.wait(SECONDS_TO_END)
+            self.process.wait(SECONDS_TO_EXIT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self.output.close()
 
 
-def hire(label: str, device: str, threads: int) -> Hand:
-    """Start a process with a number of CPU threads; it waits for its first message, the task and its device."""
-    here, there = Pipe()
+def start_worker(label: str, device: str, threads: int) -> WorkerProcess:
+    """Start a worker process with `threads` CPU threads; it waits for its first message, the task and its device."""
+    parent_end, worker_end = Pipe()
+    # A file rather than a pipe: a pipe that nobody reads would block the worker once it is full.
     output = tempfile.TemporaryFile()
-    command = [sys.executable, "-m", "curate.engines.workers.main", str(there.fileno())]
+    command = [sys.executable, "-m", "curate.engines.workers.main", str(worker_end.fileno())]
     environment = os.environ | as_environment(threads)
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[there.fileno()], env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[worker_end.fileno()],
+            env=environment,
         )
     finally:
-        # With this end closed, the process's own is the last one: its death is the end of the conversation.
-        there.close()
-    return Hand(label, device, process, here, output)
+        # Closed here, the worker's own copy is the only one left, so that its death closes the connection.
+        worker_end.close()
+    return WorkerProcess(label, device, process, parent_end, output)
