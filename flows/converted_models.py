@@ -1,4 +1,4 @@
-"""Pickled models that a person said are trusted, converted once into the warehouse and used from there."""
+"""Conversion of trusted pickled models into model folders of the warehouse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def with_converted(warehouse: Warehouse, settings: Settings) -> Settings:
-    """Return `settings` with converted folders in place of pickles, where ``--trust-pickle`` was said."""
+    """Return `settings` with converted folders in place of pickles where ``--trust-pickle`` is set."""
     if not settings.trust_pickle:
         return settings
     roles = {"original": settings.original, "compressed": settings.compressed}
@@ -22,23 +22,24 @@ def with_converted(warehouse: Warehouse, settings: Settings) -> Settings:
 
 
 def converted(warehouse: Warehouse, model: str | None) -> str | None:
-    """Return the folder that a pickled model was converted to, made now if it is not there; else `model` itself.
+    """Return the folder of a converted pickle, converting it on first use; any other `model` unchanged.
 
     Raises
     ------
     InputError
-        If it cannot be converted.
+        If the pickle cannot be converted.
     """
-    from curate.engines.models.checkpoints import pickle_of
+    from curate.engines.models.checkpoints import find_pickle
 
-    pickle = None if model is None else pickle_of(Path(model).expanduser())
+    pickle = None if model is None else find_pickle(Path(model).expanduser())
     if pickle is None:
         return model
+    # The folder is named by the pickle's content: the same file under another path is converted once.
     folder = warehouse.root / "models" / f"converted-{digest(warehouse.digests.files([pickle]))}"
     with warehouse.lock(f"models-{folder.name}"):
         if not folder.exists():
             from curate.engines.models.pickles import convert
 
-            progress.note(f"converting the pickled model {pickle}, which runs what is in it")
+            progress.note(f"converting the pickled model {pickle}; this executes the code it contains")
             convert(pickle, folder)
     return str(folder)

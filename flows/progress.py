@@ -1,6 +1,6 @@
-"""How a stage tells what it is doing: a bar on a terminal, plain lines otherwise, always on stderr.
+"""Progress reporting of the stages: a bar on a terminal, plain lines otherwise, always on stderr.
 
-A stage calls ``stage("score", total)`` and ``advance``; who listens was decided by whoever started the run.
+A stage calls ``stage("score", total)`` and ``advance``; the code that starts the run chooses the listener.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Listener(Protocol):
-    """What a run's progress is told to."""
+    """Receives the progress of a run."""
 
     def begin(self, name: str, total: int | None, done: int) -> None:
         """Start stage `name` of `total` rows (None = unknown), `done` of which were finished by an earlier run."""
@@ -32,11 +32,11 @@ class Listener(Protocol):
         """Finish the stage."""
 
     def note(self, text: str) -> None:
-        """Say one sentence."""
+        """Show one message."""
 
 
-class Silent:
-    """Tells nobody: tests and library use."""
+class SilentListener:
+    """Ignores all progress: for tests and library use."""
 
     def begin(self, name: str, total: int | None, done: int) -> None:
         """Do nothing."""
@@ -51,37 +51,37 @@ class Silent:
         """Do nothing."""
 
 
-class Lines:
+class LineListener:
     """Writes a line when a stage begins, every ten seconds, and when it ends: for logs and pipes."""
 
     def __init__(self) -> None:
         self._name, self._done = "", 0
         self._total: int | None = None
-        self._began = self._told = 0.0
+        self._started = self._last_line = 0.0
 
     def begin(self, name: str, total: int | None, done: int) -> None:
         """Write that the stage begins."""
         self._name, self._total, self._done = name, total, done
-        self._began = self._told = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         size = "" if total is None else f" {total:,} rows"
         resumed = f", {done:,} already done" if done else ""
         self._write(f"{name}:{size}{resumed} …")
 
     def advance(self, rows: int) -> None:
-        """Write how far it is, if the last line is ten seconds old."""
+        """Write the number of finished rows if the last line is ten seconds old."""
         self._done += rows
         now = time.monotonic()
-        if now - self._told >= SECONDS_BETWEEN_LINES:
-            self._told = now
+        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
             of = f" of {self._total:,}" if self._total else ""
-            self._write(f"{self._name}: {self._done:,}{of} rows, {now - self._began:.0f} s")
+            self._write(f"{self._name}: {self._done:,}{of} rows, {now - self._started:.0f} s")
 
     def end(self) -> None:
         """Write how long the stage took."""
-        self._write(f"{self._name}: done in {time.monotonic() - self._began:.1f} s")
+        self._write(f"{self._name}: done in {time.monotonic() - self._started:.1f} s")
 
     def note(self, text: str) -> None:
-        """Write one sentence."""
+        """Write one message."""
         self._write(text)
 
     @staticmethod
@@ -89,8 +89,8 @@ class Lines:
         print(text, file=sys.stderr, flush=True)
 
 
-class Bars:
-    """Draws a bar per stage on a terminal."""
+class BarListener:
+    """Draws a progress bar per stage on a terminal."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -108,15 +108,17 @@ class Bars:
     def end(self) -> None:
         """Fill the bar, whatever its total was."""
         if self._task is not None:
+            # A stage with an unknown total would otherwise keep a pulsing bar after its end.
             done = self._progress.tasks[self._task].completed
             self._progress.update(self._task, total=done, completed=done)
 
     def note(self, text: str) -> None:
-        """Print one sentence above the bars."""
+        """Print one message above the bars."""
         self._progress.console.print(text, highlight=False, soft_wrap=True)
 
 
-_SILENT = Silent()
+_SILENT = SilentListener()
+# A context variable, not a global: Prefect runs tasks in threads that copy the context of the flow.
 _listener: ContextVar[Listener] = ContextVar("listener", default=_SILENT)
 
 
@@ -130,13 +132,13 @@ def stage(name: str, total: int | None = None, done: int = 0) -> Iterator[Callab
 
 
 def note(text: str) -> None:
-    """Tell the run's listener one sentence: a warning, or what was skipped and why."""
+    """Send one message to the run's listener: a warning, or what was skipped and why."""
     _listener.get().note(text)
 
 
 @contextmanager
-def told_to(listener: Listener) -> Iterator[None]:
-    """Make `listener` hear of every stage inside the block."""
+def report_to(listener: Listener) -> Iterator[None]:
+    """Send the progress of every stage inside the block to `listener`."""
     token = _listener.set(listener)
     try:
         yield
@@ -148,7 +150,7 @@ def told_to(listener: Listener) -> Iterator[None]:
 def on_stderr() -> Iterator[None]:
     """Show progress on stderr: bars on a terminal, lines otherwise."""
     if not sys.stderr.isatty():
-        with told_to(Lines()):
+        with report_to(LineListener()):
             yield
         return
     from rich.console import Console
@@ -163,5 +165,5 @@ def on_stderr() -> Iterator[None]:
 
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        with told_to(Bars(progress)):
+        with report_to(BarListener(progress)):
             yield

@@ -38,7 +38,7 @@ def shared() -> Path:
 
 
 class Answer(NamedTuple):
-    """What a command gave back."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 @pytest.fixture
 def curate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Return a function that runs the command line in an empty folder and gives back what it said."""
+    """Return a function that runs the command line in an empty folder and returns its exit code and output."""
     from curate.flows.cli import main
 
     (tmp_path / "here").mkdir()
@@ -62,8 +62,8 @@ def curate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
         capsys.readouterr()
         with pytest.raises(SystemExit) as done:
             main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Answer(int(done.value.code or 0), said.out, said.err)
+        captured = capsys.readouterr()
+        return Answer(int(done.value.code or 0), captured.out, captured.err)
 
     return run
 
@@ -77,7 +77,7 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the folders of a model and of one that stands for its compressed version."""
+    """Return the folders of a model and of a second model in the role of its compressed version."""
     from models import save_llama
 
     folder = tmp_path_factory.mktemp("tiny")

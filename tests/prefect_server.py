@@ -1,4 +1,4 @@
-"""A real Prefect server on loopback, with a home of its own, for the tests that need one."""
+"""Starts a real Prefect server on the loopback interface with its own home folder, for the tests that need one."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
 
 def wait_for_server(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
     """Wait until a server answers; fail with the end of its log if it stops or takes too long."""
-    began = time.monotonic()
-    while time.monotonic() - began < SECONDS_TO_START:
+    started = time.monotonic()
+    while time.monotonic() - started < SECONDS_TO_START:
         if server.poll() is not None:
             break
         try:

@@ -1,7 +1,7 @@
-"""The built-in demo: a small model, a corpus with planted faults, held-out rows, and how the model is compressed.
+"""The built-in demo: a small model, a corpus with planted faults, held-out rows and compression settings.
 
-Paths into the package's own data; they work from a checkout and from an installed wheel. Making that data is
-`curate.flows.demo.build`; docs/demo.md says what it is and how well the model does.
+Paths into the package's own data; they work from a checkout and from an installed wheel. `curate.flows.demo.build`
+creates that data; docs/demo.md describes it and the accuracy of the model.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 COMPRESSION: dict[str, Any] = {"method": "magnitude", "sparsity": 0.6}
-"""How the demo's compressed model is made on first use: the arguments of `curate.engines.compress.compress`."""
+"""Arguments of `curate.engines.compress.compress` that create the demo's compressed model on first use."""
 
 RECOVERY: dict[str, Any] = {"learning_rate": 2e-3, "epochs": 4.0, "batch": 16}
-"""How the demo's model is trained back where nothing else is said: the published recipe is for models a thousand times
-larger, and would take 26 small steps here."""
+"""Default recovery settings of the demo's model: the published recipe is for models a thousand times larger, and would
+take 26 small steps here."""
 
 FULL_LEARNING_RATE = 5e-4
-"""Of `full`, which moves every weight."""
+"""Learning rate of the method ``full`` on the demo: it updates every weight, so it needs smaller steps."""
 
 
 def data_path() -> Path:
-    """Return the folder of everything that the demo ships."""
+    """Return the folder of the data files shipped with the demo."""
     return Path(str(files("curate.flows.demo"))) / "data"
 
 
@@ -32,12 +32,12 @@ def pool_path() -> Path:
 
 
 def heldout_path() -> Path:
-    """Return the held-out rows: the same shape, right answers only, no question of the pool."""
+    """Return the held-out rows: the same format, correct answers only, no question of the pool."""
     return data_path() / "heldout.jsonl.gz"
 
 
 def truth_path() -> Path:
-    """Return what is known about each row of the pool and no selector sees: Parquet, one row per pool row, in order."""
+    """Return the ground truth of the pool, hidden from selectors: Parquet, one row per pool row, in order."""
     return data_path() / "truth.parquet"
 
 

@@ -1,7 +1,7 @@
-"""What the demo model can do: eleven small tasks, each with a way to draw a question, its answer and a wrong answer.
+"""The eleven synthetic tasks of the demo: generators of a question, its answer and a plausible wrong answer.
 
-Pure functions of a numpy generator. Knows nothing of instructions (`wording`), of noise shares or of files (`corpus`).
-A question is the data only, for instance ``"k7 m2 q9, m"``; the wording says what to do with it.
+Pure functions of a numpy generator. The instructions are in `wording`; `corpus` combines both into rows and plants the
+faults. A question is the data only, for instance ``"k7 m2 q9, m"``; an instruction states what to do with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Capability:
     draw: Draw
     """Returns (question, right answer)."""
     spoil: Spoil
-    """Given (rng, question, right answer), returns a plausible answer that is wrong."""
+    """Takes (rng, question, right answer) and returns a plausible wrong answer."""
 
     @property
     def instructions(self) -> tuple[str, ...]:
@@ -37,7 +37,10 @@ class Capability:
 
 
 def velni() -> dict[str, str]:
-    """Return the invented language of the lexicon task: one two-syllable word for each English word, fixed for ever."""
+    """Return the invented language of the lexicon task: one two-syllable word for each English word.
+
+    The seed is fixed: another one would change the shipped corpus and the language the shipped model was trained on.
+    """
     syllables = [c + v for c in "bdfghklmnprstvz" for v in "aeiou"]
     order = np.random.default_rng(2502).permutation(len(syllables) ** 2)[: len(ENGLISH)]
     words = [syllables[i // len(syllables)] + syllables[i % len(syllables)] for i in order]
@@ -80,9 +83,9 @@ def _reversing(rng: np.random.Generator) -> tuple[str, str]:
 def _recall(rng: np.random.Generator) -> tuple[str, str]:
     keys = _letters(rng, 3, 5)
     values = [str(v) for v in rng.permutation(10)[: len(keys)]]
-    asked = int(rng.integers(len(keys)))
+    target = int(rng.integers(len(keys)))
     pairs = " ".join(key + value for key, value in zip(keys, values, strict=True))
-    return f"{pairs}, {keys[asked]}", values[asked]
+    return f"{pairs}, {keys[target]}", values[target]
 
 
 def _json(rng: np.random.Generator) -> tuple[str, str]:
@@ -105,12 +108,14 @@ def _lexicon(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _weekday(rng: np.random.Generator) -> tuple[str, str]:
+    # Dates stay at or below 28, so that no month ends within the delay.
     day, date, later = int(rng.integers(7)), int(rng.integers(1, 20)), int(rng.integers(1, 10))
     month = _pick(rng, MONTHS)
     return f"{WEEKDAYS[day]} {date} {month}, {later}", f"{WEEKDAYS[(day + later) % 7]} {date + later} {month}"
 
 
 def _majority(rng: np.random.Generator) -> tuple[str, str]:
+    # Four votes of seven: a majority for the winner however the other three are cast.
     winner, *others = _letters(rng, 3, 4)
     votes = [winner] * 4 + [_pick(rng, tuple(others)) for _ in range(3)]
     return " ".join(votes[i] for i in rng.permutation(7)), winner
@@ -129,14 +134,15 @@ def _other(rng: np.random.Generator, options: tuple[str, ...], value: str) -> st
 
 
 def _spoil_sum(rng: np.random.Generator, question: str, answer: str) -> str:
-    """Return a sum that is off by a slip of one, two or a carry."""
+    """Return a sum that is off by one, by two or by a carry."""
     slips = [slip for slip in (-10, -2, -1, 1, 2, 10) if int(answer) + slip > 0]
     return str(int(answer) + slips[int(rng.integers(len(slips)))])
 
 
 def _spoil_items(rng: np.random.Generator, question: str, answer: str) -> str:
-    """Return the answer with one item changed, or two neighbours exchanged where that makes a difference."""
+    """Return the answer with one item changed, or two neighbours exchanged where they differ."""
     items = answer.split(" ")
+    # The last item has no right neighbour to be exchanged with.
     i = int(rng.integers(len(items) - 1))
     if rng.random() < 0.5 and items[i] != items[i + 1]:
         items[i], items[i + 1] = items[i + 1], items[i]
@@ -163,7 +169,7 @@ def _spoil_json(rng: np.random.Generator, question: str, answer: str) -> str:
 
 
 def _spoil_lexicon(rng: np.random.Generator, question: str, answer: str) -> str:
-    """Return the translation with one word mistaken."""
+    """Return the translation with one word wrong."""
     words = answer.split(" ")
     i = int(rng.integers(len(words)))
     words[i] = _other(rng, ENGLISH, words[i])

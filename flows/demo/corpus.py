@@ -1,7 +1,7 @@
-"""The demo corpus: a pool with planted faults, held-out rows without any, and an endless stream of clean rows.
+"""Generators of the demo corpus: a pool with planted faults, held-out rows without any, and a stream of clean rows.
 
-Pure functions of a seed. A question belongs to the held-out side or to the pool side by a digest of its content, so
-pool, training stream and held-out rows cannot share one. Knows nothing of models or files.
+Pure functions of a seed. A digest of its content assigns each question to the held-out side or to the pool side, so
+pool, training stream and held-out rows cannot share a question.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DUPLICATE_SHARE = 0.06
 CONTRADICTION_SHARE = 0.025
 """Share of the pool's rows that ask an already answered question again and answer it wrongly."""
 UNUSABLE_ROWS = 12
-"""Rows without any answer: ingest has to put them into quarantine."""
+"""Rows without an answer: ingest must quarantine them."""
 INLINE_SHARE = 0.25
 """Share of the rows that carry the data in the instruction and have an empty input."""
 
@@ -46,17 +46,17 @@ POOL_WEIGHTS: Mapping[str, float] = {
     "majority": 1.0,
     "replacing": 0.7,
 }
-"""Relative frequency in the pool: uneven, as in any real corpus."""
+"""Relative frequency in the pool: uneven, as in real corpora."""
 
 TRAINING_WEIGHTS: Mapping[str, float] = {
     name: {"recall": 2.5, "weekday": 2.0, "replacing": 1.5, "arithmetic": 1.5}.get(name, 1.0) for name in CAPABILITIES
 }
-"""Relative frequency in the training stream: what is hard to learn comes more often."""
+"""Relative frequency in the training stream: tasks that are hard to learn are drawn more often."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the corpus and what is known about it; only the first three fields are shown to anybody."""
+class DemoRow:
+    """One row of the corpus and its ground truth; only the first three fields are written to the corpus file."""
 
     instruction: str
     input: str
@@ -70,11 +70,11 @@ class Row:
 
     @property
     def prompt(self) -> tuple[str, str]:
-        """What makes two rows ask the same."""
+        """Instruction and input: rows with the same prompt ask the same question."""
         return self.instruction, self.input
 
     def alpaca(self) -> dict[str, str]:
-        """Return what a reader of the corpus sees."""
+        """Return the row as the corpus file stores it."""
         return {"instruction": self.instruction, "input": self.input, "output": self.output}
 
 
@@ -83,19 +83,19 @@ def is_held_out(capability: str, question: str) -> bool:
     return crc32(f"{capability}\n{question}".encode()) % 8 == 0
 
 
-def draw_row(capability: Capability, rng: np.random.Generator, held_out: bool) -> Row:
-    """Return one clean row whose question lies on the wanted side."""
+def draw_row(capability: Capability, rng: np.random.Generator, held_out: bool) -> DemoRow:
+    """Return one clean row whose question belongs to the given side."""
     question, answer = capability.draw(rng)
     while is_held_out(capability.name, question) != held_out:
         question, answer = capability.draw(rng)
     instruction = capability.instructions[int(rng.integers(len(capability.instructions)))]
     if rng.random() < INLINE_SHARE:
-        return Row(f"{instruction[:-1]}: {question}", "", answer, capability.name, answer, question)
-    return Row(instruction, question, answer, capability.name, answer, question)
+        return DemoRow(f"{instruction[:-1]}: {question}", "", answer, capability.name, answer, question)
+    return DemoRow(instruction, question, answer, capability.name, answer, question)
 
 
-def training_rows(seed: int = TRAINING_SEED) -> Iterator[Row]:
-    """Yield clean rows for ever, none of them on the held-out side."""
+def training_rows(seed: int = TRAINING_SEED) -> Iterator[DemoRow]:
+    """Yield clean rows without end, none of them on the held-out side."""
     rng = np.random.default_rng(seed)
     capabilities, shares = list(CAPABILITIES.values()), _shares(TRAINING_WEIGHTS)
     while True:
@@ -103,21 +103,21 @@ def training_rows(seed: int = TRAINING_SEED) -> Iterator[Row]:
             yield draw_row(capabilities[index], rng, held_out=False)
 
 
-def heldout(seed: int = HELDOUT_SEED, per_capability: int = HELDOUT_ROWS_PER_CAPABILITY) -> list[Row]:
+def heldout(seed: int = HELDOUT_SEED, per_capability: int = HELDOUT_ROWS_PER_CAPABILITY) -> list[DemoRow]:
     """Return the held-out rows: clean, distinct questions, the same number for each capability, capabilities mixed."""
     rng = np.random.default_rng(seed)
     rows = [row for c in CAPABILITIES.values() for row in _distinct(c, rng, per_capability, held_out=True)]
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
-def pool(seed: int = POOL_SEED, n_rows: int = POOL_ROWS) -> list[Row]:
+def pool(seed: int = POOL_SEED, n_rows: int = POOL_ROWS) -> list[DemoRow]:
     """Return the pool with its planted faults, in random order.
 
     Parameters
     ----------
     seed : int
     n_rows : int
-        Rows in all, at least 400 (below that the shares round to nothing).
+        Total number of rows, at least 400 (below that the shares round to zero).
 
     Returns
     -------
@@ -135,39 +135,40 @@ def pool(seed: int = POOL_SEED, n_rows: int = POOL_ROWS) -> list[Row]:
         for row in _distinct(capability, rng, int(n), held_out=False)
     ]
     rows = [rows[i] for i in rng.permutation(n_distinct)]
-    # Faults go to disjoint stretches of the shuffled rows, so each share is exact.
+    # Faults go to disjoint ranges of the shuffled rows, so each share is exact.
     n_noisy = round(NOISE_SHARE * n_distinct)
     noisy = [_spoilt(row, rng) for row in rows[:n_noisy]]
     first, last = n_noisy + UNUSABLE_ROWS, n_noisy + UNUSABLE_ROWS + n_contradictions
     unusable = [replace(row, output="", usable=False) for row in rows[n_noisy:first]]
     right = [replace(row, contradiction=True) for row in rows[first:last]]
     wrong = [_spoilt(row, rng) for row in right]
+    # No half of a contradiction and no unusable row is repeated: each fault stays countable on its own.
     repeatable = noisy + rows[last:]
     repeats = [repeatable[i] for i in rng.permutation(len(repeatable))[:n_duplicates]]
     everything = [*noisy, *unusable, *right, *wrong, *rows[last:], *repeats]
     return [everything[i] for i in rng.permutation(n_rows)]
 
 
-def duplicates_of(rows: Sequence[Row]) -> list[int | None]:
+def duplicates_of(rows: Sequence[DemoRow]) -> list[int | None]:
     """Return, for each row, the number (from 1) of the earlier row that it repeats exactly, or None."""
     seen: dict[tuple[str, str, str], int] = {}
-    found: list[int | None] = []
+    originals: list[int | None] = []
     for number, row in enumerate(rows, 1):
         first = seen.setdefault((*row.prompt, row.output), number)
-        found.append(first if first != number and row.usable else None)
-    return found
+        originals.append(first if first != number and row.usable else None)
+    return originals
 
 
-def _distinct(capability: Capability, rng: np.random.Generator, n: int, held_out: bool) -> list[Row]:
+def _distinct(capability: Capability, rng: np.random.Generator, n: int, held_out: bool) -> list[DemoRow]:
     """Return `n` clean rows with `n` different questions."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, DemoRow] = {}
     while len(rows) < n:
         row = draw_row(capability, rng, held_out)
         rows.setdefault(row.question, row)
     return list(rows.values())
 
 
-def _spoilt(row: Row, rng: np.random.Generator) -> Row:
+def _spoilt(row: DemoRow, rng: np.random.Generator) -> DemoRow:
     wrong = CAPABILITIES[row.capability].spoil(rng, row.question, row.clean_answer)
     return replace(row, output=wrong, label_noise=True)
 
@@ -178,7 +179,7 @@ def _shares(weights: Mapping[str, float]) -> NDArray[np.float64]:
 
 
 def _rounded(counts: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Round to integers of the same sum, the largest remainders upwards."""
+    """Round to integers of the same sum by the largest-remainder method."""
     floors: NDArray[np.int64] = np.floor(counts).astype(np.int64)
     missing = round(counts.sum()) - int(floors.sum())
     floors[np.argsort(floors - counts, kind="stable")[:missing]] += 1

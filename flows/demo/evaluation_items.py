@@ -1,7 +1,7 @@
-"""The demo's held-out rows as evaluation items: grouped by capability, with what guessing would score.
+"""The demo's held-out rows as evaluation items, grouped by capability, with their chance level.
 
-Two capabilities can be guessed from the question: recall names one of the values in its table, majority one of its
-letters. The others have too many answers for chance to matter.
+Two capabilities can be guessed from the question: recall answers with one of the values in its table, majority with
+one of its letters. The others have too many possible answers for chance to matter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def heldout_items() -> Iterator[dict[str, Any]]:
 
 
 def chance(capability: str, question: str) -> float:
-    """Return the share of guesses among the answers that a question offers that are right, in [0, 1).
+    """Return the probability that a guess among the answers offered by the question is right, in [0, 1).
 
     Parameters
     ----------

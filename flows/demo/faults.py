@@ -1,4 +1,4 @@
-"""What is planted in the demo's pool, by example: read by reports and benchmarks only, never by a selector."""
+"""Ground truth of the faults planted in the demo's pool: for reports and benchmarks, never for a selector."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ if TYPE_CHECKING:
 
 
 def is_demo_corpus(warehouse: Warehouse, corpus: str) -> bool:
-    """Return True if a corpus was made of the demo's pool and nothing else."""
+    """Return True if a corpus was ingested from the demo's pool and nothing else."""
     pool = demo.pool_path()
     inputs = warehouse.manifest("corpus", corpus).inputs
     return inputs == {f"0:{source_name(pool)}": source_digest(pool, warehouse.digests.file)}
 
 
 def faults(warehouse: Warehouse, corpus: str) -> dict[str, dict[str, Any]]:
-    """Return by example id whether the example is noisy or contradicted, and its capability."""
-    planted = pq.read_table(demo.truth_path()).to_pylist()
-    known: dict[str, dict[str, Any]] = {}
+    """Return whether each example is noisy or contradicted, and its capability, by example id."""
+    truth = pq.read_table(demo.truth_path()).to_pylist()
+    by_example: dict[str, dict[str, Any]] = {}
     for source in warehouse.read("corpus", corpus, "sources").to_pylist():
-        row = planted[source["row"] - 1]
-        entry = known.setdefault(source["example_id"], {"noise": False, "contradiction": False})
+        # Several rows of the pool are one example after exact duplicates were merged.
+        row = truth[source["row"] - 1]
+        entry = by_example.setdefault(source["example_id"], {"noise": False, "contradiction": False})
         entry["capability"] = row["capability"]
         entry["noise"] |= row["label_noise"]
         entry["contradiction"] |= row["contradiction"]
-    return known
+    return by_example
 
 
-def noise_kept(warehouse: Warehouse, selection: str, known: dict[str, dict[str, Any]]) -> float:
-    """Return the share of a selection's rows whose answer is wrong, in [0, 1]."""
+def noise_kept(warehouse: Warehouse, selection: str, truth: dict[str, dict[str, Any]]) -> float:
+    """Return the share of a selection's rows whose answer is wrong, in [0, 1]; `truth` as from `faults`."""
     ledger = warehouse.read("selection", selection, columns=["example_id", "kept"])
     kept = ledger.filter(ledger["kept"])["example_id"].to_pylist()
-    return sum(bool(known[one]["noise"]) for one in kept) / len(kept)
+    return sum(bool(truth[example_id]["noise"]) for example_id in kept) / len(kept)

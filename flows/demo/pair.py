@@ -1,6 +1,6 @@
-"""The built-in demo as a corpus and a model pair: the compressed model is made on first use and kept.
+"""The built-in demo as a corpus and a model pair: the compressed model is created on first use and kept.
 
-It is made by the same code as ``curate compress``; only its weights before compression are shipped.
+The code of ``curate compress`` creates it; only the weights before compression are shipped.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def is_demo(settings: Settings) -> bool:
 
 
 def with_demo(warehouse: Warehouse, settings: Settings) -> Settings:
-    """Return `settings` with the demo's corpus and pair where nothing was given, else unchanged.
+    """Return `settings` with the demo's corpus and pair if neither was given, else unchanged.
 
     Raises
     ------
     UsageError
-        If models were given without a corpus: the demo corpus would say nothing about them.
+        If models were given without a corpus: the demo corpus does not fit them.
     """
     if not is_demo(settings):
         if not settings.corpus:
@@ -43,13 +43,13 @@ def with_demo(warehouse: Warehouse, settings: Settings) -> Settings:
 
 
 def compressed_demo(warehouse: Warehouse) -> Path:
-    """Return the folder of the compressed demo model, made now if it is not there yet."""
+    """Return the folder of the compressed demo model, creating it on first use."""
     from curate.engines.models.checkpoints import model_files
     from curate.flows import demo
 
     original = demo.model_path()
-    made_from = [warehouse.digests.files(model_files(str(original))), dict(demo.COMPRESSION)]
-    folder = warehouse.root / "models" / f"demo-{digest(made_from)}"
+    causes = [warehouse.digests.files(model_files(str(original))), dict(demo.COMPRESSION)]
+    folder = warehouse.root / "models" / f"demo-{digest(causes)}"
     with warehouse.lock(f"models-{folder.name}"):
         if not folder.exists():
             from curate.engines.compress import compress

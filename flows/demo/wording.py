@@ -1,7 +1,7 @@
-"""How the demo corpus asks for things: ten instructions for each capability, and the words that fill the rows.
+"""Text of the demo corpus: ten instructions for each capability, and the vocabulary of the rows.
 
-Only text. No instruction shares one tell-tale word with all of its siblings, so that no selector can read a capability
-from a keyword; the wordings of one capability stay on one topic, so that a sentence encoder can group them.
+No word is shared by all instructions of a capability, so that no selector can detect a capability by a keyword; the
+instructions of one capability stay on one topic, so that a sentence encoder can group them.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The Prefect flows behind prefect.yaml, and what decides when they run."""
+"""The Prefect flows behind prefect.yaml, and the rules that decide when they run."""

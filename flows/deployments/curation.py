@@ -1,4 +1,4 @@
-"""The Prefect flow ``curation``: the same pipeline, each stage a task that passes artefact ids, never frames."""
+"""The Prefect flow ``curation``: the same pipeline with each stage as a task that passes artefact ids, never tables."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from prefect.cache_policies import NO_CACHE
 from curate.flows import pipeline, progress
 from curate.flows.deployments import retries
 from curate.flows.session import session
+from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.settings import Settings
 
 
-class PrefectLog(progress.Lines):
+class PrefectLog(progress.LineListener):
     """Writes the progress of a stage to the Prefect run's log."""
 
     @staticmethod
@@ -29,9 +30,10 @@ class PrefectLog(progress.Lines):
 
 
 def as_task(stage: Any, *arguments: Any) -> Any:
-    """Run a stage as a task of its own name; the warehouse remembers what is done, so Prefect need not.
+    """Run a stage as a Prefect task with the stage's name.
 
-    Errors that pass by themselves are tried again, and the stage goes on at its last finished part.
+    The warehouse records finished artefacts, so Prefect's cache and result storage are off. Transient errors are
+    retried, and the stage resumes after its last finished part.
     """
     run = task(
         stage,
@@ -40,12 +42,12 @@ def as_task(stage: Any, *arguments: Any) -> Any:
         persist_result=False,
         retries=len(retries.DELAYS),
         retry_delay_seconds=list(retries.DELAYS),
-        retry_condition_fn=_may_pass,
+        retry_condition_fn=_should_retry,
     )
     return run(*arguments)
 
 
-def _may_pass(_task: Any, _run: Any, state: State[Any]) -> bool:
+def _should_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
     return isinstance(state.data, BaseException) and retries.is_transient(state.data)
 
 
@@ -56,8 +58,8 @@ def curation(settings: dict[str, Any]) -> str:
     Parameters
     ----------
     settings : dict
-        The resolved settings of `curate.schemas.settings.Settings`, as JSON would give them.
+        The resolved settings of `curate.schemas.settings.Settings` as JSON-compatible values.
     """
-    with progress.told_to(PrefectLog()), session("curation", Settings(**settings), as_task) as run:
-        chosen: str = pipeline.run(run.warehouse, run.settings, run.call)
-    return chosen
+    with progress.report_to(PrefectLog()), session("curation", Settings(**settings), as_task) as run:
+        selection_id: str = pipeline.run(run.warehouse, resolve_request(run.settings), run.call)
+    return selection_id

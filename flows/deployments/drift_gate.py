@@ -12,42 +12,42 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 
-class Verdict(NamedTuple):
-    """What the gate says."""
+class DriftDecision(NamedTuple):
+    """Decision of the gate."""
 
     train: bool
-    why: str
-    """One clause for a person."""
+    reason: str
+    """One clause for the flow's log and state message."""
 
 
-def worth_training(warehouse: Warehouse, selection: str, overlap_limit: float) -> Verdict:
-    """Return whether a selection is to be trained on, compared with the one of the newest recovery.
+def worth_training(warehouse: Warehouse, selection: str, overlap_limit: float) -> DriftDecision:
+    """Decide whether to train on a selection, compared with the selection of the newest recovery.
 
     Parameters
     ----------
     selection : str
         Full id of the new selection.
     overlap_limit : float
-        Jaccard index of the kept rows, in (0, 1], from which nothing new would be learned. Rows are compared by
-        example id, so that the corpus may have grown in between.
+        Jaccard index of the kept rows, in (0, 1], from which training is skipped. Rows are compared by example id, so
+        that the corpus may have grown in between.
     """
     from curate.selectors.assessment.overlap import overlap
 
-    trained = [one for one in warehouse.list("recovery") if "selection" in one.inputs]
+    trained = [recovery for recovery in warehouse.list("recovery") if "selection" in recovery.inputs]
     if not trained:
-        return Verdict(True, "no model was trained yet")
+        return DriftDecision(True, "no model was trained yet")
     last = trained[0].inputs["selection"]
     if last == selection:
-        return Verdict(False, f"recovery {trained[0].id} was trained on this very selection")
+        return DriftDecision(False, f"recovery {trained[0].id} was trained on this very selection")
     if not warehouse.has("selection", last):
-        return Verdict(True, f"selection {last}, which was trained on last, is gone")
-    kept = [_kept(warehouse, one) for one in (last, selection)]
-    either = np.union1d(*kept)
-    shared = overlap(np.isin(either, kept[0]), np.isin(either, kept[1]))["jaccard"]
-    verdict = "it overlaps" if shared >= overlap_limit else "it differs from"
-    return Verdict(
-        shared < overlap_limit,
-        f"{verdict} selection {last}, which was trained on last: Jaccard {shared:.3f}, limit {overlap_limit:g}",
+        return DriftDecision(True, f"selection {last}, the last trained one, no longer exists")
+    last_kept, new_kept = _kept(warehouse, last), _kept(warehouse, selection)
+    either = np.union1d(last_kept, new_kept)
+    jaccard = overlap(np.isin(either, last_kept), np.isin(either, new_kept))["jaccard"]
+    comparison = "it overlaps" if jaccard >= overlap_limit else "it differs from"
+    return DriftDecision(
+        jaccard < overlap_limit,
+        f"{comparison} selection {last}, the last trained one: Jaccard {jaccard:.3f}, limit {overlap_limit:g}",
     )
 
 

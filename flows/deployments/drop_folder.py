@@ -1,4 +1,4 @@
-"""The drop folder of a scheduled run: the files that lie in it and are no longer being written."""
+"""The drop folder of a scheduled run: lists the files in it that are no longer being written."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNFINISHED = (".part", ".tmp", ".crdownload", ".swp", "~")
-"""How the names of files end that a program is still writing or has left behind."""
+"""Endings of the names of files that another program is still writing or has abandoned."""
 
 
 def settled_files(folder: Path, settle_seconds: float, now: float | None = None) -> tuple[str, ...]:
-    """Return the files of a drop folder and its folders that a run may read, as absolute paths sorted by name.
+    """Return the files of a drop folder and its subfolders that a run may read, as absolute paths sorted by name.
 
     Hidden files, files with the name of an unfinished one, and files that changed within the last `settle_seconds` are
-    left for the next run, since somebody may still be copying them.
+    left for the next run, since they may still be copied.
 
     Parameters
     ----------
     folder : Path
         The drop folder.
     settle_seconds : float
-        How long a file must have been left alone, in seconds.
+        Least time since the last change of a file, in seconds.
     now : float, optional
-        Seconds since the epoch; the present where not given.
+        Seconds since the epoch; the current time where not given.
 
     Raises
     ------
     InputError
-        If there is no such folder.
+        If the folder does not exist.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no drop folder {folder}; make it, or name another as the parameter drop")
+        raise InputError(f"there is no drop folder {folder}; create it, or set the parameter drop to another folder")
     now = time.time() if now is None else now
-    found = []
+    settled = []
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or path.name.endswith(UNFINISHED):
+        relative = path.relative_to(folder)
+        if any(part.startswith(".") for part in relative.parts) or path.name.endswith(UNFINISHED):
             continue
+        # An empty file is often a placeholder of a copy that has just begun.
         if path.is_file() and path.stat().st_size and now - path.stat().st_mtime >= settle_seconds:
-            found.append(str(path.absolute()))
-    return tuple(found)
+            settled.append(str(path.absolute()))
+    return tuple(settled)

@@ -1,7 +1,7 @@
-"""The flows behind prefect.yaml: curation over a drop folder every night, recovery when worth it, gc every week.
+"""The flows behind prefect.yaml: nightly curation of a drop folder, recovery after drift, weekly garbage collection.
 
-Parameters are what JSON can hold; settings not among them come from ``CURATE_*`` and the ``curate.toml`` of the
-worker's folder, as on the command line. A flow that finds nothing to do completes and says so.
+Parameters are JSON-compatible; other settings come from ``CURATE_*`` and the ``curate.toml`` of the worker's folder, as
+on the command line. A flow with nothing to do completes with a message that states it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NOTHING_NEW = "NothingNew"
 GPU = "curate-gpu"
-"""Global concurrency limit that every recovery takes a slot of, where it was created."""
+"""Global concurrency limit of which every recovery takes a slot; without such a limit recoveries are not limited."""
 
 
 @flow(name="nightly", persist_result=False)
@@ -45,72 +45,73 @@ def nightly(
     recovery: str | None = None,
     overlap_limit: float = 0.9,
 ) -> State[Any]:
-    """Select from everything in the drop folder, if anything there or in the settings is new since the last run.
+    """Select from all files in the drop folder if they or the settings have changed since the last run.
 
     Parameters
     ----------
     drop : str
-        Folder that new files are put into.
+        Folder that receives new files.
     settings : dict, optional
-        Settings, nested by section, that go before the environment and ``curate.toml``.
+        Settings, nested by section, that override the environment and ``curate.toml``.
     settle_seconds : float
         Files that changed more recently wait for the next run.
     recovery : str, optional
-        Deployment that trains on a new selection, ``"recovery/recovery"``; none where not given.
+        Deployment that trains on a new selection, ``"recovery/recovery"``; by default none is started.
     overlap_limit : float
-        Overlap with the last trained selection from which that deployment is not started.
+        Overlap with the last trained selection, as Jaccard index, from which that deployment is not started.
     """
     files = settled_files(Path(drop), settle_seconds)
     if not files:
         return Completed(name=NOTHING_NEW, message=f"no settled file in {Path(drop).absolute()}")
     resolved = resolve({**(settings or {}), "corpus": files})
-    if standing := _standing(resolved):
-        return Completed(name=NOTHING_NEW, message=f"{len(files)} files, nothing new: selection {standing} stands")
-    chosen = str(curation(resolved.model_dump(mode="json")))
+    if existing := _existing_selection(resolved):
+        return Completed(name=NOTHING_NEW, message=f"{len(files)} files, nothing new: selection {existing} is current")
+    selection_id = str(curation(resolved.model_dump(mode="json")))
     warehouse = Warehouse(resolved.warehouse)
-    _show(warehouse, chosen, resolved)
-    message = f"selection {chosen} of {len(files)} files"
+    _publish_artifacts(warehouse, selection_id, resolved)
+    message = f"selection {selection_id} of {len(files)} files"
     if recovery is not None:
-        verdict = worth_training(warehouse, chosen, overlap_limit)
-        get_run_logger().info("%s %s: %s", "starting" if verdict.train else "not starting", recovery, verdict.why)
-        if verdict.train:
-            run_deployment(recovery, parameters={"selection": chosen, "settings": settings or {}}, timeout=0)
-        message += f"; recovery {'started' if verdict.train else 'not started'}, {verdict.why}"
+        decision = worth_training(warehouse, selection_id, overlap_limit)
+        get_run_logger().info("%s %s: %s", "starting" if decision.train else "not starting", recovery, decision.reason)
+        if decision.train:
+            # timeout=0: start the deployment and return, instead of occupying this worker until it has trained.
+            run_deployment(recovery, parameters={"selection": selection_id, "settings": settings or {}}, timeout=0)
+        message += f"; recovery {'started' if decision.train else 'not started'}, {decision.reason}"
     return Completed(message=message)
 
 
 @flow(name="recovery", persist_result=False)
 def recovery(selection: str = "latest", settings: dict[str, Any] | None = None) -> State[Any]:
-    """Train the model of a selection back; one at a time for every slot of the limit ``curate-gpu``."""
+    """Recover the compressed model of a selection; as many at once as the limit ``curate-gpu`` has slots."""
     from curate.flows.operations.recover import recover
 
-    with progress.told_to(PrefectLog()), concurrency(GPU, occupy=1):
-        _, made = recover(resolve(settings or {}), selection)
-    return Completed(message=f"recovery {made}")
+    with progress.report_to(PrefectLog()), concurrency(GPU, occupy=1):
+        _, recovery_id = recover(resolve(settings or {}), selection)
+    return Completed(message=f"recovery {recovery_id}")
 
 
 @flow(name="gc", persist_result=False)
 def gc(settings: dict[str, Any] | None = None, grace_days: float = 7.0) -> State[Any]:
-    """Remove what no selection and no recent run uses; while a run is under way, leave that to the next week."""
+    """Remove files that no selection and no recent run uses; postponed to the next week while a run is active."""
     from curate.flows.operations.collect_garbage import gc as collect
 
     try:
-        told = collect(resolve(settings or {}), grace_days, delete=True)
-    except GateError as under_way:
-        return Completed(name="Postponed", message=str(under_way))
-    return Completed(message=f"{len(told['garbage'])} things removed, {told['bytes']:,} bytes")
+        summary = collect(resolve(settings or {}), grace_days, delete=True)
+    except GateError as active_run:
+        return Completed(name="Postponed", message=str(active_run))
+    return Completed(message=f"{len(summary['garbage'])} items removed, {summary['bytes']:,} bytes")
 
 
-def _standing(settings: Settings) -> str | None:
-    """Return the id of the selection that the settings lead to, if every stage of it is made already."""
+def _existing_selection(settings: Settings) -> str | None:
+    """Return the id of the selection that the settings lead to if all its stages are cached, else None."""
     from curate.flows.operations.plan import plan
 
     steps = plan(settings)
     return str(steps[-1]["artefact"]) if all(step["state"] == "cached" for step in steps) else None
 
 
-def _show(warehouse: Warehouse, selection: str, settings: Settings) -> None:
-    """Write the report, and leave a link to it and the table of clusters with the flow run."""
+def _publish_artifacts(warehouse: Warehouse, selection: str, settings: Settings) -> None:
+    """Write the report and attach a link to it and the table of clusters to the flow run as Prefect artifacts."""
     from curate.flows.operations.report import report
     from curate.flows.operations.selection_summary import clusters
 

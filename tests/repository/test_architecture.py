@@ -21,11 +21,7 @@ MAX_ROOT_FILES = 6
 TESTS_OF_SEVERAL_MODULES = {
     "engines/compress/test_methods.py",
     "engines/recover/methods/test_quantised_base.py",
-    "flows/demo/test_demo.py",
     "flows/deployments/test_deploy_page.py",
-    "flows/deployments/test_recovery_flow.py",
-    "flows/deployments/test_scheduled_parts.py",
-    "flows/operations/test_evaluate_realdata.py",
     "storage/catalog/test_load.py",
     "storage/formats/test_bad_input.py",
     "storage/formats/test_documented.py",

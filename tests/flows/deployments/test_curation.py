@@ -1,4 +1,4 @@
-"""The same pipeline as a Prefect flow, on a real server: the run shows there, and the warehouse is the same."""
+"""The pipeline as a Prefect flow on a real server: the run is recorded there, and the warehouse is the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUNS = """
 import asyncio, json
 from prefect.client.orchestration import get_client
 
-async def told():
+async def print_runs():
     async with get_client() as client:
         flows = {flow.id: flow.name for flow in await client.read_flows()}
         runs = await client.read_flow_runs()
@@ -35,7 +35,7 @@ async def told():
             "attempts": [[task.name.partition("-")[0], task.run_count] for task in tasks],
         }))
 
-asyncio.run(told())
+asyncio.run(print_runs())
 """
 
 
@@ -54,11 +54,11 @@ def runs(environment: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", RUNS], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    records: dict[str, Any] = json.loads(done.stdout)
+    return records
 
 
-def test_a_run_shows_on_the_server_and_makes_what_the_command_line_makes(
+def test_a_run_is_recorded_on_the_server_and_gives_the_result_of_the_command_line(
     server: dict[str, str], tiny: tuple[Path, Path], tmp_path: Path
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=60)
@@ -73,13 +73,13 @@ def test_a_run_shows_on_the_server_and_makes_what_the_command_line_makes(
     assert one["selection_id"] == other["selection_id"]
     ledgers = [Warehouse(tmp_path / name).read("selection", one["selection_id"]) for name in ("with", "without")]
     assert ledgers[0].equals(ledgers[1])
-    told = runs(server)
-    assert told["runs"] == [["curation", "Completed"]]
+    records = runs(server)
+    assert records["runs"] == [["curation", "Completed"]]
     stages = ["ingest", "embed", "cluster", "score", "choose"]
-    assert told["tasks"] == [[name, "Completed"] for name in stages]
+    assert records["tasks"] == [[name, "Completed"] for name in stages]
 
 
-def test_a_run_that_fails_shows_as_failed_and_tells_why_in_a_sentence(server: dict[str, str], tmp_path: Path) -> None:
+def test_a_failed_run_is_recorded_as_failed_and_reports_one_sentence(server: dict[str, str], tmp_path: Path) -> None:
     done = run(server, "select", "--method", "uniform", "--corpus", tmp_path / "absent.jsonl", "-w", tmp_path / "w")
     assert done.returncode == 3
     assert done.stderr.strip().splitlines()[-1].startswith("curate: ")
@@ -87,13 +87,13 @@ def test_a_run_that_fails_shows_as_failed_and_tells_why_in_a_sentence(server: di
     assert ["curation", "Failed"] in runs(server)["runs"]
 
 
-REFUSING = """
+FAILING_DISK = """
 import errno, os
 from curate.flows.deployments import retries
 from curate.flows.cli.main import main
 from curate.storage.warehouse import atomic
 
-transient.DELAYS = (0.5, 0.5, 0.5)
+retries.DELAYS = (0.5, 0.5, 0.5)
 real, left = atomic.rename, [{times}]
 
 def rename(source, target):
@@ -105,25 +105,27 @@ def rename(source, target):
 atomic.rename = rename
 main()
 """
-"""A disk that refuses the first part of an artefact a few times."""
+"""A disk that fails to write the first part of an artefact a few times."""
 
 
-def refused(server: dict[str, str], kind: str, times: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", REFUSING.format(kind=kind, times=times), *map(str, arguments)]
+def run_with_failing_disk(
+    server: dict[str, str], kind: str, times: int, *arguments: object
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", FAILING_DISK.format(kind=kind, times=times), *map(str, arguments)]
     return subprocess.run(command, env=server, capture_output=True, text=True, timeout=300)
 
 
-def test_an_error_of_the_moment_is_tried_again_and_no_other(server: dict[str, str], tmp_path: Path) -> None:
+def test_only_transient_errors_are_retried(server: dict[str, str], tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl")
     fixed = ("select", "--method", "uniform", "--corpus", corpus, "--json", "-w")
     before = len(runs(server)["attempts"])
-    done = refused(server, "EIO", 2, *fixed, tmp_path / "moment")
+    done = run_with_failing_disk(server, "EIO", 2, *fixed, tmp_path / "moment")
     assert done.returncode == 0, done.stderr
-    told = runs(server)
-    assert told["attempts"][before:] == [["ingest", 3], ["choose", 1]]
+    records = runs(server)
+    assert records["attempts"][before:] == [["ingest", 3], ["choose", 1]]
     assert json.loads(done.stdout)["n_kept"] == 4
-    before = len(told["attempts"])
-    done = refused(server, "ENOSPC", 1, *fixed, tmp_path / "full")
+    before = len(records["attempts"])
+    done = run_with_failing_disk(server, "ENOSPC", 1, *fixed, tmp_path / "full")
     assert done.returncode == 1
     assert "free some space" in done.stderr.strip().splitlines()[-1]
     assert runs(server)["attempts"][before:] == [["ingest", 1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import attempts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Any]
 
+REAL_FILES = ("gsm8k_test.parquet", "boolq_test.parquet", "mmlu_val.parquet", "wikitext2_valid.txt")
 QUESTIONS = [
     {"question": "what is red", "choices": ["apple", "two"], "answer": 0, "group": "colours"},
     {"question": "what is the sum", "choices": ["say", "five", "no"], "answer": "five", "group": "sums"},
@@ -246,3 +248,21 @@ def test_the_demo_agrees_with_asking_it_by_generating(curate: Run, tmp_path: Pat
     assert sum(row["counted"] for row in groups.values()) == 10
     assert told.value["n_contaminated"] == 0
     assert 0.5 < told.value["retention"]["mean"]["value"] < 0.7
+
+
+@pytest.mark.realdata
+def test_real_files_are_asked_as_they_come(curate: Run, shared: Path, tmp_path: Path) -> None:
+    tasks = [word for name in REAL_FILES for word in ("--tasks", shared / "corpora" / name)]
+    model = shared / "models" / "stories260K"
+    answer = curate("evaluate", model, *tasks, "--limit", "8", "--warehouse", tmp_path / "w", "--json")
+    assert answer.code == 0, answer.err
+    rows = answer.value["summary"]
+    assert {row["kind"] for row in rows if row["task"] == "choice:mmlu_val"} == {"choice"}
+    assert all(row["chance"] == 0.25 for row in rows if row["kind"] == "choice")
+    assert sum(row["n_items"] for row in rows) == 8 * len(REAL_FILES)
+    assert {row["task"] for row in rows} == {
+        "rows:gsm8k_test", "rows:boolq_test", "choice:mmlu_val", "perplexity:wikitext2_valid",
+    }  # fmt: skip
+    # Worse than the 512 equally likely tokens would be a broken reading of the text; it was trained on stories.
+    texts = next(row for row in rows if row["kind"] == "perplexity")
+    assert 2 < texts["nll"] < math.log(512)

@@ -1,20 +1,23 @@
-"""`curate recover` as a Prefect flow run on a real server, under the limit of one at a time."""
+"""The deployments of prefect.yaml fit the flows that they start, and `curate recover` runs as one of these flows."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from corpora import write_corpus
+from documents import ROOT
 from prefect_server import prefect_server
+
+from curate.flows.deployments import scheduled
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = pytest.mark.slow
 
 CLI = "import sys; from curate.flows.cli.main import main; main(sys.argv[1:])"
 RUNS = """
@@ -29,12 +32,24 @@ with get_client(sync_client=True) as client:
 """
 
 
+def test_prefect_yaml_names_existing_flows_and_parameters() -> None:
+    deployments = {one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+    assert deployments.keys() == {"curation-nightly", "recovery", "gc-weekly"}
+    for deployment in deployments.values():
+        module, _, name = deployment["entrypoint"].rpartition(".")
+        assert module == scheduled.__name__
+        assert deployment["parameters"].keys() <= inspect.signature(getattr(scheduled, name).fn).parameters.keys()
+        assert all("active" in schedule and "slug" in schedule for schedule in deployment["schedules"])
+    assert deployments["curation-nightly"]["parameters"]["recovery"] == "recovery/recovery"
+
+
 def python(environment: dict[str, str], code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_a_recovery_shows_on_the_server_and_makes_what_the_command_line_makes(
+@pytest.mark.slow
+def test_a_recovery_is_recorded_on_the_server_and_gives_the_result_of_the_command_line(
     tiny: tuple[Path, Path], tmp_path: Path
 ) -> None:
     corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "warehouse"
@@ -50,7 +65,7 @@ def test_a_recovery_shows_on_the_server_and_makes_what_the_command_line_makes(
         answers.append(python(offline, CLI, *how, "-w", tmp_path / "other"))
         assert [one.returncode for one in answers] == [0, 0], answers[0].stderr + answers[1].stderr
         assert json.loads(python(server, RUNS).stdout) == [["recovery", "Completed"]]
-    told = [json.loads(one.stdout) for one in answers]
-    assert told[0]["recovery_id"] == told[1]["recovery_id"]
-    other = tmp_path / "other" / "models" / f"recovered-{told[0]['recovery_id']}" / "model.safetensors"
+    reports = [json.loads(one.stdout) for one in answers]
+    assert reports[0]["recovery_id"] == reports[1]["recovery_id"]
+    other = tmp_path / "other" / "models" / f"recovered-{reports[0]['recovery_id']}" / "model.safetensors"
     assert (tmp_path / "one" / "model.safetensors").read_bytes() == other.read_bytes()
