@@ -31,6 +31,7 @@ from curate.flows.comparison.report import report, yardstick
 from curate.flows.comparison.run import compare, grounded, selecting, tokens_kept, training
 from curate.flows.demo.report import rewrite
 from curate.flows.session import session
+from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import CLOSED_BOOK
 from curate.schemas.settings import Settings, resolve
@@ -74,7 +75,7 @@ def tried(settings: Settings) -> dict[str, float]:
             for model in (alone.original, alone.compressed)
         )
         ground, cell = grounded(run, alone), Cell(BASELINE, BUDGET, 0)
-        chosen = pipeline.run(run.warehouse, selecting(alone, ground, cell), run.call)
+        chosen = pipeline.run(run.warehouse, resolve_request(selecting(alone, ground, cell)), run.call)
         request = training(alone, ground, cell, tokens_kept(run.warehouse, chosen, ground.scores))
         made = {cell: (chosen, run.call(stages.trial, run.warehouse, alone, chosen, request))}
         told = report(run.warehouse, alone, made, yardstick(run.warehouse, dense, "token_accuracy"), damaged, 0)

@@ -1,8 +1,8 @@
-"""How long a selection takes from stored artefacts to a published catalog: pool, method, ledger and catalog together.
+"""Time of a selection from stored artefacts to a published catalog: pool, method, ledger and catalog together.
 
-Claim: one million rows at a budget of a tenth in at most 10 s in each consistency mode. The artefacts are drawn,
-written once to a temporary warehouse, and read as the stage reads them. In the same run the ledger is built row by row
-as well, on a part of the rows: the ratio says what the columns are worth.
+Claim: one million rows at a budget of 10 % in at most 10 s in each consistency mode. Synthetic artefacts are written
+once to a temporary warehouse, and read as the stage reads them. The same run compares building the ledger by columns
+with building it row by row, on part of the rows.
 
     python benchmarks/selection_stage.py --rows 1000000 --json
 """
@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from curate.flows.stages import selection
 from curate.flows.stages.selecting.pool import Upstream
+from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.clusters import CLUSTERS, TERMS
 from curate.schemas.corpus import EXAMPLES
 from curate.schemas.scores import SCORES
@@ -33,7 +34,7 @@ from curate.storage.catalog.publish import publish
 from curate.storage.warehouse.warehouse import Warehouse
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from references.pools import make_pool  # noqa: E402  (the tests' folder has to be on the path first)
+from references.pools import make_pool  # noqa: E402  (needs the tests' folder on the path)
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Noun
@@ -46,17 +47,17 @@ LEDGER_ROWS = 20_000
 
 def write(warehouse: Warehouse, noun: Noun, tables: dict[str, tuple[pa.Table, pa.Schema]], **facts: Any) -> str:
     """Write one artefact in parts and return its id."""
-    made = f"{noun:0<16}"
-    with warehouse.build(noun, made, 1, {"corpus": f"{'corpus':0<16}"}, {}, {}) as builder:
+    artefact_id = f"{noun:0<16}"
+    with warehouse.build(noun, artefact_id, 1, {"corpus": f"{'corpus':0<16}"}, {}, {}) as builder:
         for name, (table, schema) in tables.items():
             for index, start in enumerate(range(0, len(table), PART_ROWS)):
                 builder.write(name, index, table.slice(start, PART_ROWS), schema)
         builder.finish(facts)
-    return made
+    return artefact_id
 
 
 def store(warehouse: Warehouse, pool: Pool) -> Upstream:
-    """Write a drawn pool as corpus, clusters and scores."""
+    """Write a synthetic pool as corpus, clusters and scores."""
     n, ids = len(pool), pa.array(pool.example_id)
     texts = {name: pa.array([""] * n) for name in ("prompt", "response")}
     examples = {"example_id": ids, "messages": [[]] * n, "tools": pa.nulls(n, pa.string()), **texts}
@@ -64,9 +65,9 @@ def store(warehouse: Warehouse, pool: Pool) -> Upstream:
     assert pool.cluster is not None
     assert pool.concepts is not None
     zeros = np.zeros(n, np.float32)
-    places = dict.fromkeys(("map_x", "map_y", "diffusion_x", "diffusion_y"), zeros)
+    coordinates = dict.fromkeys(("map_x", "map_y", "diffusion_x", "diffusion_y"), zeros)
     lists = pa.ListArray.from_arrays(pool.concepts[0].astype(np.int32), pool.concepts[1])
-    clusters = {"example_id": ids, "cluster": pool.cluster, "membership": zeros + 1, **places, "concepts": lists}
+    clusters = {"example_id": ids, "cluster": pool.cluster, "membership": zeros + 1, **coordinates, "concepts": lists}
     sizes = np.bincount(pool.cluster)
     terms = {"cluster": np.arange(len(sizes)), "size": sizes, "terms": [["term"]] * len(sizes)}
     scores: dict[str, Any] = {
@@ -91,12 +92,14 @@ def store(warehouse: Warehouse, pool: Pool) -> Upstream:
 
 
 def measure(warehouse: Warehouse, upstream: Upstream, mode: str, seeds: range) -> dict[str, Any]:
-    """Return the median seconds of a selection and of publishing it, over some seeds, each a new artefact."""
-    walls, cpus, published, made = [], [], [], ""
+    """Return the median seconds of a selection and of publishing it over seeds; each seed is a new artefact."""
+    walls, cpus, published, selection_id = [], [], [], ""
     for seed in seeds:
         settings = resolve({"seed": seed, "select": {"budget": "0.1", "options": {"consistency": mode}}})
         wall, cpu = time.perf_counter(), time.process_time()
-        made = selection.choose(warehouse, settings, upstream.corpus, None, upstream.clusters, upstream.scores)
+        selection_id = selection.choose(
+            warehouse, resolve_request(settings), upstream.corpus, None, upstream.clusters, upstream.scores
+        )
         middle = time.perf_counter()
         publish(warehouse)
         walls.append(time.perf_counter() - wall)
@@ -107,27 +110,27 @@ def measure(warehouse: Warehouse, upstream: Upstream, mode: str, seeds: range) -
         "seconds": round(statistics.median(walls), 2),
         "cpu_seconds": round(statistics.median(cpus), 2),
         "publish_seconds": round(statistics.median(published), 2),
-        "kept": warehouse.manifest("selection", made).facts["n_kept"],
+        "kept": warehouse.manifest("selection", selection_id).facts["n_kept"],
     }
 
 
 def against_rows(pool: Pool, chosen: Selection) -> float:
-    """Return how many times faster the ledger's columns are than a ledger made row by row, the two compared."""
+    """Return how many times faster the ledger is built by columns than row by row; exits if the two differ."""
     from curate.flows.stages.selecting.screening import Screened
 
     n = len(pool)
-    nothing = Screened(pool, np.full(n, "", pool.example_id.dtype), np.full(n, np.nan))
+    unscreened = Screened(pool, np.full(n, "", pool.example_id.dtype), np.full(n, np.nan))
     start = time.perf_counter()
-    fast = selection.ledger("s" * 16, pool, chosen, nothing)
+    fast = selection.ledger("s" * 16, pool, chosen, unscreened)
     middle = time.perf_counter()
-    place = {int(row): rank for rank, row in enumerate(chosen.order.tolist(), start=1)}
+    ranks = {int(row): rank for rank, row in enumerate(chosen.order.tolist(), start=1)}
     assert pool.cluster is not None
     rows = [
         {
             "selection_id": "s" * 16,
             "example_id": str(pool.example_id[row]),
-            "kept": row in place,
-            "rank": place.get(row),
+            "kept": row in ranks,
+            "rank": ranks.get(row),
             "reason": chosen.reason[row],
             "related_id": str(pool.example_id[chosen.related[row]]) if chosen.related[row] >= 0 else None,
             "cluster": int(pool.cluster[row]),
@@ -138,7 +141,7 @@ def against_rows(pool: Pool, chosen: Selection) -> float:
     ]
     slow = pa.Table.from_pylist(rows, schema=LEDGER)
     if not fast.equals(slow):
-        sys.exit("the ledger's columns and its rows differ")
+        sys.exit("the ledgers built by columns and by rows differ")
     return (time.perf_counter() - middle) / (middle - start)
 
 
@@ -155,23 +158,23 @@ def main() -> None:
         modes = [measure(warehouse, upstream, mode, range(options.repeats)) for mode in MODES]
     from curate.selectors.registry import selector
 
-    few = make_pool(min(options.rows, LEDGER_ROWS), n_clusters=40)
+    small_pool = make_pool(min(options.rows, LEDGER_ROWS), n_clusters=40)
     entry = selector("paser")
-    chosen = entry.select(few, len(few) // 10, False, entry.settings(), np.random.default_rng(0))
+    chosen = entry.select(small_pool, len(small_pool) // 10, False, entry.settings(), np.random.default_rng(0))
     report = {
         "rows": options.rows,
         "modes": modes,
-        "ledger_times_faster_than_rows": round(against_rows(few, chosen), 1),
+        "ledger_times_faster_than_rows": round(against_rows(small_pool, chosen), 1),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     if options.json:
         print(json.dumps(report, indent=2))
         return
-    print(f"{options.rows} rows, a tenth of them kept; peak memory {report['peak_memory_mb']:.0f} MiB")
+    print(f"{options.rows} rows, budget 10 %; peak memory {report['peak_memory_mb']:.0f} MiB")
     for row in modes:
-        print("{mode:10s} {seconds:7.2f} s  ({cpu_seconds:.2f} s of processor), of which ".format(**row), end="")
+        print("{mode:10s} {seconds:7.2f} s  ({cpu_seconds:.2f} s of processor time), of which ".format(**row), end="")
         print("publishing {publish_seconds:.2f} s; kept {kept}".format(**row))
-    print(f"the ledger's columns are made {report['ledger_times_faster_than_rows']} times faster than its rows")
+    print(f"the ledger is built {report['ledger_times_faster_than_rows']} times faster by columns than by rows")
 
 
 if __name__ == "__main__":

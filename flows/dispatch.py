@@ -13,6 +13,7 @@ from curate.flows import pipeline
 from curate.flows.operations import recover as local
 from curate.flows.session import session
 from curate.flows.stages.recovery import recipe
+from curate.flows.stages.selecting.request import resolve_request
 from curate.storage.warehouse.warehouse import LATEST, Warehouse
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]
 
     With ``PREFECT_API_URL`` set, the run is a Prefect flow run.
     """
-    pipeline.needed(settings)
+    request = resolve_request(settings)
     if os.environ.get("PREFECT_API_URL"):
         from curate.flows.deployments.curation import curation
 
         chosen = curation(settings.model_dump(mode="json"))
         return Warehouse(settings.warehouse.absolute()), chosen
     with session(command, settings) as run:
-        chosen = pipeline.run(run.warehouse, run.settings, run.call)
+        chosen = pipeline.run(run.warehouse, request.with_settings(run.settings), run.call)
     return run.warehouse, chosen
 
 

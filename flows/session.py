@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curate.flows import pipeline, stages
+from curate.flows import pipeline
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import with_demo
+from curate.flows.stages.stage import stage_of
 from curate.schemas.thread_limits import as_environment
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ class Session:
 def session(
     command: str, settings: Settings, call: Callable[..., Any] = pipeline.directly, *, demo: bool = True
 ) -> Iterator[Session]:
-    """Record a run, notice every artefact that its stages return, and publish the catalog when it ends well.
+    """Record a run and every artefact that its stages return, and publish the catalog when it ends well.
 
     Parameters
     ----------
     command : str
         The verb, for the run's record.
     settings : Settings
-        Resolved settings; without a corpus and models, the demo's are put in.
+        Resolved settings; without a corpus and models, those of the demo are used.
     call : callable
         How a stage is called: directly, or as a Prefect task.
     demo : bool
@@ -59,40 +60,21 @@ def session(
     with warehouse.start_run(command, settings.model_dump(mode="json")) as run:
         settings = with_converted(warehouse, with_demo(warehouse, settings) if demo else settings)
 
-        def noticed(stage: Callable[..., Any], *arguments: Any) -> Any:
-            made = call(stage, *arguments)
-            if isinstance(made, str):
-                run.add(NOUN_OF_STAGE[stage.__name__], made)
-            return made
+        def recorded(stage: Callable[..., Any], *arguments: Any) -> Any:
+            result = call(stage, *arguments)
+            if isinstance(result, str):
+                run.add(stage_of(stage).noun, result)
+            return result
 
-        yield Session(warehouse, settings, noticed)
+        yield Session(warehouse, settings, recorded)
     publish(warehouse)
-
-
-NOUN_OF_STAGE: dict[str, Noun] = {
-    "ingest": "corpus",
-    "embed": "embeddings",
-    "cluster": "clusters",
-    "score": "scores",
-    "pilot": "pilots",
-    "choose": "selection",
-    "recover": "recovery",
-    "evaluate": "evaluation",
-    "trial": "evaluation",
-}
 
 
 def make(noun: Noun, settings: Settings) -> tuple[Warehouse, str]:
     """Run the pipeline up to one noun, of those before the selection, and return the warehouse and the artefact id."""
     with session(noun, settings) as run:
-        made = corpus = run.call(stages.ingest, run.warehouse, run.settings)
-        if noun in ("embeddings", "clusters"):
-            made = run.call(stages.embed, run.warehouse, run.settings, corpus)
-        if noun == "clusters":
-            made = run.call(stages.cluster, run.warehouse, run.settings, corpus, made)
-        if noun == "scores":
-            made = run.call(stages.score, run.warehouse, run.settings, corpus)
-    return run.warehouse, made
+        artefact_id: str = pipeline.make(run.warehouse, run.settings, noun, run.call)
+    return run.warehouse, artefact_id
 
 
 def limit_threads(threads: int | None) -> None:

@@ -8,7 +8,7 @@ from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.evaluation import RESULTS, SUMMARY
 from curate.schemas.pilots import CURVES, LOSSES, PILOTS
-from curate.schemas.recovery import METRICS
+from curate.schemas.recovery_metrics import METRICS
 from curate.schemas.scores import IMPORTED, SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
 

@@ -1,7 +1,7 @@
-"""What a recovery is asked to do, and the metrics that it leaves: one row per optimiser step.
+"""How a compressed model is trained: the request of a recovery, with its defaults.
 
-A plain dataclass, so that a request travels as JSON to a machine that has torch and little else. Knows nothing of
-models.
+A plain dataclass without heavy imports: it travels as JSON to a machine that has torch and little else, and the command
+line takes its defaults from here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
-
-import pyarrow as pa
 
 from curate.schemas.errors import UsageError, did_you_mean
 
@@ -23,29 +21,6 @@ SCHEDULES = ("cosine", "linear")
 
 LEARNING_RATES: dict[str, float] = {"lora": 1e-4, "mask_lora": 1e-4, "scale_lora": 1e-4, "perp": 1e-4, "full": 2e-5}
 """Peak learning rates where none is given: the published LoRA recipe; a smaller one where every weight moves."""
-
-METRICS = pa.schema(
-    [
-        pa.field("step", pa.int32(), nullable=False),
-        pa.field("epoch", pa.float64(), nullable=False),
-        pa.field("loss", pa.float64(), nullable=False),
-        pa.field("gradient_norm", pa.float64(), nullable=False),
-        pa.field("learning_rate", pa.float64(), nullable=False),
-        pa.field("tokens", pa.int64(), nullable=False),
-        pa.field("seconds", pa.float64(), nullable=False),
-    ]
-)
-"""Main table of a recovery: one row per optimiser step."""
-
-METRICS_ABOUT: dict[str, str] = {
-    "step": "optimiser step, from 1",
-    "epoch": "passes over the rows after it",
-    "loss": "mean over the step's supervised tokens, before the step; nats, >= 0",
-    "gradient_norm": "norm of the gradient before clipping, >= 0",
-    "learning_rate": "of the step",
-    "tokens": "tokens of the step, without padding",
-    "seconds": "wall time of the step",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from curate.schemas.artefacts import Noun, artefact_id
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES, Turn, example_id
 from curate.schemas.embeddings import embeddings_schema
-from curate.schemas.recovery import METRICS
+from curate.schemas.recovery_metrics import METRICS
 from curate.schemas.scores import SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
 

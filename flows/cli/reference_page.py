@@ -94,8 +94,10 @@ def _flags(parameter: Any) -> str:
 def _shared(group: str) -> str:
     rows = []
     for option in GROUPS[group]:
-        flags = option.flags or ("--" + option.name.strip("_").replace("_", "-"),)
-        rows.append(f"| {', '.join(f'`{flag}`' for flag in flags)} | `{option.path}` | {_sentence(option.help)} |\n")
+        flags = option.spellings
+        rows.append(
+            f"| {', '.join(f'`{flag}`' for flag in flags)} | `{option.path}` | {_sentence(option.describe())} |\n"
+        )
     return f"## {group} options\n\n| | setting | |\n|---|---|---|\n{''.join(rows)}"
 
 

@@ -11,11 +11,12 @@ from curate.flows.comparison.grid import MATCHED, OWN_EPOCHS, Cell, cells, metho
 from curate.flows.comparison.run import Ground, budget_tokens, ground_of, prepared, selecting, tokens_kept, training
 from curate.flows.demo.pair import is_demo
 from curate.flows.operations.plan import CHARACTERS_PER_TOKEN, TRAINING_FLOPS, corpus_size, demo_settings, weight_bytes
-from curate.flows.stages import clusters, corpus, embeddings, pilots, scores, selection
+from curate.flows.stages import corpus, scores
 from curate.flows.stages.comparison_cell import recipe as trial_recipe
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.recovery import request_of
-from curate.flows.stages.selecting.pool import Upstream
+from curate.flows.stages.selecting.request import resolve_request
+from curate.flows.stages.stage import stage_of
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -85,14 +86,14 @@ def _pilots(warehouse: Warehouse, settings: Settings, ground: Ground | None, ask
         return {}
     made: set[str] = set()
 
-    def noticed(stage: Callable[..., Any], *arguments: Any) -> str:
-        known = foreseen(stage, *arguments)
-        if stage.__name__ == "pilot" and warehouse.has("pilots", known):
-            made.add(known)
-        return known
+    def predict(run: Callable[..., Any], *arguments: Any) -> str:
+        artefact_id = predict_id(run, *arguments)
+        if stage_of(run).noun == "pilots" and warehouse.has("pilots", artefact_id):
+            made.add(artefact_id)
+        return artefact_id
 
     for cell in asking if ground else []:
-        pipeline.run(warehouse, selecting(settings, ground, cell), noticed)  # type: ignore[arg-type]
+        pipeline.walk(warehouse, resolve_request(selecting(settings, ground, cell)), predict)  # type: ignore[arg-type]
     return {"pilots": len({cell.seed for cell in asking}), "pilots_done": len(made)}
 
 
@@ -116,7 +117,8 @@ def _done(
 ) -> dict[str, Any] | None:
     """Return what the manifest of a finished cell says of its training, None if it is not finished."""
     like = seen.get(Cell(settings.compare.methods[0], cell.budget, cell.seed), "") if cell.arm == MATCHED else ""
-    chosen = str(pipeline.run(warehouse, selecting(settings, ground, cell, like), foreseen))
+    selection = resolve_request(selecting(settings, ground, cell, like))
+    chosen = str(pipeline.walk(warehouse, selection, predict_id))
     seen[cell] = chosen
     if not warehouse.has("selection", chosen):
         return None
@@ -128,17 +130,9 @@ def _done(
     return found
 
 
-def foreseen(stage: Callable[..., Any], warehouse: Warehouse, settings: Settings, *ids: Any) -> str:
-    """Return the id that a stage would give, without running it: a way to call the pipeline, like `directly`."""
-    plans: dict[str, Callable[..., Recipe]] = {
-        "ingest": lambda: corpus.recipe(warehouse, settings),
-        "embed": lambda read: embeddings.recipe(warehouse, settings, read),
-        "cluster": lambda read, vectors: clusters.recipe(warehouse, settings, read, vectors),
-        "score": lambda read: scores.recipe(warehouse, settings, read),
-        "pilot": lambda *up: pilots.recipe(warehouse, settings, *up),
-        "choose": lambda *up: selection.recipe(warehouse, settings, Upstream(*up)),
-    }
-    return plans[stage.__name__](*ids).id
+def predict_id(run: Callable[..., str], warehouse: Warehouse, *arguments: Any) -> str:
+    """Return the id that a stage would return, without running it: a way to call the pipeline, like `directly`."""
+    return stage_of(run).recipe(warehouse, *arguments).id
 
 
 def _estimate(lines: list[dict[str, Any]], finished: list[dict[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.evaluation import DEMO, asked_items, asked_text, plain
 from curate.flows.stages.recovery import request_of
+from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import InputError, UsageError
 
@@ -124,7 +125,7 @@ def _run(
     """Select, train and evaluate one cell; return the ids of selection and evaluation."""
     primary = Cell(settings.compare.methods[0], cell.budget, cell.seed)
     like = made[primary][0] if cell.arm == MATCHED and primary in made else ""
-    chosen = pipeline.run(run.warehouse, selecting(settings, ground, cell, like), run.call)
+    chosen = pipeline.run(run.warehouse, resolve_request(selecting(settings, ground, cell, like)), run.call)
     request = training(settings, ground, cell, tokens_kept(run.warehouse, chosen, ground.scores))
     return chosen, run.call(stages.trial, run.warehouse, settings, chosen, request)
 

@@ -14,8 +14,8 @@ from curate.flows import progress, stages
 from curate.flows.session import session
 from curate.flows.stages.reuse.clusters import read_vectors
 from curate.flows.stages.selecting.pool import Upstream, read_pool
-from curate.flows.stages.selection import method_settings
-from curate.schemas.budget import parse_budget
+from curate.flows.stages.selecting.request import resolve_request
+from curate.flows.stages.selection import select_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,20 +97,11 @@ def _kept(
     """Return which rows the method keeps with these labels; None without scores, or where labels need pilots."""
     from dataclasses import replace
 
-    from curate.selectors.registry import selector
-
-    if upstream.scores is None:
+    request = resolve_request(settings)
+    if upstream.scores is None or "pilots" in request.nouns:
         return None
-    options, budget = method_settings(settings), parse_budget(settings.select.budget)
-    entry = selector(settings.select.method)
-    needs = entry.needs(options, budget.in_tokens)
-    if "gain_ceiling" in needs:
-        return None
-    pool = replace(read_pool(warehouse, upstream, settings, needs), cluster=labels)
-    tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
-    quarantined = warehouse.manifest("corpus", upstream.corpus).facts["n_quarantined"]
-    size = budget.resolve(len(pool), tokens, quarantined)
-    chosen = entry.select(pool, size, budget.in_tokens, options, np.random.default_rng(settings.seed))
+    pool = replace(read_pool(warehouse, upstream, settings, request.needs, request.options), cluster=labels)
+    chosen = select_rows(warehouse, request, upstream.corpus, pool)
     kept = np.zeros(len(pool), np.bool_)
     kept[chosen.order] = True
     return kept

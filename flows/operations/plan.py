@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline
 from curate.flows.demo.pair import is_demo
-from curate.flows.stages import clusters, corpus, embeddings, pilots, scores, selection
-from curate.flows.stages.selecting.pool import Upstream
+from curate.flows.stages import pilots
+from curate.flows.stages.selecting.request import SelectionRequest, resolve_request
+from curate.flows.stages.selection import with_reference
+from curate.flows.stages.stage import stage_of
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from curate.flows.stages.recipe import Recipe
     from curate.schemas.settings import Settings
 
@@ -31,29 +35,28 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     UsageError, InputError
         What the run itself would say of its settings, its files and its models, before computing anything.
     """
-    needs = pipeline.needed(settings)
+    request = resolve_request(settings)
     warehouse = Warehouse(settings.warehouse)
     if is_demo(settings):
-        settings = demo_settings(warehouse, settings)
-    steps: list[tuple[str, Recipe]] = [("ingest", corpus.recipe(warehouse, settings))]
-    read = steps[0][1].id
-    up: dict[str, str | None] = {"embeddings": None, "clusters": None, "scores": None, "pilots": None}
-    if "embeddings" in needs:
-        steps.append(("embed", embeddings.recipe(warehouse, settings, read)))
-        up["embeddings"] = steps[-1][1].id
-    if "clusters" in needs:
-        steps.append(("cluster", clusters.recipe(warehouse, settings, read, str(up["embeddings"]))))
-        up["clusters"] = steps[-1][1].id
-    if "scores" in needs:
-        steps.append(("score", scores.recipe(warehouse, settings, read)))
-        up["scores"] = steps[-1][1].id
-    if "pilots" in needs:
-        steps.append(("pilot", pilots.recipe(warehouse, settings, read, str(up["clusters"]), str(up["scores"]))))
-        up["pilots"] = steps[-1][1].id
-    settings = selection.with_reference(warehouse, settings, read)
-    steps.append(("select", selection.recipe(warehouse, settings, Upstream(read, **up))))
-    characters, rows = corpus_size(warehouse, steps[0][1])
-    return [_told(warehouse, name, step, settings, rows, characters) for name, step in steps]
+        request = request.with_settings(demo_settings(warehouse, settings))
+    recipes = predict_recipes(warehouse, request)
+    characters, rows = corpus_size(warehouse, recipes["ingest"])
+    return [_describe(warehouse, verb, recipe, request.settings, rows, characters) for verb, recipe in recipes.items()]
+
+
+def predict_recipes(warehouse: Warehouse, request: SelectionRequest) -> dict[str, Recipe]:
+    """Return the recipe of every stage that the selection needs, by verb, in the order of the pipeline."""
+    recipes: dict[str, Recipe] = {}
+
+    def predict(run: Callable[..., str], _: Warehouse, given: Any, *ids: str | None) -> str:
+        stage = stage_of(run)
+        if isinstance(given, SelectionRequest):
+            given = with_reference(warehouse, given, recipes["ingest"].id)
+        recipes[stage.verb] = stage.recipe(warehouse, given, *ids)
+        return recipes[stage.verb].id
+
+    pipeline.walk(warehouse, request, predict)
+    return recipes
 
 
 def demo_settings(warehouse: Warehouse, settings: Settings) -> Settings:
@@ -76,7 +79,7 @@ def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | N
     return sum(lengths), text.num_rows
 
 
-def _told(
+def _describe(
     warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, characters: int | None
 ) -> dict[str, Any]:
     made = step.is_made(warehouse)
@@ -104,8 +107,9 @@ def _told(
 
 def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
-    from curate.engines.models.devices import number_bytes, pair_devices, threads, worker_devices
-    from curate.engines.score.memory import MIB, model_size, predict, shared_peak
+    from curate.engines.models.devices import dtype_bytes, pair_devices, threads, worker_devices
+    from curate.engines.score.config import ScoreConfig
+    from curate.engines.score.memory import MIB, ScoringLoad, device_peak, model_size, predict_memory
 
     how = settings.score
     _, device = pair_devices(how.device)
@@ -113,26 +117,25 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     workers = min(len(worker_devices(how.device, how.workers)), -(-rows // part_rows))
     models = [model_size(model) for model in (settings.original, settings.compressed) if model]
     row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
-    pieces = predict(
-        models,
+    load = ScoringLoad(
         device=device.type,
         threads=max(1, (settings.threads or threads()) // workers),
-        number_bytes=number_bytes(how.dtype, device),
-        batch_tokens=how.batch_tokens,
+        dtype_bytes=dtype_bytes(how.dtype, device),
+        batch_tokens=ScoreConfig(batch_tokens=how.batch_tokens, layers=how.layers).tokens_per_batch(device.type),
         part_rows=part_rows,
         row_tokens=row_tokens,
         longest=how.max_length,
         sequential=how.sequential,
-        every_layer=how.layers == "all",
+        all_layers=how.layers == "all",
     )
     flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
-    memory = shared_peak(pieces, workers, device.type) // MIB
-    told = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
+    memory = device_peak(predict_memory(models, load), workers, device.type) // MIB
+    tokens = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
     where = (
         f"on {device.type}" if workers == 1 or device.type == "cpu" else f"on each of {workers} {device.type} devices"
     )
     shared = f" of {workers} workers" if workers > 1 else ""
-    return f"{told}, {memory:,} MiB of memory at the peak{shared} {where}", memory
+    return f"{tokens}, {memory:,} MiB of memory at the peak{shared} {where}", memory
 
 
 def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_characters: float) -> str:

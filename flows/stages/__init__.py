@@ -1,7 +1,7 @@
-"""The stages of the pipeline, one noun a file: each reads immutable artefacts and writes one.
+"""The stages of the pipeline, one noun a file; `stage` holds the table of them all.
 
 A stage is a plain function ``stage(warehouse, settings, *input ids) -> artefact id``; a stage whose artefact exists
-returns its id at once. Beside it stands its recipe, the pure function that tells the id beforehand.
+returns its id at once. Beside it stands its recipe, the pure function that predicts the id.
 """
 
 from curate.flows.stages.clusters import cluster

@@ -20,7 +20,8 @@ from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recovering.job_process import run_job
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
-from curate.schemas.recovery import METRICS, RecoveryRequest
+from curate.schemas.recovery import RecoveryRequest
+from curate.schemas.recovery_metrics import METRICS
 from curate.storage.warehouse.places import RECOVERED, TEACHERS
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ def request_of(settings: Settings) -> RecoveryRequest:
 
 def processes(settings: Settings) -> int:
     """Return how many processes share every step of the training: one for each CUDA device where nothing was said."""
-    from curate.engines.models.devices import training_devices
+    from curate.engines.models.devices import training_device_count
 
     asked = request_of(settings)
-    return settings.recover.processes or min(training_devices(asked.device), asked.batch)
+    return settings.recover.processes or min(training_device_count(asked.device), asked.batch)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:

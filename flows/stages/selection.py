@@ -14,50 +14,25 @@ import pyarrow as pa
 from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
-from curate.flows.stages.selecting.screening import Screened, evaluations, reads, screen, screened_by
-from curate.schemas.budget import parse_budget
+from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
 from curate.storage.maintenance.forgotten import forgotten
 
 if TYPE_CHECKING:
-    from curate.schemas.artefacts import Manifest
-    from curate.schemas.settings import Settings
+    from curate.flows.stages.selecting.request import SelectionRequest
+    from curate.schemas.artefacts import Manifest, Noun
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 3
+INPUTS: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots")
+"""Artefacts that the stage is called with, in this order."""
 BASELINES = ("uniform", "length-matched", "full")
 """Methods that say nothing about what a good length is; ``length-matched`` does not match them unless told to."""
 
 
-def method_settings(settings: Settings) -> Any:
-    """Return the frozen settings of the chosen method.
-
-    Raises
-    ------
-    UsageError
-        If the method is unknown, or an option is not one of its own.
-    """
-    from dataclasses import fields
-
-    from curate.selectors.registry import selector
-
-    method, given = settings.select.method, settings.select.options
-    entry = selector(method)
-    known = [item.name for item in fields(entry.settings)]
-    for name in given:
-        if name not in known:
-            its = (
-                "its options are " + ", ".join("--" + one.replace("_", "-") for one in known)
-                if known
-                else "it has none"
-            )
-            raise UsageError(f"--{name.replace('_', '-')} does not apply to method {method!r}; {its}")
-    return entry.settings(**given)
-
-
-def with_reference(warehouse: Warehouse, settings: Settings, corpus: str) -> Settings:
-    """Return `settings` with the full id of what the method refers to, where it refers to something in the warehouse.
+def with_reference(warehouse: Warehouse, request: SelectionRequest, corpus: str) -> SelectionRequest:
+    """Return `request` with the full id of what the method refers to, where it refers to something in the warehouse.
 
     That is the selection that ``length-matched`` is to match, or the import that holds ``by-signal``'s signal.
 
@@ -66,17 +41,12 @@ def with_reference(warehouse: Warehouse, settings: Settings, corpus: str) -> Set
     UsageError
         If there is none, or it was made from another corpus.
     """
-    how = method_settings(settings)
-    if settings.select.method == "length-matched":
-        return _with_option(settings, "like", _to_match(warehouse, how.like, corpus).id)
-    if settings.select.method == "by-signal" and how.imported:
-        return _with_option(settings, "source", _import_of(warehouse, how.signal, how.source, corpus).id)
-    return settings
-
-
-def _with_option(settings: Settings, name: str, value: str) -> Settings:
-    options = settings.select.options | {name: value}
-    return settings.model_copy(update={"select": settings.select.model_copy(update={"options": options})})
+    options = request.options
+    if request.method == "length-matched":
+        return request.with_option("like", _to_match(warehouse, options.like, corpus).id)
+    if request.method == "by-signal" and options.imported:
+        return request.with_option("source", _import_of(warehouse, options.signal, options.source, corpus).id)
+    return request
 
 
 def _to_match(warehouse: Warehouse, like: str, corpus: str) -> Manifest:
@@ -107,67 +77,66 @@ def _import_of(warehouse: Warehouse, signal: str, source: str, corpus: str) -> M
     )
 
 
-def recipe(warehouse: Warehouse, settings: Settings, upstream: Upstream) -> Recipe:
-    """Return what the selection is made of: its inputs, the method with its own settings, the budget and the seed.
+def recipe(warehouse: Warehouse, request: SelectionRequest, *ids: str | None) -> Recipe:
+    """Return what the selection is made of: its inputs (`INPUTS`), the method with its own settings, budget and seed.
 
     Rows that were forgotten since change it, whichever corpus they are of.
     """
+    settings = request.settings
     how = {
-        "method": settings.select.method,
-        "budget": str(parse_budget(settings.select.budget)),
-        "options": _plain(vars(method_settings(settings))),
+        "method": request.method,
+        "budget": str(request.budget),
+        "options": _plain(vars(request.options)),
         "pin": sorted(settings.select.pin),
         "exclude": sorted(settings.select.exclude),
         "seed": settings.seed,
     }
     if gone := forgotten(warehouse.root):
         how["forgotten"] = list(gone)
-    return Recipe(
-        "selection", VERSION, upstream.inputs() | evaluations(warehouse, settings), how | screened_by(settings)
-    )
+    inputs = Upstream(*ids).inputs() | evaluations(warehouse, settings)  # type: ignore[arg-type]
+    return Recipe("selection", VERSION, inputs, how | screened_by(settings))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def choose(
-    warehouse: Warehouse,
-    settings: Settings,
-    corpus: str,
-    embeddings: str | None = None,
-    clusters: str | None = None,
-    scores: str | None = None,
-    pilots: str | None = None,
-) -> str:
-    """Choose the rows to keep, write the ledger, and return the selection id."""
-    from curate.selectors.registry import selector
+def choose(warehouse: Warehouse, request: SelectionRequest, corpus: str, *ids: str | None) -> str:
+    """Choose the rows to keep, write the ledger, and return the selection id.
 
-    upstream = Upstream(corpus, embeddings, clusters, scores, pilots)
-    settings = with_reference(warehouse, settings, corpus)
-    plan = recipe(warehouse, settings, upstream)
+    Parameters
+    ----------
+    corpus, *ids : str or None
+        Ids of the artefacts in `INPUTS`, in that order; None for those that the method does not need.
+    """
+    request = with_reference(warehouse, request, corpus)
+    plan = recipe(warehouse, request, corpus, *ids)
     if plan.is_made(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        options, budget = method_settings(settings), parse_budget(settings.select.budget)
-        entry = selector(settings.select.method)
-        pool = read_pool(warehouse, upstream, settings, entry.needs(options, budget.in_tokens) | reads(settings))
+        pool = read_pool(warehouse, Upstream(corpus, *ids), request.settings, request.needs, request.options)
         with progress.stage("select", len(pool)) as advance:
-            found = screen(warehouse, settings, corpus, pool)
-            pool = found.pool
-            tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
-            rng = np.random.default_rng(settings.seed)
-            size = budget.resolve(len(pool), tokens, warehouse.manifest("corpus", corpus).facts["n_quarantined"])
-            chosen = entry.select(pool, size, budget.in_tokens, options, rng)
-            builder.write("allocation", 0, pa.Table.from_pylist(list(chosen.allocation), schema=ALLOCATION), ALLOCATION)
-            builder.write("part", 0, ledger(plan.id, pool, chosen, found), LEDGER)
+            screened = screen(warehouse, request.settings, corpus, pool)
+            chosen = select_rows(warehouse, request, corpus, screened.pool)
+            allocation = pa.Table.from_pylist(list(chosen.allocation), schema=ALLOCATION)
+            builder.write("allocation", 0, allocation, ALLOCATION)
+            builder.write("part", 0, ledger(plan.id, screened.pool, chosen, screened), LEDGER)
             advance(len(pool))
         for warning in chosen.warnings:
             progress.note(f"warning: {warning}")
-        builder.finish(facts(pool, chosen))
+        builder.finish(facts(screened.pool, chosen))
     return plan.id
+
+
+def select_rows(warehouse: Warehouse, request: SelectionRequest, corpus: str, pool: Pool) -> Selection:
+    """Return the method's selection from a pool, the budget resolved to a whole number of rows or tokens."""
+    tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
+    quarantined = warehouse.manifest("corpus", corpus).facts["n_quarantined"]
+    size = request.budget.resolve(len(pool), tokens, quarantined)
+    rng = np.random.default_rng(request.settings.seed)
+    return request.selector.select(pool, size, request.budget.in_tokens, request.options, rng)
 
 
 def ledger(selection_id: str, pool: Pool, chosen: Selection, found: Screened) -> pa.Table:

@@ -11,7 +11,7 @@ from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.pilots import CEILING_ABOUT, CURVES, CURVES_ABOUT, PILOTS, PILOTS_ABOUT, TAU_ABOUT
-from curate.schemas.recovery import METRICS, METRICS_ABOUT
+from curate.schemas.recovery_metrics import METRICS, METRICS_ABOUT
 from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.catalog.columns import Column, View, duckdb_type

@@ -21,7 +21,8 @@ from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.job import main, step_line
 from curate.engines.recover.results.workplace import read_report
 from curate.schemas.corpus import MESSAGES
-from curate.schemas.recovery import METRICS, RecoveryRequest
+from curate.schemas.recovery import RecoveryRequest
+from curate.schemas.recovery_metrics import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ import typer
 from curate.flows import progress
 from curate.flows.cli import render
 from curate.flows.cli.app import app
+from curate.flows.cli.method_options import MethodCommand
 from curate.flows.cli.options import AsJson, takes
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def import_scores(
     render.imported(told, as_json)
 
 
-@app.command()
+@app.command(cls=MethodCommand)
 @takes("selecting", "method", "corpus", "models", "clustering", "scoring", "seed", "run")
 def select(settings: Settings, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Choose the rows to train on; runs every stage that is missing.
@@ -96,7 +97,7 @@ def run(settings: Settings, as_json: AsJson = False) -> None:
     _select(settings, as_json)
 
 
-@app.command()
+@app.command(cls=MethodCommand)
 @takes("selecting", "method", "corpus", "models", "clustering", "scoring", "seed", "run")
 def plan(settings: Settings, as_json: AsJson = False) -> None:
     """Print what `curate select` would run, what is cached, and what it would cost."""

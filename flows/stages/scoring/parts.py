@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from curate.engines.score.task import Scoring
-    from curate.engines.workers.process import Part
+    from curate.engines.score.task import ScoringTask
+    from curate.engines.workers.process import IndexedBatch
     from curate.flows.stages.recipe import Recipe
     from curate.flows.stages.reuse.scores import KnownScores
     from curate.schemas.settings import Settings
@@ -47,7 +47,7 @@ class Scorers:
             What the manifest should say of models and workers, and the peak memory, in bytes, of other processes.
         """
         from curate.engines.models.devices import threads, worker_devices
-        from curate.engines.workers.pool import at_work
+        from curate.engines.workers.pool import open_pool
 
         how = self.settings.score
         devices = worker_devices(how.device, how.workers)
@@ -56,15 +56,15 @@ class Scorers:
         if how.sequential and task.original is not None:
             task = self._after_reading(task, devices[: len(self.ids)], many)
         # A worker without a part would load its models for nothing.
-        with at_work(task, devices[: max(1, len(new))], many) as hands:
+        with open_pool(task, devices[: max(1, len(new))], many) as pool:
             with progress.stage("score", sum(map(len, self.ids)), builder.rows("part")) as advance:
-                for index, scored in hands.run(self._parts(new), advance):
+                for index, scored in pool.run(self._parts(new), advance):
                     builder.write("part", index, self.known.complete(self.ids[index], scored), SCORES)
                     advance(len(self.ids[index]) - scored.num_rows)
-            told = hands.told()
-            return hands.facts | ({"workers": told} if told else {}), hands.peak
+            workers = pool.worker_summaries()
+            return pool.facts | ({"workers": workers} if workers else {}), pool.peak_memory
 
-    def _parts(self, wanted: Container[int]) -> Iterator[Part]:
+    def _parts(self, wanted: Container[int]) -> Iterator[IndexedBatch]:
         """Yield number and new conversations of the wanted parts."""
         columns = ["example_id", "messages", "tools"]
         batches = self.warehouse.batches("corpus", self.plan.inputs["corpus"], columns=columns)
@@ -72,9 +72,9 @@ class Scorers:
             if index in wanted:
                 yield index, self.known.new(batch)
 
-    def _task(self) -> Scoring:
+    def _task(self) -> ScoringTask:
         from curate.engines.score.config import ScoreConfig
-        from curate.engines.score.task import Scoring
+        from curate.engines.score.task import ScoringTask
 
         how = self.settings.score
         config = ScoreConfig(
@@ -87,17 +87,17 @@ class Scorers:
             teacher_top=None if how.teacher_cache == "exact" else int(how.teacher_cache.partition("=")[2]),
         )
         models = self.settings.original, str(self.settings.compressed)
-        return Scoring(*models, config, how.dtype, self.settings.trust_remote_code)
+        return ScoringTask(*models, config, how.dtype, self.settings.trust_remote_code)
 
-    def _after_reading(self, task: Scoring, devices: Sequence[str], threads: int) -> Scoring:
+    def _after_reading(self, task: ScoringTask, devices: Sequence[str], threads: int) -> ScoringTask:
         """Have the original read the corpus, unless it did, and return how the other model scores without it."""
-        from curate.engines.score.sequential import Original, read_original
+        from curate.engines.score.sequential import OriginalSpec, cache_original
 
         causes = {role: self.plan.inputs[role] for role in ("original", "corpus")}
         causes["known"] = ",".join(self.known.sources)
-        original = Original(str(task.original), task.compressed, causes, task.dtype, task.trust_remote_code)
+        original = OriginalSpec(str(task.original), task.compressed, causes, task.dtype, task.trust_remote_code)
         with progress.stage("read", sum(map(len, self.ids))) as advance:
-            folder, config = read_original(
+            folder, config = cache_original(
                 lambda: self._parts(range(len(self.ids))),
                 original,
                 task.config,
@@ -106,4 +106,4 @@ class Scorers:
                 threads,
                 advance,
             )
-        return replace(task, original=None, teacher=folder, config=config)
+        return replace(task, original=None, original_cache=folder, config=config)

@@ -36,7 +36,9 @@ class Upstream:
         return {noun: value for noun, value in vars(self).items() if value is not None}
 
 
-def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, needs: frozenset[str]) -> Pool:
+def read_pool(
+    warehouse: Warehouse, upstream: Upstream, settings: Settings, needs: frozenset[str], options: Any = None
+) -> Pool:
     """Return the pool of a corpus.
 
     Parameters
@@ -46,6 +48,8 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
     needs : frozenset of str
         What the method looks at, of ``embeddings``, ``clusters``, ``concepts``, ``scores`` and signal names; the rest
         is not read.
+    options : optional
+        The method's settings, for ``reference`` (``like``) and ``imported`` (``source`` and ``signal``).
 
     Raises
     ------
@@ -77,10 +81,10 @@ def read_pool(warehouse: Warehouse, upstream: Upstream, settings: Settings, need
     if upstream.pilots is not None and cluster is not None:
         signals |= _gain_curves(warehouse, upstream.pilots, cluster)
     if "reference" in needs:
-        kept = warehouse.read("selection", str(settings.select.options["like"]), columns=["kept"])["kept"]
+        kept = warehouse.read("selection", options.like, columns=["kept"])["kept"]
         signals["reference"] = kept.to_numpy(zero_copy_only=False).astype(np.float64)
     if "imported" in needs:
-        signals["imported"] = _imported(warehouse, settings.select.options, example_id)
+        signals["imported"] = _imported(warehouse, options, example_id)
     if upstream.embeddings is not None and "embeddings" in needs:
         vectors = _parallel(warehouse, "embeddings", upstream.embeddings, ids)["embedding"].combine_chunks()
         embeddings = vectors.flatten().to_numpy().reshape(n, -1)
@@ -112,10 +116,10 @@ def _gain_curves(warehouse: Warehouse, pilots: str, cluster: NDArray[np.int32]) 
     return {f"gain_{name}": _floats(curves[name].take(found)) for name in ("ceiling", "tau")}
 
 
-def _imported(warehouse: Warehouse, options: dict[str, Any], example_id: NDArray[np.str_]) -> NDArray[np.float64]:
+def _imported(warehouse: Warehouse, options: Any, example_id: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return a user's own signal for every example, NaN where it has no value."""
-    table = warehouse.read("scores", str(options["source"]), "imported")
-    table = table.filter(pc.equal(table["signal"], options["signal"]))
+    table = warehouse.read("scores", options.source, "imported")
+    table = table.filter(pc.equal(table["signal"], options.signal))
     found = pc.index_in(pa.array(example_id.tolist()), value_set=table["example_id"])
     return _floats(pa.chunked_array([table["value"].combine_chunks().take(found)]))
 

@@ -1,0 +1,112 @@
+"""What a selection was asked for, resolved once: method, its options, budget, and what all three need.
+
+Made where a command begins and passed on; nothing below reads the method or the budget from the settings again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from curate.flows.stages.selecting.screening import reads
+from curate.schemas.budget import Budget, parse_budget
+from curate.schemas.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from curate.schemas.artefacts import Noun
+    from curate.schemas.settings import Settings
+    from curate.selectors.registry import Entry
+
+_NOT_SCORED = frozenset({"embeddings", "clusters", "concepts", "reference", "imported"})
+"""What a method may read of a pool without any model having scored it."""
+
+
+@dataclass(frozen=True)
+class SelectionRequest:
+    """One selection, resolved: the method, its options, the budget, and the settings of the run."""
+
+    settings: Settings
+    selector: Entry
+    options: Any
+    """The method's frozen settings."""
+    budget: Budget
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.settings.select.method
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """What the method and the screening read of a pool: signals, ``clusters``, ``embeddings``, …."""
+        return self.selector.needs(self.options, self.budget.in_tokens) | reads(self.settings)
+
+    @property
+    def nouns(self) -> frozenset[Noun]:
+        """The artefacts that the selection is made from, the corpus included."""
+        nouns: set[Noun] = {"corpus"}
+        if self.needs - _NOT_SCORED:
+            nouns.add("scores")
+        if self.needs & {"clusters", "concepts"}:
+            nouns |= {"clusters", "embeddings"}
+        if "embeddings" in self.needs:
+            nouns.add("embeddings")
+        if "gain_ceiling" in self.needs:
+            nouns.add("pilots")
+        return frozenset(nouns)
+
+    def with_settings(self, settings: Settings) -> SelectionRequest:
+        """Return the request under other settings of the run, its method, options and budget as they were."""
+        return replace(self, settings=settings)
+
+    def with_option(self, name: str, value: Any) -> SelectionRequest:
+        """Return the request with one option of the method changed."""
+        return replace(self, options=replace(self.options, **{name: value}))
+
+
+def resolve_request(settings: Settings) -> SelectionRequest:
+    """Return the selection that `settings` ask for.
+
+    Raises
+    ------
+    UsageError
+        If the budget, the method or one of its options is not valid, or the method needs two models and one was given.
+    InputError
+        If the method needs a model and a corpus was given without one.
+    """
+    from curate.selectors.registry import selector
+
+    entry, given = selector(settings.select.method), settings.select.options
+    known = [item.name for item in fields(entry.settings)]
+    for name in given:
+        if name not in known:
+            raise UsageError(_not_an_option(settings.select.method, name, known))
+    request = SelectionRequest(settings, entry, entry.settings(**given), parse_budget(settings.select.budget))
+    _check_models(request)
+    return request
+
+
+def _not_an_option(method: str, name: str, known: list[str]) -> str:
+    flags = ", ".join("--" + one.replace("_", "-") for one in known)
+    its = f"its options are {flags}" if known else "it has none"
+    return f"--{name.replace('_', '-')} does not apply to method {method!r}; {its}"
+
+
+def _check_models(request: SelectionRequest) -> None:
+    settings, nouns = request.settings, request.nouns
+    if "scores" in nouns and settings.corpus and settings.compressed is None:
+        raise InputError(
+            f"method {request.method!r} reads scores, and no model was given; "
+            "pass --compressed FOLDER, and --original FOLDER for a pair"
+        )
+    if "pilots" in nouns and settings.corpus and None in (settings.original, settings.compressed):
+        raise UsageError(
+            "--allocation recoverability trains the compressed model on a few rows and measures on those that the "
+            "original finds likely; pass --compressed FOLDER and --original FOLDER, or choose another allocation"
+        )
+    if "cds" in request.needs and settings.original is None and settings.compressed is not None:
+        raise UsageError(
+            f"method {request.method!r} compares two models, and only one was given; "
+            "pass --original too, or choose --method donod"
+        )

@@ -1,0 +1,38 @@
+"""Defaults of dataclass fields: declared once, read and printed elsewhere. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, field, fields
+from typing import Any
+
+
+def option(default: Any, about: str) -> Any:
+    """Return a dataclass field that carries its help text: a setting of a selection method.
+
+    Parameters
+    ----------
+    default : any
+        Immutable value when nothing is given.
+    about : str
+        What it means, with unit and range; printed as help without the default, which is added.
+    """
+    return field(default=default, metadata={"about": about})
+
+
+def default_of(owner: type[Any], name: str) -> Any:
+    """Return the default of a dataclass field, so that no default is written twice."""
+    for item in fields(owner):
+        if item.name == name and item.default is not MISSING:
+            return item.default
+    raise AttributeError(f"{owner.__name__} has no field {name!r} with a default")
+
+
+def in_words(value: object) -> str:
+    """Return a default as a person would type it; empty for those that go without saying."""
+    if value is None or isinstance(value, bool) or repr(value) == "PydanticUndefined":
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}" if value >= 1e-3 or value == 0 else f"{value:.0e}".replace("e-0", "e-")
+    return str(value)

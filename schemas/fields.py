@@ -1,0 +1,83 @@
+"""A setting and everything that is said of it: default, range, help text and flag, in one field.
+
+`curate.schemas.sections` declares the settings with `setting`; the command line, ``curate.toml`` and the environment
+all read the same fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from curate.schemas.defaults import in_words
+
+Syntax = Literal["value", "repeated", "commas", "pairs", "ids", "off"]
+"""How a setting is typed on the command line.
+
+``value``: once, or as a bare flag for a bool. ``repeated``: once for each item. ``commas``: items separated by commas.
+``pairs``: ``key=value``, repeated. ``ids``: an example id or ``@file``, repeated. ``off``: a bare flag that turns it off.
+"""
+
+
+class Section(BaseModel):
+    """Base of the sections of ``curate.toml``: frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """How a setting appears on the command line."""
+
+    flags: tuple[str, ...] = ()
+    """Flags; empty for ``--`` and the field's name with dashes."""
+    syntax: Syntax = "value"
+    shown: str | None = None
+    """The default in words, where the default is None or would not say enough."""
+
+
+def setting(
+    default: Any,
+    about: str,
+    *flags: str,
+    syntax: Syntax = "value",
+    shown: object = None,
+    **constraints: Any,
+) -> Any:
+    """Return a pydantic field that also knows its help text and its flags.
+
+    Parameters
+    ----------
+    default : any
+        Value when nothing is given. A callable is a default factory.
+    about : str
+        One sentence, without the default, which is added where it is printed.
+    *flags : str
+        Flags other than the field's own name with dashes.
+    syntax : str
+        How it is typed; see `Syntax`.
+    shown : object, optional
+        What to print as the default instead of the value.
+    **constraints
+        Passed to `pydantic.Field`: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``min_length``.
+    """
+    typed = Typed(flags, syntax, None if shown is None else in_words(shown))
+    given = {"default_factory": default} if callable(default) else {"default": default}
+    return Field(**given, description=about, json_schema_extra={"typed": asdict(typed)}, **constraints)
+
+
+def typed_of(field: FieldInfo) -> Typed:
+    """Return how a field declared by `setting` appears on the command line."""
+    extra = field.json_schema_extra
+    return Typed(**extra["typed"]) if isinstance(extra, dict) else Typed()  # type: ignore[arg-type]
+
+
+def help_of(field: FieldInfo) -> str:
+    """Return the help text of a setting with its default at the end: ``"Rank of the low-rank methods. [8]"``."""
+    shown = typed_of(field).shown
+    if shown is None:
+        shown = in_words(field.default)
+    return f"{field.description or ''}{f' [{shown}]' if shown else ''}"

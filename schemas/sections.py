@@ -1,0 +1,216 @@
+"""Every setting of a run, by section, with its default, range, help text and flag.
+
+The sections of ``curate.toml``; `curate.schemas.settings` resolves them. Needs pydantic only, so that the command line
+can print its help without loading more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from curate.schemas.defaults import default_of
+from curate.schemas.fields import Section, setting
+from curate.schemas.recovery import RecoveryRequest
+
+MAX_LENGTH: int = default_of(RecoveryRequest, "max_length")
+
+
+def _recovery(name: str, about: str, *flags: str, **how: Any) -> Any:
+    """Return a setting whose default is that of the recovery engine."""
+    return setting(default_of(RecoveryRequest, name), about, *flags, **how)
+
+
+def _recovery_or_none(name: str, about: str, *flags: str, **how: Any) -> Any:
+    """Return a setting that leaves the default to the recovery engine, or to the demo's own recipe."""
+    return setting(None, about, *flags, shown=default_of(RecoveryRequest, name), **how)
+
+
+class IngestSettings(Section):
+    """How the corpus is read."""
+
+    format: str | None = setting(None, "Shape of the rows (alpaca, sharegpt, messages, …).", shown="detected")
+    map: dict[str, str] = setting(dict, "role=column, as in response=answer; repeatable.", syntax="pairs")
+    licence: str | None = setting(None, "Licence of the rows, carried through to exports.")
+    part_rows: int = setting(4096, "Rows per Parquet part, the unit of resuming.", ge=1)
+
+
+class EmbedSettings(Section):
+    """How prompts become vectors."""
+
+    encoder: str = setting("minilm", "minilm, a sentence-transformers folder, or a hub name.")
+    encoder_dtype: Literal["float32", "bfloat16"] = setting("float32", "Number format of the encoder, or bfloat16.")
+    device: str = setting("auto", "Device of the encoder.")
+
+
+class ClusterSettings(Section):
+    """How vectors become clusters (METHODS: PASER §3.1)."""
+
+    n_clusters: int | None = setting(
+        None, "Number of clusters; chosen by held-out modularity by default.", "--clusters", ge=1
+    )
+    n_neighbours: int = setting(15, "Neighbours of each row in the graph.", ge=1)
+    bandwidth: Literal["self-tuning", "median"] = setting("self-tuning", "Bandwidth of the affinity.")
+    n_terms: int = setting(8, "Terms that describe each cluster.", ge=1)
+    refit: bool = setting(False, "Cluster a grown corpus again instead of assigning its new rows.")
+
+
+class ScoreSettings(Section):
+    """How the models score the corpus."""
+
+    max_length: int = setting(
+        MAX_LENGTH, "Tokens kept of a conversation, capped by the models' context; also for recovery.", ge=2
+    )
+    template: Literal["auto", "chat", "plain"] = setting(
+        default_of(RecoveryRequest, "template"), "Layout of a conversation: auto, chat or plain."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        default_of(RecoveryRequest, "dtype"), "Number format: auto, float32, bfloat16 or float16."
+    )
+    device: str = setting(
+        default_of(RecoveryRequest, "device"), "auto, cpu, cuda, cuda:1; a pair may have two: cuda:0,cuda:1."
+    )
+    workers: int | None = setting(
+        None, "Processes that share the parts.", shown="one per GPU with auto or cuda; 1 on a CPU", ge=1
+    )
+    probe_lr: float = setting(1e-4, "Step size of DON and NOD; the learning rate of the recovery to come.", gt=0)
+    batch_tokens: int | None = setting(
+        None, "Tokens of one forward pass, padding included.", shown="4096 on a CPU, 32768 elsewhere", ge=1
+    )
+    layers: Literal["output", "all"] = setting(
+        "output", "Layers that DON and NOD are summed over: output or all; all costs a backward pass."
+    )
+    ifd: bool = setting(False, "Also compute ifd, in a second pass.")
+    sequential: bool = setting(
+        False, "One model in memory at a time; the original's states are cached. Changes no number."
+    )
+    teacher_cache: str = setting(
+        "exact",
+        "What is kept of the original: exact, or topk=256 (cds and the teacher's loss become lower bounds).",
+        pattern=r"^(exact|topk=[1-9][0-9]*)$",
+    )
+
+
+class SelectSettings(Section):
+    """Which rows are kept."""
+
+    method: str = setting("paser", "Selection method; docs/methods.md.", "--method", "-m")
+    budget: str = setting("0.1", "0.1, 10%, 5000 (rows) or 2M-tokens.", "--budget", "-b")
+    options: dict[str, Any] = setting(dict, "Settings of the method itself.")
+    pin: tuple[str, ...] = setting(
+        (), "Example id, or @file of ids, to keep whatever the method says; repeatable.", syntax="ids"
+    )
+    exclude: tuple[str, ...] = setting((), "Example id, or @file of ids, never to keep; repeatable.", syntax="ids")
+    near_duplicates: tuple[Literal["lexical", "semantic"], ...] = setting(
+        (), "Keep one row of each group of near-duplicates: lexical or semantic; repeatable.", syntax="repeated"
+    )
+    lexical_threshold: float = setting(
+        0.8, "Jaccard index of word trigrams from which two rows are near-duplicates.", gt=0, le=1
+    )
+    semantic_threshold: float = setting(
+        0.95, "Cosine of the embeddings from which two rows of a cluster are near-duplicates.", gt=0, le=1
+    )
+    decontaminate: tuple[str, ...] = setting(
+        (), "Evaluation file whose questions no kept row may hold; repeatable.", syntax="repeated"
+    )
+
+
+class RecoverSettings(Section):
+    """How a compressed model is trained (METHODS: PERP, LoRA).
+
+    Template, length, number format and device are those of ``score``.
+    """
+
+    method: str = _recovery("method", "auto, lora, mask_lora, scale_lora, perp or full.", "--method", "-m")
+    learning_rate: float | None = setting(None, "Peak learning rate.", shown="the method's own", gt=0)
+    epochs: float | None = _recovery_or_none("epochs", "Passes over the rows.", ge=0)
+    batch: int | None = _recovery_or_none("batch", "Rows of one optimizer step.", ge=1)
+    schedule: str = _recovery("schedule", "cosine or linear.")
+    warmup: float = _recovery("warmup", "Share of the steps over which the learning rate rises.", ge=0, lt=1)
+    rank: int = _recovery("rank", "Rank of the low-rank methods.", ge=1)
+    alpha: float = _recovery("alpha", "Scale of lora and mask_lora times the rank.", gt=0)
+    dropout: float = _recovery("dropout", "Dropout of lora.", ge=0, lt=1)
+    parts: tuple[str, ...] = _recovery("parts", "What perp trains.", syntax="commas")
+    merge: bool = _recovery("merge", "Write the adapter alone instead of a merged model.", "--no-merge", syntax="off")
+    reconstruct: bool = _recovery(
+        "reconstruct", "First fit each layer to the original's output; with --epochs 0 nothing else."
+    )
+    teacher: Literal["none", "original"] = setting("none", "original: also learn its predictions on the response.")
+    teacher_weight: float = setting(0.5, "Share of the teacher's divergence in the loss.", gt=0, le=1)
+    batch_tokens: int | None = setting(
+        None, "Tokens of one forward pass.", shown="4096 on a CPU, 16384 elsewhere", ge=1
+    )
+    processes: int | None = setting(
+        None, "Processes that share every step.", shown="one per CUDA device, or one on a CPU", ge=1
+    )
+    gradient_checkpointing: bool = _recovery("gradient_checkpointing", "Less memory, about a third more time.")
+    checkpoint_steps: int = _recovery("checkpoint_steps", "Steps between two checkpoints.", ge=1)
+    heldout: str | None = setting(
+        None, "File of rows whose perplexity is measured before and after.", shown="rows that were not selected"
+    )
+
+
+class EvaluateSettings(Section):
+    """What a model is asked (METHODS §6)."""
+
+    tasks: tuple[str, ...] = setting(
+        (), "FILE or kind:FILE; repeatable; docs/evaluation.md.", "--tasks", "-t", syntax="repeated"
+    )
+    limit: int | None = setting(None, "Items of each task, from its beginning.", shown="all", ge=1)
+    max_new_tokens: int = setting(64, "Longest generated answer, in tokens.", ge=1)
+    judge: str | None = setting(
+        None, "Model, folder or hub name, that grades the answers of judged tasks.", shown="none"
+    )
+    metric: Literal["score", "token_accuracy"] = setting(
+        "score", "score or token_accuracy: what retention is a ratio of; token accuracy suits long answers."
+    )
+    by: Literal["group", "cluster"] = setting(
+        "group", "group (as the task says), or cluster: that of the nearest row of --corpus."
+    )
+    decontaminate: bool = setting(True, "Also ask items that stand in the corpus.", "--no-decontaminate", syntax="off")
+    part_items: int = setting(512, "Items per part, the unit of resuming.", ge=1)
+
+
+class CompareSettings(Section):
+    """A comparison of selection methods: methods × budgets × seeds, each trained and evaluated alike (METHODS §6).
+
+    Training is that of ``recover``; its ``epochs`` are passes over the budget's share of the corpus's tokens.
+    """
+
+    methods: tuple[str, ...] = setting(
+        ("paser", "donod", "anchored"),
+        "Methods, with options after colons: paser,paser:rank=random. The first is the primary one.",
+        syntax="commas",
+        min_length=1,
+    )
+    budgets: tuple[str, ...] = setting(("0.1",), "Budgets, separated by commas.", syntax="commas", min_length=1)
+    seeds: int = setting(5, "Seeds of every method and budget, from 0.", ge=1)
+    own_epochs: bool = setting(False, "Also train on everything for as many passes, at its own cost.")
+
+
+class RunSettings(Section):
+    """The settings of a run that belong to no section, and the sections."""
+
+    warehouse: Path = setting(Path("warehouse"), "Folder of all artefacts.", "--warehouse", "-w")
+    corpus: tuple[str, ...] = setting(
+        (), "File, folder or hub:name of instructions; repeatable.", "--corpus", "-c", syntax="repeated", shown="demo"
+    )
+    original: str | None = setting(None, "The model before compression: a folder or a hub name.")
+    compressed: str | None = setting(
+        None, "The compressed model, or the one that is to be trained.", "--compressed", "--model"
+    )
+    seed: int = setting(0, "Seed of everything random.", ge=0)
+    threads: int | None = setting(None, "CPU threads of the numerical libraries.", shown="all cores", ge=1)
+    lock_timeout: float = setting(3600.0, "Seconds to wait for another run's lock.", ge=0)
+    trust_remote_code: bool = setting(False, "Run code that comes with a model.")
+    trust_pickle: bool = setting(False, "Open a pickled model, which can run any code, and convert it.")
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    embed: EmbedSettings = Field(default_factory=EmbedSettings)
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    score: ScoreSettings = Field(default_factory=ScoreSettings)
+    select: SelectSettings = Field(default_factory=SelectSettings)
+    recover: RecoverSettings = Field(default_factory=RecoverSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    compare: CompareSettings = Field(default_factory=CompareSettings)
