@@ -41,9 +41,10 @@ def pruned(warehouse: Warehouse, strength: str) -> Path:
         return compressed_demo(warehouse)
     folder = warehouse.root / "models" / f"results-{strength}"
     if not folder.exists():
-        from curate.engines.compress import compress
+        from curate.engines.compress import CompressionRequest, compress
 
-        compress(str(demo.model_path()), folder, method=demo.COMPRESSION["method"], sparsity=float(strength))
+        request = CompressionRequest(demo.COMPRESSION["method"], sparsity=float(strength))
+        compress(str(demo.model_path()), folder, request)
     return folder
 
 

@@ -1,5 +1,6 @@
-"""Makes compressed models: magnitude and Wanda pruning, unstructured or N:M, and the removal of whole layers."""
+"""Compresses models by magnitude or Wanda pruning, unstructured or N:M, or by removing whole decoder layers."""
 
+from curate.engines.compress.request import CompressionRequest
 from curate.engines.compress.run import compress
 
-__all__ = ["compress"]
+__all__ = ["CompressionRequest", "compress"]

@@ -1,4 +1,4 @@
-"""Calibration rows: a random draw of conversations, laid out by the model's own template. Knows nothing of pruning."""
+"""Calibration rows: a random draw of conversations, tokenised with the model's own chat template."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from curate.engines.tokens.templates import Template
 
 Calibration = Sequence[pa.RecordBatch] | Sequence[Sequence[Turn]]
-"""Batches with a ``messages`` column (and ``tools``, if there), or conversations as turns."""
+"""Batches with a ``messages`` column (and ``tools``, if present), or conversations as turns."""
 
 
-def calibration_rows(calibration: Calibration, template: Template, n_rows: int, seed: int) -> list[torch.Tensor]:
+def draw_calibration_rows(calibration: Calibration, template: Template, n_rows: int, seed: int) -> list[torch.Tensor]:
     """Return the token ids of `n_rows` conversations drawn without replacement, each (1, T) int64.
 
     Fewer when there are fewer; conversations that the template cannot render are left out. The draw depends on the
@@ -28,10 +28,11 @@ def calibration_rows(calibration: Calibration, template: Template, n_rows: int, 
     Raises
     ------
     InputError
-        When nothing is left to calibrate on.
+        When no conversation has a token.
     """
     sizes = [item.num_rows if isinstance(item, pa.RecordBatch) else 1 for item in calibration]
     total = sum(sizes)
+    # The first entries of one permutation: for a larger `n_rows` the same seed draws a superset of the rows.
     drawn = np.sort(np.random.default_rng(seed).permutation(total)[:n_rows])
     starts = np.cumsum([0, *sizes])
     conversations: list[tuple[Sequence[Turn], str | None]] = []

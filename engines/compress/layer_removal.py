@@ -1,19 +1,20 @@
-"""Removes whole decoder layers that change the hidden states least (ShortGPT, arXiv 2403.03853, Eq. 1).
+"""Layer removal: drops the decoder layers that change the hidden states least (ShortGPT, arXiv 2403.03853, Eq. 1).
 
-BI_l = 1 − E_t[cos(h_l,t , h_l+1,t)], the mean over all calibration tokens of the angle between what enters and what
-leaves layer l; the layers with the lowest influence go, measured once on the dense model. The configuration is
-rewritten, so that the result is an ordinary model of fewer layers.
+BI_l = 1 − E_t[cos(h_l,t , h_l+1,t)], one minus the mean cosine, over all calibration tokens, between the input and
+the output of layer l. The influence is measured once, on the dense model, and the layers with the lowest go. The
+configuration is rewritten, so that the result is an ordinary model with fewer layers.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from curate.engines.compress.layerwise import start_stream, working_copy
+from curate.engines.compress.layerwise import record_layer_inputs, working_copy
 from curate.engines.models.projections import decoder_layers
 from curate.schemas.errors import InputError, UsageError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 LAYER_INDEX_LISTS = ("mlp_only_layers",)
-"""Configuration entries that list layer numbers; others of one entry a layer are recognised by length and name."""
+"""Configuration entries that list layer numbers. Lists with one entry per layer are recognised by length and name."""
 
 
 @torch.no_grad()
@@ -38,7 +39,7 @@ def block_influence(
     Parameters
     ----------
     model : PreTrainedModel
-        Left as it is.
+        Not changed.
     rows : sequence of torch.Tensor
         Calibration conversations as token ids, each (1, T) int64.
     device, dtype
@@ -52,18 +53,19 @@ def block_influence(
         When the model has no decoder layers or a layer gives non-finite numbers.
     """
     path, layers = decoder_layers(model)
-    stream = start_stream(model, rows)
+    inputs = record_layer_inputs(model, rows)
     n_tokens = sum(row.shape[1] for row in rows)
     influence = []
     for index, layer in enumerate(layers):
         copied = working_copy(layer, device, dtype)
         total, outputs = 0.0, []
-        for before, after in stream.outputs(copied, index, device, dtype):
+        for before, after in inputs.run_layer(copied, index, device, dtype):
+            # In float64: 1 − cos of nearly parallel vectors would lose most of its digits in float32.
             total += float(nn.functional.cosine_similarity(before.double(), after.double(), dim=-1).sum())
             outputs.append(after.cpu())
-        if not total == total:
+        if math.isnan(total):
             raise InputError(f"decoder layer {path}.{index} gives NaN on the calibration rows; try --dtype float32")
-        stream.hidden = outputs
+        inputs.hidden = outputs
         influence.append(1.0 - total / n_tokens)
         if progress is not None:
             progress(index + 1, len(layers))
@@ -71,7 +73,7 @@ def block_influence(
 
 
 def least_influential(influence: Sequence[float], n_blocks: int) -> list[int]:
-    """Return the `n_blocks` layers with the lowest influence in ascending order, ties by the lower index.
+    """Return the indices of the `n_blocks` layers with the lowest influence, ascending; ties go to the lower index.
 
     Raises
     ------
@@ -81,13 +83,13 @@ def least_influential(influence: Sequence[float], n_blocks: int) -> list[int]:
     if not 1 <= n_blocks < len(influence):
         raise UsageError(
             f"number of blocks {n_blocks} is not between 1 and {len(influence) - 1}: the model has "
-            f"{len(influence)} decoder layers and at least one has to stay"
+            f"{len(influence)} decoder layers and at least one must remain"
         )
     return sorted(sorted(range(len(influence)), key=lambda index: (influence[index], index))[:n_blocks])
 
 
 def remove_blocks(model: PreTrainedModel, removed: Collection[int]) -> None:
-    """Take the decoder layers with the indices `removed` out of `model`, in place, configuration included.
+    """Remove the decoder layers with the indices `removed` from `model`, in place, configuration included.
 
     Raises
     ------
@@ -98,6 +100,7 @@ def remove_blocks(model: PreTrainedModel, removed: Collection[int]) -> None:
     kept = [index for index in range(len(layers)) if index not in removed]
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, nn.ModuleList(layers[index] for index in kept))
+    # Layers address the key-value cache by `layer_idx`, so it must follow the new numbering.
     for new, old in enumerate(kept):
         for module in layers[old].modules():
             if hasattr(module, "layer_idx"):
@@ -107,14 +110,14 @@ def remove_blocks(model: PreTrainedModel, removed: Collection[int]) -> None:
 
 
 def _shorten(config: Any, n_layers: int, kept: Sequence[int]) -> None:
-    """Rewrite the number of layers and every entry that holds one value a layer."""
-    place = {old: new for new, old in enumerate(kept)}
+    """Rewrite the number of layers and every entry that holds one value per layer."""
+    new_index = {old: new for new, old in enumerate(kept)}
     changes: dict[str, Any] = {}
     for key, value in vars(config).items():
         if not isinstance(value, list | tuple):
             continue
         if key in LAYER_INDEX_LISTS:
-            changes[key] = [place[index] for index in value if index in place]
+            changes[key] = [new_index[index] for index in value if index in new_index]
         elif len(value) == n_layers and ("layer" in key or "block" in key):
             changes[key] = [value[index] for index in kept]
     for key, value in {**changes, "num_hidden_layers": len(kept)}.items():
@@ -122,7 +125,7 @@ def _shorten(config: Any, n_layers: int, kept: Sequence[int]) -> None:
 
 
 def _check_config(model: PreTrainedModel) -> None:
-    """Refuse a result whose configuration builds another model than the one in memory."""
+    """Raise InputError if the configuration builds a model with other tensors than the one in memory."""
     kind = model.config.model_type
     try:
         config = type(model.config).from_dict(model.config.to_dict())
@@ -130,8 +133,9 @@ def _check_config(model: PreTrainedModel) -> None:
             rebuilt = AutoModelForCausalLM.from_config(config)
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise InputError(
-            f"layers of a {kind!r} model cannot be removed: its configuration refuses ({error})"
+            f"layers of a {kind!r} model cannot be removed: its configuration rejects them ({error})"
         ) from error
+    # Some architectures choose the kind of a layer by its number (every third layer, say): they fail here.
     shapes = {name: tensor.shape for name, tensor in rebuilt.state_dict().items()}
     if shapes != {name: tensor.shape for name, tensor in model.state_dict().items()}:
         raise InputError(f"layers of a {kind!r} model cannot be removed: their kinds depend on their number")

@@ -1,7 +1,7 @@
-"""Which weights go: the k lowest scores of a row, of a group of M, or of many matrices at once.
+"""Pruning masks: drop the k lowest scores of each row, of each group of M, or of many matrices at once.
 
-Exact counts, ties broken by the lower index (row-major, in the order given), so that equal scores give equal masks
-on every machine. A mask is True where a weight is kept. Knows nothing of models or of what a score means.
+Counts are exact and ties are broken by the lower index (row-major, in the order given), so that equal scores give equal
+masks on every machine. A mask is True where a weight is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOW = (1 << _HALF) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class NMPattern:
     """N:M sparsity: of every M consecutive inputs of a row, N are kept."""
 
     kept: int
@@ -31,12 +31,12 @@ class Pattern:
     """M, more than N."""
 
     def __str__(self) -> str:
-        """Return it as it was given: ``"2:4"``."""
+        """Return ``"N:M"``, as `parse_pattern` reads it."""
         return f"{self.kept}:{self.group}"
 
 
-def parse_pattern(text: str) -> Pattern:
-    """Return the pattern that `text` states.
+def parse_pattern(text: str) -> NMPattern:
+    """Parse ``"N:M"``.
 
     Raises
     ------
@@ -46,11 +46,11 @@ def parse_pattern(text: str) -> Pattern:
     match = re.fullmatch(r"(\d+):(\d+)", text.strip())
     if not match or not 1 <= int(match[1]) < int(match[2]):
         raise UsageError(f"pattern {text!r} is not N:M with 1 <= N < M; give the weights kept per group, such as 2:4")
-    return Pattern(int(match[1]), int(match[2]))
+    return NMPattern(int(match[1]), int(match[2]))
 
 
 def check_sparsity(sparsity: float) -> float:
-    """Return `sparsity`, the share of weights to remove.
+    """Return `sparsity`, the share of weights to remove, if it is valid.
 
     Raises
     ------
@@ -66,11 +66,12 @@ def check_sparsity(sparsity: float) -> float:
 
 def drop_per_row(scores: torch.Tensor, k: int) -> torch.Tensor:
     """Return the mask of `scores`, shape (rows, n), that drops the `k` lowest of each row."""
+    # A stable sort keeps equal scores in index order, which is the tie-breaking rule.
     order = scores.argsort(dim=1, stable=True)[:, :k]
     return torch.ones_like(scores, dtype=torch.bool).scatter_(1, order, False)
 
 
-def drop_per_group(scores: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+def drop_per_group(scores: torch.Tensor, pattern: NMPattern) -> torch.Tensor:
     """Return the mask of `scores`, shape (rows, n) with n divisible by M, that keeps the N highest of each M."""
     groups = scores.reshape(-1, pattern.group)
     return drop_per_row(groups, pattern.group - pattern.kept).reshape(scores.shape)
@@ -89,6 +90,7 @@ def drop_overall(scores: Sequence[Callable[[], torch.Tensor]], k: int) -> Iterab
     k : int
         How many to drop, at most all.
     """
+    # The k-th lowest score does not exist when every score is dropped.
     if k == sum(score().numel() for score in scores):
         yield from (torch.zeros_like(score(), dtype=torch.bool) for score in scores)
         return
@@ -96,6 +98,7 @@ def drop_overall(scores: Sequence[Callable[[], torch.Tensor]], k: int) -> Iterab
     in_bucket = (bits[bits >> _HALF == high] & _LOW for bits in (_bits(score()) for score in scores))
     low, below_low = _bucket(_count(in_bucket), k - below)
     threshold = (high << _HALF) | low
+    # Scores equal to the threshold are dropped in index order until k are gone; the count runs over all matrices.
     ties = k - below - below_low
     for score in scores:
         bits = _bits(score())
@@ -119,6 +122,6 @@ def _count(values: Iterable[torch.Tensor]) -> torch.Tensor:
 
 def _bucket(counts: torch.Tensor, k: int) -> tuple[int, int]:
     """Return the bucket that the k-th lowest value (from 0) falls into, and how many values lie below it."""
-    upto = counts.cumsum(0)
-    bucket = int(torch.searchsorted(upto, k, right=True))
-    return bucket, int(upto[bucket] - counts[bucket])
+    cumulative = counts.cumsum(0)
+    bucket = int(torch.searchsorted(cumulative, k, right=True))
+    return bucket, int(cumulative[bucket] - counts[bucket])

@@ -1,6 +1,6 @@
-"""What a request to compress may say; refused, as a usage error, where it makes no sense.
+"""The settings of a compression, validated when they are created.
 
-Knows nothing of models: what depends on one is checked where the model is open.
+What depends on the model, such as the number of its layers, is checked once the model is loaded.
 """
 
 from __future__ import annotations
@@ -15,40 +15,47 @@ from curate.schemas.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from curate.engines.tokens.templates import TemplateKind
 
-Method = Literal["magnitude", "wanda", "blocks"]
-METHODS: tuple[Method, ...] = get_args(Method)
+CompressionMethod = Literal["magnitude", "wanda", "blocks"]
+COMPRESSION_METHODS: tuple[CompressionMethod, ...] = get_args(CompressionMethod)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is taken out of a model, and how it is calibrated. Checked when made; errors are `UsageError`."""
+class CompressionRequest:
+    """What is removed from a model, and how the removal is calibrated.
 
-    method: Method
-    sparsity: float | None
+    Raises
+    ------
+    UsageError
+        If the values contradict each other or one is out of range.
+    """
+
+    method: CompressionMethod
+    sparsity: float | None = None
     """Share of the weights to remove, in (0, 1); for magnitude and wanda, unless `pattern` is given."""
-    pattern: str | None
+    pattern: str | None = None
     """``"N:M"``: N of every M consecutive inputs of a row are kept; for magnitude and wanda."""
-    scope: Scope | None
-    """Magnitude with a sparsity only: ``"layer"`` (default) or ``"global"``; see `prune_magnitude`."""
-    n_blocks: int | None
+    scope: Scope | None = None
+    """Magnitude with a sparsity only: ``"layer"`` (default), the same share of every projection, or ``"global"``, one
+    ranking of all; see `curate.engines.compress.magnitude.prune_magnitude`."""
+    n_blocks: int | None = None
     """Number of decoder layers to remove; for blocks."""
-    calibration_rows: int
-    """Conversations that wanda and blocks calibrate on, drawn at random."""
-    max_length: int
+    calibration_rows: int = 128
+    """Conversations that wanda and blocks calibrate on, drawn at random; ≥ 1."""
+    max_length: int = 512
     """Longest calibration conversation in tokens, capped by the model's context."""
-    template: TemplateKind
-    """Layout of the calibration conversations."""
-    seed: int
+    template: TemplateKind = "auto"
+    """Layout of the calibration conversations: ``"auto"``, ``"chat"`` or ``"plain"``."""
+    seed: int = 0
     """Decides which conversations are drawn."""
-    device: str
+    device: str = "auto"
     """Where the calibration runs."""
-    dtype: str
+    dtype: str = "auto"
     """Number format of the calibration; the weights written keep the source's."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if self.method not in METHODS:
-            raise UsageError(f"method {self.method!r} is not known{did_you_mean(self.method, METHODS)}")
+        """Reject values that are out of range or contradict each other."""
+        if self.method not in COMPRESSION_METHODS:
+            raise UsageError(f"method {self.method!r} is not known{did_you_mean(self.method, COMPRESSION_METHODS)}")
         if self.method == "blocks":
             self._check_blocks()
         else:
@@ -58,7 +65,7 @@ class Request:
 
     @property
     def needs_calibration(self) -> bool:
-        """True if the method looks at data."""
+        """Whether the method runs calibration rows through the model."""
         return self.method != "magnitude"
 
     def _check_blocks(self) -> None:

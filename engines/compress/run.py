@@ -1,6 +1,6 @@
-"""Makes a compressed model from a model folder: checks the request, compresses, writes, reports.
+"""Compresses a model folder into a new model folder and returns a report.
 
-Knows nothing of the warehouse or of the command line.
+Does not access the warehouse or the command line.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.engines.compress.calibration import Calibration, calibration_rows
+from curate.engines.compress.calibration import Calibration, draw_calibration_rows
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
-from curate.engines.compress.magnitude import Scope, prune_magnitude
+from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.compress.masks import parse_pattern
-from curate.engines.compress.request import Method, Request
 from curate.engines.compress.wanda import prune_wanda
 from curate.engines.models.checkpoints import resolve_model
 from curate.engines.models.devices import resolve_device, resolve_dtype
@@ -22,34 +21,26 @@ from curate.engines.models.folder import open_model, refuse_existing, write_mode
 from curate.engines.models.loading import LanguageModel
 from curate.engines.models.projections import decoder_layers, find_projections
 from curate.engines.models.tokenizers import load_tokenizer
-from curate.engines.tokens.templates import Template, TemplateKind
+from curate.engines.tokens.templates import Template
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Progress = Callable[[int, int], None]
+    from curate.engines.compress.request import CompressionRequest
+
+LayerProgress = Callable[[int, int], None]
 
 
 def compress(
     model: str | Path,
     out: str | Path,
+    request: CompressionRequest,
     *,
-    method: Method,
-    sparsity: float | None = None,
-    pattern: str | None = None,
-    scope: Scope | None = None,
-    n_blocks: int | None = None,
     calibration: Calibration | None = None,
-    calibration_rows: int = 128,
-    max_length: int = 512,
-    template: TemplateKind = "auto",
-    seed: int = 0,
-    device: str = "auto",
-    dtype: str = "auto",
     trust_remote_code: bool = False,
-    progress: Progress | None = None,
+    progress: LayerProgress | None = None,
 ) -> dict[str, Any]:
     """Write a compressed copy of the model folder `model` to the new folder `out`.
 
@@ -59,27 +50,10 @@ def compress(
         A Hugging Face folder, or a hub name (the network is touched for that only).
     out : str or Path
         Must not exist, or be an empty folder. It appears whole or not at all; equal inputs give equal bytes.
-    method : {"magnitude", "wanda", "blocks"}
-    sparsity : float, optional
-        Share of the weights to remove, in (0, 1); for magnitude and wanda, unless `pattern` is given.
-    pattern : str, optional
-        ``"N:M"``: N of every M consecutive inputs of a row are kept; for magnitude and wanda.
-    scope : {"layer", "global"}, optional
-        Magnitude with a sparsity only: the same share of every projection (the default), or one ranking of all.
-    n_blocks : int, optional
-        Number of decoder layers to remove; for blocks.
+    request : CompressionRequest
+        Method, amount and calibration settings.
     calibration : sequence of RecordBatch, or of turn sequences, optional
-        What wanda and blocks look at; batches carry a ``messages`` column. Magnitude needs none.
-    calibration_rows : int
-        Conversations to calibrate on, drawn at random.
-    max_length : int
-        Longest calibration conversation in tokens, capped by the model's context.
-    template : {"auto", "chat", "plain"}
-        Layout of the calibration conversations.
-    seed : int
-        Decides which conversations are drawn.
-    device, dtype : str
-        Where and in which number format the calibration runs; the weights written keep the source's format.
+        The conversations that wanda and blocks calibrate on; batches carry a ``messages`` column. Magnitude needs none.
     trust_remote_code : bool
         Run code that comes with the model.
     progress : callable, optional
@@ -104,31 +78,23 @@ def compress(
         When `out` cannot be written.
     """
     start = time.perf_counter()
-    request = Request(
-        method, sparsity, pattern, scope, n_blocks, calibration_rows, max_length, template, seed, device, dtype
-    )
     if request.needs_calibration and calibration is None:
-        raise UsageError(f"method {method!r} needs calibration rows; give a corpus, or use method 'magnitude'")
+        raise UsageError(f"method {request.method!r} needs calibration rows; give a corpus, or use method 'magnitude'")
     target = Path(out)
     refuse_existing(target)
     source = resolve_model(str(model))
     network = open_model(source, trust_remote_code)
-    before = _facts(network)
+    before = _statistics(network)
     rows = []
     if calibration is not None and request.needs_calibration:
         tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
-        rows = _rows(network, tokenizer, calibration, request)
-    details = _apply(network, rows, request, progress)
+        rows = _encode_calibration(network, tokenizer, calibration, request)
+    removal = _apply(network, rows, request, progress)
     write_model(network, source, target)
-    after = _facts(network)
     return {
         "method": request.method,
-        "sparsity": after["sparsity"],
-        "sparsity_before": before["sparsity"],
-        **{f"{key}_before": before[key] for key in ("parameters", "nonzero", "layers")},
-        **{f"{key}_after": after[key] for key in ("parameters", "nonzero", "layers")},
-        **details,
-        "projections": after["projections"],
+        **_comparison(before, _statistics(network)),
+        **removal,
         "calibration_rows": len(rows),
         "calibration_tokens": sum(row.shape[1] for row in rows),
         "dtype": str(network.dtype).removeprefix("torch."),
@@ -136,34 +102,38 @@ def compress(
     }
 
 
-def _rows(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, calibration: Calibration, request: Request
+def _encode_calibration(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    calibration: Calibration,
+    request: CompressionRequest,
 ) -> list[torch.Tensor]:
     context = LanguageModel(model, "").context
     length = min(request.max_length, context or request.max_length)
     template = Template(tokenizer, request.template, length)
-    return calibration_rows(calibration, template, request.calibration_rows, request.seed)
+    return draw_calibration_rows(calibration, template, request.calibration_rows, request.seed)
 
 
 def _apply(
     model: PreTrainedModel,
     rows: list[torch.Tensor],
-    request: Request,
-    progress: Progress | None,
+    request: CompressionRequest,
+    progress: LayerProgress | None,
 ) -> dict[str, Any]:
-    """Compress `model` in place and return which layers went."""
-    groups = parse_pattern(request.pattern) if request.pattern is not None else None
+    """Compress `model` in place; return the removed layers and their measured influence."""
+    pattern = parse_pattern(request.pattern) if request.pattern is not None else None
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device) or model.dtype
     if request.method == "magnitude":
-        prune_magnitude(model, sparsity=request.sparsity, pattern=groups, scope=request.scope or "layer")
+        prune_magnitude(model, sparsity=request.sparsity, pattern=pattern, scope=request.scope or "layer")
     elif request.method == "wanda":
         prune_wanda(
-            model, rows, sparsity=request.sparsity, pattern=groups, device=device, dtype=dtype, progress=progress
+            model, rows, sparsity=request.sparsity, pattern=pattern, device=device, dtype=dtype, progress=progress
         )
     else:
         n_blocks = request.n_blocks or 0
-        least_influential([0.0] * len(decoder_layers(model)[1]), n_blocks)  # too many: say so before the long part
+        # Called for its check alone: an impossible number of layers must fail before the long measurement.
+        least_influential([0.0] * len(decoder_layers(model)[1]), n_blocks)
         influence = block_influence(model, rows, device=device, dtype=dtype, progress=progress)
         removed = least_influential(influence, n_blocks)
         remove_blocks(model, removed)
@@ -171,17 +141,29 @@ def _apply(
     return {"layers_removed": [], "block_influence": []}
 
 
-def _facts(model: PreTrainedModel) -> dict[str, Any]:
-    entries: list[dict[str, Any]] = []
+def _statistics(model: PreTrainedModel) -> dict[str, Any]:
+    """Return sizes and zeros of a model; embeddings, norms and the output head do not count for the sparsity."""
+    projections: list[dict[str, Any]] = []
     for projection in find_projections(model):
         weights, zeros = projection.matrix.numel(), int((projection.matrix == 0).sum())
         entry = {"name": projection.name, "layer": projection.layer, "weights": weights, "zeros": zeros}
-        entries.append({**entry, "sparsity": zeros / weights})
-    weights = sum(entry["weights"] for entry in entries)
+        projections.append({**entry, "sparsity": zeros / weights})
+    weights = sum(entry["weights"] for entry in projections)
     return {
-        "sparsity": sum(entry["zeros"] for entry in entries) / weights if weights else 0.0,
+        "sparsity": sum(entry["zeros"] for entry in projections) / weights if weights else 0.0,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "nonzero": sum(int(parameter.count_nonzero()) for parameter in model.parameters()),
         "layers": len(decoder_layers(model)[1]),
-        "projections": entries,
+        "projections": projections,
+    }
+
+
+def _comparison(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    counts = ("parameters", "nonzero", "layers")
+    return {
+        "sparsity": after["sparsity"],
+        "sparsity_before": before["sparsity"],
+        **{f"{name}_before": before[name] for name in counts},
+        **{f"{name}_after": after[name] for name in counts},
+        "projections": after["projections"],
     }

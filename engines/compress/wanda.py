@@ -1,8 +1,9 @@
-"""Wanda: a weight's importance is its magnitude times the norm of what it multiplies (arXiv 2306.11695, Eq. 1).
+"""Wanda pruning: a weight's importance is its magnitude times the norm of its input (arXiv 2306.11695, Eq. 1).
 
 S_ij = |W_ij| · ‖X_j‖₂ with X_j the j-th input feature over all calibration tokens; the lowest S of each output row
-go (§3, "comparison group"). Layer by layer: layer l sees what the already pruned layers before it give out. Departs
-from the authors' code by calibrating on whole conversations of their own length instead of 2,048-token windows.
+are removed (§3, "comparison group"). Layers are pruned in order, and layer l is calibrated on the outputs of the pruned
+layers before it. Departs from the authors' code by calibrating on whole conversations of their own length instead of
+2,048-token windows.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.compress.layerwise import Stream, start_stream, working_copy
+from curate.engines.compress.layerwise import LayerInputs, record_layer_inputs, working_copy
 from curate.engines.compress.magnitude import check_width
-from curate.engines.compress.masks import Pattern, drop_per_group, drop_per_row
+from curate.engines.compress.masks import NMPattern, drop_per_group, drop_per_row
 from curate.engines.models.projections import Projection, decoder_layers, layer_projections, prunable_projections
 from curate.schemas.errors import InputError
 
@@ -30,7 +31,7 @@ def prune_wanda(
     rows: Sequence[torch.Tensor],
     *,
     sparsity: float | None = None,
-    pattern: Pattern | None = None,
+    pattern: NMPattern | None = None,
     device: torch.device,
     dtype: torch.dtype,
     progress: Callable[[int, int], None] | None = None,
@@ -45,10 +46,10 @@ def prune_wanda(
         Calibration conversations as token ids, each (1, T) int64.
     sparsity : float, optional
         Share of each output row to remove, in (0, 1): exactly ``round(sparsity * n)`` of its n inputs.
-    pattern : Pattern, optional
+    pattern : NMPattern, optional
         Instead of `sparsity`: the N most important of every M consecutive inputs are kept.
     device, dtype
-        Where and in which number format the calibration runs; the weights that stay keep every bit.
+        Where and in which number format the calibration runs; the weights that are kept are not rounded.
     progress : callable, optional
         Called with (layers done, layers in all).
 
@@ -57,33 +58,34 @@ def prune_wanda(
     InputError
         When the model cannot be pruned, a row is not divisible by M, or the calibration gives non-finite numbers.
     """
-    found = prunable_projections(model)
+    projections = prunable_projections(model)
     if pattern is not None:
-        check_width(found, pattern)
+        check_width(projections, pattern)
     path, layers = decoder_layers(model)
-    stream = start_stream(model, rows)
+    inputs = record_layer_inputs(model, rows)
     for index, layer in enumerate(layers):
         copied = working_copy(layer, device, dtype)
         working = layer_projections(copied, f"{path}.{index}", index)
-        norms = _input_norms(copied, working, stream, device, dtype)
-        targets = [projection for projection in found if projection.layer == index]
+        norms = _input_norms(copied, working, inputs, device, dtype)
+        targets = [projection for projection in projections if projection.layer == index]
         for norm, work, target in zip(norms, working, targets, strict=True):
             scores = work.matrix.abs().to(torch.float32) * norm
             share = round((sparsity or 0.0) * scores.shape[1])
             mask = drop_per_group(scores, pattern) if pattern else drop_per_row(scores, share)
+            # The copy is pruned too: its outputs are the next layer's calibration inputs.
             for projection in (work, target):
                 projection.matrix.masked_fill_(~mask.to(projection.matrix.device), 0.0)
-        stream.hidden = [after.cpu() for _, after in stream.outputs(copied, index, device, dtype)]
+        inputs.hidden = [after.cpu() for _, after in inputs.run_layer(copied, index, device, dtype)]
         if progress is not None:
             progress(index + 1, len(layers))
 
 
 def _input_norms(
-    layer: torch.nn.Module, working: Sequence[Projection], stream: Stream, device: torch.device, dtype: torch.dtype
+    layer: torch.nn.Module, working: Sequence[Projection], inputs: LayerInputs, device: torch.device, dtype: torch.dtype
 ) -> list[torch.Tensor]:
     """Return for each projection ‖X_j‖₂ of its inputs over all tokens, shape (inputs,), float32."""
-    with _squares(working) as totals:
-        for _ in stream.outputs(layer, working[0].layer, device, dtype):
+    with _squared_inputs(working) as totals:
+        for _ in inputs.run_layer(layer, working[0].layer, device, dtype):
             pass
     for projection, total in zip(working, totals, strict=True):
         if not bool(torch.isfinite(total).all()) or not bool(total.any()):
@@ -95,8 +97,9 @@ def _input_norms(
 
 
 @contextmanager
-def _squares(working: Sequence[Projection]) -> Iterator[list[torch.Tensor]]:
-    """Yield tensors that grow by the squared inputs of each projection as long as the context lasts."""
+def _squared_inputs(working: Sequence[Projection]) -> Iterator[list[torch.Tensor]]:
+    """Yield one tensor per projection that accumulates its squared inputs while the context is open."""
+    # In float64: a sum over many thousand tokens would stop growing in float32.
     totals = [torch.zeros(p.matrix.shape[1], dtype=torch.float64, device=p.matrix.device) for p in working]
 
     def adder(total: torch.Tensor) -> Callable[[torch.nn.Module, tuple[Any, ...]], None]:

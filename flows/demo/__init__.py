@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 COMPRESSION: dict[str, Any] = {"method": "magnitude", "sparsity": 0.6}
-"""Arguments of `curate.engines.compress.compress` that create the demo's compressed model on first use."""
+"""Fields of the `curate.engines.compress.CompressionRequest` that creates the demo's compressed model on first use."""
 
 RECOVERY: dict[str, Any] = {"learning_rate": 2e-3, "epochs": 4.0, "batch": 16}
 """Default recovery settings of the demo's model: the published recipe is for models a thousand times larger, and would

@@ -52,8 +52,8 @@ def compressed_demo(warehouse: Warehouse) -> Path:
     folder = warehouse.root / "models" / f"demo-{digest(causes)}"
     with warehouse.lock(f"models-{folder.name}"):
         if not folder.exists():
-            from curate.engines.compress import compress
+            from curate.engines.compress import CompressionRequest, compress
 
             with progress.stage("compress"):
-                compress(str(original), folder, **demo.COMPRESSION)
+                compress(str(original), folder, CompressionRequest(**demo.COMPRESSION))
     return folder

@@ -71,11 +71,11 @@ def exact_match(model: Path, per_capability: int | None = None) -> dict[str, tup
 
 def measure(per_capability: int | None = None) -> list[CapabilityReport]:
     """Compress the shipped model with the demo's settings and grade both, on the CPU in float32."""
-    from curate.engines.compress import compress
+    from curate.engines.compress import CompressionRequest, compress
 
     with tempfile.TemporaryDirectory() as folder:
         compressed = Path(folder) / "compressed"
-        compress(demo.model_path(), compressed, **demo.COMPRESSION)
+        compress(demo.model_path(), compressed, CompressionRequest(**demo.COMPRESSION))
         after = exact_match(compressed, per_capability)
     before = exact_match(demo.model_path(), per_capability)
     faults = fault_shares()

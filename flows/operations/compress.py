@@ -1,4 +1,4 @@
-"""``curate compress``: from the words of the command line to the engine's request, with calibration rows if needed."""
+"""``curate compress``: turns command-line options into a `CompressionRequest`, and reads calibration rows if needed."""
 
 from __future__ import annotations
 
@@ -30,27 +30,26 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     Raises
     ------
     UsageError
-        If `sparsity` does not fit the method, or a method that calibrates got no corpus.
+        If `sparsity` does not fit the method, or a method that calibrates has no corpus.
     """
     amount = _amount(method, sparsity)
     if method in CALIBRATED and not settings.corpus:
         raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE")
-    from curate.engines.compress import compress as prune
+    from curate.engines.compress import CompressionRequest
+    from curate.engines.compress import compress as compress_model
 
-    return prune(
-        model,
-        out,
-        method=method,  # type: ignore[arg-type]
+    request = CompressionRequest(
+        method,  # type: ignore[arg-type]
         **amount,
-        calibration=list(_calibration(settings)) if method in CALIBRATED else None,
         calibration_rows=rows,
         max_length=settings.score.max_length,
         template=settings.score.template,
         seed=settings.seed,
         device=settings.score.device,
         dtype=settings.score.dtype,
-        trust_remote_code=settings.trust_remote_code,
     )
+    calibration = list(_calibration(settings)) if method in CALIBRATED else None
+    return compress_model(model, out, request, calibration=calibration, trust_remote_code=settings.trust_remote_code)
 
 
 def _amount(method: str, text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The three methods on tiny random models, compared with slow loops and whole forward passes."""
+"""Magnitude, Wanda and layer removal on tiny random models, compared with plain loops and whole forward passes."""
 
 import copy
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from references.compress import (
 
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
 from curate.engines.compress.magnitude import prune_magnitude
-from curate.engines.compress.masks import Pattern
+from curate.engines.compress.masks import NMPattern
 from curate.engines.compress.wanda import prune_wanda
 from curate.engines.models.projections import decoder_layers, find_projections
 from curate.schemas.errors import InputError, UsageError
@@ -67,7 +67,7 @@ def mixture() -> transformers.PretrainedConfig:
 DENSE = [llama, gpt2, qwen2, gemma3]
 Config = Callable[[], transformers.PretrainedConfig]
 MARKER = {llama: "layers.", gpt2: ".h.", qwen2: "layers.", gemma3: "layers."}
-PLACE: dict[str, Any] = {"device": torch.device("cpu"), "dtype": torch.float32}
+ON_CPU: dict[str, Any] = {"device": torch.device("cpu"), "dtype": torch.float32}
 
 
 def rows() -> list[torch.Tensor]:
@@ -76,14 +76,14 @@ def rows() -> list[torch.Tensor]:
 
 
 def outside(model: transformers.PreTrainedModel, marker: str) -> dict[str, torch.Tensor]:
-    """All that must never change: everything but the decoder's linear weights."""
+    """Return everything but the decoder's linear weights: it must never change."""
     inside = {f"{name}.weight" for name in linears(model, marker)}
     return {name: value.clone() for name, value in model.state_dict().items() if name not in inside}
 
 
 @pytest.mark.parametrize("config", DENSE)
 @pytest.mark.parametrize("scope", ["layer", "global"])
-def test_magnitude(config: Config, scope: Any) -> None:
+def test_magnitude_matches_the_loop(config: Config, scope: Any) -> None:
     model = tiny_model(config())
     marker = MARKER[config]
     untouched = outside(model, marker)
@@ -101,15 +101,15 @@ def test_magnitude(config: Config, scope: Any) -> None:
 
 
 @pytest.mark.parametrize("config", [llama, gpt2])
-def test_magnitude_pattern(config: Config) -> None:
+def test_magnitude_patterns_match_the_loop(config: Config) -> None:
     model = tiny_model(config())
     dense = {name: weight.clone() for name, weight in linears(model, MARKER[config]).items()}
-    prune_magnitude(model, pattern=Pattern(2, 4))
+    prune_magnitude(model, pattern=NMPattern(2, 4))
     for name, weight in linears(model, MARKER[config]).items():
         assert torch.equal(weight, dense[name] * group_loop(dense[name].abs(), 2, 4)), name
 
 
-def test_equal_weights_lose_the_first_ones() -> None:
+def test_ties_drop_the_lower_indices() -> None:
     model = tiny_model(llama())
     for projection in find_projections(model):
         projection.matrix.fill_(0.5)
@@ -121,11 +121,11 @@ def test_equal_weights_lose_the_first_ones() -> None:
 
 @pytest.mark.parametrize("config", DENSE)
 @pytest.mark.parametrize(("sparsity", "nm"), [(0.5, None), (None, (2, 4))])
-def test_wanda(config: Config, sparsity: float | None, nm: tuple[int, int] | None) -> None:
+def test_wanda_matches_the_loop(config: Config, sparsity: float | None, nm: tuple[int, int] | None) -> None:
     slow = tiny_model(config())
     fast = copy.deepcopy(slow)
     wanda_loop(slow, MARKER[config], rows(), sparsity, nm)
-    prune_wanda(fast, rows(), sparsity=sparsity, pattern=Pattern(*nm) if nm else None, **PLACE)
+    prune_wanda(fast, rows(), sparsity=sparsity, pattern=NMPattern(*nm) if nm else None, **ON_CPU)
     for name, value in slow.state_dict().items():
         assert torch.equal(value, fast.state_dict()[name]), name
 
@@ -134,15 +134,15 @@ def test_wanda_differs_from_magnitude_and_from_one_shot() -> None:
     dense = tiny_model(llama())
     by_magnitude, by_wanda = copy.deepcopy(dense), copy.deepcopy(dense)
     prune_magnitude(by_magnitude, sparsity=0.5)
-    prune_wanda(by_wanda, rows(), sparsity=0.5, **PLACE)
+    prune_wanda(by_wanda, rows(), sparsity=0.5, **ON_CPU)
     last = [find_projections(m)[-1].matrix != 0 for m in (by_magnitude, by_wanda)]
     assert not torch.equal(*last)
 
 
-def test_wanda_keeps_the_bits_of_half_precision_weights() -> None:
+def test_wanda_does_not_round_the_weights_it_keeps() -> None:
     half = tiny_model(llama()).bfloat16()
     dense = {name: weight.clone() for name, weight in linears(half, "layers.").items()}
-    prune_wanda(half, rows(), sparsity=0.5, **PLACE)
+    prune_wanda(half, rows(), sparsity=0.5, **ON_CPU)
     for name, weight in linears(half, "layers.").items():
         assert torch.equal(weight[weight != 0], dense[name][weight != 0])
         assert int((weight == 0).sum()) == weight.shape[0] * round(0.5 * weight.shape[1])
@@ -150,22 +150,22 @@ def test_wanda_keeps_the_bits_of_half_precision_weights() -> None:
 
 def test_progress_counts_layers() -> None:
     seen: list[tuple[int, int]] = []
-    prune_wanda(tiny_model(llama()), rows(), sparsity=0.5, progress=lambda done, n: seen.append((done, n)), **PLACE)
+    prune_wanda(tiny_model(llama()), rows(), sparsity=0.5, progress=lambda done, n: seen.append((done, n)), **ON_CPU)
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("config", [*DENSE, mixture])
-def test_influence(config: Config) -> None:
+def test_block_influence_matches_the_loop(config: Config) -> None:
     model = tiny_model(config())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    ours = block_influence(model, rows(), **PLACE)
+    ours = block_influence(model, rows(), **ON_CPU)
     assert ours == pytest.approx(influence_loop(model, decoder_layers(model)[1], rows()), abs=1e-9)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("config", [*DENSE, mixture])
 @pytest.mark.parametrize("removed", [[0], [1, 2], [0, 3]])
-def test_removed_blocks_are_skipped_blocks(config: Config, removed: list[int]) -> None:
+def test_removing_layers_equals_skipping_them(config: Config, removed: list[int]) -> None:
     model = tiny_model(config())
     row = rows()[2]
     expected = skipping_logits(model, decoder_layers(model)[1], removed, row)
@@ -192,33 +192,33 @@ def test_least_influential_breaks_ties_by_index() -> None:
 
 
 @pytest.mark.parametrize("n_blocks", [0, 3, 4])
-def test_too_many_blocks(n_blocks: int) -> None:
+def test_too_many_blocks_are_refused(n_blocks: int) -> None:
     with pytest.raises(UsageError, match="between 1 and 2"):
         least_influential([0.1, 0.2, 0.3], n_blocks)
 
 
-def test_experts_would_stay_dense() -> None:
+def test_mixtures_of_experts_are_refused() -> None:
     with pytest.raises(InputError, match=r"layers\.1\.mlp\.experts\.gate_up_proj.*--method blocks"):
         prune_magnitude(tiny_model(mixture()), sparsity=0.5)
 
 
-def test_width_that_the_pattern_does_not_divide() -> None:
+def test_a_pattern_that_does_not_divide_the_width_is_refused() -> None:
     config = transformers.LlamaConfig(**{**SIZES, "intermediate_size": 22})
     with pytest.raises(InputError, match=r"2:4 does not fit model\.layers\.0\.mlp\.down_proj: its 22 inputs"):
-        prune_magnitude(tiny_model(config), pattern=Pattern(2, 4))
+        prune_magnitude(tiny_model(config), pattern=NMPattern(2, 4))
 
 
-def test_weights_that_are_not_finite() -> None:
+def test_non_finite_weights_are_refused() -> None:
     model = tiny_model(llama())
     find_projections(model)[5].matrix[0, 0] = float("nan")
     with pytest.raises(InputError, match=r"model\.layers\.0\.mlp\.up_proj\.weight holds NaN"):
         prune_magnitude(model, sparsity=0.5)
 
 
-def test_calibration_that_overflows() -> None:
+def test_calibration_overflow_is_an_error() -> None:
     model = tiny_model(llama())
     find_projections(model)[4].matrix.fill_(3e38)
     with pytest.raises(InputError, match=r"calibration gives model\.layers\.0\.mlp\.down_proj no usable input"):
-        prune_wanda(model, rows(), sparsity=0.5, **PLACE)
+        prune_wanda(model, rows(), sparsity=0.5, **ON_CPU)
     with pytest.raises(InputError, match=r"decoder layer model\.layers\.\d gives NaN"):
-        block_influence(model, rows(), **PLACE)
+        block_influence(model, rows(), **ON_CPU)

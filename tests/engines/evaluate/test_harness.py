@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.engines.compress import compress
+from curate.engines.compress import CompressionRequest, compress
 from curate.engines.evaluate import EvaluateConfig, Subject, evaluate
 from curate.engines.evaluate.harness import harness_files, run_harness, simple_evaluate
 from curate.engines.evaluate.subject import load_subject
@@ -33,7 +33,7 @@ ROWS = 60
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """Return the compressed demo model: it knows some answers and not others."""
     folder = tmp_path_factory.mktemp("models") / "compressed"
-    compress(demo.model_path(), folder, **demo.COMPRESSION)
+    compress(demo.model_path(), folder, CompressionRequest(**demo.COMPRESSION))
     return load_subject(str(folder), device="cpu")
 
 

@@ -12,7 +12,7 @@ from references.compress import WORDS, save_tiny, tiny_model, tiny_tokenizer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from curate.engines.compress import compress
+from curate.engines.compress import CompressionRequest, compress
 from curate.engines.recover import recover
 from curate.engines.recover.training.loop import Interrupted
 from curate.engines.tokens.templates import Template
@@ -48,7 +48,7 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sparse(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sparse") / "model"
-    compress(dense, folder, method="magnitude", sparsity=0.5)
+    compress(dense, folder, CompressionRequest("magnitude", sparsity=0.5))
     return folder
 
 

@@ -12,7 +12,7 @@ from models import save_llama
 from references.recover import nm_loop
 from safetensors.torch import save_file
 
-from curate.engines.compress import compress
+from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.masks import drop_per_group, parse_pattern
 from curate.engines.recover import inspect_model, recover
 from curate.engines.recover.methods.choice import choose_method
@@ -72,9 +72,9 @@ def test_the_bounds_are_those_counted_one_by_one() -> None:
 
 def test_every_kind_of_compression_of_a_folder(dense: Path, tmp_path: Path) -> None:
     assert inspect_model(str(dense)).kinds == ("dense",)
-    compress(dense, tmp_path / "half", method="magnitude", sparsity=0.5)
-    compress(dense, tmp_path / "nm", method="magnitude", pattern="2:4")
-    compress(dense, tmp_path / "short", method="blocks", n_blocks=1, calibration=ROWS)
+    compress(dense, tmp_path / "half", CompressionRequest("magnitude", sparsity=0.5))
+    compress(dense, tmp_path / "nm", CompressionRequest("magnitude", pattern="2:4"))
+    compress(dense, tmp_path / "short", CompressionRequest("blocks", n_blocks=1), calibration=ROWS)
     assert inspect_model(str(tmp_path / "half")).kinds == ("unstructured",)
     assert inspect_model(str(tmp_path / "half")).sparsity == 0.5
     assert inspect_model(str(tmp_path / "nm")).pattern == "2:4"

@@ -10,7 +10,7 @@ from references.compress import WORDS, save_tiny, tiny_model, tiny_tokenizer
 from references.recover import mixed_loss
 from transformers import LlamaConfig
 
-from curate.engines.compress import compress
+from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.models.loading import LanguageModel
 from curate.engines.models.output_head import output_head
@@ -22,9 +22,9 @@ from curate.engines.recover.training.distillation import Teacher
 from curate.engines.recover.training.loop import Interrupted
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.rows import encode_rows, make_batch
-from curate.engines.score.reduction import States
+from curate.engines.score.reduction import ResponseStates
 from curate.engines.score.response_states import response_states, response_tokens
-from curate.engines.score.top_k import Summary, summarise
+from curate.engines.score.top_k import TopKPredictions, top_k_predictions
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import InputError, UsageError
@@ -117,9 +117,13 @@ def says(original: PreTrainedModel, top: int | None = None) -> Lookup:
     head = output_head(original.eval())
 
     @torch.no_grad()
-    def of(rows: Sequence[Encoded]) -> States | Summary:
+    def of(rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
         states = response_states(LanguageModel(original, "original"), rows)
-        return States(head, states) if top is None else summarise(head, states, response_tokens(rows), top, 512)
+        return (
+            ResponseStates(head, states)
+            if top is None
+            else top_k_predictions(head, states, response_tokens(rows), top, 512)
+        )
 
     return of
 
@@ -162,7 +166,7 @@ def test_a_teacher_of_no_weight_is_ordinary_training_and_the_model_its_own_teach
 @pytest.mark.slow
 def test_the_job_learns_from_the_original(tmp_path: Path) -> None:
     dense = save_tiny(tiny_model(llama()), tmp_path / "dense")
-    compress(dense, tmp_path / "half", method="magnitude", sparsity=0.5)
+    compress(dense, tmp_path / "half", CompressionRequest("magnitude", sparsity=0.5))
     fast: dict[str, Any] = {"rank": 2, "batch": 8, "learning_rate": 1e-2}
     both = RecoveryRequest(**fast, epochs=1, reconstruct=True, teacher_weight=0.5)
     report = recover(

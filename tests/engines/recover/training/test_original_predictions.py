@@ -15,8 +15,8 @@ from references.compress import WORDS, save_tiny, tiny_model
 from references.recover import mixed_loss
 from transformers import LlamaConfig
 
-from curate.engines.compress import compress
-from curate.engines.models.loading import load_alone, load_model
+from curate.engines.compress import CompressionRequest, compress
+from curate.engines.models.loading import load_language_model, load_model
 from curate.engines.recover import recover
 from curate.engines.recover.estimate import estimate
 from curate.engines.recover.prepare import lay_out
@@ -26,7 +26,7 @@ from curate.engines.recover.training.loop import Interrupted
 from curate.engines.recover.training.original_predictions import Library, read_lessons
 from curate.engines.recover.training.rows import make_batch
 from curate.engines.score.config import ScoreConfig
-from curate.engines.score.sequential import Original, read_original
+from curate.engines.score.sequential import OriginalSpec, cache_original
 from curate.schemas.corpus import MESSAGES, Turn
 from curate.schemas.recovery import RecoveryRequest
 
@@ -52,7 +52,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     config = LlamaConfig(**sizes, **heads, bos_token_id=1, eos_token_id=2, pad_token_id=0)
     folder = tmp_path_factory.mktemp("pair")
     dense = save_tiny(tiny_model(config), folder / "dense")
-    compress(dense, folder / "half", method="magnitude", sparsity=0.5)
+    compress(dense, folder / "half", CompressionRequest("magnitude", sparsity=0.5))
     return str(dense), str(folder / "half")
 
 
@@ -62,11 +62,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[torch.nn.Module]
     found: list[weakref.ref[torch.nn.Module]] = []
 
     def load(*given: Any, **named: Any) -> Any:
-        model = load_alone(*given, **named)
+        model = load_language_model(*given, **named)
         found.append(weakref.ref(model.model))
         return model
 
-    monkeypatch.setattr(subject, "load_alone", load)
+    monkeypatch.setattr(subject, "load_language_model", load)
     return found
 
 
@@ -94,8 +94,8 @@ def scoring(pair: tuple[str, str], cache: Path, original: str, top: int | None =
     column = pa.array([*said, said[0][:1]], MESSAGES)
     batches = pa.table({"messages": column}).to_batches(max_chunksize=5)
     config = ScoreConfig(teacher_top=top, max_length=length)
-    asked = Original(*pair, {"original": original})
-    read_original(lambda: enumerate(batches), asked, config, cache, ["cpu"], 1, lambda _: None)
+    asked = OriginalSpec(*pair, {"original": original})
+    cache_original(lambda: enumerate(batches), asked, config, cache, ["cpu"], 1, lambda _: None)
 
 
 @pytest.mark.parametrize("top", [None, 4])
