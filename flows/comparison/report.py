@@ -1,6 +1,6 @@
-"""The report of a comparison: a line per arm, a sentence per verdict, and the files that keep them.
+"""The report of a comparison: a line per arm, a sentence per conclusion, and the files that hold them.
 
-Reads the evaluations of all cells and calls pure statistics; nothing is trained or asked here.
+Reads the evaluations of all cells and calls pure statistics; trains and evaluates nothing.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from curate.selectors.assessment.verdict import Arm, ArmVerdict
     from curate.storage.warehouse.warehouse import Warehouse
 
-    Made = Mapping[Cell, tuple[str, str]]
+    CellIds = Mapping[Cell, tuple[str, str]]
 
 FOLDER = "comparisons"
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """The original's scores on everything that has one: what all arms are measured against."""
+class OriginalScores:
+    """The original model's scores, which all arms are measured against."""
 
     evaluation: str
     metric: str
@@ -51,11 +51,13 @@ class Yardstick:
     """Place in `names`."""
     names: tuple[str, ...]
     counts: NDArray[np.bool_]
-    """Which groups the original knows enough of."""
+    """Groups on which the original is far enough above chance."""
 
 
-def yardstick(warehouse: Warehouse, evaluation: str, metric: str, kinds: Collection[str] = KINDS) -> Yardstick:
-    """Return what the original model knows.
+def original_scores(
+    warehouse: Warehouse, evaluation: str, metric: str, kinds: Collection[str] = KINDS
+) -> OriginalScores:
+    """Return the original model's scores on the items that have the metric.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def yardstick(warehouse: Warehouse, evaluation: str, metric: str, kinds: Collect
     Raises
     ------
     UsageError
-        If it knows nothing of what was asked, so that there is nothing to retain.
+        If the original is nowhere far enough above chance, so that there is nothing to retain.
     """
     from curate.selectors.assessment.retention import counted
 
@@ -86,49 +88,54 @@ def yardstick(warehouse: Warehouse, evaluation: str, metric: str, kinds: Collect
             "the original model is nowhere five points above chance in what it was asked "
             f"({metric.replace('_', ' ')}); ask something that it knows, or pass --metric token_accuracy"
         )
-    return Yardstick(
+    return OriginalScores(
         evaluation, metric, use, scores[use], chance, places, tuple(names[g]["group"] for g in kept), counts
     )
 
 
 def report(
-    warehouse: Warehouse, settings: Settings, made: Made, known: Yardstick, compressed: str, n_excluded: int
+    warehouse: Warehouse,
+    settings: Settings,
+    cell_ids: CellIds,
+    original: OriginalScores,
+    compressed: str,
+    n_excluded: int,
 ) -> dict[str, Any]:
-    """Return everything that a comparison tells, as JSON-able values.
+    """Return the whole report of a comparison, as JSON-able values.
 
     Parameters
     ----------
-    made : mapping of Cell to (selection id, evaluation id)
-    known : Yardstick
+    cell_ids : mapping of Cell to (selection id, evaluation id)
+    original : OriginalScores
     compressed : str
         Evaluation of the compressed model.
     n_excluded : int
-        Rows of the pool that were left out since the evaluation asks them.
+        Rows of the pool that were left out because they are evaluation items.
     """
     from curate.selectors.assessment.intervals import Resampling
     from curate.selectors.assessment.seeds import trial
     from curate.selectors.assessment.verdict import judge_arms
 
     primary = (settings.compare.methods[0], settings.compare.budgets[0])
-    given, n = _arms(warehouse, settings, made, known), len(known.names)
-    found = judge_arms(given, BASELINE, primary, known.scores, known.group, n, known.chance, Resampling())
-    damaged = _scores(warehouse, compressed, known)
-    by_arm = {(arm.method, arm.budget): _groups(arm.scores, damaged, known) for arm in given}
+    given, n = _arms(warehouse, settings, cell_ids, original), len(original.names)
+    verdicts = judge_arms(given, BASELINE, primary, original.scores, original.group, n, original.chance, Resampling())
+    damaged = _scores(warehouse, compressed, original)
+    by_arm = {(arm.method, arm.budget): _groups(arm.scores, damaged, original) for arm in given}
     return {
-        "metric": known.metric,
+        "metric": original.metric,
         "primary": f"{primary[0]} against {BASELINE} at {primary[1]}",
         "seeds": settings.compare.seeds,
-        "compressed": interval(trial(damaged[None], known.scores, known.group, n, known.counts, Resampling())),
-        "capabilities": [name for name, counts in zip(known.names, known.counts, strict=True) if counts],
-        "left_out": [name for name, counts in zip(known.names, known.counts, strict=True) if not counts],
-        "n_items": len(known.scores),
+        "compressed": interval(trial(damaged[None], original.scores, original.group, n, original.counts, Resampling())),
+        "capabilities": [name for name, counts in zip(original.names, original.counts, strict=True) if counts],
+        "left_out": [name for name, counts in zip(original.names, original.counts, strict=True) if not counts],
+        "n_items": len(original.scores),
         "n_excluded": n_excluded,
         "lines": [
-            {**_line(one), **by_arm[one.method, one.budget], **_cost(warehouse, made, one.method, one.budget)}
-            for one in found
+            {**_line(one), **by_arm[one.method, one.budget], **_cost(warehouse, cell_ids, one.method, one.budget)}
+            for one in verdicts
         ],
-        "retention_compressed": _groups(damaged[None], damaged, known)["retention"],
-        "cells": {cell.name: {"selection": s, "evaluation": e} for cell, (s, e) in made.items()},
+        "retention_compressed": _groups(damaged[None], damaged, original)["retention"],
+        "cells": {cell.name: {"selection": s, "evaluation": e} for cell, (s, e) in cell_ids.items()},
     }
 
 
@@ -140,49 +147,50 @@ def _line(one: ArmVerdict) -> dict[str, Any]:
     return {**plain, **figures, "sentence": sentence(one, BASELINE)}
 
 
-def _groups(scores: NDArray[np.float64], damaged: NDArray[np.float64], known: Yardstick) -> dict[str, Any]:
-    """Return the retention of every capability that counts, and those that training harmed."""
+def _groups(scores: NDArray[np.float64], damaged: NDArray[np.float64], original: OriginalScores) -> dict[str, Any]:
+    """Return the retention of every capability that counts, and the capabilities that training harmed."""
     from curate.selectors.assessment.intervals import Resampling, group_means
     from curate.selectors.assessment.retention import ratios
     from curate.selectors.assessment.seeds import harmed
 
-    n = len(known.names)
-    means = group_means(np.stack([scores.mean(axis=0), known.scores]), known.group, n)
+    n = len(original.names)
+    means = group_means(np.stack([scores.mean(axis=0), original.scores]), original.group, n)
     retention = ratios(means)
-    below = harmed(scores, damaged, known.group, n, Resampling())
+    below = harmed(scores, damaged, original.group, n, Resampling())
     return {
-        "retention": {known.names[g]: float(retention[g]) for g in range(n) if known.counts[g]},
-        "harmed": [known.names[g] for g in range(n) if below[g] and known.counts[g]],
+        "retention": {original.names[g]: float(retention[g]) for g in range(n) if original.counts[g]},
+        "harmed": [original.names[g] for g in range(n) if below[g] and original.counts[g]],
     }
 
 
-def _arms(warehouse: Warehouse, settings: Settings, made: Made, known: Yardstick) -> list[Arm]:
+def _arms(warehouse: Warehouse, settings: Settings, cell_ids: CellIds, original: OriginalScores) -> list[Arm]:
     from curate.selectors.assessment.verdict import Arm
 
-    found = []
+    result = []
     for budget in settings.compare.budgets:
         for arm in arms(settings):
-            own = sorted((c for c in made if (c.arm, c.budget) == (arm, budget)), key=lambda cell: cell.seed)
+            own = sorted((c for c in cell_ids if (c.arm, c.budget) == (arm, budget)), key=lambda cell: cell.seed)
             if own:
-                found.append(Arm(arm, budget, np.stack([_scores(warehouse, made[cell][1], known) for cell in own])))
-    return found
+                scores = np.stack([_scores(warehouse, cell_ids[cell][1], original) for cell in own])
+                result.append(Arm(arm, budget, scores))
+    return result
 
 
-def _scores(warehouse: Warehouse, evaluation: str, known: Yardstick) -> NDArray[np.float64]:
-    """Return a model's scores on the items of the yardstick."""
+def _scores(warehouse: Warehouse, evaluation: str, original: OriginalScores) -> NDArray[np.float64]:
+    """Return a model's scores on the items that the original has scores on."""
     table = warehouse.read("evaluation", evaluation)
-    reference = warehouse.read("evaluation", known.evaluation, columns=["item_id"])
-    check_parallel({"model": table, "original": reference}, {"model": evaluation, "original": known.evaluation})
-    scores: NDArray[np.float64] = getattr(arrays(table), known.metric)[known.use]
+    reference = warehouse.read("evaluation", original.evaluation, columns=["item_id"])
+    check_parallel({"model": table, "original": reference}, {"model": evaluation, "original": original.evaluation})
+    scores: NDArray[np.float64] = getattr(arrays(table), original.metric)[original.use]
     return scores
 
 
-def _cost(warehouse: Warehouse, made: Made, arm: str, budget: str) -> dict[str, Any]:
-    """Return what an arm kept and what it cost, means over its seeds; the noise that it kept, on the demo."""
-    mine = [ids for cell, ids in made.items() if (cell.arm, cell.budget) == (arm, budget)]
-    trainings = [warehouse.manifest("evaluation", evaluation).facts["training"] for _, evaluation in mine]
-    selections = [warehouse.manifest("selection", selection) for selection, _ in mine]
-    told: dict[str, Any] = {
+def _cost(warehouse: Warehouse, cell_ids: CellIds, arm: str, budget: str) -> dict[str, Any]:
+    """Return rows, tokens and seconds of an arm, means over its seeds; on the demo also the share of noise it kept."""
+    own = [ids for cell, ids in cell_ids.items() if (cell.arm, cell.budget) == (arm, budget)]
+    trainings = [warehouse.manifest("evaluation", evaluation).facts["training"] for _, evaluation in own]
+    selections = [warehouse.manifest("selection", selection) for selection, _ in own]
+    cost: dict[str, Any] = {
         "rows": float(np.mean([one.facts["n_kept"] for one in selections])),
         "tokens_trained": float(np.mean([one["tokens"] for one in trainings])),
         "seconds_training": float(np.mean([one["seconds_training"] for one in trainings])),
@@ -191,20 +199,20 @@ def _cost(warehouse: Warehouse, made: Made, arm: str, budget: str) -> dict[str, 
     corpus = selections[0].inputs["corpus"]
     if is_demo_corpus(warehouse, corpus):
         planted = faults(warehouse, corpus)
-        told["noise"] = float(np.mean([noise_kept(warehouse, selection, planted) for selection, _ in mine]))
-    return told
+        cost["noise"] = float(np.mean([noise_kept(warehouse, selection, planted) for selection, _ in own]))
+    return cost
 
 
-def write(warehouse: Warehouse, told: dict[str, Any]) -> list[Path]:
+def write(warehouse: Warehouse, content: dict[str, Any]) -> list[Path]:
     """Write the report as JSON and, where matplotlib is installed, as a picture; return the files."""
     folder = warehouse.root / FOLDER
     atomic.make_folder(folder)
-    name = digest([told["cells"], told["metric"], told["primary"]])
+    name = digest([content["cells"], content["metric"], content["primary"]])
     files = [folder / f"{name}.json"]
-    atomic.write_bytes(files[0], json.dumps(told, indent=2, ensure_ascii=False).encode())
+    atomic.write_bytes(files[0], json.dumps(content, indent=2, ensure_ascii=False).encode())
     if find_spec("matplotlib") is not None:
         from curate.storage.report.retention_picture import draw
 
         files.append(folder / f"{name}.png")
-        draw(told, files[1])
+        draw(content, files[1])
     return files

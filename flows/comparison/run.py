@@ -1,7 +1,7 @@
-"""``curate compare``: the trial of selection methods, every cell trained on as many tokens and asked the same.
+"""``curate compare``: selection methods, each trained on the same number of tokens and evaluated on the same items.
 
-The first method at the first budget is the primary comparison; everything else is corrected for multiplicity. Always
-beside uniform, length-matched (to the primary method) and the full corpus.
+The first method at the first budget is the primary comparison; all others are corrected for multiplicity. Uniform,
+length-matched (to the primary method) and the full corpus are always included.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline, progress, stages
 from curate.flows.comparison.grid import FULL, MATCHED, OWN_EPOCHS, Cell, cells, method_of
-from curate.flows.comparison.report import report, write, yardstick
+from curate.flows.comparison.report import original_scores, report, write
 from curate.flows.demo.pair import is_demo
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 DEMO_RECIPE: dict[str, Any] = {"learning_rate": 1e-3, "batch": 32}
-"""How the demo's model is trained where nothing else is said: the published recipe is for far larger models."""
+"""Training defaults on the demo: the published recipe is for far larger models."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all cells of a comparison share."""
+class SharedInputs:
+    """The artefacts and sizes that all cells of a comparison share."""
 
     corpus: str
     scores: str
@@ -41,16 +41,16 @@ class Ground:
     """Prompt and response tokens of the whole corpus, after truncation."""
     examples: int
     exclude: tuple[str, ...]
-    """Rows of the pool that the evaluation asks, never trained on."""
+    """Rows of the pool that are evaluation items, never trained on."""
 
 
 def compare(settings: Settings) -> dict[str, Any]:
-    """Run every cell that is not there yet, and return the report, which is also written to the warehouse.
+    """Run every cell that is missing, and return the report, which is also written to the warehouse.
 
     Raises
     ------
     UsageError
-        If a method, an option or a budget cannot mean anything, or there is nothing to ask.
+        If a method, an option or a budget is not valid, or there are no tasks.
     InputError
         If there is no pair of models.
     """
@@ -61,27 +61,27 @@ def compare(settings: Settings) -> dict[str, Any]:
         settings = run.settings
         _check(settings)
         original = run.call(stages.evaluate, run.warehouse, settings, settings.original, None, {})
-        known = yardstick(run.warehouse, original, settings.evaluate.metric)
+        original_known = original_scores(run.warehouse, original, settings.evaluate.metric)
         compressed = run.call(stages.evaluate, run.warehouse, settings, settings.compressed, None, {})
-        ground = grounded(run, settings)
-        made: dict[Cell, tuple[str, str]] = {}
+        inputs = prepare_inputs(run, settings)
+        cell_ids: dict[Cell, tuple[str, str]] = {}
         for number, cell in enumerate(todo, 1):
             progress.note(f"cell {number} of {len(todo)}: {cell.name}")
-            made[cell] = _run(run, settings, ground, cell, made)
-        told = report(run.warehouse, settings, made, known, compressed, len(ground.exclude))
-        told["files"] = [str(path) for path in write(run.warehouse, told)]
-    return told
+            cell_ids[cell] = _run(run, settings, inputs, cell, cell_ids)
+        result = report(run.warehouse, settings, cell_ids, original_known, compressed, len(inputs.exclude))
+        result["files"] = [str(path) for path in write(run.warehouse, result)]
+    return result
 
 
 def prepared(settings: Settings) -> Settings:
-    """Return `settings` with the demo's tasks and training where nothing else was said."""
+    """Return `settings` with the demo's tasks and training where none were given."""
     if not is_demo(settings):
         return settings
     recipe = {name: value for name, value in DEMO_RECIPE.items() if getattr(settings.recover, name) is None}
-    asked = settings.evaluate
-    if not asked.tasks:
-        asked = asked.model_copy(update={"tasks": (DEMO,)})
-    return settings.model_copy(update={"evaluate": asked, "recover": settings.recover.model_copy(update=recipe)})
+    evaluate = settings.evaluate
+    if not evaluate.tasks:
+        evaluate = evaluate.model_copy(update={"tasks": (DEMO,)})
+    return settings.model_copy(update={"evaluate": evaluate, "recover": settings.recover.model_copy(update=recipe)})
 
 
 def _check(settings: Settings) -> None:
@@ -90,51 +90,49 @@ def _check(settings: Settings) -> None:
             "a comparison needs the original and the compressed model; pass --original FOLDER and --compressed FOLDER"
         )
     if not settings.evaluate.tasks:
-        raise UsageError(
-            "there is nothing to ask the trained models; pass --tasks FILE, rows that are not in the corpus"
-        )
+        raise UsageError("a comparison needs evaluation tasks; pass --tasks FILE, rows that are not in the corpus")
 
 
-def grounded(run: Session, settings: Settings) -> Ground:
+def prepare_inputs(run: Session, settings: Settings) -> SharedInputs:
     """Ingest and score the corpus, and find the rows that must not be trained on."""
     corpus = run.call(stages.ingest, run.warehouse, settings)
     scores = run.call(stages.score, run.warehouse, settings, corpus)
-    return ground_of(run.warehouse, settings, corpus, scores)
+    return read_inputs(run.warehouse, settings, corpus, scores)
 
 
-def ground_of(warehouse: Warehouse, settings: Settings, corpus: str, scores: str) -> Ground:
-    """Return what all cells share, from artefacts that are there."""
+def read_inputs(warehouse: Warehouse, settings: Settings, corpus: str, scores: str) -> SharedInputs:
+    """Return what all cells share, from existing artefacts."""
     table = warehouse.read("scores", scores, columns=["n_prompt_tokens", "n_response_tokens"])
     tokens = sum(int(column.to_numpy().sum()) for column in table.columns)
-    return Ground(corpus, scores, tokens, len(table), contaminated(warehouse, settings, corpus))
+    return SharedInputs(corpus, scores, tokens, len(table), contaminated(warehouse, settings, corpus))
 
 
 def contaminated(warehouse: Warehouse, settings: Settings, corpus: str) -> tuple[str, ...]:
-    """Return the ids of the rows whose prompt is asked in the evaluation; none if that was allowed."""
+    """Return the ids of the rows whose prompt is an evaluation item; none with --no-decontaminate."""
     if not settings.evaluate.decontaminate:
         return ()
     items, _ = asked_items(warehouse, settings, None)
-    asked = {asked_text(messages) for messages in items["messages"].to_pylist()} - {""}
+    questions = {asked_text(messages) for messages in items["messages"].to_pylist()} - {""}
     rows = warehouse.read("corpus", corpus, columns=["example_id", "prompt"]).to_pylist()
-    return tuple(row["example_id"] for row in rows if plain(row["prompt"]) in asked)
+    return tuple(row["example_id"] for row in rows if plain(row["prompt"]) in questions)
 
 
 def _run(
-    run: Session, settings: Settings, ground: Ground, cell: Cell, made: dict[Cell, tuple[str, str]]
+    run: Session, settings: Settings, inputs: SharedInputs, cell: Cell, cell_ids: dict[Cell, tuple[str, str]]
 ) -> tuple[str, str]:
     """Select, train and evaluate one cell; return the ids of selection and evaluation."""
     primary = Cell(settings.compare.methods[0], cell.budget, cell.seed)
-    like = made[primary][0] if cell.arm == MATCHED and primary in made else ""
-    chosen = pipeline.run(run.warehouse, resolve_request(selecting(settings, ground, cell, like)), run.call)
-    request = training(settings, ground, cell, tokens_kept(run.warehouse, chosen, ground.scores))
+    like = cell_ids[primary][0] if cell.arm == MATCHED and primary in cell_ids else ""
+    chosen = pipeline.run(run.warehouse, resolve_request(selecting(settings, inputs, cell, like)), run.call)
+    request = training(settings, inputs, cell, tokens_kept(run.warehouse, chosen, inputs.scores))
     return chosen, run.call(stages.trial, run.warehouse, settings, chosen, request)
 
 
-def selecting(settings: Settings, ground: Ground, cell: Cell, like: str = "") -> Settings:
-    """Return the settings under which a cell selects."""
+def selecting(settings: Settings, inputs: SharedInputs, cell: Cell, like: str = "") -> Settings:
+    """Return the settings of a cell's selection."""
     method, options = method_of(FULL if cell.arm == OWN_EPOCHS else cell.arm)
     options |= {"like": like} if like else {}
-    exclude = tuple(dict.fromkeys((*settings.select.exclude, *ground.exclude)))
+    exclude = tuple(dict.fromkeys((*settings.select.exclude, *inputs.exclude)))
     chosen = {"method": method, "budget": cell.budget, "options": options, "exclude": exclude}
     select = settings.select.model_copy(update=chosen)
     return settings.model_copy(update={"select": select, "seed": cell.seed})
@@ -147,8 +145,8 @@ def tokens_kept(warehouse: Warehouse, selection: str, scores: str) -> int:
     return sum(int(column.to_numpy()[kept].sum()) for column in table.columns)
 
 
-def training(settings: Settings, ground: Ground, cell: Cell, kept: int) -> RecoveryRequest:
-    """Return how a cell is trained: on as many tokens as every other cell of its budget, whatever its rows are.
+def training(settings: Settings, inputs: SharedInputs, cell: Cell, kept: int) -> RecoveryRequest:
+    """Return the training request of a cell: as many tokens as every other cell of its budget, whatever its rows are.
 
     Parameters
     ----------
@@ -156,12 +154,12 @@ def training(settings: Settings, ground: Ground, cell: Cell, kept: int) -> Recov
         Tokens of the cell's selection.
     """
     request = request_of(settings.model_copy(update={"seed": cell.seed}))
-    passes = 1.0 if cell.arm == OWN_EPOCHS else budget_tokens(cell.budget, ground) / kept
+    passes = 1.0 if cell.arm == OWN_EPOCHS else budget_tokens(cell.budget, inputs) / kept
     return replace(request, epochs=round(request.epochs * passes, 6), merge=True)
 
 
-def budget_tokens(budget: str, ground: Ground) -> float:
-    """Return the tokens that a budget stands for: its share of the corpus's, or its own number."""
+def budget_tokens(budget: str, inputs: SharedInputs) -> float:
+    """Return a budget in tokens: its share of the corpus's tokens, or its own number."""
     parsed = parse_budget(budget)
-    amount = parsed.resolve(ground.examples, ground.tokens)
-    return float(amount) if parsed.in_tokens else amount / ground.examples * ground.tokens
+    amount = parsed.resolve(inputs.examples, inputs.tokens)
+    return float(amount) if parsed.in_tokens else amount / inputs.examples * inputs.tokens

@@ -1,6 +1,6 @@
 """``curate plan``: what a run would make, what the warehouse has already, and what the rest would cost.
 
-Ids are known before anything runs, since each is a digest of its causes. Loads no model.
+Ids are known before anything runs, since each is a digest of its inputs and settings. Loads no model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     Raises
     ------
     UsageError, InputError
-        What the run itself would say of its settings, its files and its models, before computing anything.
+        As the run itself raises for its settings, files and models, before computing anything.
     """
     request = resolve_request(settings)
     warehouse = Warehouse(settings.warehouse)
@@ -82,9 +82,9 @@ def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | N
 def _describe(
     warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, characters: int | None
 ) -> dict[str, Any]:
-    made = step.is_made(warehouse)
+    exists = step.is_made(warehouse)
     estimate, memory = "", None
-    if made:
+    if exists:
         estimate = f"took {warehouse.manifest(step.noun, step.id).seconds:.1f} s"
     elif rows is None or characters is None:
         estimate = "unknown until the corpus is ingested" if name != "ingest" else "one pass over the files"
@@ -98,7 +98,7 @@ def _describe(
     return {
         "stage": name,
         "artefact": step.id,
-        "state": "cached" if made else "to do",
+        "state": "cached" if exists else "to do",
         "rows": rows,
         "estimate": estimate,
         "memory_mb": memory,
@@ -143,10 +143,10 @@ def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_charac
     from curate.engines.score.memory import model_size
     from curate.selectors.budgets.pilot_rows import LARGEST, pilot_sizes
 
-    made = step.inputs["clusters"]
-    if not warehouse.has("clusters", made):
+    clusters = step.inputs["clusters"]
+    if not warehouse.has("clusters", clusters):
         return f"three trainings on at most {LARGEST} rows for each cluster; their number is unknown until clustered"
-    sizes = [pilot_sizes(size) for size in warehouse.read("clusters", made, "terms", ["size"])["size"].to_pylist()]
+    sizes = [pilot_sizes(size) for size in warehouse.read("clusters", clusters, "terms", ["size"])["size"].to_pylist()]
     rows = sum(map(sum, sizes))
     tokens = rows * pilots.PASSES * min(row_characters / CHARACTERS_PER_TOKEN, settings.score.max_length)
     flops = TRAINING_FLOPS * model_size(str(settings.compressed)).parameters * tokens

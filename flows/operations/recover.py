@@ -35,10 +35,10 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     scored: dict[str, Any] = {}
     if "scores" in chosen.inputs:
         scored = warehouse.manifest("scores", chosen.inputs["scores"]).facts.get("models", {})
-    found: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
+    update: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
-        found |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
-    settings = with_converted(warehouse, settings.model_copy(update=found))
+        update |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
+    settings = with_converted(warehouse, settings.model_copy(update=update))
     return _with_demo_recipe(warehouse, settings), chosen.id
 
 
@@ -68,13 +68,13 @@ def recover(
     Parameters
     ----------
     settings : Settings
-        As given; what the selection knows is put in.
+        As given; the corpus and models of the selection are used where none are given.
     selection : str
         Its id, a beginning of it, or ``latest``.
     out : Path, optional
         Folder to copy the result to, beside the one in the warehouse; must be free.
     anew : bool
-        Forget the checkpoints of an attempt that was cut off.
+        Discard the checkpoints of an interrupted attempt.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def recover(
     refuse_taken(out)
     settings, chosen = for_selection(settings, selection)
     with session("recover", settings) as run:
-        made = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
-    return run.warehouse, copied(run.warehouse, made, out)
+        recovery_id = run.call(stages.recover, run.warehouse, run.settings, chosen, anew)
+    return run.warehouse, copied(run.warehouse, recovery_id, out)
 
 
 def refuse_taken(out: Path | None) -> None:

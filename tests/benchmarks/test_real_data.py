@@ -1,8 +1,7 @@
-"""The trial on real data runs end to end on generated rows, writes its table, and runs no cell twice."""
+"""The comparison on real data runs end to end on generated rows, writes its table, and runs no cell twice."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmark_scripts import load_script
 from documents import ROOT
 
 from curate.flows.demo.report import BEGIN, END
@@ -27,25 +27,25 @@ WORDS = ("apple", "stone", "river", "cloud", "table", "horse", "green", "paper",
 
 
 def corpora(folder: Path, rows: int = 60) -> Path:
-    """Write files with the names and columns of the real ones, and rows of random words."""
+    """Write files with the names and columns of the real corpora, and rows of random words."""
     rng = random.Random(0)
     for name in ("alpaca52k", "codealpaca"):
-        said = [(f"Say {' '.join(rng.sample(WORDS, 3))}", rng.choice(("", "Now."))) for _ in range(3 * rows)]
+        pairs = [(f"Say {' '.join(rng.sample(WORDS, 3))}", rng.choice(("", "Now."))) for _ in range(3 * rows)]
         columns = {
-            "instruction": [question for question, _ in said],
-            "input": [given for _, given in said],
-            "output": [question.split()[1] for question, _ in said],
+            "instruction": [question for question, _ in pairs],
+            "input": [context for _, context in pairs],
+            "output": [question.split()[1] for question, _ in pairs],
         }
         pq.write_table(pa.table(columns), folder / f"{name}.parquet")
     for name in ("gsm8k", "boolq", "openbookqa", "arc-easy", "arc-challenge"):
         for part in ("train", "test"):
-            asked = [f"{name} {part} {n}: {' '.join(rng.sample(WORDS, 2))}?" for n in range(rows)]
-            answers = [f"the correct answer is answer{rng.randint(1, 4)}" for _ in asked]
-            worked = [f"{rng.randint(1, 9)} things\n#### {rng.randint(1, 9)}" for _ in asked]
+            questions = [f"{name} {part} {n}: {' '.join(rng.sample(WORDS, 2))}?" for n in range(rows)]
+            answers = [f"the correct answer is answer{rng.randint(1, 4)}" for _ in questions]
+            worked_answers = [f"{rng.randint(1, 9)} things\n#### {rng.randint(1, 9)}" for _ in questions]
             columns = (
-                {"question": asked, "answer": worked}
+                {"question": questions, "answer": worked_answers}
                 if name == "gsm8k"
-                else {"instruction": asked, "input": [""] * rows, "output": answers, "answer": answers}
+                else {"instruction": questions, "input": [""] * rows, "output": answers, "answer": answers}
             )
             pq.write_table(pa.table(columns), folder / f"{name}_{part}.parquet")
     return folder
@@ -53,50 +53,45 @@ def corpora(folder: Path, rows: int = 60) -> Path:
 
 @pytest.fixture(scope="module")
 def rows() -> Any:
-    """The module that reads and splits the rows."""
-    spec = importlib.util.spec_from_file_location("real_rows", ROOT / "benchmarks" / "real_rows.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its own module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Return the module that reads and splits the rows."""
+    return load_script("real_rows")
 
 
-def n_words(given: Any) -> list[int]:
-    return [len(f"{row.question} {row.answer}".split()) for row in given]
+def n_words(pairs: Any) -> list[int]:
+    return [len(f"{row.question} {row.answer}".split()) for row in pairs]
 
 
-def test_nothing_that_is_asked_is_trained_on_and_no_fact_is_in_the_pool(rows: Any, tmp_path: Path) -> None:
-    sizes = rows.Sizes(training=300, pool=200, tests=20, facts=5, validation=16)
-    found = rows.split(corpora(tmp_path), sizes, n_words, 9, 0)
-    asked = {name: {row.question for row in given} for name, given in found.tests.items()}
-    assert set(asked) == {f"{name}_test" for name in rows.TESTED} | {f"{name}_heldout" for name in rows.UNTESTED}
-    training = {row.question for row in found.training}
-    assert not training & set().union(*asked.values())
-    assert not training & {row.question for row in found.validation}
-    pool = {row.question for row in found.pool}
-    facts = {row.question for given in found.facts.values() for row in given}
+def test_no_test_row_is_in_training_and_no_fact_is_in_the_pool(rows: Any, tmp_path: Path) -> None:
+    sizes = rows.RowCounts(training=300, pool=200, tests=20, facts=5, validation=16)
+    split = rows.split(corpora(tmp_path), sizes, n_words, 9, 0)
+    test_questions = {name: {row.question for row in part} for name, part in split.tests.items()}
+    assert set(test_questions) == {f"{name}_test" for name in rows.TESTED} | {
+        f"{name}_heldout" for name in rows.UNTESTED
+    }
+    training = {row.question for row in split.training}
+    assert not training & set().union(*test_questions.values())
+    assert not training & {row.question for row in split.validation}
+    pool = {row.question for row in split.pool}
+    facts = {row.question for part in split.facts.values() for row in part}
     assert pool < training
     assert facts < training
     assert not pool & facts
-    assert (len(found.training), len(found.pool), len(found.validation)) == (300, 200, 16)
-    assert all(len(given) <= 5 for given in found.facts.values())
+    assert (len(split.training), len(split.pool), len(split.validation)) == (300, 200, 16)
+    assert all(len(part) <= 5 for part in split.facts.values())
 
 
-def test_a_row_that_is_too_long_is_nowhere(rows: Any, tmp_path: Path) -> None:
-    sizes = rows.Sizes(training=None, pool=None, tests=1000, facts=5, validation=16)
+def test_long_rows_are_left_out_everywhere(rows: Any, tmp_path: Path) -> None:
+    sizes = rows.RowCounts(training=None, pool=None, tests=1000, facts=5, validation=16)
     corpora(tmp_path)
-    whole, short = (rows.split(tmp_path, sizes, n_words, longest, 0) for longest in (100, 9))
-    assert whole.too_long == 0
-    kept = [row for one in (short.training, short.validation, *short.tests.values()) for row in one]
-    assert max(n_words(kept)) <= 9 < max(n_words([*whole.training, *whole.tests["arc-easy_test"]]))
-    assert short.too_long > 0
+    unlimited, limited = (rows.split(tmp_path, sizes, n_words, longest, 0) for longest in (100, 9))
+    assert unlimited.too_long == 0
+    kept = [row for part in (limited.training, limited.validation, *limited.tests.values()) for row in part]
+    assert max(n_words(kept)) <= 9 < max(n_words([*unlimited.training, *unlimited.tests["arc-easy_test"]]))
+    assert limited.too_long > 0
 
 
-def test_the_split_depends_on_the_seed_alone(rows: Any, tmp_path: Path) -> None:
-    sizes = rows.Sizes(training=None, pool=50, tests=10, facts=5, validation=16)
+def test_the_split_depends_on_the_seed_only(rows: Any, tmp_path: Path) -> None:
+    sizes = rows.RowCounts(training=None, pool=50, tests=10, facts=5, validation=16)
     corpora(tmp_path)
     first, second, other = (rows.split(tmp_path, sizes, n_words, 100, seed) for seed in (0, 0, 1))
     assert first == second
@@ -105,15 +100,15 @@ def test_the_split_depends_on_the_seed_alone(rows: Any, tmp_path: Path) -> None:
 
 def test_chance_is_the_share_of_the_most_frequent_answer(rows: Any) -> None:
     answers = ["The correct answer is true", "the  correct answer is TRUE", "the correct answer is false", "other"]
-    assert rows.chance_of([rows.Row("s", "q", answer) for answer in answers]) == 0.5
+    assert rows.chance_of([rows.QuestionAnswer("s", "q", answer) for answer in answers]) == 0.5
 
 
-def test_a_folder_without_the_files_is_named(rows: Any, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(rows: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gsm8k_test.parquet does not exist; pass the folder"):
-        rows.split(tmp_path, rows.Sizes(None, None, 1, 1, 16), n_words, 100, 0)
+        rows.split(tmp_path, rows.RowCounts(None, None, 1, 1, 16), n_words, 100, 0)
 
 
-def test_the_document_names_what_is_run(rows: Any) -> None:
+def test_the_document_names_the_primary_comparison(rows: Any) -> None:
     text = DOCUMENT.read_text()
     assert text.count(BEGIN) == text.count(END) == 1
     named = text.partition(BEGIN)[0]
@@ -137,22 +132,22 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_trial_runs_end_to_end_and_no_cell_twice(tmp_path: Path) -> None:
+def test_it_runs_end_to_end_and_no_cell_twice(tmp_path: Path) -> None:
     (tmp_path / "corpora").mkdir()
-    work, page, told = (tmp_path / name for name in ("work", "page.md", "told.json"))
+    work, page, report = (tmp_path / name for name in ("work", "page.md", "report.json"))
     page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
     arguments = (
         "--corpora", str(corpora(tmp_path / "corpora")), "--work", str(work), "--methods", "paser",
-        "--docs", str(page), "--json", str(told),
+        "--docs", str(page), "--json", str(report),
     )  # fmt: skip
-    tried = run(*arguments, "--compressions", "wanda", "--try-rates", "1e-3,1e-2")
-    assert tried.returncode == 0, tried.stderr
-    assert len(re.findall(r"^wanda \S+ \{'compressed': \d\.\d+, 'uniform': \d\.\d+", tried.stdout, re.MULTILINE)) == 2
+    rates = run(*arguments, "--compressions", "wanda", "--try-rates", "1e-3,1e-2")
+    assert rates.returncode == 0, rates.stderr
+    assert len(re.findall(r"^wanda \S+ \{'compressed': \d\.\d+, 'uniform': \d\.\d+", rates.stdout, re.MULTILINE)) == 2
     assert page.read_text() == f"before\n{BEGIN}\n{END}\nafter\n"
 
     grid = (*arguments, "--seeds", "2,1")
-    done = run(*grid)
-    assert done.returncode == 0, done.stderr
+    first = run(*grid)
+    assert first.returncode == 0, first.stderr
     text = page.read_text()
     assert text.startswith(f"before\n{BEGIN}\n**A reduced grid**")
     assert text.endswith(f"{END}\nafter\n")
@@ -161,29 +156,29 @@ def test_the_trial_runs_end_to_end_and_no_cell_twice(tmp_path: Path) -> None:
     assert "### Wanda, 50% of the weights pruned" in text
     assert "### 1 of 2 blocks removed" in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
-    facts = json.loads(told.read_text())
+    facts = json.loads(report.read_text())
     for name, seeds in (("wanda", 2), ("blocks", 1)):
         lines = facts[name]["token_accuracy"]["lines"]
         assert {line["method"] for line in lines} == {"paser", "length-matched", "uniform", "full"}
         assert all(line["seeds"] == seeds for line in lines)
-        # Equal tokens, whatever the rows are, up to a step's.
+        # Equal tokens for every arm, up to the last step.
         tokens = [line["tokens_trained"] for line in lines]
         assert max(tokens) < 1.3 * min(tokens)
         recall = facts[name]["recall"]
         assert isinstance(recall, str) or all(
-            one.startswith("knowledge:") for one in (*recall["capabilities"], *recall["left_out"])
+            task.startswith("knowledge:") for task in (*recall["capabilities"], *recall["left_out"])
         )
-        assert all(one.startswith("rows:") for one in facts[name]["token_accuracy"]["capabilities"])
-    made = {path: path.stat().st_mtime_ns for path in (work / "warehouse" / "evaluation").rglob("*.parquet")}
-    assert len(made) >= (2 + 1) * 4 + 3
+        assert all(task.startswith("rows:") for task in facts[name]["token_accuracy"]["capabilities"])
+    cells = {path: path.stat().st_mtime_ns for path in (work / "warehouse" / "evaluation").rglob("*.parquet")}
+    assert len(cells) >= (2 + 1) * 4 + 3
 
-    again = run(*grid)
-    assert again.returncode == 0, again.stderr
+    second = run(*grid)
+    assert second.returncode == 0, second.stderr
     assert page.read_text() == text
-    assert {path: path.stat().st_mtime_ns for path in (work / "warehouse" / "evaluation").rglob("*.parquet")} == made
+    assert {path: path.stat().st_mtime_ns for path in (work / "warehouse" / "evaluation").rglob("*.parquet")} == cells
     other = run("--corpora", str(tmp_path / "corpora"), "--work", str(work), "--size", "cpu")
     assert other.returncode != 0
-    assert "holds a trial of another size" in other.stderr
+    assert "was prepared for another size" in other.stderr
     unclear = run(*arguments, "--seeds", "1,2,3")
     assert unclear.returncode != 0
     assert "neither a number nor one for each of 2 compressions" in unclear.stderr

@@ -1,4 +1,4 @@
-"""Verbs that judge: evaluate a model, compare selections or methods."""
+"""The verbs ``curate evaluate`` and ``curate compare``."""
 
 from __future__ import annotations
 
@@ -22,42 +22,47 @@ Subject = Annotated[
 @app.command()
 @takes("asking", "scoring", "models", "corpus", "clustering", "seed", "run")
 def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False) -> None:
-    """Tell what a model can do, how much of the original it retained, and where it fell below the compressed model.
+    """Evaluate a model and its retention of the original.
 
-    Without tasks and models, asks the built-in demo's held-out rows.
+    Prints scores, how much of the original's ability the model retained, and where it fell below the compressed model.
+    Without tasks and models, evaluates the built-in demo on its held-out rows.
     """
-    from curate.flows.operations.evaluate import evaluate as ask
+    from curate.flows.operations import evaluate as operation
 
     with progress.on_stderr():
-        told = ask(settings, model)
-    render.evaluation(told, as_json)
+        report = operation.evaluate(settings, model)
+    render.evaluation(report, as_json)
 
 
 @app.command()
 @takes("comparing", "asking", "scoring", "models", "corpus", "clustering", "run")
 def compare(
     settings: Settings,
-    first: Annotated[str | None, typer.Argument(help="Selection id or its beginning; without one, a trial.")] = None,
-    second: Annotated[str, typer.Argument(help="Another; the latest by default.")] = "latest",
-    plan: Annotated[bool, typer.Option("--plan", help="Print what the trial would cost, and run nothing.")] = False,
+    first: Annotated[
+        str | None, typer.Argument(help="Selection id or its beginning; omit it to compare methods.")
+    ] = None,
+    second: Annotated[str, typer.Argument(help="Second selection; the latest by default.")] = "latest",
+    plan: Annotated[bool, typer.Option("--plan", help="Print the cost of the comparison and run nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two selections; without any, train and evaluate several methods alike and say which beat a random draw.
+    """Compare two selections, or several selection methods.
 
-    Without a corpus and models, the trial runs on the built-in demo. Cells that are done are not run again.
+    Given a selection, compares it with another. Without one, selects, trains and evaluates with each of several methods
+    and tests which of them beat a random draw; without a corpus and models on the built-in demo. Finished cells are not
+    run again.
     """
     if first is not None:
-        from curate.flows.operations.compare_selections import compare as look
+        from curate.flows.operations import compare_selections
 
-        render.overlap(look(settings.warehouse, first, second), as_json)
+        render.overlap(compare_selections.compare(settings.warehouse, first, second), as_json)
         return
     if plan:
-        from curate.flows.comparison.cost import price
+        from curate.flows.comparison.cost import estimate
 
-        render.priced(price(settings), as_json)
+        render.comparison_plan(estimate(settings), as_json)
         return
-    from curate.flows.comparison.run import compare as hold_trial
+    from curate.flows.comparison import run
 
     with progress.on_stderr():
-        told = hold_trial(settings)
-    render.trial(told, as_json)
+        report = run.compare(settings)
+    render.comparison(report, as_json)
