@@ -1,8 +1,8 @@
-# make demo   set up and run the main job on the built-in demo
-# make test   set up and pass the tests
-# make results  run the comparison of all methods on the demo and rewrite docs/results.md
-# make docs-check  run what the documentation tells to type
-# make check  format, lint, types, import contracts and the tests marked slow
+# make demo        install, and select examples of the built-in demo
+# make test        install, and run the tests that are not marked slow
+# make check       formatting, lint, types, import contracts and the slow tests
+# make docs-check  run the commands of the documentation
+# make results     compare all methods on the demo and rewrite docs/results.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -38,7 +38,7 @@ docs-check: $(VENV)/.dev
 slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile
 
-# About two hours on two cores from nothing; goes on where it was stopped.
+# About two hours on two cores; resumes where it was stopped.
 results: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py --own-epochs
 
@@ -46,12 +46,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Static tools want folders named as the packages are imported.
+# Static tools need folders with the names of the imported packages.
 links:
 	mkdir -p .links/curate
-	for room in flows selectors engines storage schemas; do ln -sfn ../../$$room .links/curate/$$room; done
+	for package in flows selectors engines storage schemas; do ln -sfn ../../$$package .links/curate/$$package; done
 
-# torch goes in alone and first, at its pinned version, so that nothing after it drags another build in.
+# torch is installed first and on its own, at the pinned version, so that no other package pulls in another build.
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"

@@ -1,11 +1,11 @@
-"""How fast, how large and how right the clustering is, beside k-means and scikit-learn's SpectralClustering.
+"""Time, memory and quality of the clustering, compared with k-means and scikit-learn's SpectralClustering.
 
     python benchmarks/clustering.py --rows 5000 52002            # time and peak memory on structured synthetic rows
-    python benchmarks/clustering.py --corpora FOLDER --json      # and the quality on six real sources mixed
-    python benchmarks/clustering.py --embeddings FILE.npy        # time and peak memory on embeddings of one's own
+    python benchmarks/clustering.py --corpora FOLDER --json      # also quality, on a mixture of six real sources
+    python benchmarks/clustering.py --embeddings FILE.npy        # time and peak memory on your own embeddings
 
-The real mixture takes 500 rows of each of six corpora (their file names are in `SOURCES`); the source is the label. Its
-embeddings are made once with the offline encoder and kept in the temporary folder.
+The mixture takes 500 rows of each of six corpora (their file names are in `SOURCES`); the source is the label. Its
+embeddings are computed once with the offline encoder and cached in the temporary folder.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WIDTH = 384
 
 
 def synthetic(rows: int, topics: int = 12, themes: int = 800, seed: int = 0) -> NDArray[np.float32]:
-    """Return rows of three levels: topics, themes inside them, and noise, at cosines like those of real prompts."""
+    """Return float32 rows (n, WIDTH) of topics, themes inside topics, and noise, with cosines like real prompts."""
     rng = np.random.default_rng(seed)
     topic = rng.standard_normal((topics, WIDTH))
     theme = topic[rng.integers(0, topics, themes)] + 0.8 * rng.standard_normal((themes, WIDTH))
@@ -49,7 +49,7 @@ def synthetic(rows: int, topics: int = 12, themes: int = 800, seed: int = 0) -> 
 
 
 def measure_speed(rows: int, embeddings: str | None) -> dict[str, Any]:
-    """Cluster in a fresh process, the search for K included; return seconds, peak memory and what was found."""
+    """Cluster in a fresh process, search for K included; return seconds, peak memory and a summary of the clusters."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_speed, (rows, embeddings))
 
@@ -59,18 +59,18 @@ def _speed(rows: int, embeddings: str | None) -> dict[str, Any]:
 
     data = np.load(embeddings)[:rows] if embeddings else synthetic(rows)
     start, cpu = time.perf_counter(), time.process_time()
-    found = cluster(data, ClusteringSettings(), seed=0)
+    clustering = cluster(data, ClusteringSettings(), seed=0)
     return {
         "rows": len(data),
         "data": "given" if embeddings else "synthetic",
         "seconds": time.perf_counter() - start,
         "cpu_seconds": time.process_time() - cpu,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-        "n_clusters": found.facts["n_clusters"],
-        "sizes": np.bincount(found.labels).tolist(),
-        "n_pieces": found.facts["n_pieces"],
-        "eigensolver": found.facts["eigensolver"],
-        "curve": [[point.k, round(point.modularity, 4), round(point.stability, 3)] for point in found.curve],
+        "n_clusters": clustering.facts["n_clusters"],
+        "sizes": np.bincount(clustering.labels).tolist(),
+        "n_pieces": clustering.facts["n_pieces"],
+        "eigensolver": clustering.facts["eigensolver"],
+        "curve": [[point.k, round(point.modularity, 4), round(point.stability, 3)] for point in clustering.curve],
     }
 
 
@@ -112,30 +112,30 @@ def _score(
 ) -> dict[str, Any]:
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    nmi, ari, numbers = [], [], []
+    nmi, ari, n_clusters = [], [], []
     start = time.perf_counter()
     for seed in SEEDS:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(sources), len(sources) * 4 // 5, replace=False))
-        labels = method(embeddings[chosen], seed)
-        nmi.append(normalized_mutual_info_score(sources[chosen], labels))
-        ari.append(adjusted_rand_score(sources[chosen], labels))
-        numbers.append(len(np.unique(labels)))
+        sample = np.sort(np.random.default_rng(seed).choice(len(sources), len(sources) * 4 // 5, replace=False))
+        labels = method(embeddings[sample], seed)
+        nmi.append(normalized_mutual_info_score(sources[sample], labels))
+        ari.append(adjusted_rand_score(sources[sample], labels))
+        n_clusters.append(len(np.unique(labels)))
     seconds = (time.perf_counter() - start) / len(SEEDS)
-    # Student's t for four degrees of freedom: five seeds.
-    half = [2.776 * float(np.std(scores, ddof=1)) / np.sqrt(len(SEEDS)) for scores in (nmi, ari)]
+    # 97.5 % quantile of Student's t with four degrees of freedom, for five seeds.
+    half_widths = [2.776 * float(np.std(scores, ddof=1)) / np.sqrt(len(SEEDS)) for scores in (nmi, ari)]
     return {
         "method": name,
         "nmi": float(np.mean(nmi)),
-        "nmi_half_width": half[0],
+        "nmi_half_width": half_widths[0],
         "ari": float(np.mean(ari)),
-        "ari_half_width": half[1],
-        "n_clusters": numbers,
+        "ari_half_width": half_widths[1],
+        "n_clusters": n_clusters,
         "seconds": seconds,
     }
 
 
 def mixture(corpora: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the embeddings of the six sources, 500 seeded rows each, and the source of every row."""
+    """Return the embeddings of the six sources, 500 seeded rows of each, and the source of every row."""
     rng = np.random.default_rng(0)
     texts = [text for source in SOURCES for text in _sampled(_prompts(corpora / f"{source}.parquet"), rng)]
     labels = np.repeat(np.arange(len(SOURCES)), ROWS_PER_SOURCE)
@@ -156,7 +156,9 @@ def _prompts(path: Path) -> list[str]:
     frame = pl.read_parquet(path)
     if "question" in frame.columns:
         return frame["question"].to_list()
-    return [f"{task}\n{given}" if given else task for task, given in frame.select("instruction", "input").iter_rows()]
+    return [
+        f"{task}\n{context}" if context else task for task, context in frame.select("instruction", "input").iter_rows()
+    ]
 
 
 def _encode(texts: list[str]) -> NDArray[np.float32]:
@@ -170,11 +172,11 @@ def _encode(texts: list[str]) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    """Measure, then print lines for a person or, with --json, one JSON object."""
+    """Measure, then print lines or, with --json, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="*", default=[5_000], help="sizes to time; none to skip")
-    parser.add_argument("--embeddings", help="a .npy of shape (n, width) to time instead of synthetic rows")
-    parser.add_argument("--corpora", type=Path, help="folder with the six corpora, for the quality")
+    parser.add_argument("--rows", type=int, nargs="*", default=[5_000], help="numbers of rows to time; empty to skip")
+    parser.add_argument("--embeddings", help=".npy file of shape (n, width) to time instead of synthetic rows")
+    parser.add_argument("--corpora", type=Path, help="folder with the six corpora; also measures quality")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     result: dict[str, Any] = {"speed": [measure_speed(rows, options.embeddings) for rows in options.rows]}
@@ -186,11 +188,9 @@ def main() -> None:
         print(json.dumps(result, indent=1))
         return
     for run in result["speed"]:
-        print(
-            f"{run['rows']} {run['data']} rows: {run['seconds']:.1f} s ({run['cpu_seconds']:.1f} s of processor), ",
-            end="",
-        )
-        print(f"{run['peak_gb']:.2f} GB, {run['n_clusters']} clusters of {run['sizes']}")
+        print(f"{run['rows']} {run['data']} rows: {run['seconds']:.1f} s, ", end="")
+        print(f"{run['cpu_seconds']:.1f} s of processor time, ", end="")
+        print(f"{run['peak_gb']:.2f} GB, {run['n_clusters']} clusters of sizes {run['sizes']}")
     for row in result.get("quality", []):
         print(f"{row['method']:24} NMI {row['nmi']:.3f} ± {row['nmi_half_width']:.3f}  ", end="")
         print(f"ARI {row['ari']:.3f} ± {row['ari_half_width']:.3f}  K {row['n_clusters']}  {row['seconds']:.2f} s")

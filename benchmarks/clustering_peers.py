@@ -1,10 +1,10 @@
-"""How the time of clustering grows with the rows, beside scikit-learn's SpectralClustering and the dense recipe.
+"""Growth of clustering time with the number of rows, compared with SpectralClustering and a dense implementation.
 
     python benchmarks/clustering_peers.py --rows 5000 10000 50000 --spectral 5000 10000 --dense 1000 2000 4000
 
-Every size runs in a process of its own, on the same structured rows and for the same number of clusters, and is
-stopped after --limit seconds. The dense recipe is what PASER's public code does: matrices of rows by rows, all
-eigenvectors, and a factorisation of the whole matrix.
+Every size runs in its own process, on the same structured rows and with the same number of clusters, and is stopped
+after --limit seconds. The dense recipe is what PASER's public code does: n × n matrices, all eigenvectors, and a
+factorisation of the full matrix.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DENSE_STEPS = 20
 
 
 def ours(rows: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Cluster with curate, K given as for the others."""
+    """Cluster with curate, K fixed as for the others."""
     from curate.selectors.clustering.cluster import ClusteringSettings, cluster
 
     return cluster(rows, ClusteringSettings(n_clusters=CLUSTERS), seed=0).labels
@@ -43,7 +43,7 @@ def spectral(rows: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 def dense(rows: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Cluster with matrices of rows by rows."""
+    """Cluster with dense n × n matrices."""
     from sklearn.cluster import KMeans
 
     unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float64)
@@ -63,21 +63,21 @@ METHODS = {"curate": ours, "SpectralClustering": spectral, "dense recipe": dense
 
 
 def measure(method: str, n: int, limit: float) -> dict[str, Any]:
-    """Return seconds and peak memory of one size in a process of its own, or that it was stopped."""
+    """Return seconds and peak memory of one size, measured in its own process, or why it was stopped."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(method, n, sending))
     child.start()
     sending.close()
-    found: dict[str, Any] = {"method": method, "rows": n}
+    result: dict[str, Any] = {"method": method, "rows": n}
     if receiving.poll(limit):
         try:
-            return found | receiving.recv()
+            return result | receiving.recv()
         except EOFError:
-            return found | {"stopped": "it died, most likely for want of memory"}
+            return result | {"stopped": "the process died, most likely out of memory"}
     child.kill()
     child.join()
-    return found | {"stopped": f"after {limit:.0f} s"}
+    return result | {"stopped": f"after {limit:.0f} s"}
 
 
 def _work(method: str, n: int, sending: Any) -> None:
@@ -97,7 +97,7 @@ def exponent(runs: list[dict[str, Any]]) -> float | None:
 
 
 def main() -> None:
-    """Measure, then print lines for a person or, with --json, one JSON object."""
+    """Measure, then print lines or, with --json, one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 2_000, 4_000], help="sizes for curate")
     parser.add_argument("--spectral", type=int, nargs="*", default=[1_000, 2_000], help="sizes for scikit-learn")
@@ -106,20 +106,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     sizes = {"curate": options.rows, "SpectralClustering": options.spectral, "dense recipe": options.dense}
-    runs = [measure(method, n, options.limit) for method, several in sizes.items() for n in several]
-    mine = {run["rows"]: run for run in runs if run["method"] == "curate" and "seconds" in run}
+    runs = [measure(method, n, options.limit) for method, numbers in sizes.items() for n in numbers]
+    ours_by_size = {run["rows"]: run for run in runs if run["method"] == "curate" and "seconds" in run}
     for run in runs:
-        if run["method"] != "curate" and "seconds" in run and run["rows"] in mine:
-            # Of processor seconds: every size runs alone, and another program may be busy during one of them only.
-            run["curate_times_faster"] = run["cpu_seconds"] / mine[run["rows"]]["cpu_seconds"]
+        if run["method"] != "curate" and "seconds" in run and run["rows"] in ours_by_size:
+            # Processor seconds, because another program may slow down the wall time of one of the two runs only.
+            run["curate_times_faster"] = run["cpu_seconds"] / ours_by_size[run["rows"]]["cpu_seconds"]
     report = {"runs": runs, "exponent": exponent([run for run in runs if run["method"] == "curate"])}
     if options.json:
         print(json.dumps(report, indent=1))
         return
     for run in runs:
-        told = run.get("stopped") or f"{run['cpu_seconds']:.1f} s of processor, {run['peak_gb']:.2f} GB"
+        cost = run.get("stopped") or f"{run['cpu_seconds']:.1f} s of processor time, {run['peak_gb']:.2f} GB"
         ratio = f", curate {run['curate_times_faster']:.1f} times faster" if "curate_times_faster" in run else ""
-        print(f"{run['method']:20} {run['rows']:9,} rows: {told}{ratio}")
+        print(f"{run['method']:20} {run['rows']:9,} rows: {cost}{ratio}")
     if report["exponent"] is not None:
         print(f"time of curate ∝ rows^{report['exponent']:.2f}")
 

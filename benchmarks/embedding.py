@@ -1,11 +1,11 @@
-"""How fast prompts become vectors, beside the plain `encode` call of sentence-transformers, and how near to it.
+"""Speed of embedding prompts, and cosine to the result, compared with `encode` of sentence-transformers.
 
-Claim: batches of one exact length are faster than the plain call, which sorts by length and pads; in bfloat16, on a
-processor that multiplies it natively, at least twice as fast at a cosine of at least 0.99 to the plain call.
+Claim: batches of one exact length are faster than `encode`, which sorts by length and pads; in bfloat16, on a
+processor that multiplies it natively, at least twice as fast at a cosine of at least 0.99.
 
     python benchmarks/embedding.py --corpus prompts.parquet --rows 2000 --threads 2 --json
 
-Without --corpus the demo's prompts are read, which are all short. All ways take turns in one process, and medians are
+Without --corpus the prompts of the demo are used, which are all short. The ways alternate in one process; medians are
 compared.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def prompts(corpus: Path | None, rows: int) -> list[str]:
-    """Return evenly spread prompts of a corpus."""
+    """Return `rows` evenly spaced prompts of a corpus."""
     from curate.flows.demo import pool_path
     from curate.schemas.corpus import Example, prompt_text
     from curate.storage.formats import read_source
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="corpus whose prompts are embedded (default: the demo's)")
     parser.add_argument("--rows", type=int, default=500, help="prompts (default 500)")
     parser.add_argument("--encoder", default="minilm")
-    parser.add_argument("--repeats", type=int, default=3, help="turns of each way (default 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="repetitions of each way (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
@@ -58,14 +58,14 @@ def main() -> None:
         "exact lengths": lambda: embed(texts, single),
         "exact lengths, bfloat16": lambda: embed(texts, half),
     }
-    vectors = {name: way() for name, way in ways.items()}  # also warms every way up
+    vectors = {name: way() for name, way in ways.items()}  # the first call also warms up
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
     plain = "plain encode"
     table: list[dict[str, Any]] = [
         {

@@ -1,8 +1,8 @@
-"""How much sooner exact match is known by teacher forcing than by generating, with the same verdict on every row.
+"""Speed of exact match by teacher forcing, compared with generation, and agreement of the two on every row.
 
-Both sides ask the demo's compressed model the same held-out rows, in one process, one after the other, several times;
-the ratio is that of the medians. Rows on which the two disagree are counted (generation may spell a right answer in
-other tokens, or a tie may fall the other way): the claim holds only if there are none.
+Both sides evaluate the demo's compressed model on the same held-out rows, in one process, several times; the ratio is
+that of the medians. Rows on which they disagree are counted (generation may write a correct answer in other tokens, or
+break a tie differently): the claim holds only if there are none.
 
     python benchmarks/exact_match.py [--rows 330] [--repeats 3] [--json]
 """
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.compress import compress
+from curate.engines.compress import CompressionRequest, compress
 from curate.engines.evaluate import load_subject
 from curate.engines.evaluate.generation import encode_questions, greedy_answers, stop_tokens
-from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.tokens.batching import BatchRunner
 from curate.engines.tokens.templates import Template
 from curate.flows import demo
@@ -38,9 +38,9 @@ def timed(work: Callable[[], list[bool]], repeats: int) -> tuple[list[bool], lis
     """Return the result of `work`, and the wall seconds of each repetition."""
     seconds = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        start = time.perf_counter()
         result = work()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     return result, seconds
 
 
@@ -48,29 +48,29 @@ def measure(n_rows: int, repeats: int) -> dict[str, Any]:
     """Return the seconds of both sides, their ratio, and the rows on which they disagree."""
     rows = [conversation_of(row) for row in read_rows(demo.heldout_path())[:n_rows]]
     with tempfile.TemporaryDirectory() as folder:
-        compress(demo.model_path(), Path(folder) / "compressed", **demo.COMPRESSION)
+        compress(demo.model_path(), Path(folder) / "compressed", CompressionRequest(**demo.COMPRESSION))
         subject = load_subject(str(Path(folder) / "compressed"), device="cpu")
     template = Template(subject.tokenizer)
     stops = stop_tokens(subject.model, subject.tokenizer.eos_token_id)
 
     def forced() -> list[bool]:
-        found = read_answers(subject.model, subject.head, template.encode_many(rows), BatchRunner(BATCH_TOKENS))
-        return (found.right == found.tokens).tolist()  # type: ignore[no-any-return]
+        scores = score_answers(subject.model, subject.head, template.encode_many(rows), BatchRunner(BATCH_TOKENS))
+        return (scores.correct == scores.tokens).tolist()  # type: ignore[no-any-return]
 
     def generated() -> list[bool]:
         prompts = [question.prompt for question in encode_questions(template, rows)]
         produced = greedy_answers(subject.model, prompts, stops, LONGEST, BATCH_SIZE)
-        said = subject.tokenizer.batch_decode(produced, skip_special_tokens=True)
-        return [text.strip() == turns[-1].content.strip() for text, turns in zip(said, rows, strict=True)]
+        texts = subject.tokenizer.batch_decode(produced, skip_special_tokens=True)
+        return [text.strip() == turns[-1].content.strip() for text, turns in zip(texts, rows, strict=True)]
 
-    one, fast = timed(forced, repeats)
-    other, slow = timed(generated, repeats)
+    by_forcing, fast = timed(forced, repeats)
+    by_generating, slow = timed(generated, repeats)
     return {
         "rows": n_rows,
         "repeats": repeats,
         "threads": torch.get_num_threads(),
-        "exact_match": sum(one) / n_rows,
-        "disagreements": sum(a != b for a, b in zip(one, other, strict=True)),
+        "exact_match": sum(by_forcing) / n_rows,
+        "disagreements": sum(a != b for a, b in zip(by_forcing, by_generating, strict=True)),
         "seconds_forced": statistics.median(fast),
         "seconds_generated": statistics.median(slow),
         "ratio": statistics.median(slow) / statistics.median(fast),
@@ -83,14 +83,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=330)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true")
-    typed = parser.parse_args()
-    found = measure(typed.rows, typed.repeats)
-    if typed.json:
-        print(json.dumps(found, indent=2))
+    options = parser.parse_args()
+    report = measure(options.rows, options.repeats)
+    if options.json:
+        print(json.dumps(report, indent=2))
         return
     print(
         "{rows} rows: {seconds_forced:.2f} s by teacher forcing, {seconds_generated:.2f} s by generating, "
-        "ratio of medians {ratio:.1f}; {disagreements} disagreements".format(**found)
+        "ratio of medians {ratio:.1f}; {disagreements} disagreements".format(**report)
     )
 
 

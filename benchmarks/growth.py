@@ -1,11 +1,11 @@
-"""What a night costs: rows added to a corpus that is embedded and clustered, beside doing everything anew.
+"""Cost of adding rows to a corpus that is already embedded and clustered, compared with a refit.
 
-Claim: 5,000 rows added to 47,000 are embedded and assigned in under 30 s. The agreement of the grown labels with those
-of a new fit is given as well, for new rows and for old ones.
+Claim: 5,000 rows added to 47,000 are embedded and assigned in under 30 s. Also reports the agreement of the extended
+labels with those of a refit, for new rows and for old ones.
 
     python benchmarks/growth.py --corpus alpaca52k.parquet --new 5000 --json
 
-The whole corpus is embedded once for it; without --corpus it is the demo's.
+The full corpus is embedded once; without --corpus it is the demo's.
 """
 
 from __future__ import annotations
@@ -49,35 +49,35 @@ def split(corpus: Path, new: int, folder: Path) -> tuple[Path, Path]:
 
 
 def timed(work: Callable[[], str]) -> tuple[str, dict[str, float]]:
-    """Return what `work` gave, and its wall and processor seconds."""
+    """Return the artefact id that `work` returned, and its wall and processor seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
-    made = work()
-    return made, {
+    artefact_id = work()
+    return artefact_id, {
         "seconds": round(time.perf_counter() - wall, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
     }
 
 
 def measure(corpus: Path, new: int, folder: Path) -> dict[str, Any]:
-    """Return the times of the first night, of the second, and of a refit, and the agreement of the last two."""
+    """Return the times of the first run, of the extended corpus and of a refit, and the agreement of the last two."""
     warehouse = Warehouse(folder / "warehouse")
     small, grown = split(corpus, new, folder)
     times, labels = {}, {}
-    for night, path, refit in (("first", small, False), ("grown", grown, False), ("refit", grown, True)):
+    for name, path, refit in (("first", small, False), ("grown", grown, False), ("refit", grown, True)):
         settings = resolve({"corpus": (str(path),), "cluster": {"refit": refit}})
-        read, times[f"{night}: ingest"] = timed(lambda settings=settings: stages.ingest(warehouse, settings))
-        vectors, times[f"{night}: embed"] = timed(lambda s=settings, c=read: stages.embed(warehouse, s, c))
-        made, times[f"{night}: cluster"] = timed(
+        read, times[f"{name}: ingest"] = timed(lambda settings=settings: stages.ingest(warehouse, settings))
+        vectors, times[f"{name}: embed"] = timed(lambda s=settings, c=read: stages.embed(warehouse, s, c))
+        clusters, times[f"{name}: cluster"] = timed(
             lambda s=settings, c=read, v=vectors: stages.cluster(warehouse, s, c, v)
         )
-        table = warehouse.read("clusters", made, columns=["example_id", "cluster"])
-        labels[night] = dict(zip(table["example_id"].to_pylist(), table["cluster"].to_pylist(), strict=True))
+        table = warehouse.read("clusters", clusters, columns=["example_id", "cluster"])
+        labels[name] = dict(zip(table["example_id"].to_pylist(), table["cluster"].to_pylist(), strict=True))
     old = [example for example in labels["grown"] if example in labels["first"]]
     fresh = [example for example in labels["grown"] if example not in labels["first"]]
 
     def agreement(examples: list[str]) -> float:
-        a, b = (np.array([labels[night][example] for example in examples]) for night in ("grown", "refit"))
-        return round(float(adjusted_rand_score(a, b)), 3)
+        grown, refit = (np.array([labels[name][example] for example in examples]) for name in ("grown", "refit"))
+        return round(float(adjusted_rand_score(grown, refit)), 3)
 
     return {
         "old_rows": len(old),
@@ -93,9 +93,7 @@ def main() -> None:
     """Measure, print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=pool_path(), help="any corpus that ingest reads")
-    parser.add_argument(
-        "--new", type=int, default=500, help="rows that are added, the last of the corpus (default 500)"
-    )
+    parser.add_argument("--new", type=int, default=500, help="rows to add, the last of the corpus (default 500)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -104,10 +102,10 @@ def main() -> None:
         print(json.dumps(report, indent=2))
         return
     print(f"{report['new_rows']} rows added to {report['old_rows']}; {report['old_labels_moved']} old labels moved")
-    for step, took in report["times"].items():
-        print(f"{step:18} {took['seconds']:8.2f} s  ({took['cpu_seconds']:.2f} s of processor)")
+    for step, cost in report["times"].items():
+        print(f"{step:18} {cost['seconds']:8.2f} s  ({cost['cpu_seconds']:.2f} s of processor time)")
     agreed = report["agreement_with_refit"]
-    print(f"agreement with a new fit: {agreed['new_rows']} of new rows, {agreed['old_rows']} of old ones")
+    print(f"agreement with a refit: {agreed['new_rows']} of new rows, {agreed['old_rows']} of old ones")
 
 
 if __name__ == "__main__":

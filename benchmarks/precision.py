@@ -1,11 +1,11 @@
-"""How much of each signal survives the models' number format: rank correlation against float64, row by row.
+"""Accuracy of each signal in the models' number format: rank correlation with float64 over rows.
 
     python benchmarks/precision.py
     python benchmarks/precision.py --original stories260K --compressed pruned --corpus alpaca52k.parquet --json
 
-The truth is the same pair in float64: `references.donod` by autograd for don and nod, the definition for cds. Ours runs
-in float32 and bfloat16; beside it the literal recipes in the same formats, each against itself in float64. Random
-models (hidden 256, 2 layers, vocabulary 8,192) where no folders are given.
+The reference is the same pair in float64: `references.donod` by autograd for don and nod, the definition for cds. Our
+scores and the literal recipes run in float32 and bfloat16; a recipe is compared with itself in float64. Without model
+folders, random models are used (hidden 256, 2 layers, vocabulary 8,192).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from curate.engines.score.config import ScoreConfig
 from curate.engines.score.response_states import encode_rows, response_states
 from curate.engines.score.scorer import score, template_for
 from curate.engines.score.signals import token_signals
-from curate.engines.score.top_k import divergence, summarise
+from curate.engines.score.top_k import divergence, top_k_predictions
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from references.donod import literal_scores  # noqa: E402  (this folder has to be on the path first)
@@ -54,7 +54,7 @@ def in_format(pair: Pair, dtype: torch.dtype) -> Pair:
 
 
 def literal(pair: Pair, rows: Sequence[Encoded], rate: float) -> dict[str, list[float]]:
-    """Return what the literal recipes give in the pair's own number format."""
+    """Return don, nod and summed divergence of the literal recipes in the pair's own number format."""
     pairs = [literal_scores(pair.compressed, row, rate) for row in rows]
     sums = [float(divergences(pair, row).sum()) for row in rows]
     return {"don": [don for don, _ in pairs], "nod": [nod for _, nod in pairs], "cds": sums}
@@ -65,11 +65,11 @@ def mean_divergences(pair: Pair, rows: Sequence[Encoded]) -> list[float]:
     return [float(divergences(pair, row)[row.supervised.nonzero()[0] - 1].mean()) for row in rows]
 
 
-def agreement(found: Sequence[float], truth: Sequence[float]) -> dict[str, float | None]:
-    """Return Spearman's rank correlation, None where all rows got the same number, and the median relative error."""
-    one, other = np.asarray(found, np.float64), np.asarray(truth, np.float64)
-    error = np.median(np.abs(one - other) / np.maximum(np.abs(other), 1e-300))
-    correlation = float(spearmanr(one, other).statistic) if np.ptp(one) > 0 else None
+def agreement(values: Sequence[float], truth: Sequence[float]) -> dict[str, float | None]:
+    """Return Spearman's rank correlation, None where all values are equal, and the median relative error."""
+    measured, exact = np.asarray(values, np.float64), np.asarray(truth, np.float64)
+    error = np.median(np.abs(measured - exact) / np.maximum(np.abs(exact), 1e-300))
+    correlation = float(spearmanr(measured, exact).statistic) if np.ptp(measured) > 0 else None
     return {"rank_correlation": correlation, "median_relative_error": float(error)}
 
 
@@ -83,35 +83,35 @@ def measure(pair: Pair, batch: pa.RecordBatch, config: ScoreConfig) -> list[dict
     truths = {"ours": definition | {"cds": mean_divergences(exact, rows)}, "literal recipe": definition}
     table: list[dict[str, Any]] = []
     for name, dtype in FORMATS.items():
-        here = in_format(pair, dtype)
-        (scores,) = score([batch], here, config)
+        converted = in_format(pair, dtype)
+        (scores,) = score([batch], converted, config)
         ours = {signal: scores.column(signal).take(pa.array(usable)).to_pylist() for signal in ("cds", "don", "nod")}
-        for way, found in (("ours", ours), ("literal recipe", literal(here, rows, config.probe_lr))):
+        for way, values in (("ours", ours), ("literal recipe", literal(converted, rows, config.probe_lr))):
             for signal in ("cds", "don", "nod"):
                 row = {"signal": signal, "format": name, "way": way}
-                table.append(row | agreement(found[signal], truths[way][signal]))
+                table.append(row | agreement(values[signal], truths[way][signal]))
     return table
 
 
 @torch.inference_mode()
-def short_memory(pair: Pair, rows: Sequence[Encoded], tops: Sequence[int]) -> list[dict[str, Any]]:
-    """Return how cds from the original's `tops` likeliest tokens (``--teacher-cache``) compares with cds itself."""
+def top_k_accuracy(pair: Pair, rows: Sequence[Encoded], tops: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the accuracy of cds from the original's `tops` most likely tokens (``--teacher-cache``)."""
     assert pair.original is not None
     truth = mean_divergences(in_format(pair, torch.float64), rows)
     table = []
     for top in tops:
-        found, bounds = [], []
-        for row in rows:
-            targets = torch.from_numpy(row.ids[row.supervised])
-            own = token_signals(pair.compressed.head.logits(response_states(pair.compressed, [row])), targets)
-            states = response_states(pair.original, [row])
-            summary = summarise(pair.original.head, states, targets, top, len(targets))
-            told, lacking = divergence(own.delta, own.nll, targets, summary)
-            found.append(float(told.mean()))
-            bounds.append(float(lacking.mean()))
-        short = np.subtract(truth, found) / np.asarray(truth)
-        told = {"top": top, "median_shortfall": float(np.median(short)), "largest_shortfall": float(short.max())}
-        table.append(told | {"mean_bound": float(np.mean(bounds))} | agreement(found, truth))
+        values, bounds = [], []
+        for encoded in rows:
+            targets = torch.from_numpy(encoded.ids[encoded.supervised])
+            own = token_signals(pair.compressed.head.logits(response_states(pair.compressed, [encoded])), targets)
+            states = response_states(pair.original, [encoded])
+            summary = top_k_predictions(pair.original.head, states, targets, top, len(targets))
+            lower_bound, shortfall_bound = divergence(own.delta, own.nll, targets, summary)
+            values.append(float(lower_bound.mean()))
+            bounds.append(float(shortfall_bound.mean()))
+        shortfall = np.subtract(truth, values) / np.asarray(truth)
+        row = {"top": top, "median_shortfall": float(np.median(shortfall)), "largest_shortfall": float(shortfall.max())}
+        table.append(row | {"mean_bound": float(np.mean(bounds))} | agreement(values, truth))
     return table
 
 
@@ -133,7 +133,7 @@ def main() -> None:
         batch = conversations(*alpaca_lengths(options.rows, options.corpus), pair.compressed.head.vocabulary)
     table = measure(pair, batch, ScoreConfig())
     encoded = [row for row in encode_rows(batch, template_for(pair, ScoreConfig())) if row.n_response]
-    short = short_memory(pair, encoded, options.top)
+    short = top_k_accuracy(pair, encoded, options.top)
     if options.json:
         report = {"rows": options.rows, "models": options.compressed or "random", "table": table, "short": short}
         print(json.dumps(report, indent=2))
@@ -141,7 +141,7 @@ def main() -> None:
     for row in table:
         print("{signal:4s} {format:9s} {way:15s}".format(**row), end=" ")
         correlation = (
-            "none: one number for all" if row["rank_correlation"] is None else f"{row['rank_correlation']:.4f}"
+            "undefined: all values are equal" if row["rank_correlation"] is None else f"{row['rank_correlation']:.4f}"
         )
         print(f"relative error {row['median_relative_error']:.1e}  rank correlation {correlation}")
     for row in short:

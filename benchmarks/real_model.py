@@ -1,7 +1,7 @@
-"""Trains the dense model of the trial on real data from nothing, until the loss of rows held out stops falling.
+"""Trains the dense model of the comparison on real data from scratch, with early stopping.
 
-Model, tokenizer and loss are those of the demo's (`curate.engines.pretrain`); what is added is when to stop: a
-constant learning rate while validation improves and time is left, then a fall to zero from the best weights.
+Model, tokenizer and loss are those of the demo (`curate.engines.pretrain`). The learning rate is constant while the
+validation loss improves and time is left, then it is annealed linearly to zero from the best weights.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     Batches = list[tuple[torch.Tensor, torch.Tensor]]
 
 WARM_UP = 100
-"""Steps over which the learning rate rises."""
-COOLING = 0.25
-"""Share of the steps, and of the time, over which it falls to zero."""
+"""Steps over which the learning rate rises linearly."""
+ANNEALING = 0.25
+"""Share of the steps, and of the time, over which it is annealed to zero."""
 
 
 @dataclass(frozen=True)
-class Stopping:
+class EarlyStopping:
     """When training ends."""
 
     seconds: float
-    """Wall time at most, the fall of the learning rate included; validation loss may still be falling then."""
+    """Most wall seconds, annealing included; the validation loss may still be falling then."""
     check_every: int
-    """Steps between two looks at the validation rows."""
+    """Steps between two evaluations of the validation loss."""
     patience: int
-    """Looks without a new best after which the learning rate falls."""
+    """Evaluations without a new best loss before annealing starts."""
 
 
 def train_model(
@@ -51,9 +51,9 @@ def train_model(
     tokenizer: PreTrainedTokenizerFast,
     out: Path,
     config: PretrainConfig,
-    stopping: Stopping,
+    stopping: EarlyStopping,
     device: torch.device,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Train a model and write it to the folder `out`, weights in float16.
 
@@ -64,12 +64,12 @@ def train_model(
     tokenizer : PreTrainedTokenizerFast
     out : Path
     config : PretrainConfig
-        Size, rows of a step, peak learning rate, weight decay, seed; its number of steps is not read.
-    stopping : Stopping
+        Size, rows per step, peak learning rate, weight decay, seed; its number of steps is ignored.
+    stopping : EarlyStopping
     device : torch.device
-        Products are in bfloat16 on a CUDA device, in float32 elsewhere.
-    tell : callable
-        Told one sentence at each look.
+        Matrix products are in bfloat16 on a CUDA device, in float32 elsewhere.
+    log : callable
+        Called with one message at each evaluation.
 
     Returns
     -------
@@ -83,27 +83,27 @@ def train_model(
     optimiser = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.98), weight_decay=config.weight_decay
     )
-    run = _Run(model, optimiser, batches(_endless(training, config.seed), tokenizer, config), config, device)
-    apart = _fixed(validation, tokenizer, config)
-    best, best_state, since, curve = float("inf"), copy.deepcopy(model.state_dict()), 0, []
+    run = _TrainingRun(model, optimiser, batches(_endless(training, config.seed), tokenizer, config), config, device)
+    validation_batches = _fixed(validation, tokenizer, config)
+    best, best_state, checks_since_best, curve = float("inf"), copy.deepcopy(model.state_dict()), 0, []
     stopped = "time limit"
-    while time.monotonic() - start < (1 - COOLING) * stopping.seconds:
+    while time.monotonic() - start < (1 - ANNEALING) * stopping.seconds:
         for _ in range(stopping.check_every):
             run.step(min(1.0, (run.steps + 1) / WARM_UP))
-        loss = run.loss_of(apart)
+        loss = run.loss_of(validation_batches)
         curve.append([run.steps, loss])
-        tell(f"step {run.steps}: validation loss {loss:.4f}, {run.tokens:,} tokens, {time.monotonic() - start:.0f} s")
-        since = 0 if loss < best else since + 1
+        log(f"step {run.steps}: validation loss {loss:.4f}, {run.tokens:,} tokens, {time.monotonic() - start:.0f} s")
+        checks_since_best = 0 if loss < best else checks_since_best + 1
         if loss < best:
             best, best_state = loss, copy.deepcopy(model.state_dict())
-        elif since >= stopping.patience:
+        elif checks_since_best >= stopping.patience:
             stopped = "validation loss stopped falling"
             break
     model.load_state_dict(best_state)
-    cooling = max(1, round(run.steps * COOLING / (1 - COOLING)))
-    for step in range(cooling):
-        run.step(1 - step / cooling)
-    loss = run.loss_of(apart)
+    annealing = max(1, round(run.steps * ANNEALING / (1 - ANNEALING)))
+    for step in range(annealing):
+        run.step(1 - step / annealing)
+    loss = run.loss_of(validation_batches)
     curve.append([run.steps, loss])
     save(model, tokenizer, out)
     return {
@@ -113,8 +113,8 @@ def train_model(
     }  # fmt: skip
 
 
-class _Run:
-    """A model that is being trained."""
+class _TrainingRun:
+    """A model in training, its optimiser, and the counts of steps and tokens."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _Run:
         self.steps, self.tokens = 0, 0
 
     def step(self, share: float) -> None:
-        """Train on the next rows at a share of the peak learning rate."""
+        """Train on the next batch at a share of the peak learning rate."""
         tokens, labels = next(self._stream)
         for group in self._optimiser.param_groups:
             group["lr"] = share * self._config.learning_rate
@@ -144,10 +144,11 @@ class _Run:
         self.tokens += int((tokens != self._pad).sum())
 
     @torch.no_grad()
-    def loss_of(self, fixed: Batches) -> float:
+    def loss_of(self, batches: Batches) -> float:
         """Return the mean loss per answer token, in nats."""
-        counts = [int((labels != IGNORED).sum()) for _, labels in fixed]
-        losses = [float(self._loss(tokens, labels)) for tokens, labels in fixed]
+        counts = [int((labels != IGNORED).sum()) for _, labels in batches]
+        losses = [float(self._loss(tokens, labels)) for tokens, labels in batches]
+        # Weighted by answer tokens, because batches hold different numbers of them.
         return sum(n * loss for n, loss in zip(counts, losses, strict=True)) / sum(counts)
 
     def _loss(self, tokens: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -156,13 +157,13 @@ class _Run:
 
 
 def _endless(pairs: Sequence[Pair], seed: int) -> Iterator[Pair]:
-    """Yield the pairs for ever, in another order at each pass."""
+    """Yield the pairs without end, in a new random order at each pass."""
     generator = torch.Generator().manual_seed(seed)
     for _ in count():
-        for place in torch.randperm(len(pairs), generator=generator).tolist():
-            yield pairs[place]
+        for index in torch.randperm(len(pairs), generator=generator).tolist():
+            yield pairs[index]
 
 
 def _fixed(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast, config: PretrainConfig) -> Batches:
-    """Return the pairs as batches, each pair once; their number is a multiple of sixteen batches."""
+    """Return the pairs as batches, each pair once; their number must be a multiple of sixteen batches."""
     return list(islice(batches(iter(pairs), tokenizer, config), len(pairs) // config.batch))

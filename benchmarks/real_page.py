@@ -21,11 +21,11 @@ def table(rows: Sequence[Sequence[str]], first: int = 1) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], aligned, *rows[1:]))
 
 
-def how(size: str, known: dict[str, Any], device: str) -> str:
+def training_summary(size: str, prepared: dict[str, Any], device: str) -> str:
     """Return what was trained, on what, and why training ended."""
-    counts, trained = known["rows"], known["training"]
+    counts, trained = prepared["rows"], prepared["training"]
     minutes = trained["seconds"] / 60
-    sources = ", ".join(f"{name} {n:,}" for name, n in known["sources"].items())
+    sources = ", ".join(f"{name} {n:,}" for name, n in prepared["sources"].items())
     return "\n\n".join(
         [
             wrapped(

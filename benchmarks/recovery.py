@@ -1,10 +1,10 @@
-"""What each recovery method gives on the built-in demo: a 10 % PASER selection, a few minutes on two cores.
+"""Compares the recovery methods on the built-in demo: a 10 % PASER selection, a few minutes on two cores.
 
     python benchmarks/recovery.py [--warehouse DIR] [--only CASE] [--report docs/recovery.md] [--json FILE]
 
-Claims: every method lowers the held-out perplexity of the compressed model; merging keeps every zero and changes
-nothing but the rounding to 16 bits. Beside them, on the same rows: what merging plain LoRA would do if it were not
-refused, and random rows of the same number.
+Claims: every method lowers the held-out perplexity of the compressed model; merging keeps every zero, and changes only
+the rounding to 16 bits. For comparison, on the same rows: plain LoRA merged, which `recover` refuses, and the same
+number of random rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import demo, progress, session
 from curate.flows.demo.report import rewrite
-from curate.flows.operations import recover
+from curate.flows.operations import recover as recovery
 from curate.flows.stages.recovery import job_of, request_of
 from curate.schemas.settings import Settings, resolve
+from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,30 +48,35 @@ def choose(root: Path, budget: str, method: str) -> tuple[Settings, str]:
     """Select rows of the demo and return the settings of recovery and the selection id."""
     settings = resolve({"warehouse": root, "threads": 1, "select": {"method": method, "budget": budget}})
     with progress.on_stderr():
-        _, chosen = session.select(settings)
-    return settings, chosen
+        _, selection = session.select(settings)
+    return settings, selection
 
 
-def measure(root: Path, settings: Settings, chosen: str, case: dict[str, Any], out: Path) -> dict[str, Any]:
+def measure(root: Path, settings: Settings, selection: str, case: dict[str, Any], out: Path) -> dict[str, Any]:
     """Recover once and return one row of the table."""
     from curate.engines.recover import recover
 
-    how = settings.model_copy(update={"recover": settings.recover.model_copy(update=case)})
-    how, chosen = recover.for_selection(how, chosen)
-    rows, apart, asked = job_of(recover.Warehouse(root), how, chosen, out)
+    case_settings = settings.model_copy(update={"recover": settings.recover.model_copy(update=case)})
+    case_settings, selection = recovery.for_selection(case_settings, selection)
+    rows, heldout, job = job_of(Warehouse(root), case_settings, selection, out)
     shutil.rmtree(out, ignore_errors=True)
-    began = time.process_time()
+    start = time.process_time()
     report = recover(
-        asked["model"], rows.to_batches(), out, request_of(how), heldout=apart.to_batches(), original=asked["original"]
+        job["model"],
+        rows.to_batches(),
+        out,
+        request_of(case_settings),
+        heldout=heldout.to_batches(),
+        original=job["original"],
     )
-    told = {name: report[name] for name in ("trainable_share", "perplexity_before", "perplexity_trained")}
-    told["seconds"] = time.process_time() - began
+    row = {name: report[name] for name in ("trainable_share", "perplexity_before", "perplexity_trained")}
+    row["seconds"] = time.process_time() - start
     merged = report["perplexity_after"] if report["merged"] else None
-    told |= {"learning_rate": report["learning_rate"], "perplexity_merged": merged}
-    return told | {"sparsity_merged": report["sparsity_after"] if report["merged"] else None}
+    row |= {"learning_rate": report["learning_rate"], "perplexity_merged": merged}
+    return row | {"sparsity_merged": report["sparsity_after"] if report["merged"] else None}
 
 
-def merged_anyway(adapter: Path, base: str, apart: pa.Table, request: RecoveryRequest) -> dict[str, Any]:
+def merge_plain_lora(adapter: Path, base: str, heldout: pa.Table, request: RecoveryRequest) -> dict[str, Any]:
     """Return perplexity and sparsity of plain LoRA merged into a sparse model, which `recover` refuses to do."""
     import torch
 
@@ -82,20 +88,20 @@ def merged_anyway(adapter: Path, base: str, apart: pa.Table, request: RecoveryRe
     from curate.engines.tokens.templates import Template
 
     model = load_model(adapter, torch.device("cpu"), torch.float32)
-    rows = encode_rows(Template(load_tokenizer(Path(base)), "auto", request.max_length), apart.to_batches())[0]
+    rows = encode_rows(Template(load_tokenizer(Path(base)), "auto", request.max_length), heldout.to_batches())[0]
     return {"perplexity_merged": perplexity(model, rows, 4096), "sparsity_merged": share_of_zeros(model)}
 
 
 def run(root: Path, budget: str, name: str, out: Path) -> list[dict[str, Any]]:
     """Return the rows of one case: one, or two for plain LoRA."""
-    settings, chosen = choose(root, budget, "uniform" if name == RANDOM else "paser")
-    first = {"case": name, **measure(root, settings, chosen, CASES[name], out)}
+    settings, selection = choose(root, budget, "uniform" if name == RANDOM else "paser")
+    first = {"case": name, **measure(root, settings, selection, CASES[name], out)}
     if name != "lora":
         return [first]
-    settings, chosen = recover.for_selection(settings, chosen)
-    apart = job_of(recover.Warehouse(root), settings, chosen, out)[1]
-    anyway = merged_anyway(out / "adapter", str(settings.compressed), apart, request_of(settings))
-    return [first, {**first, **anyway, "case": "lora, merged all the same"}]
+    settings, selection = recovery.for_selection(settings, selection)
+    heldout = job_of(Warehouse(root), settings, selection, out)[1]
+    merged = merge_plain_lora(out / "adapter", str(settings.compressed), heldout, request_of(settings))
+    return [first, {**first, **merged, "case": "lora, merged all the same"}]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -114,7 +120,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _share(row: dict[str, Any]) -> str:
-    """Return what was trained; reconstruction trains the layers' own weights, one layer at a time."""
+    """Return the share of trained parameters; reconstruction trains all weights of one layer at a time."""
     return "layer by layer" if CASES.get(row["case"], {}).get("epochs") == 0 else f"{row['trainable_share']:.2%}"
 
 
@@ -123,35 +129,37 @@ def _number(value: float | None) -> str:
 
 
 def main() -> None:
-    """Print the table, and write it into the document where asked to."""
+    """Print the table, and write it into the document on request."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--budget", default="0.1")
     parser.add_argument("--warehouse", type=Path)
     parser.add_argument(
-        "--only", choices=CASES, action="append", help="run this case; repeatable; all that --json lacks by default"
+        "--only", choices=CASES, action="append", help="run this case; repeatable (default: all that --json lacks)"
     )
-    parser.add_argument("--report", type=Path, help="document whose table is rewritten")
-    parser.add_argument("--json", type=Path, help="file of the figures; cases that it holds already are kept")
-    typed = parser.parse_args()
-    kept: list[dict[str, Any]] = json.loads(typed.json.read_text()) if typed.json and typed.json.exists() else []
+    parser.add_argument("--report", type=Path, help="document whose table to rewrite")
+    parser.add_argument("--json", type=Path, help="file of the results; cases that it holds are not run again")
+    options = parser.parse_args()
+    results: list[dict[str, Any]] = (
+        json.loads(options.json.read_text()) if options.json and options.json.exists() else []
+    )
     with tempfile.TemporaryDirectory() as folder:
-        root, out = typed.warehouse or Path(folder) / "warehouse", Path(folder) / "out"
-        held = {row["case"] for row in kept}
-        for name in typed.only or [case for case in CASES if case not in held]:
-            kept = [row for row in kept if row["case"].split(", merged")[0] != name]
-            kept += run(root, typed.budget, name, out)
-            if typed.json is not None:
-                typed.json.write_text(json.dumps(kept, indent=2) + "\n")
+        root, out = options.warehouse or Path(folder) / "warehouse", Path(folder) / "out"
+        finished = {row["case"] for row in results}
+        for name in options.only or [case for case in CASES if case not in finished]:
+            results = [row for row in results if row["case"].split(", merged")[0] != name]
+            results += run(root, options.budget, name, out)
+            if options.json is not None:
+                options.json.write_text(json.dumps(results, indent=2) + "\n")
     order = list(CASES)
-    rows = sorted(kept, key=lambda row: order.index(row["case"].split(", merged")[0]))
+    rows = sorted(results, key=lambda row: order.index(row["case"].split(", merged")[0]))
     recipe = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in demo.RECOVERY.items())
     text = (
-        f"{table(rows)}\n\nBudget {typed.budget} by PASER; {recipe}, for full {demo.FULL_LEARNING_RATE:g}; "
+        f"{table(rows)}\n\nBudget {options.budget} by PASER; {recipe}, for full {demo.FULL_LEARNING_RATE:g}; "
         "float32 on one CPU thread;\nthe seconds include the perplexities of 1,650 held-out rows."
     )
     print(text)
-    if typed.report is not None:
-        rewrite(typed.report, text)
+    if options.report is not None:
+        rewrite(options.report, text)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What `mask_lora` costs over `lora` on a GPU: an 8-billion-parameter Llama of random weights, half of them zero.
+"""Cost of `mask_lora` relative to `lora` on a GPU: an 8-billion-parameter Llama of random weights, half of them zero.
 
     python benchmarks/recovery_gpu.py [--steps 8] [--length 1024] [--batch 16] [--json FILE]
-    python benchmarks/recovery_gpu.py --tiny          # the same on a CPU, to see that it runs
+    python benchmarks/recovery_gpu.py --tiny          # a small model on a CPU, to check that it runs
 
-Claim: at most 1.3 times the seconds a step. Both sides train the same rows in the same process, in bfloat16 with
-gradient checkpointing; the ratio is of median seconds a step after two steps of warming up.
+Claim: at most 1.3 times the seconds per step. Both methods train on the same rows in one process, in bfloat16 with
+gradient checkpointing; the ratio is that of median seconds per step after two warm-up steps.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ TINY = {
     "vocab_size": 512, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 8192,
 }  # fmt: skip
-WARMING_UP = 2
+WARM_UP_STEPS = 2
 
 
 def sparse_model(sizes: dict[str, int], device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
-    """Return a model of random weights, every second weight of its layers' projections zero at random."""
+    """Return a model of random weights, half of the weights of its projections zero, at random."""
     torch.manual_seed(0)
     with device:
         model: PreTrainedModel = AutoModelForCausalLM.from_config(LlamaConfig(**sizes), dtype=dtype)
@@ -59,21 +59,21 @@ def random_rows(n: int, length: int, vocabulary: int) -> list[Encoded]:
     return [Encoded(rng.integers(0, vocabulary, length), supervised) for _ in range(n)]
 
 
-def measure(method: RecoveryMethod, typed: argparse.Namespace) -> dict[str, Any]:
-    """Train a few steps and return pace and memory."""
-    device = torch.device("cpu" if typed.tiny else "cuda")
-    dtype = torch.float32 if typed.tiny else torch.bfloat16
-    sizes = TINY if typed.tiny else LARGE
+def measure(method: RecoveryMethod, options: argparse.Namespace) -> dict[str, Any]:
+    """Train a few steps and return speed and memory."""
+    device = torch.device("cpu" if options.tiny else "cuda")
+    dtype = torch.float32 if options.tiny else torch.bfloat16
+    sizes = TINY if options.tiny else LARGE
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    rows = random_rows(typed.batch * (typed.steps + WARMING_UP), typed.length, sizes["vocab_size"])
+    rows = random_rows(options.batch * (options.steps + WARM_UP_STEPS), options.length, sizes["vocab_size"])
     request = RecoveryRequest(
-        method=method, batch=typed.batch, epochs=1, gradient_checkpointing=True,
-        batch_tokens=typed.batch_tokens, max_length=typed.length,
+        method=method, batch=options.batch, epochs=1, gradient_checkpointing=True,
+        batch_tokens=options.batch_tokens, max_length=options.length,
     )  # fmt: skip
     adaptation = attach(sparse_model(sizes, device, dtype), method, request)
-    metrics = train(adaptation, rows, request, 1e-4, precision=dtype).metrics[WARMING_UP:]
+    metrics = train(adaptation, rows, request, 1e-4, precision=dtype).metrics[WARM_UP_STEPS:]
     seconds = statistics.median(entry["seconds"] for entry in metrics)
     return {
         "method": method,
@@ -86,7 +86,7 @@ def measure(method: RecoveryMethod, typed: argparse.Namespace) -> dict[str, Any]
 
 
 def main() -> None:
-    """Print both methods and their ratio."""
+    """Print the figures of both methods and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--length", type=int, default=1024)
@@ -94,14 +94,14 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=16_384)
     parser.add_argument("--tiny", action="store_true", help="a small model on the CPU")
     parser.add_argument("--json", type=Path)
-    typed = parser.parse_args()
-    rows = [measure(method, typed) for method in ("lora", "mask_lora")]
+    options = parser.parse_args()
+    rows = [measure(method, options) for method in ("lora", "mask_lora")]
     ratio = rows[1]["seconds_per_step"] / rows[0]["seconds_per_step"]
-    where = "cpu" if typed.tiny else torch.cuda.get_device_name()
-    result = {"device": where, "rows": rows, "mask_lora_over_lora": ratio}
+    device = "cpu" if options.tiny else torch.cuda.get_device_name()
+    result = {"device": device, "rows": rows, "mask_lora_over_lora": ratio}
     print(json.dumps(result, indent=2))
-    if typed.json is not None:
-        typed.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

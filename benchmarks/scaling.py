@@ -1,11 +1,11 @@
-"""How the cost of scoring grows with the corpus: seconds over rows, and the exponent of the growth.
+"""Growth of scoring time with the size of the corpus: seconds for each size, and the exponent.
 
     python benchmarks/scaling.py --original stories260K --corpus alpaca52k.parquet --rows 1000 4000 16000 52000
 
-The compressed model is made here, half of the original's weights removed by magnitude. The exponent is the slope of a
-straight line through (log rows, log seconds); goal: at most 1.05. The first rows of a corpus may be shorter than
-the rest, so that the slope over tokens is told too. Processor seconds are told beside wall seconds, since
-they say the same on a machine that others use too.
+The compressed model is the original with half of its weights removed by magnitude. The exponent is the slope of the
+least-squares line through (log rows, log seconds); goal: at most 1.05. It is also given over tokens, because the first
+rows of a corpus may be shorter than the others, and over processor seconds, which other programs on the machine disturb
+less than wall seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from curate.engines.compress import compress
+from curate.engines.compress import CompressionRequest, compress
 from curate.engines.models.loading import load_pair
 from curate.engines.score.config import ScoreConfig
 from curate.engines.score.scorer import score
@@ -48,31 +48,31 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        compress(options.original, f"{folder}/pruned", method="magnitude", sparsity=0.5)
+        compress(options.original, f"{folder}/pruned", CompressionRequest("magnitude", sparsity=0.5))
         pair = load_pair(options.original, f"{folder}/pruned", device="cpu")
-    list(score([real_rows(options.corpus, 64)], pair, ScoreConfig()))  # warms what is made once
+    list(score([real_rows(options.corpus, 64)], pair, ScoreConfig()))  # compiles and warms caches
     table: list[dict[str, Any]] = []
     for rows in options.rows:
-        whole = real_rows(options.corpus, rows)
-        parts = [whole.slice(start, PART_ROWS) for start in range(0, rows, PART_ROWS)]
+        batch = real_rows(options.corpus, rows)
+        parts = [batch.slice(start, PART_ROWS) for start in range(0, rows, PART_ROWS)]
         start, cpu = time.perf_counter(), time.process_time()
         scored = list(score(parts, pair, ScoreConfig()))
-        wall, worked = time.perf_counter() - start, time.process_time() - cpu
+        wall, processor = time.perf_counter() - start, time.process_time() - cpu
         sides = [part.column(f"n_{side}_tokens").to_numpy() for part in scored for side in ("prompt", "response")]
         tokens = int(sum(side.sum() for side in sides))
-        table.append({"rows": rows, "tokens": tokens, "seconds": wall, "processor_seconds": worked})
+        table.append({"rows": rows, "tokens": tokens, "seconds": wall, "processor_seconds": processor})
         if not options.json:
-            print(f"{rows:6d} rows {tokens:9d} tokens {wall:8.1f} s  processor {worked:8.1f} s", flush=True)
+            print(f"{rows:6d} rows {tokens:9d} tokens {wall:8.1f} s  processor {processor:8.1f} s", flush=True)
     columns = {name: [row[name] for row in table] for name in table[0]}
-    found = {
+    exponents = {
         f"{clock} over {size}": exponent(columns[size], columns[clock])
         for size in ("rows", "tokens")
         for clock in ("seconds", "processor_seconds")
     }
     if options.json:
-        print(json.dumps({"threads": options.threads, "table": table, "exponent": found}, indent=2))
+        print(json.dumps({"threads": options.threads, "table": table, "exponent": exponents}, indent=2))
         return
-    for name, slope in found.items():
+    for name, slope in exponents.items():
         print(f"exponent of {name.replace('_', ' ')}: {slope:.3f}")
 
 

@@ -1,7 +1,7 @@
-"""How fast a selection is made: every method and consistency mode on synthetic pools, at a tenth of the rows.
+"""Speed of selection: every method and consistency mode on synthetic pools, at a budget of 10 % of the rows.
 
-Claim: one million rows in at most 10 s in each mode (k-center aside, which is quadratic by nature). In the same run
-PASER is timed, and its result compared, with the loop-by-loop version of the tests on a small pool.
+Claim: one million rows in at most 10 s in each mode, except k-center, which is quadratic. The same run compares PASER's
+time and result with the loop-based reference of the tests on a small pool.
 
     python benchmarks/selection.py --rows 1000000 --json
 """
@@ -22,7 +22,7 @@ import numpy as np
 from curate.selectors.registry import selector
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from references.pools import make_pool  # noqa: E402  (the tests' folder has to be on the path first)
+from references.pools import make_pool  # noqa: E402  (needs the tests' folder on the path)
 from references.selection import paser_loop  # noqa: E402
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def measure(pool: Pool, name: str, settings: dict[str, Any], in_tokens: bool) ->
 
 
 def against_loop(n: int) -> list[dict[str, Any]]:
-    """Return PASER's time beside the loop's on `n` rows, and whether both keep the same rows in the same order."""
+    """Return the times of PASER and of the loop on `n` rows, and whether both keep the same rows in the same order."""
     pool = make_pool(n, seed=1, n_clusters=8, n_concepts=n // 4)
     entry, rows = selector("paser"), []
     for mode, expectation in (("expected", 3.0), ("strict", 0.0), ("soft", 3.0), ("off", 0.0)):
@@ -93,7 +93,7 @@ def main() -> None:
     """Measure, print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=52_000, help="rows of the pool (default 52000)")
-    parser.add_argument("--loop-rows", type=int, default=400, help="rows of the pool given to the loop (default 400)")
+    parser.add_argument("--loop-rows", type=int, default=400, help="rows of the loop's pool (default 400)")
     parser.add_argument("--k-center", type=int, default=0, metavar="WIDTH", help="also time k-center at this width")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
@@ -113,10 +113,10 @@ def main() -> None:
     if options.json:
         print(json.dumps(report, indent=2))
         return
-    print(f"{options.rows} rows, a tenth of them kept; peak memory {report['peak_memory_mb']:.0f} MiB")
+    print(f"{options.rows} rows, budget 10 %; peak memory {report['peak_memory_mb']:.0f} MiB")
     for row in table:
         print("{method:32s} {unit:6s} {seconds:8.2f} s  kept {kept}  refused {refused}  filled {filled}".format(**row))
-    print(f"beside the loop, {options.loop_rows} rows:")
+    print(f"compared with the loop, {options.loop_rows} rows:")
     for row in report["loop"]:
         print("{mode:10s} {seconds:8.4f} s  loop {loop_seconds:8.2f} s  {ratio:8.0f} x  same {same}".format(**row))
 

@@ -1,10 +1,10 @@
-"""How much planted noise each method keeps, on the built-in demo.
+"""Share of planted noise that each method keeps on the built-in demo.
 
     python benchmarks/selection_quality.py [--budget 0.1] [--seeds 3] [--warehouse DIR] [--json]
 
 For every method: the share of kept examples with a planted wrong answer, the share in a planted contradiction, both
-beside the corpus average, and the share of kept rows per capability at its extremes. The truth is read here only;
-no selector sees it. Methods that draw are averaged over seeds.
+also relative to the corpus average, and the largest share of one capability. No selector reads the planted labels.
+Random methods are averaged over seeds.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def measure(root: Path, case: dict[str, Any], budget: str, seed: int) -> dict[st
         {"warehouse": root, "seed": seed, "score": {"ifd": True}, "cluster": {"n_clusters": None}, "select": select}
     )
     with progress.on_stderr():
-        warehouse, chosen = session.select(settings)
-    made = warehouse.manifest("selection", chosen)
-    known = faults(warehouse, made.inputs["corpus"])
-    ledger = warehouse.read("selection", chosen, columns=["example_id", "kept"]).to_pylist()
-    kept = [known[row["example_id"]] for row in ledger if row["kept"]]
+        warehouse, selection_id = session.select(settings)
+    manifest = warehouse.manifest("selection", selection_id)
+    labels = faults(warehouse, manifest.inputs["corpus"])
+    ledger = warehouse.read("selection", selection_id, columns=["example_id", "kept"]).to_pylist()
+    kept = [labels[row["example_id"]] for row in ledger if row["kept"]]
     counts = np.unique([row["capability"] for row in kept], return_counts=True)[1] / len(kept)
     return {
         "kept": len(kept),

@@ -1,12 +1,12 @@
-"""What threads that sleep while they wait cost, beside threads that spin.
+"""Cost of threads that sleep while they wait, compared with threads that spin.
 
     python benchmarks/waiting.py --threads 2 --rounds 7 --json
 
-Threads inside an operation wait for one another at its end. OpenMP reads how they wait when it is loaded, so that each
-measurement is a process of its own: ``passive`` (asleep, as curate asks for), ``active`` (spinning), and ``unset``,
-which spins for a while. One after the other in turn, medians, with the load that the machine had; on an idle machine
-the ratio is the price of sleeping, on a busy one what it saves. ``products`` are matrix products of 256 × 256, each
-too small to be worth waiting for; ``forward`` is a Llama of hidden 512 and 4 layers on 8 × 64 tokens.
+Threads inside an operation wait for one another at its end. OpenMP reads the wait policy when it is loaded, so each
+measurement runs in its own process: ``passive`` (asleep, the default of curate), ``active`` (spinning), and ``unset``,
+which spins for a while. Policies alternate; medians are reported with the load of the machine. On an idle machine the
+ratio is the cost of sleeping, on a busy one its saving. ``products`` are matrix products of 256 × 256, too small to
+amortise waiting; ``forward`` is a Llama of hidden 512 and 4 layers on 8 × 64 tokens.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from statistics import median
 from typing import Any
 
 POLICIES = {"passive": "PASSIVE", "active": "ACTIVE", "unset": None}
-WORKS = ("products", "forward")
+WORKLOADS = ("products", "forward")
 PRODUCTS, PASSES = 300, 2
 
 
 def measured(work: str, threads: int) -> dict[str, float]:
-    """Do the work once to warm up and once for the clock; return wall and processor seconds."""
+    """Run the work once to warm up and once timed; return wall and processor seconds."""
     import torch
 
     torch.set_num_threads(threads)
@@ -55,14 +55,14 @@ def measured(work: str, threads: int) -> dict[str, float]:
         return {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
 
 
-def in_a_process(work: str, policy: str | None, threads: int) -> dict[str, float]:
-    """Return what a child measured under a policy."""
+def measure_in_child(work: str, policy: str | None, threads: int) -> dict[str, float]:
+    """Return the seconds that a child process measures under a wait policy."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     environment |= {"OMP_NUM_THREADS": str(threads)} | ({"OMP_WAIT_POLICY": policy} if policy else {})
     command = [sys.executable, __file__, "--child", work, "--threads", str(threads)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seconds: dict[str, float] = json.loads(child.stdout)
+    return seconds
 
 
 def main() -> None:
@@ -71,31 +71,31 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--child", choices=WORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=WORKLOADS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(measured(options.child, options.threads)))
         return
     report: dict[str, Any] = {"threads": options.threads, "rounds": options.rounds, "load": [os.getloadavg()[0]]}
-    for work in WORKS:
+    for work in WORKLOADS:
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in POLICIES}
         for _ in range(options.rounds):
             for name, policy in POLICIES.items():
-                runs[name].append(in_a_process(work, policy, options.threads))
+                runs[name].append(measure_in_child(work, policy, options.threads))
             report["load"].append(os.getloadavg()[0])
         report[work] = {
-            name: {clock: median(run[clock] for run in listed) for clock in ("wall", "processor")}
-            for name, listed in runs.items()
+            name: {clock: median(run[clock] for run in repetitions) for clock in ("wall", "processor")}
+            for name, repetitions in runs.items()
         }
     if options.json:
         print(json.dumps(report, indent=2))
         return
     print(f"load {min(report['load']):.1f} to {max(report['load']):.1f}, {options.threads} threads")
-    for work in WORKS:
-        for name, found in report[work].items():
-            ratios = {clock: found[clock] / report[work]["active"][clock] for clock in found}
-            told = "  ".join(f"{clock} {found[clock]:.3f} s ({ratios[clock]:.2f} × active)" for clock in found)
-            print(f"{work:9s} {name:8s} {told}")
+    for work in WORKLOADS:
+        for name, medians in report[work].items():
+            ratios = {clock: medians[clock] / report[work]["active"][clock] for clock in medians}
+            clocks = "  ".join(f"{clock} {medians[clock]:.3f} s ({ratios[clock]:.2f} × active)" for clock in medians)
+            print(f"{work:9s} {name:8s} {clocks}")
 
 
 if __name__ == "__main__":

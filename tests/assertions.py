@@ -1,4 +1,4 @@
-"""Assertions about the product's objects that say what is wrong."""
+"""Assertions about selections, with messages that name the violated rule."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 def assert_valid_selection(
     selection: Selection, pool: Pool, budget: int, in_tokens: bool, *, may_fall_short: bool = False
 ) -> None:
-    """Fail unless `selection` decides about every row of `pool` and spends `budget` as METHODS §3 promises.
+    """Fail unless `selection` decides every row of `pool` and spends `budget` as docs/methods.md promises.
 
-    `may_fall_short` allows an unspent budget while rows are left (PASER with ``fill=False``).
+    `may_fall_short` allows unspent budget while rows are left (PASER with ``fill=False``).
     """
     n = len(pool)
     assert all(len(column) == n for column in (selection.reason, selection.related, selection.score))
@@ -26,10 +26,10 @@ def assert_valid_selection(
     reasons = selection.reason.tolist()
     assert all(isinstance(reason, str) and reason for reason in reasons), "a row has no reason"
     assert np.array_equal(selection.reason == "selected", kept), "reason 'selected' and the kept rows differ"
-    told = ~pool.eligible & (pool.reason != "")
-    assert np.array_equal(selection.reason[told], pool.reason[told]), "an ineligible row lost its reason"
+    screened = ~pool.eligible & (pool.reason != "")
+    assert np.array_equal(selection.reason[screened], pool.reason[screened]), "an ineligible row lost its reason"
     conflict = selection.reason == "conflict"
-    assert (selection.related[~conflict] == -1).all(), "a row that lost to none names one"
+    assert (selection.related[~conflict] == -1).all(), "a row without a conflict names a related row"
     assert kept[selection.related[conflict]].all(), "a conflicting row names a row that is not kept"
     if pool.pinned is not None:
         pins = np.flatnonzero(pool.pinned & pool.eligible)
@@ -37,9 +37,9 @@ def assert_valid_selection(
     cost = pool.n_prompt_tokens + pool.n_response_tokens if in_tokens else np.ones(n, dtype=np.int64)
     spent = int(cost[kept].sum())
     assert spent <= budget, f"{spent} spent of {budget}"
-    left_over = (selection.reason == "budget") | conflict
-    if left_over.any() and not may_fall_short:
-        assert budget - spent < cost[pool.eligible].max(), f"{budget - spent} unspent, more than the dearest row"
+    remaining = (selection.reason == "budget") | conflict
+    if remaining.any() and not may_fall_short:
+        assert budget - spent < cost[pool.eligible].max(), f"{budget - spent} unspent, more than the cost of any row"
         assert in_tokens or spent == budget, f"{budget - spent} rows unspent while rows are left"
     _assert_allocation(selection, budget)
 

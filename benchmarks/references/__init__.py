@@ -1,1 +1,1 @@
-"""What the benchmarks measure against: literal recipes, random pairs of models, realistic lengths."""
+"""Baselines and inputs of the benchmarks: literal recipes, random pairs of models, realistic lengths."""

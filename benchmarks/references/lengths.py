@@ -1,4 +1,4 @@
-"""Lengths of real or realistic instruction rows, in tokens of a Llama-like vocabulary, for the other benchmarks."""
+"""Lengths of real or simulated instruction rows, in tokens of a Llama-like vocabulary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROMPT, RESPONSE = (4.27, 0.50), (4.93, 1.38)
 
 
 def alpaca_lengths(rows: int, corpus: str | None = None, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return tokens of `rows` prompts and responses, each ≥ 1.
+    """Return the token counts of `rows` prompts and of their responses, each ≥ 1.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pairs of random models of a given shape, with a tokenizer of one token a word, and conversations of given lengths."""
+"""Random pairs of models of a given shape, a word-level tokenizer, and conversations of given lengths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 WORDS_FROM = 16
-"""Ids below stand for the special tokens and the headers of the plain layout."""
+"""First id of a plain word; lower ids are special tokens and the headers of the plain template."""
 
 
 def word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
@@ -41,7 +41,7 @@ def word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
 
 
 def random_model(shape: str, device: str, dtype: torch.dtype, seed: int) -> LanguageModel:
-    """Return a Llama of random weights, made where it will run."""
+    """Return a Llama of random weights, created on the device where it runs."""
     torch.manual_seed(seed)
     config = LlamaConfig(**SHAPES[shape], max_position_embeddings=2048, dtype=dtype)
     before = torch.get_default_dtype()
@@ -56,7 +56,7 @@ def random_model(shape: str, device: str, dtype: torch.dtype, seed: int) -> Lang
 
 
 def random_pair(shape: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Pair:
-    """Return two random models of one shape, checked as any pair is; the second is a little off the first."""
+    """Return a checked pair of random models of one shape; the compressed one is the original plus noise."""
     original, compressed = (random_model(shape, device, dtype, seed=0) for _ in range(2))
     generator = torch.Generator(device).manual_seed(1)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def random_pair(shape: str, device: str = "cpu", dtype: torch.dtype = torch.floa
 def conversations(
     prompts: NDArray[np.int64], responses: NDArray[np.int64], vocabulary: int, seed: int = 0
 ) -> pa.RecordBatch:
-    """Return one exchange of random words for each pair of lengths."""
+    """Return one exchange of random words for each pair of lengths, in tokens."""
     rng = np.random.default_rng(seed)
 
     def words(count: int) -> str:

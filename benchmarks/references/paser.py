@@ -1,7 +1,7 @@
-"""PASER's capability degradation (arXiv 2502.12594) as its public scoring does it: one row at a time, every row twice.
+"""PASER's capability degradation (arXiv 2502.12594) as its public code computes it: row by row, every row twice.
 
-Both models see the whole row, each softmax over all of its positions is kept, the divergence is summed over them; and
-the rows are scored once for the clusters' budgets and once more for the ranking inside them.
+Both models process the full row, the softmax at all positions is kept, and the divergence is summed over positions.
+Rows are scored once for the budgets of the clusters and once more for the ranking inside them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def divergences(pair: Pair, row: Encoded) -> torch.Tensor:
         torch.softmax(model.model(input_ids=ids, use_cache=False).logits[0].to(precision), dim=-1)
         for model in (pair.original, pair.compressed)
     )
-    middle = 0.5 * (p + q)
-    left = (p * (p.log() - middle.log())).sum(-1)
-    right = (q * (q.log() - middle.log())).sum(-1)
+    mixture = 0.5 * (p + q)
+    left = (p * (p.log() - mixture.log())).sum(-1)
+    right = (q * (q.log() - mixture.log())).sum(-1)
     return 0.5 * (left + right)
 
 
 def public_scores(pair: Pair, rows: Sequence[Encoded]) -> list[float]:
-    """Return the degradation of every row, computed as often as the public program computes it."""
+    """Return the degradation of every row, computed `PASSES` times as in the public code."""
     scores: list[float] = []
     for _ in range(PASSES):
         scores = [float(divergences(pair, row).sum()) for row in rows]

@@ -1,4 +1,4 @@
-"""Bad input, as a user meets it: the exit code, one sentence without a traceback, and no good row lost."""
+"""Bad input from the command line: the exit code, one sentence without a traceback, and no good row lost."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 USAGE, INPUT, ENVIRONMENT = 2, 3, 1
 
 
-def assert_told(answer: Any, code: int, *pieces: str) -> None:
-    """Assert an exit code and one sentence on stderr that holds every piece."""
+def assert_error(answer: Any, code: int, *pieces: str) -> None:
+    """Assert the exit code, and a one-sentence error on stderr that contains every piece."""
     assert answer.code == code, answer.err
     assert "Traceback" not in answer.err
-    told = answer.err.strip().splitlines()[-1]
-    assert told.startswith("curate: ") or "Error" in answer.err
+    message = answer.err.strip().splitlines()[-1]
+    assert message.startswith("curate: ") or "Error" in answer.err
     for piece in pieces:
         assert piece in answer.err, answer.err
 
@@ -41,19 +41,19 @@ def assert_told(answer: Any, code: int, *pieces: str) -> None:
     [("0", "not positive"), ("1.5", "more than the whole corpus"), ("-3", "not positive"), ("abc", "not a number"),
      ("41", "larger than the corpus, which has 40 examples"), ("101%", "more than the whole"), ("nan", "not a number")],
 )  # fmt: skip
-def test_budgets_that_mean_nothing(curate: Run, corpus: Path, budget: str, piece: str) -> None:
-    assert_told(curate("select", "--method", "uniform", "--corpus", corpus, "--budget", budget), USAGE, piece, budget)
+def test_invalid_budgets(curate: Run, corpus: Path, budget: str, piece: str) -> None:
+    assert_error(curate("select", "--method", "uniform", "--corpus", corpus, "--budget", budget), USAGE, piece, budget)
 
 
 def test_a_budget_that_is_larger_than_the_corpus_in_tokens(curate: Run, corpus: Path, tiny: tuple[Path, Path]) -> None:
     models = ("--compressed", tiny[1])
     answer = curate("select", "--method", "uniform", "--corpus", corpus, *models, "--budget", "1M-tokens")
-    assert_told(answer, USAGE, "larger than the corpus", "tokens")
+    assert_error(answer, USAGE, "larger than the corpus", "tokens")
 
 
 def test_a_budget_that_rounds_to_no_row(curate: Run, corpus: Path) -> None:
     answer = curate("select", "--method", "uniform", "--corpus", corpus, "--budget", "0.01")
-    assert_told(answer, INPUT, "rounds to 0 rows")
+    assert_error(answer, INPUT, "rounds to 0 rows")
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_a_budget_that_rounds_to_no_row(curate: Run, corpus: Path) -> None:
         (["--pin", "@missing-file"], "missing-file"),
     ],
 )
-def test_options_that_mean_nothing(curate: Run, corpus: Path, arguments: list[str], piece: str) -> None:
+def test_invalid_options(curate: Run, corpus: Path, arguments: list[str], piece: str) -> None:
     answer = curate("select", "--corpus", corpus, "--compressed", "m", "--original", "m", *arguments)
-    assert_told(answer, INPUT if "@missing-file" in arguments else USAGE, piece)
+    assert_error(answer, INPUT if "@missing-file" in arguments else USAGE, piece)
 
 
 def test_an_unknown_option_and_no_verb(curate: Run) -> None:
@@ -81,10 +81,10 @@ def test_an_unknown_option_and_no_verb(curate: Run) -> None:
 def test_unknown_keys_of_the_settings_file(curate: Run, corpus: Path) -> None:
     with open("curate.toml", "w") as file:
         file.write('[select]\nbudgt = "0.1"\n')
-    assert_told(curate("select", "--corpus", corpus), USAGE, "budgt", "did you mean 'budget'")
+    assert_error(curate("select", "--corpus", corpus), USAGE, "budgt", "did you mean 'budget'")
     with open("curate.toml", "w") as file:
         file.write("not toml at all")
-    assert_told(curate("select", "--corpus", corpus), USAGE, "curate.toml")
+    assert_error(curate("select", "--corpus", corpus), USAGE, "curate.toml")
 
 
 def bad_file(folder: Path, kind: str) -> Path:
@@ -101,8 +101,8 @@ def bad_file(folder: Path, kind: str) -> Path:
         lines = "".join(
             json.dumps({"instruction": f"say {os.urandom(20).hex()}", "output": "yes"}) + "\n" for _ in range(900)
         )
-        whole = gzip.compress(lines.encode())
-        path.write_bytes(whole[: len(whole) // 2])
+        compressed = gzip.compress(lines.encode())
+        path.write_bytes(compressed[: len(compressed) // 2])
     return path
 
 
@@ -110,27 +110,27 @@ def bad_file(folder: Path, kind: str) -> Path:
 def test_corpora_that_cannot_be_used(curate: Run, tmp_path: Path, kind: str) -> None:
     path = bad_file(tmp_path, kind)
     answer = curate("select", "--method", "uniform", "--corpus", path, "--budget", "1")
-    assert_told(answer, INPUT, path.name)
+    assert_error(answer, INPUT, path.name)
 
 
 def test_models_that_cannot_be_used(curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path) -> None:
     empty = tmp_path / "empty-model"
     empty.mkdir()
     (empty / "config.json").write_text((tiny[0] / "config.json").read_text())
-    others = save_llama(tmp_path / "other-words", words=[*WORDS[:-1], "maybe"])
+    other_vocabulary = save_llama(tmp_path / "other-words", words=[*WORDS[:-1], "maybe"])
     wider = save_llama(tmp_path / "wider", extra_rows=3)
-    cases = ((empty, "weights"), (tmp_path / "absent", "absent"), (others, "maybe"), (wider, "vocabulary"))
+    cases = ((empty, "weights"), (tmp_path / "absent", "absent"), (other_vocabulary, "maybe"), (wider, "vocabulary"))
     for compressed, piece in cases:
         answer = curate(
             "select", "--method", "donod", "--corpus", corpus, "--original", tiny[0], "--compressed", compressed
         )
-        assert_told(answer, INPUT, piece)
+        assert_error(answer, INPUT, piece)
 
 
 def test_a_pair_is_needed_where_two_models_are_compared(curate: Run, corpus: Path, tiny: tuple[Path, Path]) -> None:
-    assert_told(curate("select", "--corpus", corpus, "--compressed", tiny[1]), USAGE, "--original", "donod")
-    assert_told(curate("select", "--corpus", corpus), INPUT, "--compressed")
-    assert_told(curate("select", "--compressed", tiny[1], "--method", "donod"), USAGE, "--corpus")
+    assert_error(curate("select", "--corpus", corpus, "--compressed", tiny[1]), USAGE, "--original", "donod")
+    assert_error(curate("select", "--corpus", corpus), INPUT, "--compressed")
+    assert_error(curate("select", "--compressed", tiny[1], "--method", "donod"), USAGE, "--corpus")
 
 
 def test_rows_that_are_quarantined(curate: Run, tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_rows_that_are_quarantined(curate: Run, tmp_path: Path) -> None:
     assert answer.code == 0, answer.err
     assert answer.value["n_examples"] + answer.value["corpus"]["n_quarantined"] == 5000
     assert answer.value["corpus"]["n_quarantined"] <= 3
-    told = curate("sql", 'SELECT source, row, "column", reason FROM quarantine ORDER BY row', "--json")
-    broken = json.loads(told.out)[0]
+    rows = curate("sql", 'SELECT source, row, "column", reason FROM quarantine ORDER BY row', "--json")
+    broken = json.loads(rows.out)[0]
     assert (broken["source"], broken["row"]) == ("mixed.jsonl", 4000)
     assert "JSON" in broken["reason"]
 
@@ -170,38 +170,38 @@ def test_a_warehouse_that_cannot_be_written(curate: Run, corpus: Path, monkeypat
 
     for error, piece in ((errno.EROFS, "--warehouse"), (errno.ENOSPC, "free some space")):
         monkeypatch.setattr(atomic, "rename", refuse(error))
-        assert_told(curate("select", "--method", "uniform", "--corpus", corpus), ENVIRONMENT, piece)
+        assert_error(curate("select", "--method", "uniform", "--corpus", corpus), ENVIRONMENT, piece)
     monkeypatch.undo()
 
 
 def test_a_warehouse_that_is_a_file(curate: Run, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     answer = curate("select", "--method", "uniform", "--corpus", corpus, "--warehouse", tmp_path / "taken")
-    assert_told(answer, ENVIRONMENT, "taken")
+    assert_error(answer, ENVIRONMENT, "taken")
 
 
 def test_a_disk_that_is_full(corpus: Path, tmp_path: Path) -> None:
-    """A limit on file sizes stands for the full disk: the write really fails, and needs no right to mount one."""
+    """A limit on file sizes simulates the full disk: the write fails as it would, and no mount is needed."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 
     arguments = ["select", "--method", "uniform", "--corpus", str(corpus), "--warehouse", str(tmp_path / "w")]
     command = [sys.executable, "-c", "from curate.flows.cli.main import main; main()", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
-    assert done.returncode == ENVIRONMENT, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "ulimit" in done.stderr
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
+    result = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert result.returncode == ENVIRONMENT, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "ulimit" in result.stderr
+    rerun = subprocess.run(command, capture_output=True, text=True)
+    assert rerun.returncode == 0, rerun.stderr
 
 
-def test_a_lock_that_is_not_obtained_in_time(curate: Run, corpus: Path, tmp_path: Path) -> None:
+def test_a_lock_timeout(curate: Run, corpus: Path, tmp_path: Path) -> None:
     warehouse = tmp_path / "w"
     ingested = curate("ingest", corpus, "--warehouse", tmp_path / "elsewhere", "--json").value["id"]
     with locked(warehouse / "corpus" / f".{ingested}.lock", 0, "the corpus"):
         answer = curate("ingest", corpus, "--warehouse", warehouse, "--lock-timeout", "0.2")
-    assert_told(answer, ENVIRONMENT, ingested)
+    assert_error(answer, ENVIRONMENT, ingested)
 
 
 def test_two_runs_at_once_on_one_warehouse(corpus: Path, tmp_path: Path) -> None:
@@ -221,10 +221,12 @@ def test_two_runs_at_once_on_one_warehouse(corpus: Path, tmp_path: Path) -> None
     assert len(list((tmp_path / "w" / "corpus").glob("*/manifest.json"))) == 1
 
 
-def test_models_are_refused_before_anything_is_computed(
+def test_models_are_refused_before_any_computation(
     curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    others, warehouse = save_llama(tmp_path / "other", words=[*WORDS[:-1], "maybe"]), tmp_path / "w"
-    answer = curate("select", "--corpus", corpus, "--original", tiny[0], "--compressed", others, "-w", warehouse)
-    assert_told(answer, INPUT, "maybe")
+    other_vocabulary, warehouse = save_llama(tmp_path / "other", words=[*WORDS[:-1], "maybe"]), tmp_path / "w"
+    answer = curate(
+        "select", "--corpus", corpus, "--original", tiny[0], "--compressed", other_vocabulary, "-w", warehouse
+    )
+    assert_error(answer, INPUT, "maybe")
     assert not list(warehouse.glob("*/*/*.parquet"))

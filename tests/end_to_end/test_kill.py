@@ -1,4 +1,4 @@
-"""A run killed anywhere resumes to the same bytes: real models, every stage, a few hundred rows."""
+"""A run that is killed at any moment resumes to the same bytes: real models, every stage, a few hundred rows."""
 
 from __future__ import annotations
 
@@ -48,44 +48,44 @@ def command(corpus: Path, pair: tuple[str, str], warehouse: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(corpus: Path, pair: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """Return a warehouse that nothing happened to, and the seconds that a run takes."""
+    """Return the warehouse of an uninterrupted run, and the seconds that a run takes."""
     folder = tmp_path_factory.mktemp("whole")
-    for name in ("first", "second"):  # the first run fills the caches of the system
-        began = time.monotonic()
+    for name in ("first", "second"):  # the first run fills the file system cache
+        start = time.monotonic()
         assert attempts.run(command(corpus, pair, folder / name)) == 0
-    return folder / "second", time.monotonic() - began
+    return folder / "second", time.monotonic() - start
 
 
-def assert_whole(warehouse: Path) -> None:
-    """Assert that nothing partial is visible: every artefact that is there is what was written, the catalog opens."""
+def assert_complete(warehouse: Path) -> None:
+    """Assert that nothing partial is visible: every listed artefact verifies, and the catalog opens."""
     opened = Warehouse(warehouse)
     for noun in NOUNS:
-        for made in opened.list(noun):
-            assert verify(opened, noun, made.id) == []
+        for manifest in opened.list(noun):
+            assert verify(opened, noun, manifest.id) == []
     if (warehouse / "catalog.duckdb").exists():
         with queries.open_catalog(warehouse) as con:
             queries.run_sql(con, "SELECT count(*) FROM ledger")
 
 
 def assert_kept(before: dict[str, tuple[int, bytes]], after: dict[str, tuple[int, bytes]]) -> None:
-    """Assert that no part that was finished was written again."""
+    """Assert that no finished part was written again."""
     for name, (modified, content) in before.items():
         assert after[name] == (modified, content), name
 
 
-def assert_same(warehouse: Path, whole: Path) -> None:
+def assert_same(warehouse: Path, expected: Path) -> None:
     """Assert that two warehouses hold the same parts, byte for byte."""
-    found, expected = attempts.parts(warehouse), attempts.parts(whole)
-    assert found.keys() == expected.keys()
-    assert any(name.startswith("selection/") for name in expected)
-    for name, (_, content) in expected.items():
-        assert found[name][1] == content, name
+    parts, expected_parts = attempts.parts(warehouse), attempts.parts(expected)
+    assert parts.keys() == expected_parts.keys()
+    assert any(name.startswith("selection/") for name in expected_parts)
+    for name, (_, content) in expected_parts.items():
+        assert parts[name][1] == content, name
 
 
 def test_a_kill_before_and_after_every_rename(
     corpus: Path, pair: tuple[str, str], uninterrupted: tuple[Path, float], tmp_path: Path
 ) -> None:
-    """Each attempt dies before or after the first rename at which none died so, until one has no new rename to make."""
+    """Each attempt is killed before or after the first rename not yet used for a kill, until no such rename is left."""
     warehouse, arguments = tmp_path / "warehouse", command(corpus, pair, tmp_path / "warehouse")
     moments = tmp_path / "moments"
     code = -9
@@ -93,19 +93,19 @@ def test_a_kill_before_and_after_every_rename(
         finished = attempts.parts(warehouse)
         code = attempts.run(arguments, attempts.Kill(survived=moments))
         assert_kept(finished, attempts.parts(warehouse))
-        assert_whole(warehouse)
+        assert_complete(warehouse)
     assert code == 0
-    died = moments.read_text().splitlines()
-    names = {moment.rpartition("/")[2] for moment in died}
+    kills = moments.read_text().splitlines()
+    names = {moment.rpartition("/")[2] for moment in kills}
     assert names >= {"manifest.json", "part-00002.parquet", "catalog.duckdb", "terms-00000.parquet"}
-    assert sum(moment.startswith("before ") for moment in died) == len(died) / 2 >= 30
+    assert sum(moment.startswith("before ") for moment in kills) == len(kills) / 2 >= 30
     assert_same(warehouse, uninterrupted[0])
 
 
 def test_a_kill_at_random_moments(
     corpus: Path, pair: tuple[str, str], uninterrupted: tuple[Path, float], tmp_path: Path
 ) -> None:
-    whole, seconds = uninterrupted
+    expected, seconds = uninterrupted
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed of the moments: {seed}")
     moments = random.Random(seed)
@@ -116,10 +116,10 @@ def test_a_kill_at_random_moments(
         code = attempts.run(arguments, attempts.Kill(seconds=moments.uniform(0.05, seconds)))
         assert code in (0, -9)
         killed += code == -9
-        assert_whole(warehouse)
+        assert_complete(warehouse)
         finished = attempts.parts(warehouse)
         assert attempts.run(arguments) == 0
         assert_kept(finished, attempts.parts(warehouse))
-        assert_whole(warehouse)
-        assert_same(warehouse, whole)
+        assert_complete(warehouse)
+        assert_same(warehouse, expected)
     assert killed >= RANDOM_KILLS // 2

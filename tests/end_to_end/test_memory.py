@@ -1,4 +1,4 @@
-"""The memory that a plan foretells is the memory that scoring takes."""
+"""The memory that a plan predicts is the memory that scoring uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import pytest
 from corpora import write_corpus
 from models import save_llama
 
-from curate.engines.score.memory import PROCESS_BYTES, batches_at_once, model_size, predict, shared_peak
+from curate.engines.score.memory import (
+    PROCESS_BYTES,
+    ScoringLoad,
+    concurrent_batches,
+    device_peak,
+    model_size,
+    predict_memory,
+)
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ WITHIN = 0.2
 
 
 def save_wide(folder: Path, seed: int) -> Path:
-    """Save a model of 17 million weights that shares the tiny one's tokenizer."""
+    """Save a model of 17 million weights with the tokenizer of the tiny model."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -44,11 +51,11 @@ def test_the_size_of_a_model_is_read_from_its_headers(tmp_path: Path) -> None:
 
 def test_more_of_anything_takes_more_memory(tmp_path: Path) -> None:
     size = model_size(str(save_llama(tmp_path)))
-    common = {"device": "cpu", "threads": 1, "number_bytes": 4, "batch_tokens": 256, "part_rows": 900,
+    common = {"device": "cpu", "threads": 1, "dtype_bytes": 4, "batch_tokens": 256, "part_rows": 900,
               "row_tokens": 50.0, "longest": 64}  # fmt: skip
 
     def total(models: int = 1, **changes: object) -> int:
-        return sum(predict([size] * models, **(common | changes)).values())  # type: ignore[arg-type]
+        return sum(predict_memory([size] * models, ScoringLoad(**(common | changes))).values())  # type: ignore[arg-type]
 
     assert total() < total(models=2)
     assert total() < total(threads=2) < total(threads=2, batch_tokens=512) < total(threads=2, batch_tokens=1024)
@@ -56,16 +63,16 @@ def test_more_of_anything_takes_more_memory(tmp_path: Path) -> None:
 
 
 def test_batches_run_side_by_side_only_while_their_logits_are_small() -> None:
-    assert batches_at_once("cpu", 4, 512, 32_000) == 4
-    assert batches_at_once("cpu", 64, 512, 32_000) == 1
-    assert batches_at_once("cuda", 64, 512, 512) == 1
+    assert concurrent_batches("cpu", 4, 512, 32_000) == 4
+    assert concurrent_batches("cpu", 64, 512, 32_000) == 1
+    assert concurrent_batches("cuda", 64, 512, 512) == 1
 
 
 def test_workers_on_a_cpu_share_its_memory_and_those_on_gpus_do_not() -> None:
     pieces = {"weights": 5, "process": 7}
-    assert shared_peak(pieces, 1, "cpu") == 12
-    assert shared_peak(pieces, 3, "cpu") == 36 + PROCESS_BYTES
-    assert shared_peak(pieces, 3, "cuda") == 12
+    assert device_peak(pieces, 1, "cpu") == 12
+    assert device_peak(pieces, 3, "cpu") == 36 + PROCESS_BYTES
+    assert device_peak(pieces, 3, "cuda") == 12
 
 
 @pytest.mark.slow
@@ -84,7 +91,7 @@ def test_the_prediction_is_within_a_fifth_of_what_scoring_takes(tmp_path: Path, 
         return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     curate("ingest")
-    (step,) = (one for one in curate("plan", "--method", "donod", *models) if one["stage"] == "score")
+    (step,) = (step for step in curate("plan", "--method", "donod", *models) if step["stage"] == "score")
     curate("score", *models)
     (scores,) = Warehouse(tmp_path / "w").list("scores")
     assert step["memory_mb"] == pytest.approx(scores.peak_memory_mb, rel=WITHIN)

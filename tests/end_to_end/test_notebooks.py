@@ -1,4 +1,4 @@
-"""The notebooks are clean in git, and run from top to bottom on a warehouse that was just made."""
+"""The notebooks are committed without outputs, and run from top to bottom on a new warehouse."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_there_are_notebooks() -> None:
 def test_outputs_are_stripped(path: Path) -> None:
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
-    assert path.read_text("utf-8") == nbformat.writes(book) + "\n", "not as nbformat writes it"
+    assert path.read_text("utf-8") == nbformat.writes(book) + "\n", "not in the form that nbformat writes"
     assert set(book.metadata) == {"kernelspec", "language_info"}
     assert book.cells[0].cell_type == "markdown"
     for cell in book.cells:
@@ -42,15 +42,15 @@ def test_outputs_are_stripped(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a warehouse with three selections of a slice of the demo, the last of them made by paser."""
+    """Return a warehouse with three selections of a slice of the demo, the last one by paser."""
     folder = tmp_path_factory.mktemp("notebooks")
     with gzip.open(demo.pool_path(), "rt") as pool, gzip.open(folder / "pool.jsonl.gz", "wt") as part:
         part.write("".join(line for line, _ in zip(pool, range(ROWS), strict=False)))
     pruned = str(folder / "pruned")
     assert attempts.run(["compress", str(demo.model_path()), "--sparsity", "0.6", "--out", pruned]) == 0
-    fixed = ["--corpus", str(folder / "pool.jsonl.gz"), "--original", str(demo.model_path()), "--compressed", pruned]
-    for how in (["--method", "uniform"], ["--method", "donod"], ["--budget", "0.2"]):
-        assert attempts.run(["select", *fixed, *how, "--clusters", "6", "-w", str(folder / "warehouse")]) == 0
+    common = ["--corpus", str(folder / "pool.jsonl.gz"), "--original", str(demo.model_path()), "--compressed", pruned]
+    for options in (["--method", "uniform"], ["--method", "donod"], ["--budget", "0.2"]):
+        assert attempts.run(["select", *common, *options, "--clusters", "6", "-w", str(folder / "warehouse")]) == 0
     return folder / "warehouse"
 
 
@@ -60,8 +60,8 @@ def settings(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [ROOT / ".links", os.environ.get("PYTHONPATH", "")])))
 
 
-def shown(book: Any, kind: str) -> int:
-    """Return how many outputs of a kind the code cells have."""
+def n_outputs(book: Any, kind: str) -> int:
+    """Return the number of outputs of one kind in the code cells."""
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     return sum(kind in output.get("data", {}) for output in outputs)
 
@@ -73,7 +73,7 @@ def test_it_runs_from_top_to_bottom(path: Path) -> None:
     nbclient = pytest.importorskip("nbclient", reason='nbclient is not installed; pip install "curate-llm[notebook]"')
     book = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(book, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
-    assert shown(book, "image/png") >= 1, "a notebook draws something"
-    assert shown(book, "text/html") >= 1, "a notebook shows a table"
+    assert n_outputs(book, "image/png") >= 1, "a notebook draws something"
+    assert n_outputs(book, "text/html") >= 1, "a notebook shows a table"
     if path.name.startswith("04"):
         assert "sorting" in str(book.cells[-1].outputs), "the demo's capabilities are known"

@@ -1,4 +1,4 @@
-"""The wheel holds everything: installed beside nothing else of ours, it runs the demo from any folder."""
+"""The wheel is complete: installed without the checkout, it runs the demo from any folder."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def curate(site: Path, folder: Path, *arguments: str) -> Any:
     code = "from curate.flows.cli.main import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 def test_the_demo_runs_from_the_wheel(site: Path, tmp_path: Path) -> None:
-    where = "import curate.flows, curate.selectors.methods.paser as p; print(curate.flows.__file__); print(p.__file__)"
-    found = subprocess.run(
-        [sys.executable, "-c", where], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)},
+    code = "import curate.flows, curate.selectors.methods.paser as p; print(curate.flows.__file__); print(p.__file__)"
+    paths = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    assert all(path.startswith(str(site)) for path in found)
-    told = curate(site, tmp_path, "select", "--method", "uniform", "--json")
-    assert (told["n_examples"], told["n_kept"]) == (7508, 752)
+    assert all(path.startswith(str(site)) for path in paths)
+    selection = curate(site, tmp_path, "select", "--method", "uniform", "--json")
+    assert (selection["n_examples"], selection["n_kept"]) == (7508, 752)
     answers = curate(site, tmp_path, "sql", "--named", "reasons", "--json")
     assert {row["reason"]: row["examples"] for row in answers}["selected"] == 752
 
 
-def test_nothing_of_the_tests_or_of_a_machine_is_in_it(site: Path) -> None:
+def test_it_holds_the_packages_only(site: Path) -> None:
     top = {path.name for path in site.iterdir()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"curate"}
     names = {path.name for path in (site / "curate").iterdir()}
