@@ -1,4 +1,4 @@
-"""What a model knows and can do, item by item: RecordBatches of items in, RecordBatches of results out."""
+"""Evaluation of a model item by item: RecordBatches of items in, RecordBatches of results out."""
 
 from curate.engines.evaluate.run import EVALUATE_VERSION, EvaluateConfig, evaluate
 from curate.engines.evaluate.subject import Subject, load_subject

@@ -1,7 +1,7 @@
-"""What a model answers: greedy decoding in batches, exact match, and the likelihood of the right answer.
+"""Greedy decoding in batches, exact match, and the likelihood of the reference answer.
 
-A row is a conversation whose last turn is the reference answer; the same template as in scoring lays it out, so the
-model is asked exactly as it was scored. Knows nothing of corpora or of capabilities.
+A row is a conversation whose last turn is the reference answer. The template of scoring lays it out, so the model gets
+exactly the prompt that it was scored with.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from curate.engines.tokens.templates import Template, TemplateKind
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One row as token ids."""
+class EncodedQuestion:
+    """One row as token ids, split into prompt and reference answer."""
 
     prompt: NDArray[np.int64]
     """Shape (n_prompt,), at least one token."""
@@ -42,12 +42,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Grades:
-    """How a model did, one entry per row, in the order of the rows."""
+    """A model's answers and grades, one entry per row, in the order of the rows."""
 
     answers: list[str]
-    """What it said, without control tokens and outer white space."""
+    """Generated text, without control tokens and outer white space."""
     correct: NDArray[np.bool_]
-    """Whether that is the reference, character for character."""
+    """Whether the answer equals the reference, character for character."""
     nll: NDArray[np.float64]
     """Mean over the reference's tokens of −log p, in nats per token, ≥ 0, smaller = better."""
 
@@ -63,46 +63,46 @@ def grade(
     device: str = "auto",
     dtype: str = "auto",
 ) -> Grades:
-    """Ask the model of a folder every conversation's last question and compare with its last turn.
+    """Generate an answer to the last question of every conversation and compare it with the last turn.
 
     Parameters
     ----------
     folder : str or Path
-        Hugging Face model folder, an adapter over a base, or a hub name (the network is touched for that only).
+        Hugging Face model folder, an adapter over a base, or a hub name (only then is the network used).
     conversations : sequence of sequences of Turn
         Each ends with the assistant turn that is the reference.
     template, max_length
         As in scoring.
     max_new_tokens : int
-        Longest answer in tokens; a longer one is cut, and therefore wrong.
+        Longest answer in tokens; a longer one is truncated and therefore wrong.
     batch_size : int
-        Rows at a time.
+        Rows per batch.
     device, dtype : str
         See `curate.engines.models.devices`.
 
     Raises
     ------
     InputError
-        When the model cannot be read, or a conversation has no reference within `max_length`; names its position.
+        If the model cannot be read, or a conversation, named by its position, has no reference within `max_length`.
     """
-    place, source = resolve_device(device), resolve_model(str(folder))
-    model, tokenizer = load_model(source, place, resolve_dtype(dtype, place)), load_tokenizer(source)
+    target, source = resolve_device(device), resolve_model(str(folder))
+    model, tokenizer = load_model(source, target, resolve_dtype(dtype, target)), load_tokenizer(source)
     questions = encode_questions(Template(tokenizer, template, max_length), conversations)
     stops = stop_tokens(model, tokenizer.eos_token_id)
     produced = greedy_answers(model, [q.prompt for q in questions], stops, max_new_tokens, batch_size)
-    texts = [text.strip() for text in tokenizer.batch_decode(produced, skip_special_tokens=True)]
-    wanted = [turns[-1].content.strip() for turns in conversations]
-    correct = np.array([said == right for said, right in zip(texts, wanted, strict=True)], dtype=np.bool_)
-    return Grades(texts, correct, reference_nll(model, questions, batch_size))
+    answers = [text.strip() for text in tokenizer.batch_decode(produced, skip_special_tokens=True)]
+    references = [turns[-1].content.strip() for turns in conversations]
+    correct = np.array([one == other for one, other in zip(answers, references, strict=True)], dtype=np.bool_)
+    return Grades(answers, correct, reference_nll(model, questions, batch_size))
 
 
-def encode_questions(template: Template, conversations: Sequence[Sequence[Turn]]) -> list[Question]:
+def encode_questions(template: Template, conversations: Sequence[Sequence[Turn]]) -> list[EncodedQuestion]:
     """Return the last question and its reference of every conversation, as token ids.
 
     Raises
     ------
     InputError
-        When a conversation does not end with a reference that fits the template's length.
+        If a conversation does not end with a reference that fits the template's length.
     """
     questions = []
     for number, encoded in enumerate(template.encode_many(conversations), 1):
@@ -115,7 +115,7 @@ def encode_questions(template: Template, conversations: Sequence[Sequence[Turn]]
             raise InputError(
                 f"conversation {number} has no answer to compare with ({reason}); leave it out, or raise the length"
             )
-        questions.append(Question(encoded.ids[:start], answer))
+        questions.append(EncodedQuestion(encoded.ids[:start], answer))
     return questions
 
 
@@ -133,9 +133,9 @@ def greedy_answers(
     max_new_tokens: int,
     batch_size: int,
 ) -> list[list[int]]:
-    """Return the most likely continuation, token by token, of every prompt, without the token that ended it.
+    """Return the most likely continuation of every prompt, token by token, without the token that ended it.
 
-    Prompts are padded on the left, and the model keeps its key-value cache, so a step costs one token per row.
+    Prompts are padded on the left and the model keeps its key-value cache, so a step costs one token per row.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def greedy_answers(
         Tokens that end an answer; padding uses the first of them, masked out.
     """
     pad = stops[0] if stops else 0
-    plan = GenerationConfig(
+    generation = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=list(stops) or None, pad_token_id=pad
     )
     answers: list[list[int]] = [[] for _ in prompts]
@@ -157,16 +157,16 @@ def greedy_answers(
             mask[i, width - len(prompts[row]) :] = 1
         with torch.inference_mode():
             batch = {"input_ids": _on(model, tokens), "attention_mask": _on(model, mask)}
-            produced = model.generate(**batch, generation_config=plan)[:, width:].tolist()
+            produced = model.generate(**batch, generation_config=generation)[:, width:].tolist()
         for row, ids in zip(rows, produced, strict=True):
-            answers[row] = _until(ids, lambda token: token in stops)
+            answers[row] = _before_stop(ids, stops)
     return answers
 
 
-def reference_nll(model: PreTrainedModel, questions: Sequence[Question], batch_size: int) -> NDArray[np.float64]:
+def reference_nll(model: PreTrainedModel, questions: Sequence[EncodedQuestion], batch_size: int) -> NDArray[np.float64]:
     """Return the mean negative log-likelihood of every reference, shape (n,), nats per token, accumulated in float32.
 
-    Padded on the right: causal attention never looks there.
+    Rows are padded on the right, where causal attention never looks.
     """
     values = np.zeros(len(questions))
     lengths = [len(q.prompt) + len(q.answer) for q in questions]
@@ -180,21 +180,22 @@ def reference_nll(model: PreTrainedModel, questions: Sequence[Question], batch_s
             logits = model(input_ids=_on(model, tokens), attention_mask=_on(model, mask)).logits
         for i, row in enumerate(rows):
             first, last = len(questions[row].prompt), lengths[row]
-            right = _on(model, tokens[i, first:last])
-            values[row] = torch.nn.functional.cross_entropy(logits[i, first - 1 : last - 1].float(), right).item()
+            answer = _on(model, tokens[i, first:last])
+            # The logits at position t − 1 predict token t.
+            values[row] = torch.nn.functional.cross_entropy(logits[i, first - 1 : last - 1].float(), answer).item()
     return values
 
 
 def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Yield the row numbers in batches of similar length, longest first, so that a lack of memory shows at once."""
+    """Yield row numbers in batches of similar length, longest first, so that out-of-memory errors appear early."""
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
-def _until(ids: list[int], ends: Callable[[int], bool]) -> list[int]:
-    """Return the tokens before the first that ends the answer."""
-    stop = next((i for i, token in enumerate(ids) if ends(token)), len(ids))
+def _before_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
+    """Return the tokens before the first stop token: rows of a batch that end early are padded after it."""
+    stop = next((i for i, token in enumerate(ids) if token in stops), len(ids))
     return ids[:stop]
 
 

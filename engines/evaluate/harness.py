@@ -1,7 +1,7 @@
-"""EleutherAI's lm-eval as an engine: its named tasks and local YAML tasks, in this process, on the loaded model.
+"""Runs tasks of EleutherAI's lm-eval, by name or from local YAML files, on the loaded model in this process.
 
-Nothing of lm-eval is imported until such a task is asked for; it is the extra "eval". A named task reads a dataset that
-its library looks for in its own cache; with ``HF_HUB_OFFLINE`` set nothing else is tried.
+lm-eval, the extra "eval", is imported only for such a task. A named task reads its dataset from the cache of the
+`datasets` library; with ``HF_HUB_OFFLINE`` set nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -27,67 +27,67 @@ LOCAL = (".yaml", ".yml")
 
 
 def harness_files(task: str) -> list[Path]:
-    """Return the files that define a task, so that they can be digested: its YAML and the data files beside it.
+    """Return the files that define a task, for its digest: its YAML and the other files in the same folder.
 
-    A named task has none here: what it is depends on the installed lm-eval, whose version a manifest records.
+    A named task has none: its definition comes with the installed lm-eval, whose version the manifest records.
 
     Raises
     ------
     InputError
-        If a YAML file is named that is not there.
+        If a YAML file does not exist.
     """
     path = Path(task)
     if path.suffix not in LOCAL:
         return []
     if not path.is_file():
         raise InputError(f"there is no lm-eval task file {task!r}; give a YAML file, or the name of a task")
-    return sorted(one for one in path.parent.iterdir() if one.is_file())
+    return sorted(file for file in path.parent.iterdir() if file.is_file())
 
 
 def run_harness(subject: Subject, tasks: Sequence[str], limit: int | None = None) -> pa.Table:
-    """Return one row of `RESULTS` per document of every task; the score is the task's first metric.
+    """Return one row of schema `RESULTS` per document of every task; the score is the task's first metric.
 
     Raises
     ------
     MissingExtraError
         If lm-eval is not installed.
     InputError
-        If lm-eval does not know a task.
+        If lm-eval has no such task.
     """
     outcome = simple_evaluate(subject, tasks, limit)
     rows = [
         _row(name, sample, _metric(outcome["configs"][name]))
         for name, samples in outcome["samples"].items()
-        for sample in sorted(samples, key=lambda one: one["doc_id"])
+        for sample in sorted(samples, key=lambda document: document["doc_id"])
     ]
     return pa.Table.from_pylist(rows, schema=RESULTS)
 
 
 def simple_evaluate(subject: Subject, tasks: Sequence[str], limit: int | None = None) -> dict[str, Any]:
-    """Return what lm-eval itself reports of the loaded model; parameters and errors as in `run_harness`."""
+    """Return lm-eval's own report on the loaded model; parameters and errors as in `run_harness`."""
     if find_spec("lm_eval") is None:
-        raise MissingExtraError("asking lm-eval's tasks", "eval")
+        raise MissingExtraError("running lm-eval's tasks", "eval")
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    # Its notes on every default that it takes are for those who run it by hand.
+    # lm-eval logs every default that it applies, which only helps someone who runs it by hand.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     folders = sorted({str(Path(task).resolve().parent) for task in tasks if Path(task).suffix in LOCAL})
     manager = TaskManager(include_path=folders or None)
-    names = [_name_in(task) for task in tasks]
+    names = [_task_name(task) for task in tasks]
     for name in names:
         if name not in manager.all_tasks:
             raise InputError(f"lm-eval knows no task {name!r}; `lm-eval ls tasks` lists them, or give a YAML file")
     model = HFLM(pretrained=subject.model, tokenizer=subject.tokenizer, batch_size=16)
-    found: dict[str, Any] = lm_eval.simple_evaluate(
+    report: dict[str, Any] = lm_eval.simple_evaluate(
         model, tasks=names, limit=limit, task_manager=manager, log_samples=True, bootstrap_iters=0
     )
-    return found
+    return report
 
 
-def _name_in(task: str) -> str:
-    """Return the name that a YAML file gives its task, or the name as it is."""
+def _task_name(task: str) -> str:
+    """Return the name in a task's YAML file, or the name itself for a named task."""
     if Path(task).suffix not in LOCAL:
         return task
     for line in Path(task).read_text(encoding="utf-8").splitlines():
@@ -102,7 +102,7 @@ def _metric(config: dict[str, Any]) -> str:
 
 
 def _row(name: str, sample: dict[str, Any], metric: str) -> dict[str, Any]:
-    """Return one document's result; multiple choice guesses right one time in as many as there are options."""
+    """Return one document's result; the chance level of multiple choice is one over the number of options."""
     options = len(sample["arguments"]) if metric.startswith("acc") else 0
     score = sample.get(metric)
     task = f"lm-eval:{name}"

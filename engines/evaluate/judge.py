@@ -1,7 +1,7 @@
-"""A model as judge: does an answer say the same as a reference? A share of belief, read off two forced answers.
+"""A model as judge of whether an answer means the same as a reference, by the likelihoods of "yes" and "no".
 
-The judge is never sampled. Its likelihoods of "yes" and of "no" after the same prompt are compared, so a score is
-deterministic and says how sure the judge was. It is an opinion: docs/evaluation.md says what it is worth.
+The judge is never sampled. Its likelihoods of the two replies to one prompt are compared, so a score is deterministic
+and expresses the judge's confidence. docs/evaluation.md describes how reliable it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 
@@ -36,66 +36,68 @@ Reference answer:
 {reference}
 
 Other answer:
-{said}
+{answer}
 
 Does the other answer say the same as the reference answer? Only what is said counts, not how or at what length. \
 Reply with one word: yes or no."""
-VERDICTS = ("yes", "no")
-LONGEST = 4096
-"""Longest text that a judge reads, in tokens, capped by its context: an answer is not to be judged by its half."""
+REPLIES = ("yes", "no")
+MAX_LENGTH = 4096
+"""Longest text that a judge reads, in tokens, capped by its context; a truncated answer would be judged wrongly."""
 
 
-def prompt(question: str, reference: str, said: str) -> str:
-    """Return what the judge is asked."""
-    return PROMPT.format(question=question, reference=reference, said=said)
+def prompt(question: str, reference: str, answer: str) -> str:
+    """Return the judge's prompt."""
+    return PROMPT.format(question=question, reference=reference, answer=answer)
 
 
-def belief(nll_yes: NDArray[np.float64], nll_no: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return P(yes) / (P(yes) + P(no)), in [0, 1], from −log p of the two answers in nats, both of shape (n,)."""
+def yes_share(nll_yes: NDArray[np.float64], nll_no: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return P(yes) / (P(yes) + P(no)), in [0, 1], from −log p of the two replies in nats, both of shape (n,)."""
+    # In log space: both probabilities may underflow.
     return np.exp(-np.logaddexp(0.0, nll_yes - nll_no))
 
 
 class Judge:
-    """A loaded model that reads answers.
+    """A loaded model that scores answers.
 
     Parameters
     ----------
     subject : Subject
-        The judge, with its own tokenizer and layout.
+        The judge, with its own tokenizer and template.
     template : {"auto", "chat", "plain"}
     runner : BatchRunner
-        Decides what is computed at once.
+        Decides the batches.
     """
 
     def __init__(self, subject: Subject, template: TemplateKind, runner: BatchRunner) -> None:
         self._model, self._head, self._runner = subject.model, subject.head, runner
-        self._template = Template(subject.tokenizer, template, min(LONGEST, subject.context or LONGEST))
+        self._template = Template(subject.tokenizer, template, min(MAX_LENGTH, subject.context or MAX_LENGTH))
 
-    def read(self, items: Sequence[Item], said: Sequence[str]) -> list[Result]:
-        """Return the score of what was said to every item: the highest belief over its references.
+    def score(self, items: Sequence[Item], answers: Sequence[str]) -> list[Result]:
+        """Return the score of the answer to every item: the highest share of "yes" over its references.
 
-        An empty answer scores 0 and the judge does not see it. An item whose prompt the judge cannot read whole has a
-        status instead of a score.
+        An empty answer scores 0 and the judge does not see it. An item whose prompt does not fit the judge's context
+        has a status instead of a score.
         """
-        asked = [(i, one) for i, item in enumerate(items) if said[i] for one in item["references"]]
-        texts = [prompt(items[i]["messages"][-1]["content"], reference, said[i]) for i, reference in asked]
+        pairs = [(i, reference) for i, item in enumerate(items) if answers[i] for reference in item["references"]]
+        texts = [prompt(items[i]["messages"][-1]["content"], reference, answers[i]) for i, reference in pairs]
+        # Two rows per prompt, "yes" then "no": even rows are the former, odd rows the latter.
         rows = self._template.encode_many(
-            [(Turn("user", text), Turn("assistant", verdict)) for text in texts for verdict in VERDICTS]
+            [(Turn("user", text), Turn("assistant", reply)) for text in texts for reply in REPLIES]
         )
-        found = read_answers(self._model, self._head, rows, self._runner)
-        scores = belief(found.nll[::2], found.nll[1::2])
+        forced = score_answers(self._model, self._head, rows, self._runner)
+        scores = yes_share(forced.nll[::2], forced.nll[1::2])
         results: list[Result] = [{"score": 0.0} for _ in items]
-        for place, (i, _) in enumerate(asked):
-            status = _unread(rows[2 * place]) or _unread(rows[2 * place + 1])
+        for k, (i, _) in enumerate(pairs):
+            status = _problem(rows[2 * k]) or _problem(rows[2 * k + 1])
             if status:
                 results[i] = {"status": status, "score": None}
             elif results[i]["score"] is not None:
-                results[i]["score"] = max(results[i]["score"], float(scores[place]))
+                results[i]["score"] = max(results[i]["score"], float(scores[k]))
         return results
 
 
-def _unread(row: Encoded) -> str | None:
-    """Return the status of a row that the judge cannot read whole, None for one that it can."""
+def _problem(row: Encoded) -> str | None:
+    """Return the status of a row that the judge cannot read completely, None for one that it can."""
     if row.error:
         return "template_error"
     return "no_response_tokens" if row.truncated or not row.n_response else None

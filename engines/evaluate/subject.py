@@ -1,4 +1,4 @@
-"""A model under evaluation, or one that judges, with its tokenizer. Knows nothing of items."""
+"""Loads a model for evaluation, or as a judge, with its tokenizer."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model that is asked, or that judges, and its tokenizer."""
+    """A model under evaluation, or the judge of another, with its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     head: OutputHead
     context: int | None
+    """Longest sequence in tokens, None if the configuration does not state it."""
 
 
 def load_subject(folder: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> Subject:
-    """Return the model of a folder or hub name, ready to be asked.
+    """Return the model of a folder or hub name, loaded for evaluation.
 
     Raises
     ------
     InputError
-        When it cannot be loaded.
+        If it cannot be loaded.
     UsageError
         For an unknown device or dtype.
     """
-    place, source = resolve_device(device), resolve_model(folder)
-    model = load_model(source, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
+    target, source = resolve_device(device), resolve_model(folder)
+    model = load_model(source, target, resolve_dtype(dtype, target), trust_remote_code=trust_remote_code)
     loaded = LanguageModel(model, folder)
     return Subject(model, load_tokenizer(source, trust_remote_code=trust_remote_code), loaded.head, loaded.context)

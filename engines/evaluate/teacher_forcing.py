@@ -1,8 +1,7 @@
-"""Teacher forcing: how likely a given answer is, and whether the model would have said it, in one forward pass.
+"""Teacher forcing: the likelihood of a given answer, and whether greedy decoding would give it, in one forward pass.
 
-Greedy decoding gives an answer token by token exactly if every token of it is the most likely one after those before.
-So whether a row is answered exactly is known without generating anything, and a thousand rows take a second or two on
-a CPU instead of a minute. Knows nothing of tasks.
+Greedy decoding gives an answer exactly if every token of it is the most likely one after its predecessors. Exact match
+therefore needs no generation: a thousand rows take a second or two on a CPU instead of a minute.
 """
 
 from __future__ import annotations
@@ -25,69 +24,71 @@ if TYPE_CHECKING:
     from curate.engines.tokens.templates import Encoded
 
 CHUNK_TOKENS = 512
-"""Supervised tokens whose logits are held at a time."""
+"""Supervised tokens whose logits are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
+class TeacherForcingResult:
     """One entry per row; rows without a supervised token have 0 everywhere."""
 
     nll: NDArray[np.float64]
     """Sum over the supervised tokens of −log p, nats, shape (n,), >= 0."""
     tokens: NDArray[np.int64]
     """Number of supervised tokens, shape (n,)."""
-    right: NDArray[np.int64]
-    """How many of them are the model's most likely token, shape (n,)."""
+    correct: NDArray[np.int64]
+    """Number of them that are the model's most likely token, shape (n,)."""
 
 
-def read_answers(model: PreTrainedModel, head: OutputHead, rows: Sequence[Encoded], runner: BatchRunner) -> Forced:
-    """Return what the model makes of the supervised tokens of every row.
+def score_answers(
+    model: PreTrainedModel, head: OutputHead, rows: Sequence[Encoded], runner: BatchRunner
+) -> TeacherForcingResult:
+    """Return likelihood and correctness of the supervised tokens of every row.
 
     Parameters
     ----------
     model : PreTrainedModel
     head : OutputHead
-        Its output layer.
+        Of the model.
     rows : sequence of Encoded
     runner : BatchRunner
-        Decides what is computed at once.
+        Decides the batches.
 
     Raises
     ------
     CurateError
-        When a single row does not fit into the device's memory.
+        If a single row does not fit into the device's memory.
     """
     n = len(rows)
-    out = Forced(np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.int64))
-    asked = [place for place, row in enumerate(rows) if row.n_response]
+    out = TeacherForcingResult(np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.int64))
+    usable = [index for index, row in enumerate(rows) if row.n_response]
 
     @torch.inference_mode()
     def work(batch: list[int]) -> None:
-        encoded = [rows[place] for place in batch]
-        nll, right = _supervised(model, head, encoded)
+        encoded = [rows[index] for index in batch]
+        nll, correct = _supervised(model, head, encoded)
         lengths = np.array([row.n_response for row in encoded])
         owner = np.repeat(np.arange(len(batch)), lengths)
         out.nll[batch] = np.bincount(owner, weights=nll, minlength=len(batch))
-        out.right[batch] = np.bincount(owner, weights=right, minlength=len(batch)).astype(np.int64)
+        out.correct[batch] = np.bincount(owner, weights=correct, minlength=len(batch)).astype(np.int64)
         out.tokens[batch] = lengths
 
-    runner.run([len(row.ids) for row in rows], asked, work)
+    runner.run([len(row.ids) for row in rows], usable, work)
     return out
 
 
 def _supervised(
     model: PreTrainedModel, head: OutputHead, rows: Sequence[Encoded]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return −log p and whether it is the most likely, of every supervised token, row after row, both (M,) float64."""
+    """Return −log p of every supervised token and whether it is the most likely one, both (M,) float64."""
     ids = pad_right([row.ids for row in rows])
     # The state at position t − 1 predicts token t.
-    places = np.concatenate([i * ids.shape[1] + np.flatnonzero(row.supervised) - 1 for i, row in enumerate(rows)])
+    positions = np.concatenate([i * ids.shape[1] + np.flatnonzero(row.supervised) - 1 for i, row in enumerate(rows)])
     targets = torch.from_numpy(np.concatenate([row.ids[row.supervised] for row in rows])).to(model.device)
-    states = hidden_states(model, ids.to(model.device)).flatten(0, 1)[torch.from_numpy(places).to(model.device)]
-    nll, right = [], []
-    for part, wanted in zip(states.split(CHUNK_TOKENS), targets.split(CHUNK_TOKENS), strict=True):
+    states = hidden_states(model, ids.to(model.device)).flatten(0, 1)[torch.from_numpy(positions).to(model.device)]
+    nll, correct = [], []
+    for part, target in zip(states.split(CHUNK_TOKENS), targets.split(CHUNK_TOKENS), strict=True):
         logits = head.logits(part)
-        own = logits.gather(-1, wanted[:, None]).squeeze(-1)
+        own = logits.gather(-1, target[:, None]).squeeze(-1)
         nll.append((logits.logsumexp(-1) - own).double().cpu())
-        right.append((logits.argmax(-1) == wanted).double().cpu())
-    return torch.cat(nll).numpy(), torch.cat(right).numpy()
+        correct.append((logits.argmax(-1) == target).double().cpu())
+    return torch.cat(nll).numpy(), torch.cat(correct).numpy()

@@ -1,7 +1,7 @@
-"""Perplexity of texts of any length: disjoint windows, every token predicted exactly once.
+"""Splits texts into disjoint windows for perplexity, so that every token is predicted exactly once.
 
-The first window begins after the beginning-of-text (or end-of-text) token; every later one sees the last token of the
-window before, as lm-eval's rolling log-likelihood does with a context of one. Knows nothing of conversations.
+The first window begins after the beginning-of-text (or end-of-text) token. Every later one sees the last token of the
+previous window, as lm-eval's rolling log-likelihood does with a context of one.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
 
 
 def windows(ids: Sequence[int], opening: int | None, length: int) -> list[Encoded]:
-    """Return the windows of a text, of at most `length` tokens each, context included.
+    """Return the windows of a text, each of at most `length` tokens, context included.
 
     Parameters
     ----------
     ids : sequence of int
         The text's tokens.
     opening : int or None
-        Token before the first; without one, the text's own first token is context and is not predicted.
+        Token before the first; if None, the text's own first token is context and is not predicted.
     length : int
         Longest window in tokens, >= 2.
     """
-    whole = np.asarray(ids if opening is None else [opening, *ids], dtype=np.int64)
-    found = []
-    for start in range(0, len(whole) - 1, length - 1):
-        part = whole[start : start + length]
+    tokens = np.asarray(ids if opening is None else [opening, *ids], dtype=np.int64)
+    result = []
+    # Windows overlap by one token: the last of a window is the context of the next.
+    for start in range(0, len(tokens) - 1, length - 1):
+        part = tokens[start : start + length]
         supervised = np.ones(len(part), dtype=np.bool_)
         supervised[0] = False
-        found.append(Encoded(part, supervised))
-    return found
+        result.append(Encoded(part, supervised))
+    return result
 
 
 def opening_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the token that stands before a text: beginning of text, else end of text, else none."""
-    found: int | None = tokenizer.bos_token_id
-    return tokenizer.eos_token_id if found is None else found
+    """Return the token to put before a text: beginning of text, else end of text, else None."""
+    opening: int | None = tokenizer.bos_token_id
+    return tokenizer.eos_token_id if opening is None else opening

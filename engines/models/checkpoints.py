@@ -193,7 +193,7 @@ def _pickle_file(path: Path) -> str:
     )
 
 
-def pickle_of(path: Path) -> Path | None:
+def find_pickle(path: Path) -> Path | None:
     """Return the pickle that a path names, or the one that a folder without safetensors holds; None for no pickle."""
     if path.is_file():
         return path

@@ -41,7 +41,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def training_devices(name: str) -> int:
+def training_device_count(name: str) -> int:
     """Return how many devices train where `name` was asked for: every CUDA device of this machine for a bare name."""
     bare = name in ("auto", "cuda")
     return max(1, torch.cuda.device_count()) if bare else 1
@@ -105,7 +105,7 @@ def device_names() -> list[str]:
     return found
 
 
-def number_bytes(name: str, device: torch.device) -> int | None:
+def dtype_bytes(name: str, device: torch.device) -> int | None:
     """Return the bytes of one number of the format that `name` means on `device`, None for "as stored"."""
     found = resolve_dtype(name, device)
     return None if found is None else found.itemsize

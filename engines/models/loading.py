@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from curate.engines.models.attention import use_blocked_attention
 from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, resolve_model
 from curate.engines.models.devices import pair_devices, resolve_dtype
-from curate.engines.models.nonuniform import is_ragged, load_ragged
+from curate.engines.models.nonuniform import is_nonuniform, load_nonuniform
 from curate.engines.models.output_head import OutputHead, output_head, verify_head
 from curate.engines.models.quantised import check_quantised
 from curate.engines.models.tokenizers import load_tokenizer, vocabulary_mismatch
@@ -108,14 +108,14 @@ def load_pair(
     first = resolve_model(original) if original is not None else None
     tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
     loaded = [
-        load_alone(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
+        load_language_model(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
         for name, place in ((compressed, second_place), (original, first_place))
         if name is not None
     ]
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
 
 
-def load_alone(
+def load_language_model(
     name: str, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
 ) -> LanguageModel:
     """Return one model by its folder or hub name, ready to be scored; see `load_model`."""
@@ -173,8 +173,8 @@ def load_model(
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
         return _adapted(base, folder)
     check_folder(folder)
-    if is_ragged(folder):
-        return load_ragged(folder, dtype).to(device).eval()
+    if is_nonuniform(folder):
+        return load_nonuniform(folder, dtype).to(device).eval()
     method = check_quantised(folder, device.type == "cpu")
     # Quantised weights cannot be moved afterwards: they are packed for the device on which they are opened.
     placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHAPES = "shapes.json"
 
 
-def is_ragged(folder: Path) -> bool:
+def is_nonuniform(folder: Path) -> bool:
     """Return whether `folder` holds a model with shapes of its own."""
     return (folder / SHAPES).is_file()
 
@@ -58,7 +58,7 @@ def reshape(model: PreTrainedModel, shapes: Mapping[str, list[int]]) -> None:
         module.out_features, module.in_features = module.weight.shape
 
 
-def load_ragged(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
+def load_nonuniform(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     """Return the model of a folder with shapes of its own, on the CPU.
 
     Raises

@@ -57,7 +57,7 @@ class OutputHead:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
 
-    def pull_back(self, delta: Tensor, logits: Tensor) -> Tensor:
+    def preactivation_gradient(self, delta: Tensor, logits: Tensor) -> Tensor:
         """Return ∂L/∂(W h), shape (M, V), from δ = ∂L/∂z: what METHODS §1 puts in δ's place for such heads."""
         if self.softcap is not None:
             delta = delta * (1.0 - (logits / self.softcap).square())

@@ -71,7 +71,7 @@ def check_quantised(folder: Path, on_cpu: bool) -> str | None:
     return method
 
 
-def keep_gradients(model: nn.Module) -> None:
+def keep_gradient_layout(model: nn.Module) -> None:
     """Keep a quantised model in the layout that gradients pass through.
 
     On CPUs with bfloat16 instructions, the first pass in evaluation mode makes bitsandbytes repack 4-bit layers for

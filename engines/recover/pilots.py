@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.models.output_head import output_head
 from curate.engines.recover.methods.attach import attach
 from curate.engines.recover.prepare import lay_out, load, load_to_train
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curate.engines.evaluate.teacher_forcing import Forced
+    from curate.engines.evaluate.teacher_forcing import TeacherForcingResult
     from curate.engines.recover.prepare import Prepared
     from curate.engines.recover.training.rows import Rows
     from curate.schemas.recovery import RecoveryRequest
@@ -121,13 +121,13 @@ def _begin_anew(ready: Prepared, request: RecoveryRequest) -> None:
     ready.model = load_to_train(ready, request)
 
 
-def _losses(ready: Prepared) -> Forced:
+def _losses(ready: Prepared) -> TeacherForcingResult:
     training = ready.model.training
     ready.model.eval()
     try:
         with autocast(ready.model.device, ready.precision):
             runner = BatchRunner(ready.batch_tokens)
-            return read_answers(ready.model, output_head(ready.model), ready.heldout, runner)
+            return score_answers(ready.model, output_head(ready.model), ready.heldout, runner)
     finally:
         ready.model.train(training)
 

@@ -15,12 +15,12 @@ from curate.engines.models.devices import resolve_device, resolve_dtype
 from curate.engines.models.folder import stored_dtype
 from curate.engines.models.loading import LanguageModel, context_of, load_model, make_pair
 from curate.engines.models.output_head import output_head, verify_head
-from curate.engines.models.quantised import keep_gradients
+from curate.engines.models.quantised import keep_gradient_layout
 from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.recover.methods.choice import choose_method
 from curate.engines.recover.methods.inspection import inspect_model
-from curate.engines.recover.training.loop import default_batch_tokens
 from curate.engines.recover.training.rows import Rows, encode_rows
+from curate.engines.tokens.batching import default_batch_tokens
 from curate.engines.tokens.templates import Template
 from curate.schemas.errors import GateError, UsageError
 
@@ -104,7 +104,7 @@ def lay_out(
     _check_digest(template, template_digest)
     encoded, skipped = encode_rows(template, rows)
     apart = encode_rows(template, heldout)[0] if len(heldout) else []
-    budget = request.batch_tokens or default_batch_tokens(device)
+    budget = request.batch_tokens or default_batch_tokens(device.type, training=True)
     return Layout(
         model, folder, source, tokenizer, found, method, why, template,
         encoded, skipped, apart, device, precision, stored, budget,
@@ -134,7 +134,7 @@ def load_to_train(layout: Layout, request: RecoveryRequest) -> PreTrainedModel:
         loaded if layout.found.quantisation is None else None,
         trust_remote_code=request.trust_remote_code,
     )
-    keep_gradients(network)
+    keep_gradient_layout(network)
     network.config.use_cache = False
     return network
 

@@ -1,1 +1,1 @@
-"""One pass of a model pair over a corpus: the signals of every row."""
+"""Signals of every row from one pass of a model pair over a corpus."""

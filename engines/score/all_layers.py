@@ -1,9 +1,9 @@
-"""DON and NOD of every linear layer from one batched backward pass, never one per example (``layers = "all"``).
+"""DON and NOD of every linear layer from one backward pass per batch instead of one per example (``layers = "all"``).
 
-For a layer with inputs a_t and gradients b_t of its outputs, over all tokens of one example (METHODS §1),
-‖G‖² = Σ_st (a_s·a_t)(b_s·b_t) and ⟨W, G⟩ = Σ_t b_t·(W a_t). Weights are frozen: the pass computes gradients of
-activations alone, and since examples do not see one another, those of a batch are those of each example. Padding on
-the right has no gradient and so adds nothing. Layers are the decoder's linear projections; norms, biases and the
+For a layer with inputs a_t and output gradients b_t over all tokens of one example (METHODS §1),
+‖G‖² = Σ_st (a_s·a_t)(b_s·b_t) and ⟨W, G⟩ = Σ_t b_t·(W a_t). Weights are frozen, so the pass computes gradients of
+activations only; examples do not attend to one another, so those of a batch equal those of each example alone. Padding
+on the right has zero gradient and adds nothing. Layers are the decoder's linear projections; norms, biases and the
 embedding are left out.
 """
 
@@ -18,7 +18,7 @@ import torch
 from curate.engines.models.output_head import hidden_states
 from curate.engines.models.projections import find_projections
 from curate.engines.score import signals
-from curate.engines.score.response_states import response_places
+from curate.engines.score.response_states import response_positions
 from curate.engines.tokens.batching import pad_right
 from curate.schemas.errors import InputError
 
@@ -37,55 +37,56 @@ Tensor = torch.Tensor
 
 @dataclass
 class Tape:
-    """What one batch leaves behind on its way through the model and back, one entry a layer."""
+    """What one batch records in the forward and the backward pass, one entry per layer."""
 
     inputs: dict[str, Tensor] = field(default_factory=dict)
-    """(B, T, inputs of the layer)."""
+    """(B, T, input features); removed once the backward pass has used them."""
     squared: dict[str, Tensor] = field(default_factory=dict)
     """(B,) float64, ‖G‖² of each example."""
     alignment: dict[str, Tensor] = field(default_factory=dict)
     """(B,) float64, ⟨W, G⟩ of each example."""
 
 
-class EveryLayer:
-    """A model whose layers are listened to.
+class AllLayers:
+    """A model with hooks that record DON and NOD of every linear layer.
 
     Parameters
     ----------
     model : LanguageModel
-        Its weights are frozen, and hooks are put on its layers.
+        Its weights are frozen, and hooks are registered on its layers.
 
     Raises
     ------
     InputError
-        When it has no linear projections, or when one is quantised.
+        If it has no linear projections, or is quantised.
     """
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        self._here = threading.local()
+        # Several threads run batches through the one model, each with a tape of its own.
+        self._local = threading.local()
         projections = find_projections(model.model)
         if not projections or getattr(model.model, "is_quantized", False):
             raise InputError(
-                f"model {model.name!r} has no ordinary linear layers inside, or quantised ones; use --layers output"
+                f"model {model.name!r} has no linear layers in its decoder, or quantised ones; use --layers output"
             )
         model.model.requires_grad_(False)
         model.model.get_input_embeddings().register_forward_hook(self._open)
-        for one in projections:
-            one.module.register_forward_hook(self._listener(one))
-        self._weight_squared = {one.name: _squared_norm(one.matrix) for one in projections}
+        for projection in projections:
+            projection.module.register_forward_hook(self._recorder(projection))
+        self._weight_squared = {projection.name: _squared_norm(projection.matrix) for projection in projections}
 
     def response_states(self, rows: Sequence[Encoded]) -> tuple[Tensor, Tape]:
-        """Return what `states.response_states` returns, with its graph, and the tape that `backward` fills."""
+        """Return `response_states.response_states` with its autograd graph, and the tape that `backward` completes."""
         ids = pad_right([item.ids for item in rows]).to(self._model.device)
-        self._here.tape = tape = Tape()
+        self._local.tape = tape = Tape()
         try:
             with torch.inference_mode(False), torch.enable_grad():
                 states = hidden_states(self._model.model, ids)
-                places = response_places(rows, ids.shape[1]).to(ids.device)
-                return states.flatten(0, 1)[places], tape
+                positions = response_positions(rows, ids.shape[1]).to(ids.device)
+                return states.flatten(0, 1)[positions], tape
         finally:
-            self._here.tape = None
+            self._local.tape = None
 
     def backward(self, states: Tensor, gradient: Tensor, tape: Tape, rate: float) -> dict[str, NDArray[np.float64]]:
         """Return ``don`` and ``nod`` of each example, each (B,), summed over the layers of the tape.
@@ -95,12 +96,13 @@ class EveryLayer:
         states : Tensor of shape (M, d)
             From `response_states`.
         gradient : Tensor of shape (M, d)
-            Of each example's mean loss by its states.
+            Of each example's mean loss with respect to its states.
         tape : Tape
-            From `response_states`; emptied here.
+            From `response_states`; its inputs are released here.
         rate : float
             η, > 0.
         """
+        # Cloned outside inference mode: autograd refuses tensors that were created inside it.
         with torch.inference_mode(False):
             torch.autograd.backward(states, gradient.to(states.dtype).clone())
         don: Any = 0.0
@@ -112,32 +114,35 @@ class EveryLayer:
         return {"don": don, "nod": nod}
 
     def _open(self, module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Let gradients flow back as far as the embedding's output, though nothing before it is trained."""
+        """Require gradients of the embedding's output: with frozen weights autograd would build no graph otherwise."""
         return output if self._tape() is None else output.requires_grad_()
 
-    def _listener(self, one: Projection) -> Any:
-        def listen(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _recorder(self, projection: Projection) -> Any:
+        def record(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             tape = self._tape()
             if tape is None:
                 return
-            if one.name in tape.inputs:
-                raise InputError(f"layer {one.name} is used twice in one pass; use --layers output for this model")
-            tape.inputs[one.name] = inputs[0].detach()
+            if projection.name in tape.inputs:
+                raise InputError(
+                    f"layer {projection.name} is used twice in one forward pass; use --layers output for this model"
+                )
+            tape.inputs[projection.name] = inputs[0].detach()
             bias = getattr(module, "bias", None)
-            # W a without the bias, whose gradient is another parameter's.
+            # W a without the bias: the bias is a parameter of its own and not part of ⟨W, G⟩.
             product = output.detach() if bias is None else output.detach() - bias
-            output.register_hook(lambda gradient: _reduce(tape, one.name, product, gradient))
+            output.register_hook(lambda gradient: _reduce(tape, projection.name, product, gradient))
 
-        return listen
+        return record
 
     def _tape(self) -> Tape | None:
-        return getattr(self._here, "tape", None)
+        return getattr(self._local, "tape", None)
 
 
 def _reduce(tape: Tape, name: str, product: Tensor, gradient: Tensor) -> None:
-    """Note a layer's sums for each example, and let go of its inputs."""
+    """Record a layer's sums for each example, and release its inputs."""
     inputs = tape.inputs.pop(name)
     tape.alignment[name] = (gradient.float() * product.float()).sum((1, 2), dtype=torch.float64)
+    # One example at a time: the Gram matrices of a whole batch would not fit into memory for long rows.
     pairs = zip(gradient, inputs, strict=True)
     tape.squared[name] = torch.stack([signals.gradient_norm_squared(b.float(), a.float()) for b, a in pairs])
 

@@ -1,4 +1,4 @@
-"""How a model pair is scored: template, lengths, batches and which signals. Knows nothing of models and rows."""
+"""Settings of scoring: conversation template, lengths, batch sizes and which signals to compute."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from curate.engines.score.memory import CHUNK_TOKENS
+from curate.engines.tokens.batching import default_batch_tokens
 from curate.engines.tokens.templates import KINDS, TemplateKind
 from curate.schemas.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from curate.engines.score.kernels import KernelKind
 
+ALL_LAYERS_DIVISOR = 8
+"""The default batch of ``layers = "all"`` is smaller by this factor: every layer keeps its activations for the backward
+pass."""
+
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """What is computed and how; see METHODS §1."""
+    """Settings of one scoring run; see METHODS §1."""
 
     template: TemplateKind = "auto"
-    """Layout of a conversation: the tokenizer's chat template, the plain one, or whichever there is."""
+    """Conversation layout: the tokenizer's chat template, the plain layout, or whichever is available."""
     max_length: int = 512
-    """Longest sequence in tokens, ≥ 2; capped by the models' context. The end is cut off."""
+    """Longest sequence in tokens, ≥ 2; capped by the models' context. The end is truncated."""
     probe_lr: float = 1e-4
-    """η of don and nod, > 0; the learning rate of the recovery to come."""
+    """η of don and nod, > 0; the learning rate planned for the recovery."""
     ifd: bool = False
-    """Whether to compute ifd, which costs a second pass over the responses."""
-    ifd_ratio: Literal["perplexity", "loss"] = "perplexity"
-    """Ratio of perplexities (Superfiltering) or of losses."""
+    """Whether to compute ifd, which needs a second forward pass over the responses."""
     layers: Literal["output", "all"] = "output"
-    """Layers that don and nod are summed over: the output layer, or it and every linear layer of the decoder, which
-    costs a backward pass through the activations of the compressed model."""
+    """Layers that don and nod sum over: the output head, or the output head and every linear layer of the decoder,
+    which needs a backward pass through the compressed model's activations."""
     batch_tokens: int | None = None
-    """Tokens per batch, padding counted; None takes 4,096 on a CPU and 32,768 elsewhere, an eighth of it for all
-    layers, whose activations have to wait for the way back."""
+    """Tokens per batch, padding included; None takes the default, see `tokens_per_batch`."""
     chunk_tokens: int = CHUNK_TOKENS
-    """Most supervised tokens whose logits are held at a time, per model. A longer row takes a second pass."""
+    """Most supervised tokens whose logits are in memory at once, per model. A longer row needs a second pass."""
     teacher_top: int | None = None
-    """Where the original is kept rather than loaded: its likeliest tokens to keep of each prediction, ≥ 1, which makes
-    cds a lower bound (`summary`); None keeps the states, which changes no number."""
+    """For a cached original: number of most likely tokens to store per prediction, ≥ 1, which makes cds a lower bound
+    (`top_k`). None stores the hidden states, which changes no result."""
     kernel: KernelKind = "auto"
-    """Whether the arithmetic over the vocabulary is compiled (`kernels`); which it was stands in the manifest."""
+    """Whether the arithmetic over the vocabulary is compiled (`kernels`); the manifest records the choice."""
 
     def __post_init__(self) -> None:
         if self.template not in KINDS:
             raise UsageError(f"template {self.template!r} is not known{did_you_mean(self.template, list(KINDS))}")
-        if self.ifd_ratio not in ("perplexity", "loss"):
-            raise UsageError(f"ifd_ratio {self.ifd_ratio!r} is not known; known: perplexity, loss")
         if self.layers not in ("output", "all"):
             raise UsageError(f"layers {self.layers!r} is not known; known: output, all")
         if not 0 < self.probe_lr < float("inf"):
@@ -58,3 +58,8 @@ class ScoreConfig:
         ):
             if value is not None and value < least:
                 raise UsageError(f"{name} {value} is too small; give at least {least}")
+
+    def tokens_per_batch(self, device_type: str) -> int:
+        """Return the tokens per batch on a device: `batch_tokens`, or the default for the device and the layers."""
+        divisor = ALL_LAYERS_DIVISOR if self.layers == "all" else 1
+        return self.batch_tokens or default_batch_tokens(device_type) // divisor

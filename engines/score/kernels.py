@@ -1,9 +1,8 @@
-"""The arithmetic of `signals.token_signals` as one compiled kernel, for vocabularies where it pays.
+"""Compiled form of `signals.token_signals`, for vocabularies large enough to repay compilation.
 
-Eager torch reads a block of logits from memory some fifteen times; compiled, the passes are fused: one exponential
-per model and one logarithm of the mixture (0.1 ms a token at V = 32,000 against 0.3 ms). Where it cannot be compiled,
-which needs a C++ compiler on a CPU and Triton on a GPU, the eager form is used and nothing is said: the numbers agree
-to 1e-5 either way. Knows nothing of hidden states and of examples.
+Eager torch reads a block of logits from memory some fifteen times. Compilation fuses the passes into one exponential
+per model and one logarithm of the mixture (0.1 ms per token at V = 32,000 instead of 0.3 ms). It needs a C++ compiler
+on a CPU and Triton on a GPU; without them the eager form is used silently, because both agree to 1e-5.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from curate.engines.score.memory import COMPILED_FROM
+from curate.engines.score.memory import MIN_COMPILED_VOCABULARY
 from curate.engines.score.signals import LOG_FLOOR, TINY, TokenSignals, token_signals
 
 if TYPE_CHECKING:
@@ -27,40 +26,40 @@ Tensor = torch.Tensor
 KernelKind = Literal["auto", "compiled", "eager"]
 
 PROBE = (3, 64)
-"""Tokens and vocabulary of the first call, which compiles; both sizes are symbols of the compiled code."""
+"""Tokens and vocabulary of the first call, which triggers compilation; both sizes are symbolic in the compiled code."""
 
 
 def token_kernel(
     kind: KernelKind, vocabulary: int, device: torch.device, paired: bool, threads: int
 ) -> tuple[Kernel, str]:
-    """Return the kernel to use, with the signature of `signals.token_signals`, and which it is.
+    """Return the kernel to use, with the signature of `signals.token_signals`, and its name.
 
-    A kernel may overwrite `logits` with the ``delta`` that it returns.
+    A kernel may overwrite its ``logits`` with the ``delta`` that it returns.
 
     Parameters
     ----------
     kind : {"auto", "compiled", "eager"}
-        ``"compiled"`` still falls back where nothing can be compiled.
+        ``"compiled"`` still falls back to eager if nothing can be compiled.
     vocabulary : int
-        Numbers of logits per token.
+        Logits per token.
     device : torch.device
     paired : bool
         Whether there is a reference model.
     threads : int
-        CPU threads that each call will have; torch compiles anew for another number.
+        CPU threads of each call; torch recompiles for another number.
 
     Returns
     -------
     (callable, {"compiled", "eager"})
     """
-    wanted = kind == "compiled" or (kind == "auto" and vocabulary >= COMPILED_FROM)
-    if wanted and _compiles(device, paired, threads):
+    compile_wanted = kind == "compiled" or (kind == "auto" and vocabulary >= MIN_COMPILED_VOCABULARY)
+    if compile_wanted and _can_compile(device, paired, threads):
         return compiled_signals, "compiled"
     return token_signals, "eager"
 
 
 def compiled_signals(logits: Tensor, targets: Tensor, reference: Tensor | None = None) -> TokenSignals:
-    """Return what `signals.token_signals` returns; `logits`, float32, become the ``delta``."""
+    """Return what `signals.token_signals` returns; `logits`, float32, are overwritten with the ``delta``."""
     if reference is None:
         nll, entropy, el2n = _compiled(False)(logits, targets)
         return TokenSignals(nll, entropy, el2n, logits)
@@ -76,7 +75,7 @@ def single(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def paired(logits: Tensor, targets: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return also the divergence from `reference` (M, V) and the reference's nll; see `signals.jensen_shannon`."""
+    """Return `single` plus the divergence from `reference` (M, V) and its nll; see `signals.jensen_shannon`."""
     log_p, p, nll = _softmax(logits, targets)
     log_q, q, other = _softmax(reference, targets)
     mixture = ((p + q) * 0.5).clamp_min(TINY).log()
@@ -91,7 +90,7 @@ def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     largest = logits.amax(-1, keepdim=True)
     exponentials = (logits - largest).exp()
     total = exponentials.sum(-1, keepdim=True)
-    # Subtracted one after the other: the sum of both would round away what tells likely tokens apart.
+    # Two subtractions: adding `largest` and `log_total` first would round away the differences between likely tokens.
     shifted, log_total = logits - largest, total.log()
     target = shifted.gather(1, targets.unsqueeze(1))
     nll = (log_total - target).squeeze(1).clamp_min(0.0)
@@ -99,10 +98,10 @@ def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _subtract_target(logits: Tensor, p: Tensor, targets: Tensor) -> Tensor:
-    """Write p − onehot(target) over `logits` and return its norm, token by token."""
-    # 32-bit places: twice as many fit into a vector register, and no vocabulary comes near their limit.
-    places = torch.arange(logits.shape[1], dtype=torch.int32, device=logits.device)
-    delta = torch.where(places == targets.to(torch.int32).unsqueeze(1), p - 1.0, p)
+    """Overwrite `logits` with p − onehot(target) and return its norm, token by token."""
+    # int32 indices: twice as many fit into a vector register, and no vocabulary comes near their limit.
+    indices = torch.arange(logits.shape[1], dtype=torch.int32, device=logits.device)
+    delta = torch.where(indices == targets.to(torch.int32).unsqueeze(1), p - 1.0, p)
     norm = (delta * delta).sum(-1).sqrt()
     logits.copy_(delta)
     return norm
@@ -114,12 +113,13 @@ def _compiled(pair: bool) -> Callable[..., tuple[Tensor, ...]]:
 
 
 @cache
-def _compiles(device: torch.device, pair: bool, threads: int) -> bool:
-    """Compile, and return whether that worked."""
+def _can_compile(device: torch.device, pair: bool, threads: int) -> bool:
+    """Compile the kernel on a small input and return whether that worked."""
     rows, vocabulary = PROBE
     logits = torch.zeros((rows, vocabulary), device=device)
     before = torch.get_num_threads()
     try:
+        # The compiled code is specialised to the thread count of its first call.
         torch.set_num_threads(threads)
         with torch.inference_mode():
             compiled_signals(

@@ -1,8 +1,8 @@
-"""What scoring will hold in memory, told from configurations and file headers alone: no torch, no weights are read.
+"""Predicts the peak memory of scoring from model configurations and file headers; imports no torch, reads no weights.
 
-Counts what is alive at the moment of the peak: the weights of every model, and for each batch computed at a time one
-layer's activations, the final states, and one chunk of logits per model. Also the one place of the sizes that decide
-it. Knows nothing of rows.
+The prediction sums what is alive at the peak: the weights of every model and, for each concurrent batch, the
+activations of one layer, the final hidden states and one chunk of logits per model. The module also defines the sizes
+that decide it.
 """
 
 from __future__ import annotations
@@ -23,25 +23,19 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 
-BATCH_TOKENS = {"cpu": 4096}
-BATCH_TOKENS_OTHER = 32768
-
-EVERY_LAYER_SHARE = 8
-"""Part of the batch that ``--layers all`` takes by default: every layer's activations wait for the way back."""
-
 CHUNK_TOKENS = 512
-"""Supervised tokens whose logits are held at a time, per model and batch."""
+"""Supervised tokens whose logits are in memory at once, per model and batch."""
 
-WORKER_LOGITS = 1 << 26
-"""Logits per model, over all threads, below which every CPU thread computes a batch of its own (256 MiB)."""
+MAX_CONCURRENT_LOGITS = 1 << 26
+"""Logits per model, over all threads, up to which every CPU thread computes a batch of its own (256 MiB)."""
 
 BLOCK_ELEMENTS = {"cpu": 1 << 18}
-"""Numbers that one elementwise step works on: on a CPU about what the cache holds (1 MiB)."""
+"""Elements per elementwise step: on a CPU about what the cache holds (1 MiB)."""
 
 BLOCK_ELEMENTS_OTHER = 1 << 26
 
-COMPILED_FROM = 8192
-"""Vocabulary from which the arithmetic over it is compiled: below, a run is over before compiling has paid."""
+MIN_COMPILED_VOCABULARY = 8192
+"""Smallest vocabulary for which the arithmetic is compiled; below it, a run ends before compilation has paid off."""
 
 PROCESS_BYTES = 470 * MIB
 """Python with torch, transformers and Arrow, before any model (measured, Linux)."""
@@ -52,40 +46,65 @@ COMPILER_BYTES = 140 * MIB
 CUDA_CONTEXT_BYTES = 500 * MIB
 
 ROW_BYTES = 3000
-"""Of one row of the part in work beside its text and tokens: Python objects and Arrow's copy."""
+"""Per row of the current part, besides its text and tokens: Python objects and Arrow's copy."""
 
 WIDTHS, INNER = 8, 3
-"""Copies of a token's state, and of its inner activations, alive inside one layer."""
+"""Copies of a token's hidden state, and of its feed-forward activations, alive inside one layer."""
 
-KEPT_WIDTHS, KEPT_INNER = 12, 4
-"""The same for a layer whose activations wait for a backward pass: what autograd keeps, and each linear layer's inputs
-and outputs (counted, Llama in float32)."""
+SAVED_WIDTHS, SAVED_INNER = 12, 4
+"""The same per layer for a backward pass: what autograd saves, and each linear layer's inputs and outputs (counted,
+Llama in float32)."""
 
 NORM_WIDTHS = 2
-"""Of ``KEPT_WIDTHS``, those that stay in float32 whatever the number format: the inputs of the norms."""
+"""Of ``SAVED_WIDTHS``, those that stay in float32 in every dtype: the inputs of the norms."""
 
 EAGER_COPIES = 6
 """Blocks of logits alive inside one step of the arithmetic."""
 
 STORED = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
           "F8_E4M3": 1, "F8_E5M2": 1}  # fmt: skip
+"""Bytes per element of the dtypes of safetensors."""
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What of a model decides its memory."""
+    """The properties of a model that decide its memory."""
 
     parameters: int
     stored_bytes: int
     """Of its weight files."""
     width: int
-    """Numbers of one token's state."""
+    """Length of a token's hidden state."""
     inner: int
-    """Numbers of one token inside a layer's feed-forward half."""
+    """Length of a token's feed-forward activations."""
     vocabulary: int
     layers: int
     quantised: bool = False
-    """Whether the weights stay as they are stored, whatever the number format asked for."""
+    """Whether the weights keep their stored dtype, whatever dtype is requested."""
+
+
+@dataclass(frozen=True)
+class ScoringLoad:
+    """The settings and row counts of a scoring run that decide its memory."""
+
+    device: str
+    """Device type: ``"cpu"``, ``"cuda"``, …"""
+    threads: int
+    """CPU threads of the process."""
+    dtype_bytes: int | None
+    """Bytes per weight as computed with; None as stored."""
+    batch_tokens: int
+    """Tokens per batch, padding included."""
+    part_rows: int
+    """Rows of the largest part."""
+    row_tokens: float
+    """Mean tokens per row, or an estimate of it."""
+    longest: int
+    """Longest sequence in tokens."""
+    sequential: bool = False
+    """Whether only one model is in memory at a time."""
+    all_layers: bool = False
+    """Whether the last model keeps its activations for a backward pass."""
 
 
 def model_size(name: str) -> ModelSize:
@@ -94,19 +113,19 @@ def model_size(name: str) -> ModelSize:
     Raises
     ------
     InputError
-        When the folder cannot be used.
+        If the folder cannot be used.
     """
     folder = resolve_model(name)
     if is_adapter(folder):
         return model_size(adapter_base(folder))
     weights = [path for path in model_files(name) if path.suffix == ".safetensors"]
     tensors = [tensor for path in weights for tensor in _tensors(path)]
-    whole = json.loads((folder / "config.json").read_text("utf-8"))
-    config = whole.get("text_config") or whole
+    full_config = json.loads((folder / "config.json").read_text("utf-8"))
+    config = full_config.get("text_config") or full_config
     width = _first(config, "hidden_size", "n_embd", "d_model")
     return ModelSize(
-        parameters=sum(numbers for numbers, _ in tensors),
-        stored_bytes=sum(numbers * STORED.get(kind, 1) for numbers, kind in tensors),
+        parameters=sum(elements for elements, _ in tensors),
+        stored_bytes=sum(elements * STORED.get(dtype, 1) for elements, dtype in tensors),
         width=width,
         inner=_first(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * width,
         vocabulary=_first(config, "vocab_size"),
@@ -120,105 +139,97 @@ def _first(config: dict[str, Any], *names: str) -> int:
 
 
 def _tensors(path: Path) -> list[tuple[int, str]]:
-    """Return the numbers and the number format of every tensor of a safetensors file; the weights are not read."""
+    """Return the number of elements and the dtype of every tensor of a safetensors file, from its header."""
     with safe_open(path, framework="np") as file:
         slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118  (not a dict)
     return [(prod(piece.get_shape()), str(piece.get_dtype())) for piece in slices]
 
 
-def batches_at_once(device: str, threads: int, chunk_tokens: int, vocabulary: int) -> int:
-    """Return how many batches to compute at once: one per CPU thread while all their logits together stay small."""
-    many = threads if device == "cpu" else 1
-    return many if many * chunk_tokens * vocabulary <= WORKER_LOGITS else 1
+def concurrent_batches(device: str, threads: int, chunk_tokens: int, vocabulary: int) -> int:
+    """Return how many batches to compute concurrently: one per CPU thread while all their logits stay small."""
+    count = threads if device == "cpu" else 1
+    return count if count * chunk_tokens * vocabulary <= MAX_CONCURRENT_LOGITS else 1
 
 
-def predict(
-    models: Sequence[ModelSize],
-    *,
-    device: str,
-    threads: int,
-    number_bytes: int | None,
-    batch_tokens: int | None,
-    part_rows: int,
-    row_tokens: float,
-    longest: int,
-    sequential: bool = False,
-    every_layer: bool = False,
-) -> dict[str, int]:
-    """Return the bytes of each piece at the peak of scoring.
+def predict_memory(models: Sequence[ModelSize], load: ScoringLoad) -> dict[str, int]:
+    """Return the bytes of each component at the peak of scoring.
 
     Parameters
     ----------
     models : sequence of ModelSize
-        The original first where there are two.
-    device : str
-        Kind of device: ``"cpu"``, ``"cuda"``, …
-    threads : int
-        CPU threads.
-    number_bytes : int or None
-        Of one weight as computed with; None as stored.
-    batch_tokens : int or None
-        As in the settings.
-    part_rows : int
-        Rows of the largest part.
-    row_tokens : float
-        Mean tokens of a row, or a guess.
-    longest : int
-        Longest sequence in tokens.
-    sequential : bool
-        Whether one model is in memory at a time.
-    every_layer : bool
-        Whether the last model's activations wait for a backward pass.
+        The original first if there are two.
+    load : ScoringLoad
 
     Returns
     -------
     dict of str to int
-        ``weights``, ``activations``, ``logits``, ``rows`` and ``process``, in bytes; on a GPU ``rows`` stay outside.
+        ``weights``, ``activations``, ``logits``, ``rows`` and ``process``, in bytes; on a GPU ``rows`` is 0, because
+        they stay in host memory.
     """
-    on_cpu = device == "cpu"
+    on_cpu = load.device == "cpu"
     vocabulary = max(model.vocabulary for model in models)
-    sizes = [
-        model.parameters * number_bytes if number_bytes and not model.quantised else model.stored_bytes
-        for model in models
-    ]
-    held = sum(sizes)
-    if sequential and len(models) == 2:  # the original's output layer stays when the original is gone
-        held = max(sizes[0], sizes[1] + models[0].vocabulary * models[0].width * (number_bytes or 4))
-    workers = batches_at_once(device, threads, CHUNK_TOKENS, vocabulary)
-    share = EVERY_LAYER_SHARE if every_layer else 1
-    budget = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS_OTHER) // share
-    tokens = min(max(budget, longest), part_rows * row_tokens / workers)
-    number = number_bytes or max(1, round(max(model.stored_bytes / model.parameters for model in models)))
-    one_layer = [WIDTHS * model.width + INNER * model.inner for model in models]
-    # On the way back one layer's gradients are alive beside what waits in all of them.
-    inside = kept_numbers(models[-1], number) + one_layer[-1] if every_layer else max(one_layer)
-    states = sum(2 * model.width for model in models)
+    workers = concurrent_batches(load.device, load.threads, CHUNK_TOKENS, vocabulary)
+    # A batch can neither be shorter than the longest row nor hold more than its share of the part.
+    tokens = min(max(load.batch_tokens, load.longest), load.part_rows * load.row_tokens / workers)
+    stored_bytes = max(1, round(max(model.stored_bytes / model.parameters for model in models)))
+    dtype_bytes = load.dtype_bytes or stored_bytes
     chunk = min(CHUNK_TOKENS, tokens) * vocabulary
-    block = min(chunk, BLOCK_ELEMENTS.get(device, BLOCK_ELEMENTS_OTHER))
-    # A product in 16 bits is copied to 32 before anything is reduced.
-    copied = 0 if number == 4 else number
+    block = min(chunk, BLOCK_ELEMENTS.get(load.device, BLOCK_ELEMENTS_OTHER))
+    # A 16-bit matrix product is copied to float32 before anything is reduced.
+    copied = 0 if dtype_bytes == 4 else dtype_bytes
     logits = chunk * (4 * len(models) + copied) + EAGER_COPIES * 4 * block
-    process = PROCESS_BYTES + (COMPILER_BYTES if vocabulary >= COMPILED_FROM else 0)
+    process = PROCESS_BYTES + (COMPILER_BYTES if vocabulary >= MIN_COMPILED_VOCABULARY else 0)
     return {
-        "weights": held,
-        "activations": int(workers * tokens * number * (inside + states)),
+        "weights": _weight_bytes(models, load),
+        "activations": int(workers * tokens * dtype_bytes * _activations(models, dtype_bytes, load.all_layers)),
         "logits": int(workers * logits),
-        "rows": int(part_rows * (ROW_BYTES + 20 * row_tokens)) if on_cpu else 0,
+        "rows": int(load.part_rows * (ROW_BYTES + 20 * load.row_tokens)) if on_cpu else 0,
         "process": process if on_cpu else CUDA_CONTEXT_BYTES,
     }
 
 
-def kept_numbers(model: ModelSize, number_bytes: int) -> int:
-    """Return how many numbers of `number_bytes` wait for a backward pass of each token, over all layers."""
-    widths = KEPT_WIDTHS - NORM_WIDTHS + NORM_WIDTHS * 4 // number_bytes
-    return model.layers * (widths * model.width + KEPT_INNER * model.inner)
+def _weight_bytes(models: Sequence[ModelSize], load: ScoringLoad) -> int:
+    """Return the bytes of the weights that are in memory at once."""
+    sizes = [
+        model.parameters * load.dtype_bytes if load.dtype_bytes and not model.quantised else model.stored_bytes
+        for model in models
+    ]
+    if load.sequential and len(models) == 2:
+        # The original's output head stays in memory: it turns the cached states into logits.
+        head = models[0].vocabulary * models[0].width * (load.dtype_bytes or 4)
+        return max(sizes[0], sizes[1] + head)
+    return sum(sizes)
 
 
-def shared_peak(pieces: dict[str, int], workers: int, device: str) -> int:
-    """Return the bytes at the peak of one device that scores with `workers`, from the pieces of one of them.
+def _activations(models: Sequence[ModelSize], dtype_bytes: int, all_layers: bool) -> int:
+    """Return the activations of one token at the peak, in elements of `dtype_bytes`."""
+    one_layer = [WIDTHS * model.width + INNER * model.inner for model in models]
+    final_states = sum(2 * model.width for model in models)
+    if not all_layers:
+        return max(one_layer) + final_states
+    # During the backward pass one layer's gradients are alive besides the saved activations of all layers.
+    return saved_activations(models[-1], dtype_bytes) + one_layer[-1] + final_states
 
-    Workers on a CPU share its memory with the process that started them and writes what they find; those on GPUs have
-    a device each.
+
+def saved_activations(model: ModelSize, dtype_bytes: int) -> int:
+    """Return the elements of `dtype_bytes` that one token keeps for a backward pass, over all layers."""
+    widths = SAVED_WIDTHS - NORM_WIDTHS + NORM_WIDTHS * 4 // dtype_bytes
+    return model.layers * (widths * model.width + SAVED_INNER * model.inner)
+
+
+def device_peak(pieces: dict[str, int], workers: int, device: str) -> int:
+    """Return the peak bytes of one device that scores with `workers` processes.
+
+    Worker processes on a CPU share its memory with the process that starts them and writes their results. Those on
+    GPUs have a device each.
+
+    Parameters
+    ----------
+    pieces : dict of str to int
+        From `predict_memory`, for one worker.
+    workers : int
+    device : str
+        Device type.
     """
-    whole = sum(pieces.values())
-    return whole if workers == 1 or device != "cpu" else workers * whole + PROCESS_BYTES
+    total = sum(pieces.values())
+    return total if workers == 1 or device != "cpu" else workers * total + PROCESS_BYTES

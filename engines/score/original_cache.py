@@ -1,10 +1,10 @@
-"""The original model's part of scoring, kept on disk, so that only one model is in memory at a time.
+"""Disk cache of an original model's predictions, so that only one model is in memory at a time.
 
-Kept are the final hidden states that predict the supervised tokens, in the model's own number format, and the output
-layer that reads them: what comes out is what a pair in memory gives, bit for bit. Or, where asked for, a `Summary` of
-each prediction. One file a part; a killed run goes on at the part that it was at, and the next compressed model of the
-same original finds everything there. Each part says by digests of tokens which rows it holds, so that a recovery finds
-the rows that it trains on.
+The cache stores the final hidden states that predict the supervised tokens, in the model's own dtype, and the output
+head that turns them into logits; scores from it equal those of a pair in memory bit for bit. On request it stores
+`TopKPredictions` instead. There is one file per part: a killed run resumes at its unfinished part, and the next
+compressed model of the same original reuses everything. Each part lists the keys of its rows, so that a recovery can
+look up the rows that it trains on.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from curate.engines.models.output_head import OutputHead
-from curate.engines.score.memory import EVERY_LAYER_SHARE
-from curate.engines.score.reduction import States
-from curate.engines.score.response_states import response_states, response_tokens, runner
-from curate.engines.score.top_k import Summary, summarise
+from curate.engines.score.reduction import ResponseStates
+from curate.engines.score.response_states import batch_runner, response_states, response_tokens
+from curate.engines.score.top_k import TopKPredictions, top_k_predictions
 from curate.schemas.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -35,24 +34,26 @@ if TYPE_CHECKING:
 
     from curate.engines.models.loading import LanguageModel
     from curate.engines.score.config import ScoreConfig
+    from curate.engines.tokens.batching import BatchRunner
     from curate.engines.tokens.templates import Encoded
 
-    KeepPart = Callable[[int, "Rows", Callable[[int], None]], None]
+    WritePart = Callable[[int, "Rows", Callable[[int], None]], None]
 
 Rows = TypeVar("Rows", bound="Sized")
 
-Kept = dict[str, torch.Tensor]
+Columns = dict[str, torch.Tensor]
+"""Tensors by name, each with one row per supervised token."""
 
-DONE = "teacher.json"
-"""Written last: a folder without it is not finished."""
+METADATA = "teacher.json"
+"""Written last: a folder without it is incomplete."""
 
 KEYS, ENDS = "row_keys", "row_ends"
-"""Of a part beside its columns: `row_key` of each row, (n, 16) uint8, and `offsets`, (n + 1,) int64."""
+"""Index of a part besides its columns: `row_key` of each row, (n, 16) uint8, and `row_offsets`, (n + 1,) int64."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where what was kept of one row stands: rows [start, stop) of the columns of a part."""
+class RowLocation:
+    """Location of one row's tokens: [start, stop) in the columns of a part."""
 
     path: Path
     start: int
@@ -60,145 +61,150 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Teacher:
-    """An original model that was here."""
+class CachedOriginal:
+    """An original model whose predictions are on disk."""
 
     head: OutputHead
     facts: dict[str, Any]
-    """What a manifest says of the model; see `models.describe`."""
+    """Manifest entry of the model; see `curate.engines.models.description.describe`."""
     folder: Path
     top: int | None
-    """Tokens of each summary, None where the states themselves were kept."""
+    """Tokens stored per prediction, None if the hidden states are stored."""
 
-    def part(self, index: int) -> Kept:
-        """Return what was kept of one part: columns of M tokens, example after example in the order of its rows."""
-        with safe_open(self.folder / _part(index), framework="pt") as part:
+    def part(self, index: int) -> Columns:
+        """Return the cached columns of one part, M tokens, example after example in the order of the part's rows."""
+        with safe_open(self.folder / _part_name(index), framework="pt") as part:
             return {name: part.get_tensor(name) for name in part.keys() if name not in (KEYS, ENDS)}  # noqa: SIM118
 
-    def reference(self, kept: Kept) -> States | Summary:
-        """Return the tokens of one batch, on the output layer's device, as `reduction` takes them."""
-        there = {name: column.to(self.head.weight.device) for name, column in kept.items()}
-        return States(self.head, there["states"]) if self.top is None else Summary(**there)
+    def reference(self, columns: Columns) -> ResponseStates | TopKPredictions:
+        """Return the predictions of one batch on the output head's device, as `reduction` takes them."""
+        moved = {name: column.to(self.head.weight.device) for name, column in columns.items()}
+        return ResponseStates(self.head, moved["states"]) if self.top is None else TopKPredictions(**moved)
 
 
-def choose(kept: Kept, ends: Sequence[int], rows: Sequence[int]) -> Kept:
-    """Return the tokens of some rows of a part, row after row; `ends` as of `offsets`."""
-    return {name: torch.cat([column[ends[row] : ends[row + 1]] for row in rows]) for name, column in kept.items()}
+def take_rows(columns: Columns, ends: Sequence[int], rows: Sequence[int]) -> Columns:
+    """Return the tokens of some rows of a part, row after row; `ends` from `row_offsets`."""
+    return {name: torch.cat([column[ends[row] : ends[row + 1]] for row in rows]) for name, column in columns.items()}
 
 
 def row_key(item: Encoded) -> bytes:
-    """Return 16 bytes that tell a row by its tokens and by which of them are supervised: template and length too."""
-    found = hashlib.blake2b(np.ascontiguousarray(item.ids, np.int64).tobytes(), digest_size=16)
-    found.update(np.packbits(item.supervised).tobytes())
-    return found.digest()
+    """Return 16 bytes that identify a row by its tokens and supervision mask, hence by template and length too."""
+    key = hashlib.blake2b(np.ascontiguousarray(item.ids, np.int64).tobytes(), digest_size=16)
+    key.update(np.packbits(item.supervised).tobytes())
+    return key.digest()
 
 
-def places(folder: Path) -> dict[bytes, Place]:
-    """Return where each row of a remembered original stands; nothing for one that was kept without its rows' keys."""
-    found: dict[bytes, Place] = {}
+def row_locations(folder: Path) -> dict[bytes, RowLocation]:
+    """Return the location of each row in a cache, by `row_key`; parts without an index are left out."""
+    locations: dict[bytes, RowLocation] = {}
     for path in sorted(folder.glob("part-*.safetensors")):
         with safe_open(path, framework="np") as part:
             if KEYS not in part.keys():  # noqa: SIM118  (not a dict)
                 continue
             keys, ends = part.get_tensor(KEYS), part.get_tensor(ENDS).tolist()
         for row, key in enumerate(keys):
-            found[key.tobytes()] = Place(path, ends[row], ends[row + 1])
-    return found
+            locations[key.tobytes()] = RowLocation(path, ends[row], ends[row + 1])
+    return locations
 
 
-def _part(index: int) -> str:
+def _part_name(index: int) -> str:
     return f"part-{index:05d}.safetensors"
 
 
-def is_remembered(folder: Path) -> bool:
-    """Return whether a whole original is kept in `folder`."""
-    return (folder / DONE).is_file()
+def is_complete(folder: Path) -> bool:
+    """Return whether `folder` holds the cache of a whole corpus."""
+    return (folder / METADATA).is_file()
 
 
-def note_use(folder: Path) -> None:
-    """Make what is kept in `folder` look as new as it is useful, to whoever removes what is old.
+def touch(folder: Path) -> None:
+    """Update the time of last use, by which garbage collection chooses the caches to remove.
 
     Raises
     ------
     WarehouseError
-        When the folder cannot be written.
+        If the folder cannot be written.
     """
     with _writing(folder):
-        os.utime(folder / DONE)
+        os.utime(folder / METADATA)
 
 
-def told_of(folder: Path) -> dict[str, Any]:
-    """Return what is said of a remembered original; ``made`` is when, in nanoseconds."""
-    told: dict[str, Any] = {"made": 0, **json.loads((folder / DONE).read_text())}
-    return told
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return the metadata of a complete cache; ``made`` is the time of its completion in nanoseconds."""
+    metadata: dict[str, Any] = {"made": 0, **json.loads((folder / METADATA).read_text())}
+    return metadata
 
 
-def is_kept(folder: Path, index: int) -> bool:
-    """Return whether one part is kept in `folder` already, perhaps by a run that was killed."""
-    return (folder / _part(index)).is_file()
+def has_part(folder: Path, index: int) -> bool:
+    """Return whether `folder` already holds one part, perhaps from a run that was killed."""
+    return (folder / _part_name(index)).is_file()
 
 
-def part_keeper(
+def part_writer(
     model: LanguageModel, encode: Callable[[Rows], Sequence[Encoded]], folder: Path, config: ScoreConfig
-) -> KeepPart[Rows]:
-    """Return the function that keeps in `folder` what scoring or training needs of the original for one part.
+) -> WritePart[Rows]:
+    """Return the function that computes and stores one part of the original's predictions in `folder`.
 
     Parameters
     ----------
     model : LanguageModel
         The original.
     encode : callable
-        From the rows of a part to their tokens.
+        Maps the rows of a part to their tokens.
     folder : Path
-        Made if it is not there. Several processes may keep parts in it.
+        Created if missing. Several processes may write parts to it.
     config : ScoreConfig
-        Of the scoring to come: the same batches give the same numbers.
+        Of the scoring that will use the cache: equal batches give equal results.
 
     Returns
     -------
     callable
-        Of the number of the part, its rows (for scoring as `score.part_scorer` will get them), and a function that is
-        called with their number. It raises a WarehouseError when the folder cannot be written.
+        Takes the index of the part, its rows (for scoring the same as `scorer.part_scorer` will get), and a function
+        that is called with their number. Raises a WarehouseError if the folder cannot be written.
     """
-    share = EVERY_LAYER_SHARE if config.layers == "all" else 1
-    run = runner(model, config.batch_tokens, config.chunk_tokens, share)
+    runner = batch_runner(model, config)
 
-    def keep(index: int, rows: Rows, progress: Callable[[int], None]) -> None:
+    def write(index: int, rows: Rows, progress: Callable[[int], None]) -> None:
         encoded = encode(rows)
         with _writing(folder):
-            _save(_columns(encoded, model, config, run.run) | _index(encoded), folder / _part(index))
+            _save(_compute(encoded, model, config, runner) | _row_index(encoded), folder / _part_name(index))
         progress(len(rows))
 
-    return keep
+    return write
 
 
-def keep_head(model: LanguageModel, told: dict[str, Any], folder: Path, config: ScoreConfig) -> dict[str, Any]:
-    """Keep the output layer of `model` in `folder`, and return what `complete` has to be given.
+def save_head(model: LanguageModel, metadata: dict[str, Any], folder: Path, config: ScoreConfig) -> dict[str, Any]:
+    """Store the output head of `model` in `folder` and return the complete metadata for `mark_complete`.
 
-    `told` is kept beside it: ``facts``, see `models.describe`, and ``original``, a digest of the model's files.
+    Parameters
+    ----------
+    model : LanguageModel
+    metadata : dict
+        ``facts``, see `curate.engines.models.description.describe`, and ``original``, a digest of the model's files.
+    folder : Path
+    config : ScoreConfig
 
     Raises
     ------
     WarehouseError
-        When the folder cannot be written.
+        If the folder cannot be written.
     """
     head = model.head
     tensors = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
     with _writing(folder):
         _save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, folder / "head.safetensors")
-    return {**told, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
+    return {**metadata, "scale": head.scale, "softcap": head.softcap, "top": config.teacher_top}
 
 
-def complete(folder: Path, told: dict[str, Any]) -> None:
-    """Note that every part is kept, from which moment on `recall` works.
+def mark_complete(folder: Path, metadata: dict[str, Any]) -> None:
+    """Write the metadata after all parts; from then on `open_cache` works.
 
     Raises
     ------
     WarehouseError
-        When the folder cannot be written.
+        If the folder cannot be written.
     """
     with _writing(folder):
-        _replace(folder / DONE, lambda path: path.write_text(json.dumps({**told, "made": time.time_ns()})))
+        _replace(folder / METADATA, lambda path: path.write_text(json.dumps({**metadata, "made": time.time_ns()})))
 
 
 @contextmanager
@@ -208,67 +214,73 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WarehouseError(
-            f"the original's states cannot be kept in {str(folder)!r} ({error}); make room, "
+            f"the original's states cannot be written to {str(folder)!r} ({error}); free some space, "
             "or score without --sequential and recover without --teacher"
         ) from error
 
 
-def recall(folder: Path, device: torch.device) -> Teacher:
-    """Return the original that is kept in `folder`, its output layer on `device`."""
-    told = json.loads((folder / DONE).read_text())
+def open_cache(folder: Path, device: torch.device) -> CachedOriginal:
+    """Return the original that is cached in `folder`, its output head on `device`."""
+    metadata = json.loads((folder / METADATA).read_text())
     tensors = load_file(folder / "head.safetensors", device=str(device))
-    head = OutputHead(tensors["weight"], tensors.get("bias"), told["scale"], told["softcap"])
-    return Teacher(head, told["facts"], folder, told["top"])
+    head = OutputHead(tensors["weight"], tensors.get("bias"), metadata["scale"], metadata["softcap"])
+    return CachedOriginal(head, metadata["facts"], folder, metadata["top"])
 
 
-def offsets(encoded: Sequence[Encoded]) -> Sequence[int]:
-    """Return where each row's supervised tokens begin among those of its part, and where the last ends."""
-    found: list[int] = np.cumsum([0, *(item.n_response for item in encoded)]).tolist()
-    return found
+def row_offsets(encoded: Sequence[Encoded]) -> Sequence[int]:
+    """Return where each row's supervised tokens begin among those of its part, then where the last ends, (n + 1,)."""
+    offsets: list[int] = np.cumsum([0, *(item.n_response for item in encoded)]).tolist()
+    return offsets
 
 
-def _index(encoded: Sequence[Encoded]) -> Kept:
+def _row_index(encoded: Sequence[Encoded]) -> Columns:
     keys = np.frombuffer(b"".join(map(row_key, encoded)), np.uint8).reshape(-1, 16)
-    return {KEYS: torch.from_numpy(keys.copy()), ENDS: torch.tensor(offsets(encoded))}
+    # A copy, because torch warns about tensors over a read-only buffer.
+    return {KEYS: torch.from_numpy(keys.copy()), ENDS: torch.tensor(row_offsets(encoded))}
 
 
-def _columns(encoded: Sequence[Encoded], model: LanguageModel, config: ScoreConfig, run: Callable[..., None]) -> Kept:
-    """Return what is kept of one part, on the CPU, computed in the batches that scoring makes."""
-    ends, top, head = offsets(encoded), config.teacher_top, model.head
-    tokens = ends[-1]
-    if top is None:
-        columns = {"states": torch.empty((tokens, head.weight.shape[1]), dtype=head.weight.dtype)}
-    else:
-        top = min(top, head.vocabulary)
-        columns = {"ids": torch.empty((tokens, top), dtype=torch.int32), "log_p": torch.empty((tokens, top))}
-        columns |= {name: torch.empty(tokens) for name in ("tail", "nll")}
+def _compute(encoded: Sequence[Encoded], model: LanguageModel, config: ScoreConfig, runner: BatchRunner) -> Columns:
+    """Return the columns of one part on the CPU, computed in the same batches as scoring."""
+    ends, top, head = row_offsets(encoded), config.teacher_top, model.head
+    columns = _empty_columns(ends[-1], head, top)
 
     @torch.inference_mode()
     def work(rows: list[int]) -> None:
         chosen = [encoded[row] for row in rows]
         states = response_states(model, chosen)
-        found: Kept = {"states": states}
+        computed: Columns = {"states": states}
         if top is not None:
             targets = response_tokens(chosen).to(states.device)
-            found = vars(summarise(head, states, targets, top, config.chunk_tokens))
-        for name, column in found.items():
+            computed = vars(top_k_predictions(head, states, targets, top, config.chunk_tokens))
+        for name, column in computed.items():
             pieces = column.cpu().split([item.n_response for item in chosen])
             for row, piece in zip(rows, pieces, strict=True):
                 columns[name][ends[row] : ends[row + 1]] = piece
 
     usable = [index for index, item in enumerate(encoded) if item.n_response]
-    run([len(item.ids) for item in encoded], usable, work)
+    runner.run([len(item.ids) for item in encoded], usable, work)
     return columns
 
 
+def _empty_columns(tokens: int, head: OutputHead, top: int | None) -> Columns:
+    """Return uninitialised columns for `tokens` supervised tokens."""
+    if top is None:
+        return {"states": torch.empty((tokens, head.weight.shape[1]), dtype=head.weight.dtype)}
+    shape = (tokens, min(top, head.vocabulary))
+    columns = {"ids": torch.empty(shape, dtype=torch.int32), "log_p": torch.empty(shape)}
+    return columns | {name: torch.empty(tokens) for name in ("tail", "nll")}
+
+
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    _replace(path, lambda aside: save_file(tensors, aside))
+    _replace(path, lambda temporary: save_file(tensors, temporary))
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file aside and rename it in, so that it is there whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    write(aside)
-    with aside.open("rb") as file:
+    """Write a temporary file and rename it, so that `path` is either whole or absent."""
+    # The process id keeps workers that write the same part from sharing a temporary file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write(temporary)
+    # Without the sync, a power cut after the rename could leave an empty file under the final name.
+    with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    aside.replace(path)
+    temporary.replace(path)

@@ -1,7 +1,4 @@
-"""From rows of a batch to the states that predict their supervised tokens, and back from tokens to rows.
-
-Knows nothing of output layers and of signals.
-"""
+"""Maps the rows of a batch to the hidden states that predict their supervised tokens, and token values back to rows."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import numpy as np
 import torch
 
 from curate.engines.models.output_head import hidden_states
-from curate.engines.score.memory import BATCH_TOKENS, BATCH_TOKENS_OTHER, batches_at_once
+from curate.engines.score.memory import concurrent_batches
 from curate.engines.tokens.batching import BatchRunner, pad_right
 from curate.schemas.corpus import turns_of
 
@@ -22,28 +19,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.models.loading import LanguageModel
+    from curate.engines.score.config import ScoreConfig
     from curate.engines.tokens.templates import Encoded, Template
 
 
 def encode_rows(batch: pa.RecordBatch, template: Template) -> list[Encoded]:
-    """Return the conversations of one batch as token ids with what is supervised of them, in order."""
+    """Return the conversations of one batch as token ids with their supervision mask, in order."""
     conversations = [turns_of(messages) for messages in batch.column("messages").to_pylist()]
     tools = batch.column("tools").to_pylist() if "tools" in batch.schema.names else None
     return template.encode_many(conversations, tools)
 
 
-def runner(model: LanguageModel, batch_tokens: int | None, chunk_tokens: int, share: int = 1) -> BatchRunner:
-    """Return how batches of a model are run: the tokens of each, and how many at a time.
-
-    `share` divides the tokens where nobody said how many.
-    """
-    budget = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OTHER) // share
-    return BatchRunner(budget, workers(model, chunk_tokens))
+def batch_runner(model: LanguageModel, config: ScoreConfig) -> BatchRunner:
+    """Return the runner of a model's batches: their token budget, and how many run concurrently."""
+    return BatchRunner(config.tokens_per_batch(model.device.type), concurrency(model, config.chunk_tokens))
 
 
-def workers(model: LanguageModel, chunk_tokens: int) -> int:
-    """Return how many batches are computed at once."""
-    return batches_at_once(model.device.type, torch.get_num_threads(), chunk_tokens, model.head.vocabulary)
+def concurrency(model: LanguageModel, chunk_tokens: int) -> int:
+    """Return how many batches of a model are computed concurrently."""
+    return concurrent_batches(model.device.type, torch.get_num_threads(), chunk_tokens, model.head.vocabulary)
 
 
 def response_tokens(rows: Sequence[Encoded]) -> torch.Tensor:
@@ -56,14 +50,21 @@ def response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tens
     ids = pad_right([item.ids for item in rows])
     device = model.device
     states = hidden_states(model.model, ids.to(device))
-    return states.flatten(0, 1)[response_places(rows, ids.shape[1]).to(device)]
+    return states.flatten(0, 1)[response_positions(rows, ids.shape[1]).to(device)]
 
 
-def response_places(rows: Sequence[Encoded], width: int) -> torch.Tensor:
-    """Return where in a flattened batch of `width` tokens a row the states stand that predict supervised tokens."""
+def response_positions(rows: Sequence[Encoded], width: int) -> torch.Tensor:
+    """Return the positions of the states that predict supervised tokens, (M,) int64.
+
+    Parameters
+    ----------
+    rows : sequence of Encoded
+    width : int
+        Tokens per padded row; positions count through the flattened batch.
+    """
     # The state at position t - 1 predicts token t.
-    places = [row * width + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)]
-    return torch.from_numpy(np.concatenate(places))
+    positions = [row * width + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)]
+    return torch.from_numpy(np.concatenate(positions))
 
 
 def segment_means(values: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Scores a corpus with a model pair in one pass: RecordBatches of conversations in, RecordBatches of signals out.
 
-For each part the rows are tokenised, batched by length, sent through both backbones, and only supervised positions
-meet the output layers, a chunk of tokens at a time. A part's numbers depend on that part alone, so that a resumed run
-gives what an uninterrupted one gives. Knows nothing of files and warehouses.
+The rows of each part are tokenised, batched by length and passed through both backbones; the output heads see only the
+supervised positions, a chunk of tokens at a time. A part's results depend on that part alone, so that a resumed run
+equals an uninterrupted one. Does not access files or the warehouse.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import torch
 
 from curate.engines.models.description import describe
 from curate.engines.score import signals
-from curate.engines.score.all_layers import EveryLayer
+from curate.engines.score.all_layers import AllLayers
 from curate.engines.score.kernels import token_kernel
-from curate.engines.score.memory import EVERY_LAYER_SHARE
-from curate.engines.score.original_cache import choose, offsets
-from curate.engines.score.reduction import States, response_signals
+from curate.engines.score.original_cache import row_offsets, take_rows
+from curate.engines.score.reduction import ResponseStates, response_signals
 from curate.engines.score.response_states import (
+    batch_runner,
+    concurrency,
     encode_rows,
     response_states,
     response_tokens,
-    runner,
     segment_means,
-    workers,
 )
 from curate.engines.tokens.templates import Template
 from curate.schemas.scores import SCORES, SIGNALS
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
     from curate.engines.models.loading import Pair
     from curate.engines.score.config import ScoreConfig
     from curate.engines.score.kernels import Kernel
-    from curate.engines.score.original_cache import Kept, Teacher
-    from curate.engines.score.top_k import Summary
+    from curate.engines.score.original_cache import CachedOriginal, Columns
+    from curate.engines.score.top_k import TopKPredictions
     from curate.engines.tokens.templates import Encoded
 
     Progress = Callable[[int], None]
@@ -52,17 +51,17 @@ def template_for(pair: Pair, config: ScoreConfig) -> Template:
     return Template(pair.tokenizer, config.template, min(config.max_length, pair.context or config.max_length))
 
 
-def facts(pair: Pair, config: ScoreConfig, teacher: Teacher | None = None) -> dict[str, Any]:
-    """Return what the manifest of the scores should say: template, its digest and length, and the models."""
+def facts(pair: Pair, config: ScoreConfig, cached: CachedOriginal | None = None) -> dict[str, Any]:
+    """Return the manifest entries of the scores: template, its digest and length, and the models."""
     template = template_for(pair, config)
     return {
         "template": template.name,
         "template_digest": template.digest(),
         "max_length": template.max_length,
         "gradient_layers": config.layers,
-        "kernel": _kernel(pair, config, teacher)[1],
+        "kernel": _kernel(pair, config, cached)[1],
         "compressed": describe(pair.compressed),
-        "original": describe(pair.original) if pair.original else teacher.facts if teacher else None,
+        "original": describe(pair.original) if pair.original else cached.facts if cached else None,
     }
 
 
@@ -71,72 +70,72 @@ def score(
     pair: Pair,
     config: ScoreConfig,
     progress: Progress | None = None,
-    teacher: Teacher | None = None,
+    cached: CachedOriginal | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield one batch of scores for each batch of conversations, the first of which is part 0; see `part_scorer`."""
-    scored = part_scorer(pair, config, teacher)
+    """Yield one batch of scores per batch of conversations, the first of which is part 0; see `part_scorer`."""
+    score_part = part_scorer(pair, config, cached)
     for index, batch in enumerate(batches):
-        yield scored(index, batch, progress or (lambda rows: None))
+        yield score_part(index, batch, progress or (lambda rows: None))
 
 
-def part_scorer(pair: Pair, config: ScoreConfig, teacher: Teacher | None = None) -> ScorePart:
-    """Return the function that scores one part, whatever other parts were scored before.
+def part_scorer(pair: Pair, config: ScoreConfig, cached: CachedOriginal | None = None) -> ScorePart:
+    """Return the function that scores one part, independently of the parts scored before.
 
     Parameters
     ----------
     pair : Pair
     config : ScoreConfig
-    teacher : Teacher, optional
-        Stands for the original where the pair has none, with the states that it left for these very parts.
+    cached : CachedOriginal, optional
+        Replaces the original if the pair has none; it has to hold the predictions of the same parts.
 
     Returns
     -------
     callable
-        Of the number of the part; its RecordBatch with columns ``example_id`` and ``messages`` (schemas.corpus),
+        Takes the index of the part; its RecordBatch with columns ``example_id`` and ``messages`` (schemas.corpus),
         optionally ``tools``, others being ignored; and a function that is called with the number of rows finished
-        since the last call. It returns a RecordBatch of schema `SCORES`, rows in input order. ``status`` is ``ok``;
-        ``no_response_tokens`` where nothing is supervised (after truncation); ``template_error`` where the chat
-        template refuses the conversation; or ``non_finite:<signal>`` naming the first signal that is not a number.
-        It raises a CurateError when a single row does not fit into the device's memory.
+        since the last call. Returns a RecordBatch of schema `SCORES`, rows in input order. ``status`` is ``ok``;
+        ``no_response_tokens`` if nothing is supervised (after truncation); ``template_error`` if the chat template
+        rejects the conversation; or ``non_finite:<signal>`` naming the first signal with a non-finite value.
+        Raises a CurateError if a single row does not fit into the device's memory.
     """
     template = template_for(pair, config)
-    scorer = _Scorer(pair, config, template.bos, teacher)
+    scorer = _Scorer(pair, config, template.bos, cached)
 
-    def scored(index: int, batch: pa.RecordBatch, progress: Progress) -> pa.RecordBatch:
+    def score_part(index: int, batch: pa.RecordBatch, progress: Progress) -> pa.RecordBatch:
         encoded = encode_rows(batch, template)
-        kept = None if teacher is None else teacher.part(index)
-        return _table(batch.column("example_id"), encoded, scorer.part(encoded, kept, progress))
+        columns = None if cached is None else cached.part(index)
+        return _table(batch.column("example_id"), encoded, scorer.part(encoded, columns, progress))
 
-    return scored
+    return score_part
 
 
 class _Scorer:
-    """Both models, and the numbers that hold for the whole run."""
+    """Both models, and what is constant over the run."""
 
-    def __init__(self, pair: Pair, config: ScoreConfig, bos: int | None, teacher: Teacher | None) -> None:
-        self._pair, self._config, self._bos, self._teacher = pair, config, bos, teacher
-        self._every = EveryLayer(pair.compressed) if config.layers == "all" else None
-        share = EVERY_LAYER_SHARE if self._every else 1
-        self._runner = runner(pair.compressed, config.batch_tokens, config.chunk_tokens, share)
-        self._kernel, _ = _kernel(pair, config, teacher)
+    def __init__(self, pair: Pair, config: ScoreConfig, bos: int | None, cached: CachedOriginal | None) -> None:
+        self._pair, self._config, self._bos, self._cached = pair, config, bos, cached
+        self._all_layers = AllLayers(pair.compressed) if config.layers == "all" else None
+        self._runner = batch_runner(pair.compressed, config)
+        self._kernel, _ = _kernel(pair, config, cached)
 
-    def part(self, encoded: Sequence[Encoded], kept: Kept | None, progress: Progress) -> dict[str, NDArray[np.float64]]:
+    def part(
+        self, encoded: Sequence[Encoded], columns: Columns | None, progress: Progress
+    ) -> dict[str, NDArray[np.float64]]:
         """Return every computed signal of one part, shape (n_rows,), NaN for rows without a supervised token.
 
-        `kept` is what the teacher left for this part.
+        `columns` are the cached predictions of this part, if any.
         """
         names = ["don", "nod", "nll_compressed", "entropy", "el2n"]
-        names += ["cds", "nll_original"] if self._pair.original or self._teacher else []
+        names += ["cds", "nll_original"] if self._pair.original or self._cached else []
         names += ["ifd"] if self._config.ifd else []
         out = {name: np.full(len(encoded), np.nan) for name in names}
         rows = [index for index, item in enumerate(encoded) if item.n_response]
-        ends = offsets(encoded)
+        ends = row_offsets(encoded)
         progress(len(encoded) - len(rows))
 
         def work(batch: list[int]) -> None:
-            left = None if kept is None else choose(kept, ends, batch)
-            found = self._batch([encoded[row] for row in batch], left)
-            for name, values in found.items():
+            own_columns = None if columns is None else take_rows(columns, ends, batch)
+            for name, values in self._batch([encoded[row] for row in batch], own_columns).items():
                 out[name][batch] = values
             progress(len(batch))
 
@@ -144,43 +143,44 @@ class _Scorer:
         return out
 
     @torch.inference_mode()
-    def _batch(self, rows: Sequence[Encoded], kept: Kept | None) -> dict[str, NDArray[np.float64]]:
+    def _batch(self, rows: Sequence[Encoded], columns: Columns | None) -> dict[str, NDArray[np.float64]]:
         """Return the signals of the rows of one batch, each of shape (n_rows,), float64."""
         model = self._pair.compressed
         lengths = np.array([item.n_response for item in rows])
         targets = response_tokens(rows).to(model.device)
-        if self._every is None:
+        if self._all_layers is None:
             states, tape = response_states(model, rows), None
         else:
-            states, tape = self._every.response_states(rows)
-        own, reference = States(model.head, states.detach()), self._reference(rows, kept)
-        how = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
-        found = response_signals(own, targets, lengths.tolist(), *how)
-        means = {name: segment_means(values, lengths) for name, values in found.tokens.items()}
-        alignment, squared, rate = means.pop("alignment"), found.gradient_squared, self._config.probe_lr
+            states, tape = self._all_layers.response_states(rows)
+        own, reference = ResponseStates(model.head, states.detach()), self._reference(rows, columns)
+        options = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
+        result = response_signals(own, targets, lengths.tolist(), *options)
+        means = {name: segment_means(values, lengths) for name, values in result.tokens.items()}
+        alignment, squared, rate = means.pop("alignment"), result.gradient_squared, self._config.probe_lr
         means["don"] = signals.delta_of_norm(squared, alignment, model.weight_squared, rate)
         means["nod"] = signals.norm_of_delta(squared, rate)
-        if self._every is not None and tape is not None and found.state_gradient is not None:
-            for name, values in self._every.backward(states, found.state_gradient, tape, rate).items():
+        if self._all_layers is not None and tape is not None and result.state_gradient is not None:
+            for name, values in self._all_layers.backward(states, result.state_gradient, tape, rate).items():
                 means[name] = means[name] + values
         if self._config.ifd:
-            means["ifd"] = self._ifd(rows, found.tokens["nll_compressed"], lengths)
+            means["ifd"] = self._ifd(rows, result.tokens["nll_compressed"], lengths)
         return means
 
-    def _reference(self, rows: Sequence[Encoded], kept: Kept | None) -> States | Summary | None:
-        """Return what the original says of these rows, computed now or kept from before."""
-        if self._teacher is not None and kept is not None:
-            return self._teacher.reference(kept)
+    def _reference(self, rows: Sequence[Encoded], columns: Columns | None) -> ResponseStates | TopKPredictions | None:
+        """Return the original's predictions of these rows, computed now or taken from the cache."""
+        if self._cached is not None and columns is not None:
+            return self._cached.reference(columns)
         original = self._pair.original
-        return None if original is None else States(original.head, response_states(original, rows))
+        return None if original is None else ResponseStates(original.head, response_states(original, rows))
 
     def _ifd(
         self, rows: Sequence[Encoded], given: NDArray[np.float64], lengths: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return ifd: the same response tokens after the beginning-of-text token, or without their first token."""
         model = self._pair.compressed
-        alone = [_alone(item, self._bos) for item in rows]
+        alone = [_response_only(item, self._bos) for item in rows]
         if self._bos is None:
+            # Nothing predicts the first response token without a prompt, so it is left out of both sides.
             given = np.delete(given, np.cumsum(lengths) - lengths)
             lengths = lengths - 1
         targets = response_tokens(alone).to(model.device)
@@ -191,20 +191,18 @@ class _Scorer:
             for part, target in zip(states.split(step), targets.split(step), strict=True)
         ]
         without = torch.cat(nll).numpy()
-        return signals.instruction_following_difficulty(
-            segment_means(given, lengths), segment_means(without, lengths), self._config.ifd_ratio
-        )
+        return signals.instruction_following_difficulty(segment_means(given, lengths), segment_means(without, lengths))
 
 
-def _kernel(pair: Pair, config: ScoreConfig, teacher: Teacher | None) -> tuple[Kernel, str]:
+def _kernel(pair: Pair, config: ScoreConfig, cached: CachedOriginal | None) -> tuple[Kernel, str]:
     """Return the kernel, compiled for the number of threads that a batch has, and its name."""
-    model, paired = pair.compressed, pair.original is not None or (teacher is not None and teacher.top is None)
-    threads = torch.get_num_threads() if workers(model, config.chunk_tokens) == 1 else 1
+    model, paired = pair.compressed, pair.original is not None or (cached is not None and cached.top is None)
+    threads = torch.get_num_threads() if concurrency(model, config.chunk_tokens) == 1 else 1
     return token_kernel(config.kernel, model.head.vocabulary, model.device, paired, threads)
 
 
-def _alone(item: Encoded, bos: int | None) -> Encoded:
-    """Return the supervised tokens of a row as a sequence of their own."""
+def _response_only(item: Encoded, bos: int | None) -> Encoded:
+    """Return the supervised tokens of a row as a sequence without a prompt."""
     response = item.ids[item.supervised]
     ids = response if bos is None else np.concatenate([[bos], response])
     supervised = np.ones(len(ids), np.bool_)
@@ -212,14 +210,14 @@ def _alone(item: Encoded, bos: int | None) -> Encoded:
     return type(item)(ids, supervised)
 
 
-def _table(ids: pa.Array, encoded: Sequence[Encoded], found: dict[str, NDArray[np.float64]]) -> pa.RecordBatch:
-    """Return the scores of one part; what was not computed, and everything of a row that is not ok, is null."""
-    status = np.array([_status(index, item, found) for index, item in enumerate(encoded)], dtype=object)
+def _table(ids: pa.Array, encoded: Sequence[Encoded], computed: dict[str, NDArray[np.float64]]) -> pa.RecordBatch:
+    """Return the scores of one part; signals that were not computed, and all of a row that is not ok, are null."""
+    status = np.array([_status(index, item, computed) for index, item in enumerate(encoded)], dtype=object)
     bad = status != "ok"
     columns: dict[str, Any] = {"example_id": ids.cast(pa.string()), "status": pa.array(status, pa.string())}
     for name in SIGNALS:
-        values = found.get(name, np.full(len(encoded), np.nan))
-        mask = bad | (name not in found)
+        values = computed.get(name, np.full(len(encoded), np.nan))
+        mask = bad | (name not in computed)
         columns[name] = pa.array(np.where(mask, 0.0, values), SCORES.field(name).type, mask=mask, safe=False)
     responses = np.array([item.n_response for item in encoded], dtype=np.int32)
     columns["n_prompt_tokens"] = np.array([len(item.ids) for item in encoded], dtype=np.int32) - responses
@@ -228,10 +226,10 @@ def _table(ids: pa.Array, encoded: Sequence[Encoded], found: dict[str, NDArray[n
     return pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in SCORES.names], schema=SCORES)
 
 
-def _status(index: int, item: Encoded, found: dict[str, NDArray[np.float64]]) -> str:
+def _status(index: int, item: Encoded, computed: dict[str, NDArray[np.float64]]) -> str:
     if item.error is not None:
         return "template_error"
     if not item.n_response:
         return "no_response_tokens"
-    broken = next((name for name in SIGNALS if name in found and not np.isfinite(found[name][index])), None)
+    broken = next((name for name in SIGNALS if name in computed and not np.isfinite(computed[name][index])), None)
     return "ok" if broken is None else f"non_finite:{broken}"

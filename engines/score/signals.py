@@ -1,8 +1,7 @@
-"""The arithmetic of every signal (METHODS §1) on tensors: divergence, gradient norms, and how they become scores.
+"""Arithmetic of every signal (METHODS §1) on tensors: divergence, gradient norms, and the scores made from them.
 
 All functions are pure. Supervised tokens of several examples are *flattened*: M rows, example after example. Inputs
-may have any floating type and device; every reduction is done in float32 or better. Knows nothing of models, rows or
-templates; an output layer is only met as an `OutputHead`.
+may have any floating dtype and device; every reduction is done in float32 or better.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ TINY = torch.finfo(torch.float32).tiny
 
 
 def block_elements(device: torch.device) -> int:
-    """Return how many float32 numbers an elementwise step should work on at a time on `device`."""
+    """Return how many float32 elements an elementwise step should process at a time on `device`."""
     return BLOCK_ELEMENTS.get(device.type, BLOCK_ELEMENTS_OTHER)
 
 
@@ -55,9 +54,9 @@ def distribution(logits: Tensor, targets: Tensor) -> Distribution:
 def jensen_shannon(a: Distribution, b: Distribution) -> Tensor:
     """Return the Jensen–Shannon divergence of two predictions, token by token.
 
-    ½ Σ pᵃ (log pᵃ − m) + ½ Σ pᵇ (log pᵇ − m), m = log(½ pᵃ + ½ pᵇ): one exponential per model (already taken) and
-    one logarithm of the mixture. Same terms as METHODS §1 writes with logaddexp; the mixture is positive wherever a
-    weight is, so a probability that underflows costs nothing and no NaN can arise from finite logits.
+    ½ Σ pᵃ (log pᵃ − m) + ½ Σ pᵇ (log pᵇ − m), m = log(½ pᵃ + ½ pᵇ): one exponential per model (already computed) and
+    one logarithm of the mixture. The same terms as in METHODS §1, which writes them with logaddexp. The mixture is
+    positive wherever a weight is, so a probability that underflows contributes 0 and finite logits never give NaN.
 
     Returns
     -------
@@ -83,12 +82,12 @@ class TokenSignals(NamedTuple):
 
 
 def token_signals(logits: Tensor, targets: Tensor, reference: Tensor | None = None) -> TokenSignals:
-    """Return everything that one set of logits, or a pair, says about M tokens.
+    """Return the signals of M tokens from one model's logits or a pair's.
 
     Parameters
     ----------
     logits : Tensor of shape (M, V)
-        Of the model about to be trained.
+        Of the model about to be trained; not modified.
     targets : Tensor of shape (M,), int64
     reference : Tensor of shape (M, V), optional
         Logits of the original model.
@@ -99,6 +98,7 @@ def token_signals(logits: Tensor, targets: Tensor, reference: Tensor | None = No
     if reference is not None:
         other = distribution(reference, targets)
         divergence, nll_reference = jensen_shannon(other, own), other.nll
+    # In place: `own` is not used below, and a second (M, V) tensor would double the memory.
     delta = own.p
     delta.scatter_add_(1, targets.unsqueeze(1), delta.new_full((len(targets), 1), -1.0))
     el2n = torch.linalg.vector_norm(delta, dim=-1)
@@ -106,15 +106,15 @@ def token_signals(logits: Tensor, targets: Tensor, reference: Tensor | None = No
 
 
 def gradient_norm_squared(gradient: Tensor, hidden: Tensor) -> Tensor:
-    """Return ‖Σ_t g_t h_tᵀ‖_F² of one example, in whichever of two exact forms is cheaper.
+    """Return ‖Σ_t g_t h_tᵀ‖_F² of one example, by the cheaper of two exact forms.
 
-    Σ_st (g_s·g_t)(h_s·h_t) costs T²(V + d), the explicit sum g ᵀh costs TVd and is taken in blocks of the vocabulary
-    so that it never holds V × d numbers at once.
+    Σ_st (g_s·g_t)(h_s·h_t) costs T²(V + d). The explicit product gᵀh costs TVd and is computed in blocks of the
+    vocabulary, so that V × d elements are never in memory at once.
 
     Parameters
     ----------
     gradient : Tensor of shape (T, V), float32
-        Gradient of each token's loss by W h_t.
+        Gradient of each token's loss with respect to W h_t.
     hidden : Tensor of shape (T, d), float32
 
     Returns
@@ -134,10 +134,10 @@ def gradient_norm_squared(gradient: Tensor, hidden: Tensor) -> Tensor:
 def gradient_norm_squared_long(
     head: OutputHead, hidden: Tensor, targets: Tensor, log_norm: Tensor, step: int
 ) -> Tensor:
-    """Return ‖Σ_t g_t h_tᵀ‖_F² of one example too long for its (T, V) logits to be held.
+    """Return ‖Σ_t g_t h_tᵀ‖_F² of one example whose (T, V) logits do not fit into memory.
 
-    Second pass over blocks of the vocabulary: the logits of a block are made again, and the stored log-sum-exp turns
-    them into probabilities. Cutting the tokens into chunks instead would lose the products between chunks.
+    A second pass over blocks of the vocabulary recomputes the logits of a block, and the stored log-sum-exp turns them
+    into probabilities. Splitting the tokens into chunks instead would lose the products between chunks.
 
     Parameters
     ----------
@@ -161,9 +161,10 @@ def gradient_norm_squared_long(
         part = head.rows(start, min(start + step, head.vocabulary))
         logits = part.logits(hidden)
         delta = (logits - log_norm.unsqueeze(1)).exp_()
-        here = ((targets >= start) & (targets < start + part.vocabulary)).nonzero().squeeze(1)
-        delta[here, targets[here] - start] -= 1.0
-        gradient = part.pull_back(delta, logits)
+        inside = ((targets >= start) & (targets < start + part.vocabulary)).nonzero().squeeze(1)
+        delta[inside, targets[inside] - start] -= 1.0
+        gradient = part.preactivation_gradient(delta, logits)
+        # Blocks add up in both forms, because ‖·‖_F² and g gᵀ are sums over the vocabulary; take the smaller matrix.
         if length > width:
             total += (gradient.T @ states).square_().sum(dtype=torch.float64)
         else:
@@ -174,17 +175,17 @@ def gradient_norm_squared_long(
 def delta_of_norm(
     gradient_squared: NDArray[np.float64], alignment: NDArray[np.float64], weight_squared: float, rate: float
 ) -> NDArray[np.float64]:
-    """Return DON = ‖W − ηG‖ − ‖W‖ of each example without ever forming the difference of two norms.
+    """Return DON = ‖W − ηG‖ − ‖W‖ of each example (DONOD, arXiv 2504.14810): after minus before.
 
-    Rationalised: (η²‖G‖² − 2η⟨W,G⟩) / (‖W‖ + ‖W − ηG‖). DONOD (arXiv 2504.14810), after minus before; the literal
-    subtraction in float32 is rounding noise (METHODS §1).
+    Computed as (η²‖G‖² − 2η⟨W,G⟩) / (‖W‖ + ‖W − ηG‖), because the difference of the two norms cancels to rounding
+    noise in float32 (METHODS §1).
 
     Parameters
     ----------
     gradient_squared, alignment : ndarray of shape (n,), float64
         ‖G‖² and ⟨W, G⟩ of each example's mean loss.
     weight_squared : float
-        ‖W‖² of the output layer.
+        ‖W‖² of the layer.
     rate : float
         η, the probe learning rate, > 0.
 
@@ -197,21 +198,24 @@ def delta_of_norm(
 
 
 def norm_of_delta(gradient_squared: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Return NOD = η‖G‖ of each example (DONOD); weight norm, ≥ 0, smaller = better."""
+    """Return NOD = η‖G‖ of each example (DONOD), in units of the weight norm, ≥ 0; smaller = better."""
     return rate * np.sqrt(gradient_squared)
 
 
 def instruction_following_difficulty(
-    nll_given: NDArray[np.float64], nll_alone: NDArray[np.float64], ratio: str
+    nll_given: NDArray[np.float64], nll_alone: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return how little the prompt helps with the response: > 0, about 1 = not at all.
+    """Return Superfiltering's ratio of perplexities (arXiv 2402.00530): how little the prompt helps with the response.
 
     Parameters
     ----------
     nll_given, nll_alone : ndarray of shape (n,), nats per token
         Over the same response tokens, with the prompt and without it.
-    ratio : {"perplexity", "loss"}
-        Superfiltering's ratio of perplexities (arXiv 2402.00530), or the ratio of losses of arXiv 2308.12032.
+
+    Returns
+    -------
+    ndarray of shape (n,), > 0; about 1 where the prompt does not help.
     """
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return np.exp(nll_given - nll_alone) if ratio == "perplexity" else nll_given / nll_alone
+    # An overflow stays inf: the row gets the status "non_finite:ifd".
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.exp(nll_given - nll_alone)

@@ -1,4 +1,4 @@
-"""Scoring as work that can be sent to another process: names and settings that open into models on a device."""
+"""Scoring as a task for worker processes: names and settings that are opened as models on a device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.engines.models.devices import pair_devices
 from curate.engines.models.loading import load_pair
-from curate.engines.score.original_cache import recall
+from curate.engines.score.original_cache import open_cache
 from curate.engines.score.scorer import facts, part_scorer
 
 if TYPE_CHECKING:
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """Scores parts with a pair of models; a `parallel.Task`."""
+class ScoringTask:
+    """Scores parts with a pair of models; a `curate.engines.workers.pool.PartTask`."""
 
     original: str | None
-    """Folder or hub name, None for a single model or where `teacher` stands for it."""
+    """Folder or hub name; None for a single model, or if `original_cache` replaces the original."""
     compressed: str
     config: ScoreConfig
     dtype: str = "auto"
     trust_remote_code: bool = False
-    teacher: Path | None = None
-    """Folder in which the original left its states of these parts."""
+    original_cache: Path | None = None
+    """Folder of the original's predictions for the same parts."""
 
     def open(self, device: str) -> tuple[dict[str, Any], ScorePart]:
-        """Load the models onto `device` and return what a manifest says of them, and what scores a part.
+        """Load the models onto `device`; return their manifest entry and the function that scores a part.
 
         Raises
         ------
         InputError, UsageError
-            As `models.load_pair`.
+            As `curate.engines.models.loading.load_pair`.
         """
-        teacher = None if self.teacher is None else recall(self.teacher, pair_devices(device)[1])
+        cached = None if self.original_cache is None else open_cache(self.original_cache, pair_devices(device)[1])
         pair = load_pair(
             self.original,
             self.compressed,
@@ -46,4 +46,4 @@ class Scoring:
             dtype=self.dtype,
             trust_remote_code=self.trust_remote_code,
         )
-        return facts(pair, self.config, teacher), part_scorer(pair, self.config, teacher)
+        return facts(pair, self.config, cached), part_scorer(pair, self.config, cached)

@@ -1,1 +1,1 @@
-"""Conversations to token ids and supervision masks, and token ids to batches."""
+"""Conversations to token ids and supervision masks, and rows to batches."""

@@ -1,6 +1,6 @@
-"""How rows become batches: length-sorted, by a budget of tokens, padded on the right, and run.
+"""Batches rows by length under a token budget, pads them on the right, and runs a function on each batch.
 
-Knows nothing of models: a batch is a list of row numbers, and what is done with it is an argument.
+Holds the default number of tokens per forward pass. Does not access models: a batch is a list of row numbers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+OTHER_DEVICES = "other"
+
+BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 32768}
+"""Default tokens per forward pass, padding included, by device type."""
+
+TRAINING_BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 16384}
+"""The same for training, which also keeps activations for the backward pass."""
+
+
+def default_batch_tokens(device_type: str, *, training: bool = False) -> int:
+    """Return the default number of tokens per forward pass, padding included.
+
+    Parameters
+    ----------
+    device_type : str
+        ``"cpu"``, ``"cuda"``, …, as ``torch.device.type``.
+    training : bool
+        Whether a backward pass follows.
+    """
+    defaults = TRAINING_BATCH_TOKENS if training else BATCH_TOKENS
+    return defaults.get(device_type, defaults[OTHER_DEVICES])
+
 
 def token_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:
-    """Return `rows` in batches of at most `budget` tokens, padding counted, longest first.
+    """Return `rows` in batches of at most `budget` tokens, padding included, longest first.
 
-    Longest first, so that a lack of memory shows at once and padding stays within one batch's spread of lengths. A
+    The longest rows come first, so that out-of-memory errors appear early and a batch pads only to similar lengths. A
     row longer than the budget is a batch of its own. Ties are broken by row number.
 
     Parameters
@@ -37,7 +59,7 @@ def token_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> l
         Largest number of rows × longest row of a batch.
     """
     batches: list[list[int]] = []
-    widest = 0
+    widest = 0  # of the open batch: its first row, because lengths descend
     for row in sorted(rows, key=lambda r: (-lengths[r], r)):
         if batches and widest * (len(batches[-1]) + 1) <= budget:
             batches[-1].append(row)
@@ -48,17 +70,17 @@ def token_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> l
 
 
 def pad_right(sequences: Sequence[NDArray[np.int64]]) -> torch.Tensor:
-    """Return token ids (B, longest), int64, shorter rows filled with id 0 on the right."""
+    """Return token ids of shape (B, longest), int64; shorter rows are filled with id 0 on the right."""
     ids = np.zeros((len(sequences), max(len(sequence) for sequence in sequences)), dtype=np.int64)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = sequence
     return torch.from_numpy(ids)
 
 
-def whole_chunks(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges [first, last) of consecutive examples that have at most `limit` tokens together.
+def example_chunks(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges [first, last) of consecutive examples with at most `limit` tokens in total.
 
-    An example longer than the limit is a range of its own.
+    Examples are never split; an example longer than the limit is a range of its own.
     """
     first = total = 0
     for index, length in enumerate(lengths):
@@ -71,21 +93,21 @@ def whole_chunks(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int]
 
 
 class BatchRunner:
-    """Runs batches, several at a time on a CPU, and with smaller ones when the device runs out of memory.
+    """Runs batches, several concurrently on a CPU, and halves them when the device runs out of memory.
 
-    Small models spend their time in many small operations, which threads speed up far better from outside, a batch
-    each, than from inside, where they wait for each other after every operation. A batch then is computed by one
-    thread, so that its numbers do not depend on how many there are.
+    Small models spend their time in many small operations. One thread per batch is much faster for them than many
+    threads inside each operation, which synchronise after every operation. A batch is then computed by one thread, so
+    its results do not depend on the number of threads.
 
-    A smaller budget holds for the rest of the part only: the next part starts with the full one, so that its numbers
-    do not depend on the parts that the same process happened to do before.
+    A reduced budget applies to the current part only. The next part starts with the full budget, so its results do
+    not depend on the parts that the same process handled before.
 
     Parameters
     ----------
     budget : int
-        Tokens per batch, padding counted.
+        Tokens per batch, padding included.
     workers : int
-        Batches computed at the same time; with 1 the operations themselves use all threads.
+        Batches computed concurrently; with 1 the operations themselves use all threads.
     """
 
     def __init__(self, budget: int, workers: int = 1) -> None:
@@ -94,40 +116,51 @@ class BatchRunner:
         self._warned = False
 
     def run(self, lengths: Sequence[int], rows: Sequence[int], work: Callable[[list[int]], None]) -> None:
-        """Call `work` with every batch of `rows`; once memory runs out, all that is left goes in batches of half.
+        """Call `work` with every batch of `rows`; after an out-of-memory error the remaining rows use half the budget.
+
+        Parameters
+        ----------
+        lengths : sequence of int
+            Tokens of every row of the part.
+        rows : sequence of int
+            The rows to work on.
+        work : callable
+            Called with the row numbers of each batch, from several threads where there are several workers.
 
         Raises
         ------
         CurateError
-            When a single row does not fit.
+            If a single row does not fit into the device's memory.
         """
-        budget, left = self._budget, list(rows)
-        while left:
-            batches = token_batches(lengths, left, budget)
-            left = self._attempt(batches, work)
-            if not left:
+        budget, remaining = self._budget, list(rows)
+        while remaining:
+            batches = token_batches(lengths, remaining, budget)
+            remaining = self._attempt(batches, work)
+            if not remaining:
                 return
             if all(len(batch) == 1 for batch in batches):
+                longest = max(lengths[row] for row in remaining)
                 raise CurateError(
-                    f"one row of {max(lengths[row] for row in left)} tokens does not fit into the device's memory; "
+                    f"one row of {longest} tokens does not fit into the device's memory; "
                     "lower --max-length, or use --dtype bfloat16 or --device cpu"
                 )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            # Half of the largest batch that was tried, not of the budget: a budget far above it would change nothing.
             budget = max(1, min(budget, max(lengths[batch[0]] * len(batch) for batch in batches)) // 2)
             self._warn(budget)
 
     def _attempt(self, batches: Sequence[list[int]], work: Callable[[list[int]], None]) -> list[int]:
-        """Work on the batches in order until memory runs out; return the rows that are left."""
-        full = threading.Event()
+        """Work on the batches in order until memory runs out; return the remaining rows."""
+        out_of_memory = threading.Event()
 
         def guarded(batch: list[int]) -> list[int]:
-            if full.is_set():
+            if out_of_memory.is_set():
                 return batch
             try:
                 work(batch)
             except torch.OutOfMemoryError:
-                full.set()
+                out_of_memory.set()
                 return batch
             return []
 
@@ -136,15 +169,16 @@ class BatchRunner:
         threads = torch.get_num_threads()
         try:
             with ThreadPoolExecutor(self._workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return [row for left in pool.map(guarded, batches) for row in left]
+                return [row for failed in pool.map(guarded, batches) for row in failed]
         finally:
+            # set_num_threads(1) in a pool thread also changes the setting of this thread.
             torch.set_num_threads(threads)
 
     def _warn(self, budget: int) -> None:
         if not self._warned:
             self._warned = True
             warnings.warn(
-                f"out of memory: going on with batches of {budget} tokens; a smaller --batch-tokens avoids the retry",
+                f"out of memory: continuing with batches of {budget} tokens; a smaller --batch-tokens avoids the retry",
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -53,7 +53,7 @@ def signals_loop(
     }
 
 
-def every_layer_loop(model: PreTrainedModel, ids: list[int], mask: list[bool], rate: float) -> dict[str, float]:
+def all_layers_loop(model: PreTrainedModel, ids: list[int], mask: list[bool], rate: float) -> dict[str, float]:
     """Return don and nod of one example summed over every linear layer, each from its own autograd gradient.
 
     `model` is in float64 with its embeddings untied; ``Conv1D`` weights are layers like any other.

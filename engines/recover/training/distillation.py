@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from curate.engines.models.output_head import hidden_states, output_head
 from curate.engines.recover.training.loss import CHUNK_LOGITS, response_logits
-from curate.engines.score.reduction import States
+from curate.engines.score.reduction import ResponseStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from curate.engines.recover.training.rows import Batch
-    from curate.engines.score.top_k import Summary
+    from curate.engines.score.top_k import TopKPredictions
     from curate.engines.tokens.templates import Encoded
 
-    Lookup = Callable[[Sequence[Encoded]], States | Summary]
+    Lookup = Callable[[Sequence[Encoded]], ResponseStates | TopKPredictions]
     """From rows to what the original says of their supervised tokens, row after row."""
 
 
@@ -53,13 +53,15 @@ class Teacher:
         if len(states) <= step:
             return self._sum(model, states, wanted, batch.targets)
         ranges = [(start, min(start + step, len(states))) for start in range(0, len(states), step)]
-        parts = [(states[a:b], wanted.piece(a, b), batch.targets[a:b]) for a, b in ranges]
+        parts = [(states[a:b], wanted.slice(a, b), batch.targets[a:b]) for a, b in ranges]
         return torch.stack([checkpoint(self._sum, model, *part, use_reentrant=False) for part in parts]).sum()
 
-    def _sum(self, model: PreTrainedModel, states: Tensor, wanted: States | Summary, targets: Tensor) -> Tensor:
+    def _sum(
+        self, model: PreTrainedModel, states: Tensor, wanted: ResponseStates | TopKPredictions, targets: Tensor
+    ) -> Tensor:
         own = response_logits(model, states).log_softmax(-1)
         nll = functional.nll_loss(own, targets, reduction="sum")
-        if isinstance(wanted, States):
+        if isinstance(wanted, ResponseStates):
             with torch.no_grad():
                 ideal = wanted.head.logits(wanted.hidden).log_softmax(-1)
             divergence = functional.kl_div(own, ideal, reduction="sum", log_target=True)
@@ -68,7 +70,7 @@ class Teacher:
         return (1 - self._weight) * nll + self._weight * divergence
 
 
-def summarised_divergence(own: Tensor, summary: Summary) -> Tensor:
+def summarised_divergence(own: Tensor, summary: TopKPredictions) -> Tensor:
     """Return Σ KL(p_o ‖ p_c) over tokens, the original's tail taken as one token: never above the whole divergence.
 
     Σ_i p_i (ln p_i − ln q_i) over the k tokens kept, and P (ln P − ln Q) of the masses P and Q of all others.

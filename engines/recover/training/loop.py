@@ -20,7 +20,7 @@ from curate.engines.recover.training.divergence import check_drift, check_finite
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.processes import ALONE
 from curate.engines.recover.training.rows import Plan, make_batch
-from curate.engines.tokens.batching import token_batches
+from curate.engines.tokens.batching import default_batch_tokens, token_batches
 from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 CLIP = 1.0
 """Largest norm of a step's gradient."""
 
-BATCH_TOKENS = {"cpu": 4096}
-BATCH_TOKENS_OTHER = 16384
 
 
 class Interrupted(CurateError):
@@ -96,7 +94,8 @@ def train(
     """
     plan = Plan(len(rows), request.batch, request.epochs, request.seed)
     optimiser = torch.optim.AdamW(adaptation.trainable.values(), lr=peak, betas=(0.9, 0.999), weight_decay=0.0)
-    done = Progressed(metrics=[], batch_tokens=request.batch_tokens or default_batch_tokens(adaptation.model.device))
+    budget = request.batch_tokens or default_batch_tokens(adaptation.model.device.type, training=True)
+    done = Progressed(metrics=[], batch_tokens=budget)
     if checkpoints is not None:
         restored = checkpoints.restore(adaptation.trainable, optimiser)
         if restored is not None:
@@ -235,11 +234,6 @@ def _smaller(done: Progressed, lengths: Sequence[int], batches: Sequence[list[in
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
     """Return the context in which float32 trainables and 16-bit frozen weights meet."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, dtype=precision)
-
-
-def default_batch_tokens(device: torch.device) -> int:
-    """Return how many tokens, padding counted, a forward pass takes where nothing was said."""
-    return BATCH_TOKENS.get(device.type, BATCH_TOKENS_OTHER)
 
 
 def hash_seed(parts: Sequence[int]) -> int:

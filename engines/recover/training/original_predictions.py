@@ -18,24 +18,24 @@ from safetensors import safe_open
 
 from curate.engines.models.checkpoints import model_files
 from curate.engines.models.description import describe
-from curate.engines.models.loading import load_alone
+from curate.engines.models.loading import load_language_model
 from curate.engines.models.output_head import verify_head
 from curate.engines.models.preflight import check_models
 from curate.engines.score.config import ScoreConfig
 from curate.engines.score.original_cache import (
-    complete,
-    is_kept,
-    is_remembered,
-    keep_head,
-    note_use,
-    part_keeper,
-    places,
-    recall,
+    has_part,
+    is_complete,
+    mark_complete,
+    open_cache,
+    part_writer,
+    read_metadata,
     row_key,
-    told_of,
+    row_locations,
+    save_head,
+    touch,
 )
-from curate.engines.score.reduction import States
-from curate.engines.score.top_k import Summary
+from curate.engines.score.reduction import ResponseStates
+from curate.engines.score.top_k import TopKPredictions
 from curate.schemas.artefacts import digest
 from curate.schemas.scores import SCORE_VERSION
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from curate.engines.models.output_head import OutputHead
     from curate.engines.recover.prepare import Layout
-    from curate.engines.score.original_cache import Place
+    from curate.engines.score.original_cache import RowLocation
     from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
 
@@ -67,16 +67,16 @@ class Lessons:
     """The original's output layer, and its part of every row to train on."""
 
     head: OutputHead
-    places: Mapping[bytes, Place]
+    places: Mapping[bytes, RowLocation]
     top: int | None
     _open: dict[Path, Any] = field(default_factory=dict)
 
-    def of(self, rows: Sequence[Encoded]) -> States | Summary:
+    def of(self, rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
         """Return what the original says of the supervised tokens of `rows`, row after row, on its layer's device."""
         found = [self._row(self.places[row_key(item)]) for item in rows]
         device = self.head.weight.device
         columns = {name: torch.cat([one[name] for one in found]).to(device) for name in found[0]}
-        return States(self.head, columns["states"]) if self.top is None else Summary(**columns)
+        return ResponseStates(self.head, columns["states"]) if self.top is None else TopKPredictions(**columns)
 
     def bytes_per_token(self) -> float:
         """Return the bytes that one supervised token takes on the disk."""
@@ -84,7 +84,7 @@ class Lessons:
         tokens = max(1, place.stop - place.start)
         return sum(one.numel() * one.element_size() for one in self._row(place).values()) / tokens
 
-    def _row(self, place: Place) -> dict[str, torch.Tensor]:
+    def _row(self, place: RowLocation) -> dict[str, torch.Tensor]:
         if place.path not in self._open:
             self._open[place.path] = safe_open(place.path, framework="pt")
         part = self._open[place.path]
@@ -103,20 +103,20 @@ def library_beside(work: Path, original: str) -> Library:
     return Library(work / "teachers", digest(files))
 
 
-def known(library: Library, number: torch.dtype, top: int | None) -> tuple[dict[bytes, Place], list[Path]]:
+def known(library: Library, number: torch.dtype, top: int | None) -> tuple[dict[bytes, RowLocation], list[Path]]:
     """Return where rows of this original stand in the library, and the folders, the oldest first.
 
     Of a row that stands in several the oldest is taken, so that a resumed run finds what it began with.
     """
-    found: dict[bytes, Place] = {}
-    folders = [one for one in library.folder.glob("[!.]*") if is_remembered(one)]
+    found: dict[bytes, RowLocation] = {}
+    folders = [one for one in library.folder.glob("[!.]*") if is_complete(one)]
     right = []
-    said = sorted(((told_of(one), one) for one in folders), key=lambda pair: (pair[0]["made"], pair[1].name))
+    said = sorted(((read_metadata(one), one) for one in folders), key=lambda pair: (pair[0]["made"], pair[1].name))
     for told, folder in said:
         numbers = told["facts"]["dtype"] == str(number).removeprefix("torch.")
         if told.get("original") == library.original and told["top"] == top and numbers:
             right.append(folder)
-            found = places(folder) | found
+            found = row_locations(folder) | found
     return found, right
 
 
@@ -157,28 +157,28 @@ def read_lessons(
     number, top = layout.precision, request.teacher_top
     found, folders = known(library, number, top)
     for folder in folders:
-        note_use(folder)
+        touch(folder)
     wanted = {row_key(item): item for item in rows}
     missing = [item for key, item in wanted.items() if key not in found]
     if missing:
         cause = [library.original, SCORE_VERSION, str(number), layout.device.type, request.batch_tokens, top]
         folder = (into or library.folder) / digest([*cause, [row_key(item).hex() for item in missing]])
-        model = load_alone(original, layout.device, number, trust_remote_code=request.trust_remote_code)
+        model = load_language_model(original, layout.device, number, trust_remote_code=request.trust_remote_code)
         verify_head(model.model, model.head)
         parts = [missing[start : start + PART_ROWS] for start in range(0, len(missing), PART_ROWS)]
         about = {"facts": describe(model), "original": library.original}
         how = ScoreConfig(batch_tokens=request.batch_tokens, teacher_top=top)
-        about = keep_head(model, about, folder, how)
-        keep = part_keeper(model, lambda rows: rows, folder, how)
+        about = save_head(model, about, folder, how)
+        keep = part_writer(model, lambda rows: rows, folder, how)
         for index, (part, done) in enumerate(zip(parts, accumulate(map(len, parts)), strict=True)):
-            if not is_kept(folder, index):
+            if not has_part(folder, index):
                 keep(index, part, lambda _: None)
             told(done, len(missing))
-        complete(folder, about)
+        mark_complete(folder, about)
         del model, keep
         gc.collect()
         if layout.device.type == "cuda":
             torch.cuda.empty_cache()
-        found, folders = places(folder) | found, [*folders, folder]
-    head = recall(folders[0], layout.device).head
+        found, folders = row_locations(folder) | found, [*folders, folder]
+    head = open_cache(folders[0], layout.device).head
     return Lessons(head, {key: found[key] for key in wanted}, top)

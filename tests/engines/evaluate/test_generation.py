@@ -1,4 +1,4 @@
-"""Batched answers agree with asking one row at a time, token by token, without a cache."""
+"""Batched answers equal those of one row at a time, token by token, without a key-value cache."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ ROWS = [(Turn("user", word), Turn("assistant", word[:5] or "y")) for word in WOR
 def pair():
     tokenizer = train_tokenizer(WORDS, TINY.vocabulary)
     model = new_model(tokenizer, TINY).eval()
-    # A random model repeats itself; larger embeddings make it say different things.
+    # A random model repeats itself; larger weights of the output head make its answers differ.
     with torch.no_grad():
         model.lm_head.weight.mul_(30)
     return model, tokenizer
 
 
 def slow_answer(model, prompt: np.ndarray, stops: list[int], n: int) -> list[int]:
-    ids, said = list(prompt), []
+    ids, answer = list(prompt), []
     for _ in range(n):
         with torch.no_grad():
             token = int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
         if token in stops:
             break
         ids.append(token)
-        said.append(token)
-    return said
+        answer.append(token)
+    return answer
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_batched_answers_are_those_of_one_row_at_a_time(pair, batch_size: int) -> None:
+def test_batched_answers_equal_those_of_one_row_at_a_time(pair, batch_size: int) -> None:
     model, tokenizer = pair
     prompts = [q.prompt for q in encode_questions(Template(tokenizer), ROWS)]
     first = slow_answer(model, prompts[0], [], 6)
-    stops = [tokenizer.eos_token_id, first[3]]  # a token that really comes, so that stopping is tested
+    stops = [tokenizer.eos_token_id, first[3]]  # a token that does occur, so that stopping is tested
     expected = [slow_answer(model, prompt, stops, 10) for prompt in prompts]
     assert greedy_answers(model, prompts, stops, 10, batch_size) == expected
     assert min(map(len, expected)) < 10
@@ -75,21 +75,21 @@ def test_a_question_ends_where_its_last_answer_begins(pair) -> None:
 
 
 @pytest.mark.parametrize("turns", [(Turn("user", "a"),), (Turn("user", "a " * 600), Turn("assistant", "b"))])
-def test_a_row_without_a_reference_is_refused(pair, turns: tuple[Turn, ...]) -> None:
+def test_a_row_without_a_reference_is_rejected(pair, turns: tuple[Turn, ...]) -> None:
     with pytest.raises(InputError, match="conversation 2 has no answer"):
         encode_questions(Template(pair[1]), [ROWS[0], turns])
 
 
-def test_grades_say_what_was_right(pair, tmp_path: Path) -> None:
+def test_grades_mark_exact_matches(pair, tmp_path: Path) -> None:
     model, tokenizer = pair
     prompts = [q.prompt for q in encode_questions(Template(tokenizer), ROWS)]
     save(new_model(tokenizer, TINY), tokenizer, tmp_path)
     first = grade(tmp_path, ROWS, max_new_tokens=6)
     assert len(first.answers) == len(first.correct) == len(first.nll) == len(prompts)
     assert np.isfinite(first.nll).all()
-    # Ask again, taking what the model said to row 0 as that row's reference.
-    said = first.answers[0] or "."
-    rows = [(ROWS[0][0], Turn("assistant", said)), *ROWS[1:]]
+    # Grade again, with the model's own answer to row 0 as that row's reference.
+    reference = first.answers[0] or "."
+    rows = [(ROWS[0][0], Turn("assistant", reference)), *ROWS[1:]]
     again = grade(tmp_path, rows, max_new_tokens=6)
     assert again.answers == first.answers
     assert list(again.correct) == [

@@ -1,4 +1,4 @@
-"""How answers in words are judged: known cases, and ROUGE-L against every subsequence."""
+"""Grading of answers: known cases, ROUGE-L against every subsequence, and the rules of instructions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from references import evaluating as slow
 
 from curate.engines.evaluate.grading import is_accepted, last_number, normal_form, rouge_l, words
-from curate.engines.evaluate.rules import RULES, check, keeps_all
+from curate.engines.evaluate.rules import RULES, follows_all, parse_rule
 from curate.schemas.errors import InputError
 
 
@@ -29,18 +29,18 @@ def test_last_number(text: str, number: str | None) -> None:
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=6), st.lists(st.sampled_from("abc"), max_size=6))
-def test_rouge_l_agrees_with_trying_every_subsequence(ours: list[str], theirs: list[str]) -> None:
-    common = slow.longest_common(ours, theirs)
-    expected = 2 * common / (len(ours) + len(theirs)) if ours and theirs else 0.0
-    assert rouge_l(" ".join(ours), " ".join(theirs)) == pytest.approx(expected)
+def test_rouge_l_agrees_with_trying_every_subsequence(answer: list[str], reference: list[str]) -> None:
+    common = slow.longest_common(answer, reference)
+    expected = 2 * common / (len(answer) + len(reference)) if answer and reference else 0.0
+    assert rouge_l(" ".join(answer), " ".join(reference)) == pytest.approx(expected)
 
 
-def test_words_are_counted_in_any_case() -> None:
+def test_words_are_split_and_lower_cased() -> None:
     assert words("A red-hot Apple") == ["a", "red", "hot", "apple"]
 
 
 @pytest.mark.parametrize(
-    ("rule", "kept", "broken"),
+    ("rule", "following", "breaking"),
     [
         ("max_words: 2", "two words", "now three words"),
         ("min_words: 2", "two words", "one"),
@@ -60,23 +60,23 @@ def test_words_are_counted_in_any_case() -> None:
         ("not_empty", "a", ""),
     ],
 )
-def test_every_rule_can_be_kept_and_broken(rule: str, kept: str, broken: str) -> None:
-    assert check(rule)(kept)
-    assert not check(rule)(broken)
-    assert keeps_all(f" {kept}\n", [rule])
-    assert not keeps_all(kept, [rule, "equals: something else"])
+def test_every_rule_can_be_followed_and_broken(rule: str, following: str, breaking: str) -> None:
+    assert parse_rule(rule)(following)
+    assert not parse_rule(rule)(breaking)
+    assert follows_all(f" {following}\n", [rule])
+    assert not follows_all(following, [rule, "equals: something else"])
 
 
 def test_every_rule_is_tested() -> None:
-    marks = test_every_rule_can_be_kept_and_broken.pytestmark  # type: ignore[attr-defined]
+    marks = test_every_rule_can_be_followed_and_broken.pytestmark  # type: ignore[attr-defined]
     assert {case[0].partition(":")[0] for case in marks[0].args[1]} == set(RULES)
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [("max_word: 2", "did you mean 'max_words'"), ("max_words: few", "takes a whole number"), ("json: yes", "no value"),
      ("matches: (", "takes a text"), ("contains:", "takes a text")],
 )  # fmt: skip
-def test_a_rule_that_means_nothing_is_refused(rule: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        check(rule)
+def test_an_invalid_rule_is_rejected(rule: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_rule(rule)

@@ -1,4 +1,4 @@
-"""Every kind of item agrees with asking one row at a time, and parts do not depend on each other."""
+"""Every kind of item agrees with evaluating one row at a time, and parts do not depend on each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from references import evaluating as slow
 
 from curate.engines.evaluate import EvaluateConfig, Subject, evaluate
 from curate.engines.evaluate.generation import greedy_answers, stop_tokens
-from curate.engines.evaluate.teacher_forcing import read_answers
+from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.evaluate.texts import windows
 from curate.engines.models.output_head import output_head
 from curate.engines.pretrain import PretrainConfig, new_model, train_tokenizer
@@ -33,7 +33,7 @@ ROWS = [(Turn("user", word), Turn("assistant", word[:5] or "y")) for word in WOR
 def subject() -> Subject:
     tokenizer = train_tokenizer(WORDS, TINY.vocabulary)
     model = new_model(tokenizer, TINY).eval()
-    # A random model repeats itself; larger embeddings make it say different things.
+    # A random model repeats itself; larger weights of the output head make its answers differ.
     with torch.no_grad():
         model.lm_head.weight.mul_(30)
     return Subject(model, tokenizer, output_head(model), 512)
@@ -45,27 +45,27 @@ def item(kind: str, turns: Sequence[Turn] = (), references: Sequence[str] = (), 
     return {**fixed, "references": list(references), "answer": None, "chance": 0.0, **more}
 
 
-def ask(subject: Subject, items: list[dict[str, Any]], **how: Any) -> list[dict[str, Any]]:
+def evaluated(subject: Subject, items: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
     batch = pa.RecordBatch.from_pylist(items, schema=ITEMS)
-    (found,) = evaluate([batch], subject, EvaluateConfig(**how))
-    assert found.schema.equals(RESULTS)
-    return found.to_pylist()  # type: ignore[no-any-return]
+    (results,) = evaluate([batch], subject, EvaluateConfig(**settings))
+    assert results.schema.equals(RESULTS)
+    return results.to_pylist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("tokens", [1, 60, 4096])
 def test_held_out_rows_agree_with_a_loop(subject: Subject, tokens: int) -> None:
-    found = ask(subject, [item("rows", turns) for turns in ROWS], batch_tokens=tokens)
-    for turns, result in zip(ROWS, found, strict=True):
-        total, count, right = slow.forced(subject.model, Template(subject.tokenizer).encode(turns))
+    results = evaluated(subject, [item("rows", turns) for turns in ROWS], batch_tokens=tokens)
+    for turns, result in zip(ROWS, results, strict=True):
+        total, count, correct = slow.forced(subject.model, Template(subject.tokenizer).encode(turns))
         assert result["n_tokens"] == count
         assert result["nll"] == pytest.approx(total / count, rel=1e-5)
-        assert result["token_accuracy"] == pytest.approx(right / count)
-        assert result["score"] == float(right == count)
+        assert result["token_accuracy"] == pytest.approx(correct / count)
+        assert result["score"] == float(correct == count)
         assert result["status"] == "ok"
 
 
-def test_exact_match_is_what_greedy_decoding_would_give(subject: Subject) -> None:
-    """Answers that the model itself gives score 1, and others 0, without anything being generated."""
+def test_exact_match_equals_that_of_greedy_decoding(subject: Subject) -> None:
+    """The model's own greedy answers score 1 and others 0, without generating anything."""
     template, stops = Template(subject.tokenizer), stop_tokens(subject.model, subject.tokenizer.eos_token_id)
     rows = template.encode_many(ROWS)
     prompts = [row.ids[: len(row.ids) - row.n_response] for row in rows]
@@ -74,32 +74,32 @@ def test_exact_match_is_what_greedy_decoding_would_give(subject: Subject) -> Non
            for row, prompt, ids in zip(rows, prompts, answers, strict=True)]  # fmt: skip
     wrong = [type(row)(np.where(row.supervised & (np.arange(len(row.ids)) == len(row.ids) - 1),
                                 (row.ids + 1) % 300, row.ids), row.supervised) for row in own]  # fmt: skip
-    for answered, n_right in ((own, 5), (wrong, 4)):
-        found = read_answers(subject.model, subject.head, answered, BatchRunner(4096))
-        assert found.right.tolist() == [n_right] * len(ROWS)
+    for encoded, n_correct in ((own, 5), (wrong, 4)):
+        forced = score_answers(subject.model, subject.head, encoded, BatchRunner(4096))
+        assert forced.correct.tolist() == [n_correct] * len(ROWS)
     assert stops
 
 
-def test_choice_takes_the_likeliest_option(subject: Subject) -> None:
+def test_choice_takes_the_most_likely_option(subject: Subject) -> None:
     options = ["hello", "b c", "what is"]
-    items = [item("choice", turns[:1], options, answer=place % 3, chance=1 / 3) for place, turns in enumerate(ROWS)]
+    items = [item("choice", turns[:1], options, answer=index % 3, chance=1 / 3) for index, turns in enumerate(ROWS)]
     template = Template(subject.tokenizer)
     chosen = set()
-    for asked, turns, result in zip(items, ROWS, ask(subject, items, batch_tokens=100), strict=True):
+    for question, turns, result in zip(items, ROWS, evaluated(subject, items, batch_tokens=100), strict=True):
         sums = [
             slow.forced(subject.model, template.encode((turns[0], Turn("assistant", option))))[:2] for option in options
         ]
         best = min(range(3), key=lambda i: sums[i][0])
         assert result["said"] == options[best]
-        assert result["score"] == float(best == asked["answer"])
-        assert result["nll"] == pytest.approx(sums[asked["answer"]][0] / sums[asked["answer"]][1], rel=1e-5)
+        assert result["score"] == float(best == question["answer"])
+        assert result["nll"] == pytest.approx(sums[question["answer"]][0] / sums[question["answer"]][1], rel=1e-5)
         chosen.add(best)
     assert len(chosen) > 1
 
 
 def test_only_the_last_answer_of_a_conversation_is_an_option(subject: Subject) -> None:
     turns = (Turn("user", "a"), Turn("assistant", "hello"), Turn("user", "b c"))
-    (result,) = ask(subject, [item("choice", turns, ["b c", "hello"], answer=0)])
+    (result,) = evaluated(subject, [item("choice", turns, ["b c", "hello"], answer=0)])
     row = Template(subject.tokenizer).encode((*turns, Turn("assistant", "b c")))
     alone = Template(subject.tokenizer).encode((Turn("user", "b c"), Turn("assistant", "b c")))
     assert result["n_tokens"] == alone.n_response < row.n_response
@@ -111,7 +111,7 @@ def test_perplexity_predicts_every_token_once(subject: Subject, length: int) -> 
     opening = subject.tokenizer.bos_token_id
     opening = subject.tokenizer.eos_token_id if opening is None else opening
     for text, result in zip(
-        texts, ask(subject, [item("perplexity", (), [text]) for text in texts], max_length=length), strict=True
+        texts, evaluated(subject, [item("perplexity", (), [text]) for text in texts], max_length=length), strict=True
     ):
         ids = subject.tokenizer(text, add_special_tokens=False)["input_ids"]
         total, count = slow.rolling_nll(subject.model, ids, opening, length)
@@ -121,41 +121,43 @@ def test_perplexity_predicts_every_token_once(subject: Subject, length: int) -> 
 
 
 def test_without_an_opening_token_the_first_is_context() -> None:
-    found = windows([5, 6, 7, 8, 9], None, 3)
-    assert [part.ids.tolist() for part in found] == [[5, 6, 7], [7, 8, 9]]
-    assert sum(part.n_response for part in found) == 4
+    parts = windows([5, 6, 7, 8, 9], None, 3)
+    assert [part.ids.tolist() for part in parts] == [[5, 6, 7], [7, 8, 9]]
+    assert sum(part.n_response for part in parts) == 4
     assert windows([], 1, 3) == []
 
 
-def test_spoken_kinds_are_graded_by_what_is_said(subject: Subject) -> None:
+def test_generated_answers_are_graded_by_kind(subject: Subject) -> None:
     question = (Turn("user", "hello"),)
-    (said,) = ask(subject, [item("knowledge", question, ["nobody says this"])])
-    assert said["score"] == 0
-    assert said["said"]
-    text = said["said"]
-    found = ask(
+    (first,) = evaluated(subject, [item("knowledge", question, ["not this answer"])])
+    assert first["score"] == 0
+    assert first["said"]
+    text = first["said"]
+    results = evaluated(
         subject,
         [
             item("knowledge", question, ["x", text.upper()]),
             item("open-book", question, [text]),
             item("instructions", question, [f"equals: {text}"]) if "\n" not in text else item("rows", ROWS[0]),
-            item("instructions", question, ["equals: nobody says this"]),
+            item("instructions", question, ["equals: not this answer"]),
             item("reasoning", question, ["12345678"]),
         ],
     )
-    assert [one["score"] for one in found[:2]] == [1, 1]
-    assert [one["score"] for one in found[3:]] == [0, 0]
-    assert {one["said"] for one in found[:2]} == {text}
+    assert [row["score"] for row in results[:2]] == [1, 1]
+    assert [row["score"] for row in results[3:]] == [0, 0]
+    assert {row["said"] for row in results[:2]} == {text}
 
 
 def test_a_row_without_an_answer_has_a_status_and_no_figures(subject: Subject) -> None:
-    cut = (Turn("user", "a " * 600), Turn("assistant", "b"))
-    long = (Turn("user", "a"), Turn("assistant", "hello " * 30))
-    found = ask(subject, [item("rows", cut), item("rows", long), item("knowledge", cut[:1], ["b"])], max_length=20)
+    too_long = (Turn("user", "a " * 600), Turn("assistant", "b"))
+    truncated = (Turn("user", "a"), Turn("assistant", "hello " * 30))
+    found = evaluated(
+        subject, [item("rows", cut), item("rows", long), item("knowledge", cut[:1], ["b"])], max_length=20
+    )
     assert [one["status"] for one in found] == ["no_response_tokens", "truncated", "no_response_tokens"]
-    assert found[0]["score"] is None
-    assert found[0]["nll"] is None
-    assert found[1]["nll"] is not None
+    assert results[0]["score"] is None
+    assert results[0]["nll"] is None
+    assert results[1]["nll"] is not None
 
 
 def test_a_part_does_not_depend_on_the_parts_before_it(subject: Subject) -> None:

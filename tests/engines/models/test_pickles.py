@@ -13,7 +13,7 @@ from references.compress import WORDS, tiny_model, tiny_tokenizer
 from torch import nn
 from transformers import LlamaConfig
 
-from curate.engines.models.checkpoints import pickle_of
+from curate.engines.models.checkpoints import find_pickle
 from curate.engines.models.loading import load_model
 from curate.engines.models.pickles import convert, main, write_folder
 from curate.engines.models.projections import decoder_layers
@@ -125,7 +125,7 @@ def test_nothing_is_opened_unless_it_is_trusted(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"opening it can run any code; add --trust-pickle if you trust"):
             inspect_model(str(named))
     assert not mark.exists()
-    assert pickle_of(tmp_path) == tmp_path / "model.bin"
+    assert find_pickle(tmp_path) == tmp_path / "model.bin"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What `--layers all` is said to keep of a batch is what autograd and the tape keep, counted tensor by tensor."""
+"""The predicted activations of `--layers all` equal what autograd and the tape keep, counted tensor by tensor."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from models import save_llama
 from scoring import conversations
 from transformers import AutoTokenizer
 
-from curate.engines.models.loading import load_alone
-from curate.engines.score.all_layers import EveryLayer
+from curate.engines.models.loading import load_language_model
+from curate.engines.score.all_layers import AllLayers
 from curate.engines.score.config import ScoreConfig
-from curate.engines.score.memory import kept_numbers, model_size
+from curate.engines.score.memory import model_size, saved_activations
 from curate.engines.score.response_states import encode_rows
 from curate.engines.tokens.templates import Template
 
@@ -36,32 +36,32 @@ def save_deep(folder: Path) -> Path:
     return folder
 
 
-def kept_bytes(model: LanguageModel, rows: list[Encoded]) -> int:
-    """Return the bytes of all that is alive between the way there and the way back, weights left out."""
-    listening = EveryLayer(model)
+def saved_bytes(model: LanguageModel, rows: list[Encoded]) -> int:
+    """Return the bytes of all tensors alive between the forward and the backward pass, weights excluded."""
+    all_layers = AllLayers(model)
     weights = {weight.untyped_storage().data_ptr() for weight in model.model.parameters()}
     alive: dict[int, torch.Tensor] = {}
 
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        if (place := tensor.untyped_storage().data_ptr()) not in weights:
-            alive[place] = tensor
+    def record(tensor: torch.Tensor) -> torch.Tensor:
+        if (address := tensor.untyped_storage().data_ptr()) not in weights:
+            alive[address] = tensor
         return tensor
 
     for module in model.model.model.modules():
         if isinstance(module, torch.nn.Linear):
-            module.register_forward_hook(lambda module, inputs, output: [note(output.detach())] and None)
-    with torch.inference_mode(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        states, tape = listening.response_states(rows)
+            module.register_forward_hook(lambda module, inputs, output: [record(output.detach())] and None)
+    with torch.inference_mode(), torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+        states, tape = all_layers.response_states(rows)
     for inputs in tape.inputs.values():
-        note(inputs)
+        record(inputs)
     return sum(tensor.untyped_storage().nbytes() for tensor in alive.values())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_waits_for_the_way_back_is_foretold(tmp_path: Path, dtype: torch.dtype) -> None:
-    model = load_alone(str(save_deep(tmp_path)), torch.device("cpu"), dtype)
+def test_activations_saved_for_the_backward_pass_are_predicted(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = load_language_model(str(save_deep(tmp_path)), torch.device("cpu"), dtype)
     template = Template(AutoTokenizer.from_pretrained(tmp_path), "auto", ScoreConfig().max_length)
     rows = encode_rows(conversations(rows=16), template)
     tokens = len(rows) * max(len(row.ids) for row in rows)
-    foretold = tokens * dtype.itemsize * kept_numbers(model_size(str(tmp_path)), dtype.itemsize)
-    assert foretold == pytest.approx(kept_bytes(model, rows), rel=0.05)
+    predicted = tokens * dtype.itemsize * saved_activations(model_size(str(tmp_path)), dtype.itemsize)
+    assert predicted == pytest.approx(saved_bytes(model, rows), rel=0.05)

@@ -1,4 +1,4 @@
-"""Scoring agrees with float64 autograd, row by row, whatever the batch."""
+"""Scoring agrees with float64 autograd, row by row, for any batch size."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def in_float64(language_model: LanguageModel) -> PreTrainedModel:
 
 def test_every_signal_agrees_with_the_loop(pair: Pair) -> None:
     batch, rate = conversations(), 1e-3
-    found = scored(pair, batch, probe_lr=rate)
+    rows = scored(pair, batch, probe_lr=rate)
     template = template_for(pair, ScoreConfig(probe_lr=rate))
     assert pair.original is not None
     original, compressed = in_float64(pair.original), in_float64(pair.compressed)
-    for row, messages in zip(found, batch.column("messages").to_pylist(), strict=True):
+    for row, messages in zip(rows, batch.column("messages").to_pylist(), strict=True):
         turns = [Turn(m["role"], m["content"]) for m in messages]
         (encoded,) = template.encode_many([turns], None)
         ids, mask = list(map(int, encoded.ids)), list(map(bool, encoded.supervised))
@@ -48,7 +48,7 @@ def test_every_signal_agrees_with_the_loop(pair: Pair) -> None:
             assert row[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
-def test_a_row_longer_than_a_chunk_of_logits_agrees_with_itself(pair: Pair) -> None:
+def test_a_row_longer_than_a_chunk_of_logits_scores_the_same(pair: Pair) -> None:
     batch = conversations(seed=5)
     for one, other in zip(scored(pair, batch), scored(pair, batch, chunk_tokens=2), strict=True):
         assert one["n_response_tokens"] > 2
@@ -56,15 +56,15 @@ def test_a_row_longer_than_a_chunk_of_logits_agrees_with_itself(pair: Pair) -> N
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-9), name
 
 
-def test_the_side_on_which_a_tokenizer_pads_does_not_matter(tmp_path: Path) -> None:
-    found = []
+def test_scores_do_not_depend_on_the_padding_side(tmp_path: Path) -> None:
+    results = []
     for side in ("left", "right"):
         model = save_llama(tmp_path / side, padding_side=side)
-        found.append(scored(load_pair(None, str(model), device="cpu", dtype="float32"), conversations(seed=4)))
-    assert found[0] == found[1]
+        results.append(scored(load_pair(None, str(model), device="cpu", dtype="float32"), conversations(seed=4)))
+    assert results[0] == results[1]
 
 
-def test_the_batch_does_not_matter(pair: Pair) -> None:
+def test_scores_do_not_depend_on_the_batch_size(pair: Pair) -> None:
     batch = conversations(seed=3)
     whole, single = scored(pair, batch), scored(pair, batch, batch_tokens=1)
     for one, other in zip(whole, single, strict=True):
@@ -72,7 +72,7 @@ def test_the_batch_does_not_matter(pair: Pair) -> None:
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6)
 
 
-def test_rows_without_a_supervised_token_are_told(pair: Pair) -> None:
+def test_rows_without_a_supervised_token_get_a_status(pair: Pair) -> None:
     messages = [[{"role": "user", "content": " ".join(WORDS * 9), "tool_call": False},
                  {"role": "assistant", "content": "yes", "tool_call": False}]]  # fmt: skip
     batch = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(messages, MESSAGES)], ["example_id", "messages"])
@@ -81,7 +81,7 @@ def test_rows_without_a_supervised_token_are_told(pair: Pair) -> None:
     assert row["truncated"]
 
 
-def test_results_that_are_not_finite_are_named(tmp_path: Path) -> None:
+def test_non_finite_signals_are_named_in_the_status(tmp_path: Path) -> None:
     save_llama(tmp_path / "model")
     pair = load_pair(None, str(tmp_path / "model"), device="cpu", dtype="float32")
     with torch.no_grad():
