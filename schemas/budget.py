@@ -29,6 +29,8 @@ class Budget:
 
     def __str__(self) -> str:
         text = f"{self.amount.normalize():f}"
+        if self.unit == "share" and self.amount == 1:
+            return "1.0"  # "1" is one row, and the text is part of a selection's id
         return f"{text}-tokens" if self.unit == "tokens" else text
 
     @property

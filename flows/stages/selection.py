@@ -15,7 +15,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
-from curate.schemas.errors import UsageError, did_you_mean
+from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
 from curate.storage.maintenance.forgotten import forgotten
 
@@ -136,7 +136,25 @@ def select_rows(warehouse: Warehouse, request: SelectionRequest, corpus: str, po
     quarantined = warehouse.manifest("corpus", corpus).facts["n_quarantined"]
     size = request.budget.resolve(len(pool), tokens, quarantined)
     rng = np.random.default_rng(request.settings.seed)
-    return request.selector.select(pool, size, request.budget.in_tokens, request.options, rng)
+    chosen = request.selector.select(pool, size, request.budget.in_tokens, request.options, rng)
+    if not len(chosen.order):
+        raise InputError(_why_nothing_is_kept(pool, request))
+    return chosen
+
+
+def _why_nothing_is_kept(pool: Pool, request: SelectionRequest) -> str:
+    """Return the sentence about a selection that would be empty."""
+    if request.budget.in_tokens and pool.eligible.any():
+        shortest = int((pool.n_prompt_tokens + pool.n_response_tokens)[pool.eligible].min())
+        return (
+            f"budget {request.budget} keeps no row: the shortest that may be kept has {shortest} tokens; "
+            f"give at least {shortest}-tokens"
+        )
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(pool.reason[~pool.eligible]).most_common(3))
+    return (
+        f"method {request.method!r} keeps none of the {len(pool)} examples{f': {reasons}' if reasons else ''}; "
+        "choose another method, or look at the rows with `curate sql`"
+    )
 
 
 def ledger(selection_id: str, pool: Pool, chosen: Selection, found: Screened) -> pa.Table:

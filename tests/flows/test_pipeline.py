@@ -219,3 +219,19 @@ def test_a_pair_made_by_compress(curate: Run, pool: Path, tiny: tuple[Path, Path
         assert scored.value["facts"]["statuses"] == {"ok": 60}
     assert curate("compress", tiny[0], "-s", "0.5", "-o", tmp_path / "magnitude-0.5").code == 2
     assert curate("compress", tiny[0], "-s", "half", "-o", tmp_path / "new").code == 2
+
+
+def test_one_row_and_the_whole_corpus_are_two_selections(select: Run) -> None:
+    one, everything = (select("--method", "longest", "--budget", budget) for budget in ("1", "1.0"))
+    assert one["selection_id"] != everything["selection_id"]
+    assert (one["n_kept"], everything["n_kept"]) == (1, everything["n_examples"])
+
+
+def test_a_budget_that_keeps_nothing_is_refused(
+    curate: Run, pool: Path, tiny: tuple[Path, Path], warehouse: Path
+) -> None:
+    words = ["--corpus", pool, "--compressed", tiny[1], "--warehouse", warehouse, "--method", "longest"]
+    answer = curate("select", *words, "--budget", "2-tokens")
+    assert answer.code == 3
+    assert "budget 2-tokens keeps no row: the shortest that may be kept has" in answer.err
+    assert "give at least" in answer.err

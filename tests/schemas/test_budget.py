@@ -62,3 +62,4 @@ def test_a_budget_is_written_as_it_is_read() -> None:
     for text in ("0.1", "5000", "2000-tokens"):
         assert str(parse_budget(text)) == text
     assert str(parse_budget("10%")) == "0.1"
+    assert [str(parse_budget(text)) for text in ("1", "1.0", "100%")] == ["1", "1.0", "1.0"]
