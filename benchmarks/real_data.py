@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--seeds", default=SEEDS, help="one number, or one for each compression")
     parser.add_argument("--compressions", default="wanda,blocks")
     parser.add_argument("--try-rates", help="learning rates to try with uniform only, instead of the grid")
-    parser.add_argument("--docs", type=Path, default=Path("docs/real-data.md"))
+    parser.add_argument("--docs", type=Path, default=Path("docs/results/real-data.md"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.work = options.work.absolute()
