@@ -1,4 +1,4 @@
-"""What docs/real-data.md shows between its markers: tables and sentences, from reports that are done. Only words."""
+"""Tables and sentences of docs/real-data.md, written from finished reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MARGIN = 0.05
-"""How far above chance the dense model must be for a task to count, as in `curate.selectors.assessment.retention`."""
+"""How far above chance the dense model must be for a task to count; see `curate.selectors.assessment.retention`."""
 Summary = dict[str, dict[str, Any]]
 """By task: its line of the table ``summary`` of an evaluation."""
 
@@ -22,7 +22,7 @@ def table(rows: Sequence[Sequence[str]], first: int = 1) -> str:
 
 
 def training_summary(size: str, prepared: dict[str, Any], device: str) -> str:
-    """Return what was trained, on what, and why training ended."""
+    """Return a summary of the dense model: size, training rows, validation loss, and why training ended."""
     counts, trained = prepared["rows"], prepared["training"]
     minutes = trained["seconds"] / 60
     sources = ", ".join(f"{name} {n:,}" for name, n in prepared["sources"].items())
@@ -30,7 +30,7 @@ def training_summary(size: str, prepared: dict[str, Any], device: str) -> str:
         [
             wrapped(
                 f"Size `{size}`, device `{device}`: a Llama of {trained['parameters']:,} parameters and "
-                f"{trained['vocabulary']:,} tokens, trained from nothing on {counts['training']:,} rows "
+                f"{trained['vocabulary']:,} tokens, trained from scratch on {counts['training']:,} rows "
                 f"({trained['tokens']:,} tokens, {trained['epochs']:.2f} passes, {minutes:.0f} minutes). "
                 f"Training ended by: **{trained['stopped']}**; validation loss {trained['loss']:.3f} nats per answer "
                 f"token. {counts['too_long']:,} rows were too long and left out everywhere."
@@ -69,29 +69,29 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def section(title: str, told: dict[str, Any], recall: dict[str, Any] | str, losses: dict[str, Summary]) -> str:
+def section(title: str, accuracy: dict[str, Any], recall: dict[str, Any] | str, losses: dict[str, Summary]) -> str:
     """Return everything on one compression.
 
     Parameters
     ----------
     title : str
-    told : dict
+    accuracy : dict
         Report of the comparison on token accuracy.
     recall : dict or str
-        Report on closed-book recall, or why there is none.
+        Report on closed-book recall, or why it is missing.
     losses : dict of str to Summary
-        By model, dense and compressed first: means over seeds.
+        Mean losses over seeds by model, dense and compressed first.
     """
     parts = [
         f"### {title}",
         wrapped(
-            f"Compressed model: mean retention of token accuracy {bounded(told['compressed'])}. {told['seeds']} seeds, "
-            f"{told['n_items']:,} items, {len(told['capabilities'])} sources."
+            f"Compressed model: mean retention of token accuracy {bounded(accuracy['compressed'])}. "
+            f"{accuracy['seeds']} seeds, {accuracy['n_items']:,} items, {len(accuracy['capabilities'])} sources."
         ),
-        arms_table(told),
-        verdicts(told),
-        capabilities(told),
-        "Loss on the rows that are asked, nats per answer token, mean over seeds:",
+        arms_table(accuracy),
+        verdicts(accuracy),
+        capabilities(accuracy),
+        "Loss on the evaluation rows, nats per answer token, mean over seeds:",
         _losses(losses),
         f"#### {title}: closed-book recall of training facts",
     ]

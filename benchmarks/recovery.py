@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.flows import demo, progress, session
+from curate.flows import demo, dispatch, progress
 from curate.flows.demo.report import rewrite
 from curate.flows.operations import recover as recovery
 from curate.flows.stages.recovery import job_of, request_of
@@ -48,7 +48,7 @@ def choose(root: Path, budget: str, method: str) -> tuple[Settings, str]:
     """Select rows of the demo and return the settings of recovery and the selection id."""
     settings = resolve({"warehouse": root, "threads": 1, "select": {"method": method, "budget": budget}})
     with progress.on_stderr():
-        _, selection = session.select(settings)
+        _, selection = dispatch.select(settings)
     return settings, selection
 
 

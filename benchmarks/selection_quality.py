@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.flows import progress, session
+from curate.flows import dispatch, progress
 from curate.flows.cli.render.console import console, grid
 from curate.flows.demo.faults import faults
 from curate.schemas.settings import resolve
@@ -53,7 +53,7 @@ def measure(root: Path, case: dict[str, Any], budget: str, seed: int) -> dict[st
         {"warehouse": root, "seed": seed, "score": {"ifd": True}, "cluster": {"n_clusters": None}, "select": select}
     )
     with progress.on_stderr():
-        warehouse, selection_id = session.select(settings)
+        warehouse, selection_id = dispatch.select(settings)
     manifest = warehouse.manifest("selection", selection_id)
     labels = faults(warehouse, manifest.inputs["corpus"])
     ledger = warehouse.read("selection", selection_id, columns=["example_id", "kept"]).to_pylist()
