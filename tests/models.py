@@ -12,7 +12,7 @@ WORDS = "name a fruit what is the sum of red apple two and three five sort lette
 
 
 KINDS = ("untied", "tied", "bias")
-"""Output layers: a matrix of its own, the embedding's matrix, a matrix with a bias."""
+"""Output heads: a separate matrix, the embedding's matrix, a matrix with a bias."""
 
 
 def save_llama(
@@ -23,7 +23,7 @@ def save_llama(
 
 
 def save_even(folder: Path) -> Path:
-    """Save a model whose layers are multiples of 64 wide: 4-bit kernels on a CPU take no others."""
+    """Save a model whose layer widths are multiples of 64, as the 4-bit kernels on a CPU require."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -44,16 +44,16 @@ def save_model(
     extra_rows: int = 0,
     padding_side: str = "right",
 ) -> Path:
-    """Save a two-layer model of random weights with an output layer of one of `KINDS`.
+    """Save a two-layer model of random weights with one of the output heads `KINDS`.
 
     Parameters
     ----------
     seed : int
         Of the weights.
     words : list of str
-        The vocabulary, beside four special tokens; another list gives another tokenizer.
+        The vocabulary besides four special tokens; another list gives another tokenizer.
     extra_rows : int
-        Rows of the output layer beyond the tokenizer's vocabulary.
+        Rows of the output head beyond the tokenizer's vocabulary.
     padding_side : str
         Of the tokenizer.
     """
@@ -61,7 +61,7 @@ def save_model(
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
-    vocabulary = {word: place for place, word in enumerate(["<unk>", "<s>", "</s>", "<pad>", *words])}
+    vocabulary = {word: index for index, word in enumerate(["<unk>", "<s>", "</s>", "<pad>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}

@@ -1,4 +1,4 @@
-"""Conversations that the tiny models understand, and their scores as rows."""
+"""Conversations in the vocabulary of the tiny models, and their scores as rows."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ def conversations(rows: int = 12, seed: int = 0) -> pa.RecordBatch:
     """Return conversations of one or two exchanges and mixed lengths."""
     draw = random.Random(seed)
 
-    def say(role: str, most: int) -> dict[str, object]:
+    def message(role: str, most: int) -> dict[str, object]:
         return {"role": role, "content": " ".join(draw.choices(WORDS, k=draw.randint(1, most))), "tool_call": False}
 
     messages = [
-        [say(role, 9) for _ in range(draw.randint(1, 2)) for role in ("user", "assistant")] for _ in range(rows)
+        [message(role, 9) for _ in range(draw.randint(1, 2)) for role in ("user", "assistant")] for _ in range(rows)
     ]
     ids = [f"{row:020x}" for row in range(rows)]
     return pa.RecordBatch.from_arrays([pa.array(ids), pa.array(messages, MESSAGES)], ["example_id", "messages"])
 
 
 def scored(pair: Pair, batch: pa.RecordBatch, **settings: Any) -> list[dict[str, Any]]:
-    (found,) = score([batch], pair, ScoreConfig(**settings))
-    assert found.schema.equals(SCORES)
-    rows: list[dict[str, Any]] = found.to_pylist()
+    """Return the scores of `batch`, one dictionary per row; `settings` as of `ScoreConfig`."""
+    (result,) = score([batch], pair, ScoreConfig(**settings))
+    assert result.schema.equals(SCORES)
+    rows: list[dict[str, Any]] = result.to_pylist()
     return rows

@@ -1,1 +1,1 @@
-"""Prompts to vectors."""
+"""Embeddings of prompts by sentence encoders."""

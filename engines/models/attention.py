@@ -1,9 +1,9 @@
-"""Causal attention on a CPU without the half that causality throws away.
+"""Causal attention on a CPU that skips the masked upper half of the score matrix.
 
-torch's CPU kernel works on 512 keys at a time and so computes, for the lengths met here, the whole square of scores
-and then hides its upper half. Cutting the queries into blocks, each with only the keys up to its end, gives the same
-numbers for one half to two thirds of the work. Registered with transformers as an attention implementation like any
-other; wherever it does not apply it is the ordinary one.
+torch's CPU kernel processes 512 keys at a time, so for sequences of usual length it computes the full square of scores
+and then masks the upper half. Splitting the queries into blocks, each with only the keys up to its end, gives the same
+result for one half to two thirds of the work. Registered with transformers as an attention implementation; where it
+does not apply, it calls ``sdpa``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "curate_causal_blocks"
 
 QUERY_BLOCK = 64
-"""Queries at a time; 64 was the fastest of 32 to 256 for 256 and 512 tokens, with 8 and with 64 numbers a head."""
+"""Queries per block; 64 was the fastest of 32 to 256 for 256 and 512 tokens, with heads of width 8 and of 64."""
 
 
 def blocked_attention(
@@ -33,22 +33,22 @@ def blocked_attention(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Return attention as transformers' ``sdpa`` does, in blocks of queries where that saves work.
+    """Return the attention of transformers' ``sdpa``, in blocks of queries where that saves work.
 
     Parameters
     ----------
     module : Module
         The attention layer.
-    query, key, value : Tensor of shape (B, heads, T, width of a head)
+    query, key, value : Tensor of shape (B, heads, T, head width)
         Keys and values may have fewer heads.
     attention_mask : Tensor or None
-        None where the mask is purely causal: the only case that is cut into blocks.
+        None if the mask is purely causal: the only case that is split into blocks.
     **options
-        As transformers passes them on.
+        As transformers passes them.
 
     Returns
     -------
-    Tensor of shape (B, T, heads, width), and None for the weights.
+    Tensor of shape (B, T, heads, head width), and None for the weights.
     """
     length = query.shape[2]
     causal = options.get("is_causal") or (options.get("is_causal") is None and getattr(module, "is_causal", True))
@@ -59,6 +59,7 @@ def blocked_attention(
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     out = query.new_empty((query.shape[0], length, query.shape[1], value.shape[-1]))
     visible = torch.ones((QUERY_BLOCK, length), dtype=torch.bool)
+    # Every query sees the keys up to its own position: tril(start) shifts the diagonal by the block's offset.
     for start in range(0, length, QUERY_BLOCK):
         stop = min(start + QUERY_BLOCK, length)
         block = functional.scaled_dot_product_attention(
@@ -77,6 +78,6 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def use_blocked_attention(model: PreTrainedModel) -> None:
-    """Switch a model on a CPU from ``sdpa`` to the blocked form; leave any other as it is."""
+    """Switch a model on a CPU from ``sdpa`` to the blocked form; any other model is left unchanged."""
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(NAME)

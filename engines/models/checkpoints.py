@@ -1,7 +1,6 @@
-"""What a model folder holds: which files make the model, and one sentence for each kind that cannot be used.
+"""Inspects model folders: lists the files of a model, and explains why a folder cannot be used.
 
-Reads names and small JSON files, never weights; digesting the files is the warehouse's business. The network is
-touched only when a hub name is given.
+Reads file names and small JSON files, never weights. The network is used only for hub names.
 """
 
 from __future__ import annotations
@@ -43,19 +42,19 @@ def resolve_model(name: str) -> Path:
     """Return the local folder of a model given as a folder or as a hub name.
 
     A hub name is ``owner/name`` or ``owner/name@revision`` where no such path exists and ``owner`` is not a local
-    folder either, or anything after ``hub:``. It is taken from the local cache or downloaded; ``HF_HUB_OFFLINE``
-    keeps it to the cache.
+    folder either, or anything after ``hub:``. The model is taken from the local cache or downloaded;
+    ``HF_HUB_OFFLINE`` restricts it to the cache.
 
     Raises
     ------
     InputError
-        When there is no such folder, or the hub does not give the model.
+        If there is no such folder, or the hub does not provide the model.
     """
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     if path.exists():
-        raise InputError(_pickle_file(path))
+        raise InputError(_pickle_message(path))
     hub = name.removeprefix(HUB_PREFIX)
     looks_local = not name.startswith(HUB_PREFIX) and (not HUB_NAME.fullmatch(name) or Path(name).parent.exists())
     if looks_local:
@@ -73,13 +72,13 @@ def _download(name: str) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = first_line(error)
         raise InputError(
-            f"model {name!r} is neither a folder here nor given by the model hub ({reason}); "
+            f"model {name!r} is neither a local folder nor available from the model hub ({reason}); "
             "check the name, or download it and give its folder"
         ) from error
 
 
 def model_files(name: str) -> list[Path]:
-    """Return the files that decide what the model computes: configuration, weights, tokenizer, adapter and its base.
+    """Return the files that define a model: configuration, weights, tokenizer, adapter and its base.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def model_files(name: str) -> list[Path]:
     Raises
     ------
     InputError
-        When the folder cannot be used; the sentence says why and what to do.
+        If the folder cannot be used; the message says why and what to do.
     """
     folder = resolve_model(name)
     if is_adapter(folder):
@@ -107,7 +106,7 @@ def model_files(name: str) -> list[Path]:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Return whether `folder` brings a tokenizer of its own; pruned models are often saved without."""
+    """Return whether `folder` has a tokenizer of its own; pruned models are often saved without."""
     return any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
 
 
@@ -117,7 +116,7 @@ def is_adapter(folder: Path) -> bool:
     Raises
     ------
     InputError
-        When it is one without safetensors weights.
+        If the adapter has no safetensors weights.
     """
     if not (folder / ADAPTER_CONFIG).is_file():
         return False
@@ -138,7 +137,7 @@ def adapter_base(folder: Path) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Return if `folder` holds a causal language model in safetensors.
+    """Check that `folder` holds a causal language model in safetensors.
 
     Raises
     ------
@@ -152,9 +151,9 @@ def check_folder(folder: Path) -> None:
             f"model folder {str(folder)!r} holds a SliceGPT model, whose layers no stock model class can load; "
             "give a model compressed by another method, for example curate compress"
         )
-    pickles = sorted(found for pattern in PICKLES for found in folder.glob(pattern))
+    pickles = _pickles(folder)
     if pickles:
-        raise InputError(_pickle_file(pickles[0]))
+        raise InputError(_pickle_message(pickles[0]))
     missing = "config.json" if any((folder / name).is_file() for name in WEIGHTS) else "weights (model.safetensors)"
     raise InputError(f"model folder {str(folder)!r} has no {missing}; give the folder that save_pretrained wrote")
 
@@ -176,39 +175,45 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise InputError(f"file {str(path)!r} is not JSON ({error}); restore it from where the model came") from error
+        raise InputError(
+            f"file {str(path)!r} is not JSON ({error}); restore it from the source of the model"
+        ) from error
     return value if isinstance(value, dict) else {}
 
 
 def _is_slicegpt(folder: Path) -> bool:
-    """Return whether a JSON file here lists the sliced widths of each layer, as SliceGPT writes beside its pickle."""
+    """Return whether a JSON file lists the sliced widths of each layer, as SliceGPT writes next to its pickle."""
     return any(SLICEGPT_KEYS <= set(_json(path)) for path in sorted(folder.glob("*.json")))
 
 
-def _pickle_file(path: Path) -> str:
+def _pickles(folder: Path) -> list[Path]:
+    return sorted(path for pattern in PICKLES for path in folder.glob(pattern))
+
+
+def _pickle_message(path: Path) -> str:
     what = "is a whole pickled module, as LLM-Pruner writes them" if _holds_module(path) else "is a pickle"
     return (
-        f"model file {str(path)!r} {what}: opening it can run any code; add --trust-pickle if you trust where it comes "
-        "from, or save the model as safetensors with save_pretrained(DIR) and give DIR"
+        f"model file {str(path)!r} {what}: opening it can run any code; add --trust-pickle if you trust its source, "
+        "or save the model as safetensors with save_pretrained(DIR) and give DIR"
     )
 
 
 def find_pickle(path: Path) -> Path | None:
-    """Return the pickle that a path names, or the one that a folder without safetensors holds; None for no pickle."""
+    """Return the pickle that `path` is, or the only one in a folder without safetensors; None otherwise."""
     if path.is_file():
         return path
     if not path.is_dir() or any((path / name).is_file() for name in WEIGHTS):
         return None
-    found = sorted(one for pattern in PICKLES for one in path.glob(pattern))
-    return found[0] if len(found) == 1 else None
+    pickles = _pickles(path)
+    return pickles[0] if len(pickles) == 1 else None
 
 
 def _holds_module(path: Path) -> bool:
-    """Return whether a torch pickle names model classes. Only the opcodes are read; nothing is executed."""
+    """Return whether a torch pickle refers to model classes. Only the opcodes are read; nothing is executed."""
     try:
         with zipfile.ZipFile(path) as archive:
-            inside = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            opcodes = list(pickletools.genops(archive.read(inside)))
+            member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            opcodes = list(pickletools.genops(archive.read(member)))
     except (zipfile.BadZipFile, StopIteration, ValueError, OSError):
         return False
     names = [str(value) for opcode, value, _ in opcodes if opcode.name in {"GLOBAL", "SHORT_BINUNICODE", "BINUNICODE"}]

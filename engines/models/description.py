@@ -1,4 +1,4 @@
-"""What a manifest should say about a model that was run."""
+"""Describes a loaded model for the manifest of an artefact."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 
 
 def describe(model: LanguageModel) -> dict[str, Any]:
-    """Return what a manifest should say about a model.
+    """Return the manifest entry of a model.
 
     Returns
     -------
     dict
         ``class``, ``parameters``, ``quantised`` (the method, or None), ``sparsity`` (share of zeros in linear layers
-        other than the output, in [0, 1]; None for a quantised model, whose packed weights do not show it),
+        other than the output head, in [0, 1]; None for a quantised model, whose packed weights do not show it),
         ``tied_embeddings``, ``vocabulary``, ``context``, ``dtype``, ``device``.
     """
     tied = model.model.get_input_embeddings().weight is model.model.get_output_embeddings().weight
     output = model.model.get_output_embeddings()
     linear = [m.weight for m in model.model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not output]
     method = getattr(model.model, "quantization_method", None)
+    # Zeros of packed weights would be zeros of a code, not of a weight.
     zeros = 0 if method is not None else sum(int((weight == 0).sum()) for weight in linear)
     return {
         "class": type(model.model).__name__,

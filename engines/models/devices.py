@@ -1,4 +1,4 @@
-"""Where a model runs and in which number format. Knows nothing of models."""
+"""Resolves names of devices and dtypes, and assigns devices to worker processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DTYPES: dict[str, torch.dtype] = {
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that `name` means.
+    """Return the device with a name.
 
     Parameters
     ----------
@@ -25,14 +25,14 @@ def resolve_device(name: str) -> torch.device:
     Raises
     ------
     UsageError
-        When torch does not know the name, or the machine has no such device.
+        If torch does not know the name, or the machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"device {name!r} is not one; give auto, cpu, cuda or cuda:1") from error
+        raise UsageError(f"device {name!r} is not known; give auto, cpu, cuda or cuda:1") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"device {name!r} is not on this machine, which has {torch.cuda.device_count()} CUDA devices; "
@@ -42,13 +42,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def training_device_count(name: str) -> int:
-    """Return how many devices train where `name` was asked for: every CUDA device of this machine for a bare name."""
-    bare = name in ("auto", "cuda")
-    return max(1, torch.cuda.device_count()) if bare else 1
+    """Return how many devices train: all CUDA devices of the machine for ``"auto"`` and ``"cuda"``, else one."""
+    all_devices = name in ("auto", "cuda")
+    return max(1, torch.cuda.device_count()) if all_devices else 1
 
 
 def pair_devices(name: str) -> tuple[torch.device, torch.device]:
-    """Return the devices of the original and of the compressed model: the same, or two parted by a comma.
+    """Return the devices of the original and of the compressed model: one name, or two separated by a comma.
 
     Raises
     ------
@@ -64,57 +64,62 @@ def pair_devices(name: str) -> tuple[torch.device, torch.device]:
 
 
 def worker_devices(name: str, workers: int | None) -> list[str]:
-    """Return the device of each process that scores parts.
+    """Return the device of each worker process that scores parts.
 
     Parameters
     ----------
     name : str
-        As `pair_devices`. ``"auto"`` and ``"cuda"`` leave the choice of the CUDA devices to the workers, one each; the
-        CPU is shared; a device with a number, or a pair of them, is one worker's.
+        As `pair_devices`. ``"auto"`` and ``"cuda"`` give each worker a CUDA device of its own; a CPU is shared; a
+        numbered device, or a pair of devices, serves one worker.
     workers : int or None
-        How many, ≥ 1; None for every CUDA device where the choice is free, and one elsewhere.
+        Number of workers, ≥ 1; None for one per CUDA device with ``"auto"`` or ``"cuda"``, and one otherwise.
 
     Raises
     ------
     UsageError
-        As `pair_devices`; also when there are fewer devices than workers.
+        As `pair_devices`; also if there are fewer devices than workers.
     """
-    place, _ = pair_devices(name)
-    free = name.strip() in ("auto", "cuda", "cpu")
-    if free and place.type == "cuda":
-        here = torch.cuda.device_count()
-        if workers is not None and workers > here:
-            raise UsageError(f"{workers} workers need a CUDA device each and there are {here}; give --workers {here}")
-        return [f"cuda:{index}" for index in range(workers or here)]
-    if not free and workers is not None and workers > 1:
-        raise UsageError(f"device {name!r} is one worker's and there are to be {workers}; give --workers 1, or auto")
-    return [str(place) if free else name] * (workers or 1)
+    device, _ = pair_devices(name)
+    unnumbered = name.strip() in ("auto", "cuda", "cpu")
+    if unnumbered and device.type == "cuda":
+        count = torch.cuda.device_count()
+        if workers is not None and workers > count:
+            raise UsageError(f"{workers} workers need a CUDA device each and there are {count}; give --workers {count}")
+        return [f"cuda:{index}" for index in range(workers or count)]
+    if not unnumbered and workers is not None and workers > 1:
+        raise UsageError(f"device {name!r} serves one worker, not {workers}; give --workers 1, or --device auto")
+    return [str(device) if unnumbered else name] * (workers or 1)
 
 
-def threads() -> int:
-    """Return how many CPU threads torch uses unless told otherwise."""
+def cpu_threads() -> int:
+    """Return how many CPU threads torch uses by default."""
     return int(torch.get_num_threads())
 
 
 def device_names() -> list[str]:
-    """Return what this machine has: its CPU threads and each CUDA device with its memory."""
-    found = [f"cpu ({torch.get_num_threads()} threads)"]
+    """Return descriptions of the machine's devices: CPU threads, and each CUDA device with its memory."""
+    names = [f"cpu ({torch.get_num_threads()} threads)"]
     for index in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(index)
-        found.append(f"cuda:{index} ({facts.name}, {facts.total_memory / 2**30:.0f} GiB)")
-    return found
+        properties = torch.cuda.get_device_properties(index)
+        names.append(f"cuda:{index} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)")
+    return names
 
 
 def dtype_bytes(name: str, device: torch.device) -> int | None:
-    """Return the bytes of one number of the format that `name` means on `device`, None for "as stored"."""
-    found = resolve_dtype(name, device)
-    return None if found is None else found.itemsize
+    """Return the bytes per element of the dtype `name` on `device`, None for the stored dtype."""
+    dtype = resolve_dtype(name, device)
+    return None if dtype is None else dtype.itemsize
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype | None:
-    """Return the number format that `name` means on `device`, None for "as the weights are stored".
+    """Return the dtype `name` on `device`, None to keep the stored one.
 
-    ``"auto"`` is float32 on a CPU, where bfloat16 is several times slower, and the stored format elsewhere.
+    ``"auto"`` is float32 on a CPU, where bfloat16 is several times slower, and the stored dtype elsewhere.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
     """
     if name == "auto":
         return torch.float32 if device.type == "cpu" else None

@@ -1,7 +1,6 @@
-"""Reads the model to compress and writes the result: an ordinary Hugging Face folder, there whole or not at all.
+"""Reads the model to compress and writes the result atomically as an ordinary Hugging Face folder.
 
-Weights keep the source's own number format; tokenizer, chat template and generation settings are copied byte for
-byte. Knows nothing of how weights are chosen.
+Weights keep the source's dtype; tokenizer, chat template and generation settings are copied byte for byte.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".index.json")
-_OURS = ("config.json", "readme.md")
-_FORMATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+_REWRITTEN = ("config.json", "readme.md")
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 
 
 def open_model(source: Path, trust_remote_code: bool = False) -> PreTrainedModel:
-    """Return the model of a folder on the CPU, in its own number format.
+    """Return the model of a folder on the CPU, in its stored dtype.
 
     Raises
     ------
     InputError
-        When the folder is no causal language model in safetensors, an adapter, or quantised.
+        If the folder holds no causal language model in safetensors, an adapter, or a quantised model.
     """
     if is_adapter(source):
         raise InputError(f"folder {str(source)!r} holds an adapter; merge it into its base and compress the result")
@@ -50,9 +49,9 @@ def open_model(source: Path, trust_remote_code: bool = False) -> PreTrainedModel
 
 
 def stored_dtype(source: Path) -> torch.dtype | None:
-    """Return the number format that most weights of a folder are stored in, None if it is none of the usual.
+    """Return the dtype of most weights of a folder, None if no weight has a common floating dtype.
 
-    The configuration is not believed: it may state another format than the files hold.
+    Read from the file headers, because the configuration may state another dtype.
     """
     counts: Counter[torch.dtype] = Counter()
     for file in sorted(source.glob("model*.safetensors")):
@@ -60,36 +59,36 @@ def stored_dtype(source: Path) -> torch.dtype | None:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():
                     entry = tensors.get_slice(name)
-                    if entry.get_dtype() in _FORMATS:
-                        counts[_FORMATS[entry.get_dtype()]] += prod(entry.get_shape())
+                    if entry.get_dtype() in _DTYPES:
+                        counts[_DTYPES[entry.get_dtype()]] += prod(entry.get_shape())
         except SafetensorError as error:
             raise InputError(f"weights file {str(file)!r} is damaged ({error}); copy or download it again") from error
     return counts.most_common(1)[0][0] if counts else None
 
 
 def refuse_existing(out: Path) -> None:
-    """Raise UsageError when `out` is a file, or a folder with something in it."""
+    """Raise UsageError if `out` is a file, or a folder that is not empty."""
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
 
 
 def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
-    """Write `model` to the folder `out`, with what else the folder `source` holds besides weights.
+    """Write `model` to the folder `out`, with all files of the folder `source` other than weights.
 
     Raises
     ------
     UsageError
-        When `out` is not free.
+        If `out` exists and is not empty.
     WarehouseError
-        When it cannot be written; nothing is left behind.
+        If it cannot be written; partial output is removed.
     """
     refuse_existing(out)
     try:
-        with _renamed_in(out) as folder:
+        with _atomic_folder(out) as folder:
             model.save_pretrained(folder)
             _copy_companions(source, folder)
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-                # The weights come with mode 600, whatever the umask.
+                # safetensors creates weight files with mode 600, whatever the umask.
                 file.chmod((folder / "config.json").stat().st_mode)
                 _flush(file)
     except (OSError, SafetensorError) as error:
@@ -99,13 +98,14 @@ def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
 
 
 @contextmanager
-def _renamed_in(out: Path) -> Iterator[Path]:
-    """Yield a new folder beside `out` that takes its name at the end, and disappears on failure."""
+def _atomic_folder(out: Path) -> Iterator[Path]:
+    """Yield a new folder next to `out` that is renamed to it on success and removed on failure."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / f".tmp-{out.name}-{uuid4().hex[:8]}"
     folder.mkdir()
     try:
         yield folder
+        # Same parent, hence the same file system: the rename is atomic, and replaces an empty `out`.
         folder.rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -114,7 +114,7 @@ def _renamed_in(out: Path) -> Iterator[Path]:
 def _copy_companions(source: Path, folder: Path) -> None:
     for entry in sorted(source.iterdir()):
         name = entry.name.lower()
-        if entry.is_file() and not name.startswith(".") and name not in _OURS and not name.endswith(_WEIGHTS):
+        if entry.is_file() and not name.startswith(".") and name not in _REWRITTEN and not name.endswith(_WEIGHTS):
             shutil.copyfile(entry, folder / entry.name)
     if (source / "chat_templates").is_dir():
         shutil.copytree(source / "chat_templates", folder / "chat_templates")

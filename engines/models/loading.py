@@ -1,7 +1,6 @@
-"""One causal language model, or a pair of them that speak the same token ids, ready to be scored.
+"""Loads a causal language model, or a pair with the same token ids, and checks that they can be scored.
 
-Loading, checking that the two fit together, and describing what was loaded. What a folder holds is told by
-`checkpoints`; knows nothing of rows.
+`checkpoints` inspects the folders.
 """
 
 from __future__ import annotations
@@ -32,45 +31,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A model in evaluation mode with its output layer, checked to be the linear one that scoring assumes."""
+    """A model in evaluation mode with its output head, the linear layer that scoring assumes."""
 
     model: PreTrainedModel
     name: str
-    """What the user called it, for messages."""
+    """Folder or hub name as the user gave it, for messages."""
 
     @cached_property
     def head(self) -> OutputHead:
-        """The output layer."""
+        """The output head."""
         return output_head(self.model)
 
     @cached_property
     def weight_squared(self) -> float:
-        """‖W‖_F² of the output layer, float64, computed once."""
+        """‖W‖_F² of the output head, float64, computed once."""
         return self.head.squared_norm()
 
     @property
     def device(self) -> torch.device:
-        """Where the output layer is."""
+        """Device of the output head."""
         return self.head.weight.device
 
     @property
     def context(self) -> int | None:
-        """Longest sequence the model was made for, in tokens, None when its configuration does not say."""
+        """Longest sequence of the model in tokens, None if its configuration does not state it."""
         return _context(self.model.config)
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """The model about to be trained and, where there is one, the original that it should become again."""
+    """The model about to be trained and, if there is one, the original that it was compressed from."""
 
     compressed: LanguageModel
-    """Also the single model, when there is no pair."""
+    """Also the single model, if there is no pair."""
     original: LanguageModel | None
     tokenizer: PreTrainedTokenizerBase
 
     @property
     def context(self) -> int | None:
-        """The shorter context of the two, in tokens."""
+        """The shorter context of the two in tokens, None if neither states one."""
         lengths = [m.context for m in (self.compressed, self.original) if m is not None and m.context is not None]
         return min(lengths, default=None)
 
@@ -90,26 +89,26 @@ def load_pair(
     original : str or None
         Folder or hub name of the original; None for a single model.
     compressed : str
-        Folder or hub name of the model about to be trained. Its tokenizer is used, or the original's if it has none.
+        Folder or hub name of the model about to be trained. Its tokenizer is used, or else the original's.
     device, dtype : str
-        See `devices`; two devices parted by a comma are the original's and the compressed model's.
+        See `devices`; two devices separated by a comma are the original's and the compressed model's.
     trust_remote_code : bool
-        Whether Python files beside the weights may be run.
+        Whether Python files in the model folders may be run.
 
     Raises
     ------
     InputError
-        When a model cannot be loaded, or the two do not share token ids and vocabulary.
+        If a model cannot be loaded, or the two do not share token ids and vocabulary.
     UsageError
         For an unknown device or dtype.
     """
-    first_place, second_place = pair_devices(device)
-    second = resolve_model(compressed)
-    first = resolve_model(original) if original is not None else None
-    tokenizer = load_tokenizer(second, first, trust_remote_code=trust_remote_code)
+    original_device, compressed_device = pair_devices(device)
+    folder = resolve_model(compressed)
+    original_folder = resolve_model(original) if original is not None else None
+    tokenizer = load_tokenizer(folder, original_folder, trust_remote_code=trust_remote_code)
     loaded = [
-        load_language_model(name, place, resolve_dtype(dtype, place), trust_remote_code=trust_remote_code)
-        for name, place in ((compressed, second_place), (original, first_place))
+        load_language_model(name, target, resolve_dtype(dtype, target), trust_remote_code=trust_remote_code)
+        for name, target in ((compressed, compressed_device), (original, original_device))
         if name is not None
     ]
     return make_pair(loaded[1] if len(loaded) == 2 else None, loaded[0], tokenizer)
@@ -118,7 +117,7 @@ def load_pair(
 def load_language_model(
     name: str, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
 ) -> LanguageModel:
-    """Return one model by its folder or hub name, ready to be scored; see `load_model`."""
+    """Return one model by its folder or hub name, set up for scoring; see `load_model`."""
     model = load_model(resolve_model(name), device, dtype, trust_remote_code=trust_remote_code)
     use_blocked_attention(model)
     return LanguageModel(model, name)
@@ -134,40 +133,40 @@ def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
 
 def _context(config: PreTrainedConfig) -> int | None:
     text = config.get_text_config()
-    found = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
-    return int(found) if found else None
+    length = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    return int(length) if length else None
 
 
 def make_pair(original: LanguageModel | None, compressed: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> Pair:
-    """Return the pair after checking vocabularies and output layers; see `load_pair`."""
+    """Return the pair after checking vocabularies and output heads; see `load_pair`."""
     for model in (compressed, original):
         if model is not None:
             _check_ids(model, tokenizer)
             verify_head(model.model, model.head)
     if original is not None and original.head.vocabulary != compressed.head.vocabulary:
-        heights = compressed.head.vocabulary, original.head.vocabulary
-        raise InputError(vocabulary_mismatch(compressed.name, heights[0], original.name, heights[1]))
+        sizes = compressed.head.vocabulary, original.head.vocabulary
+        raise InputError(vocabulary_mismatch(compressed.name, sizes[0], original.name, sizes[1]))
     return Pair(compressed, original, tokenizer)
 
 
 def load_model(
     folder: Path, device: torch.device, dtype: torch.dtype | None, *, trust_remote_code: bool = False
 ) -> PreTrainedModel:
-    """Return the causal language model in `folder`, an adapter merged into its base in memory.
+    """Return the causal language model in `folder`, with an adapter merged into its base in memory.
 
-    Over a quantised base the adapter stays beside the weights: merging would round it to their few bits.
+    Over a quantised base the adapter is not merged: merging would round it to the few bits of the weights.
 
     Parameters
     ----------
     folder : Path
     device : torch.device
     dtype : torch.dtype or None
-        None keeps the stored one.
+        None keeps the stored dtype.
 
     Raises
     ------
     InputError
-        When the folder holds no usable model, or weights are missing or of another shape than its configuration says.
+        If the folder holds no usable model, or weights are missing or do not have the configured shapes.
     """
     if is_adapter(folder):
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
@@ -176,13 +175,13 @@ def load_model(
     if is_nonuniform(folder):
         return load_nonuniform(folder, dtype).to(device).eval()
     method = check_quantised(folder, device.type == "cpu")
-    # Quantised weights cannot be moved afterwards: they are packed for the device on which they are opened.
+    # Quantised weights cannot be moved afterwards: they are packed for the device on which they are loaded.
     placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}
     if method == "bitsandbytes":
-        # It warns once for every layer and batch that 8-bit products are taken in half precision.
+        # bitsandbytes warns for every layer and batch that 8-bit products are computed in half precision.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, loading_info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype if dtype is not None else "auto",
             use_safetensors=True,
@@ -196,10 +195,10 @@ def load_model(
             f"model folder {str(folder)!r} cannot be loaded ({first_line(error)}); "
             "check that it opens with AutoModelForCausalLM.from_pretrained"
         ) from error
-    absent = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
-    if absent:
+    missing = sorted(loading_info["missing_keys"]) + sorted(str(key) for key in loading_info["mismatched_keys"])
+    if missing:
         raise InputError(
-            f"model folder {str(folder)!r} lacks {len(absent)} of its weights, first {absent[0]}; "
+            f"model folder {str(folder)!r} lacks {len(missing)} of its weights, first {missing[0]}; "
             "save the whole model again"
         )
     return (model if placed else model.to(device)).eval()
@@ -214,18 +213,18 @@ def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
         raise InputError(f"adapter folder {str(folder)!r} does not fit its base ({first_line(error)})") from error
     if not hasattr(adapted, "merge_and_unload") or adapted.peft_config["default"].is_prompt_learning:
         raise InputError(
-            f"adapter folder {str(folder)!r} adds prompt tokens rather than weights and cannot be scored; "
+            f"adapter folder {str(folder)!r} adds prompt tokens instead of weights and cannot be scored; "
             "give a LoRA-like adapter"
         )
     if getattr(base, "quantization_method", None) is not None:
-        # PEFT put its layers into the base's own, which so stays an ordinary model.
+        # PEFT replaced layers inside `base`, so the base already computes with the adapter.
         adapted.requires_grad_(False)
         return base.eval()
     return adapted.merge_and_unload().eval()
 
 
 def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer whose ids the model has no embedding for."""
+    """Raise InputError for a tokenizer with ids that the model has no embedding for."""
     rows = min(model.model.get_input_embeddings().weight.shape[0], model.head.vocabulary)
     largest = max(tokenizer.get_vocab().values(), default=-math.inf)
     if largest >= rows:

@@ -1,8 +1,8 @@
-"""Models whose layers have widths of their own, as structured pruning leaves them: a folder plus their shapes.
+"""Loads models with nonuniform layer widths, the result of structured pruning, from a folder with ``shapes.json``.
 
-No stock class builds such a model from its configuration, which knows one width for all layers. ``shapes.json`` beside
-the weights lists the weights of another shape; the stock class is built and those layers are made anew. Works where
-the class takes its number of heads from the projections' widths, as transformers 5 does. Knows nothing of pickles.
+No stock class builds such a model, because its configuration has one width for all layers. ``shapes.json`` lists the
+weights whose shape differs; the stock class is built and those layers are replaced. Works if the class derives its
+number of heads from the projections' widths, as transformers 5 does.
 """
 
 from __future__ import annotations
@@ -28,23 +28,27 @@ SHAPES = "shapes.json"
 
 
 def is_nonuniform(folder: Path) -> bool:
-    """Return whether `folder` holds a model with shapes of its own."""
+    """Return whether `folder` holds a model with nonuniform layer widths."""
     return (folder / SHAPES).is_file()
 
 
-def other_shapes(stock: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
-    """Return the shapes of `state` that the stock model does not have, by name."""
-    usual = {name: tensor.shape for name, tensor in stock.state_dict().items()}
-    return {name: list(one.shape) for name, one in state.items() if name in usual and one.shape != usual[name]}
+def nonuniform_shapes(stock: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
+    """Return the shapes in `state` that differ from those of the stock model, by name."""
+    expected = {name: tensor.shape for name, tensor in stock.state_dict().items()}
+    return {
+        name: list(tensor.shape)
+        for name, tensor in state.items()
+        if name in expected and tensor.shape != expected[name]
+    }
 
 
 def reshape(model: PreTrainedModel, shapes: Mapping[str, list[int]]) -> None:
-    """Give the linear layers of `model` the shapes of `shapes`, their content undefined.
+    """Replace weights of linear layers by uninitialised ones of the given shapes.
 
     Raises
     ------
     InputError
-        When a weight belongs to something else than a linear layer.
+        If a weight does not belong to a linear layer.
     """
     for name, shape in shapes.items():
         path, _, leaf = name.rpartition(".")
@@ -59,12 +63,12 @@ def reshape(model: PreTrainedModel, shapes: Mapping[str, list[int]]) -> None:
 
 
 def load_nonuniform(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
-    """Return the model of a folder with shapes of its own, on the CPU.
+    """Return the model of a folder with nonuniform layer widths, on the CPU.
 
     Raises
     ------
     InputError
-        When a file cannot be read, or weights are missing or of a shape that is not listed.
+        If a file cannot be read, or weights are missing or have an unlisted shape.
     """
     try:
         shapes = json.loads((folder / SHAPES).read_text("utf-8"))
@@ -72,7 +76,7 @@ def load_nonuniform(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
         for file in sorted(folder.glob("model*.safetensors")):
             state |= load_file(file)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        stored = next((one.dtype for one in state.values() if one.is_floating_point()), torch.float32)
+        stored = next((weight.dtype for weight in state.values() if weight.is_floating_point()), torch.float32)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype or stored)
         reshape(model, shapes)
         missing, unknown = model.load_state_dict(state, strict=False)
@@ -81,11 +85,12 @@ def load_nonuniform(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
         raise InputError(
             f"model folder {str(folder)!r} does not fit its {SHAPES} ({first}); convert it again"
         ) from error
+    # Tied weights are stored once: they are missing from the files and no error.
     model.tie_weights()
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
     absent = [name for name in missing if name not in tied]
     if absent or unknown:
         raise InputError(
-            f"model folder {str(folder)!r} lacks {(absent or unknown)[0]} or has too much; convert it again"
+            f"model folder {str(folder)!r} lacks {(absent or unknown)[0]} or has unknown weights; convert it again"
         )
     return model

@@ -1,6 +1,6 @@
-"""Whether a model pair can be scored at all, told before anything is computed: reads tokenizers, never weights.
+"""Checks that a model pair can be scored before anything is computed: reads tokenizers and headers, never weights.
 
-Everything here is checked again, on the loaded models, by `models`. Knows nothing of rows.
+`loading` repeats every check on the loaded models.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OUTPUT_NAMES = ("lm_head.weight", "embed_out.weight", "output.weight")
-"""What causal language models call their output layer; a model with tied embeddings stores none of them."""
+"""Names of the output head in causal language models; a model with tied embeddings stores none of them."""
 
 
 def check_models(
     original: str | None, compressed: str, *, device: str = "auto", trust_remote_code: bool = False
 ) -> None:
-    """Return if the models' folders hold weights, can run here, and the two share token ids and vocabulary.
+    """Check that the models' folders hold weights, that they can run here, and that token ids and vocabulary match.
 
     Parameters
     ----------
     original, compressed : str or None, str
         Folders or hub names.
     device : str
-        Where they will run; see `devices`.
+        Device or devices that they will run on; see `devices`.
     trust_remote_code : bool
-        Whether Python files beside a tokenizer may be run.
+        Whether Python files in the model folders may be run.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def check_models(
         Naming the folder without weights, the ids in which the tokenizers differ, or both vocabularies; or a
         quantised model that cannot run on the device.
     MissingExtraError
-        When a quantised model's package is not installed.
+        If a quantised model's package is not installed.
     """
     names = [name for name in (compressed, original) if name is not None]
     bases = [_base(name) for name in names]
@@ -50,6 +50,7 @@ def check_models(
         if quantisation(folder) is not None:
             from curate.engines.models.devices import pair_devices
 
+            # `bases` starts with the compressed model, `pair_devices` with the original.
             check_quantised(folder, pair_devices(device)[1 - index].type == "cpu")
     if len(bases) == 2:
         sizes = [vocabulary(folder) for folder in bases]
@@ -64,7 +65,7 @@ def check_models(
 
 
 def _base(name: str) -> Path:
-    """Return the folder of the whole model behind `name`, its files checked."""
+    """Return the folder of the complete model of `name`, below any adapters, after checking its files."""
     folder = resolve_model(name)
     while is_adapter(folder):
         folder = resolve_model(adapter_base(folder))
@@ -73,18 +74,18 @@ def _base(name: str) -> Path:
 
 
 def vocabulary(folder: Path) -> int | None:
-    """Return the number of rows of the output layer, from the weights' headers or else the configuration.
+    """Return the number of rows of the output head, from the weights' headers or else the configuration.
 
-    None where neither says; the loaded model then does.
+    None if neither states it; `loading` then compares the loaded models.
 
     Raises
     ------
     InputError
-        When a weights file is cut off or is no safetensors file.
+        If a weights file is truncated or is no safetensors file.
     """
-    found = [height for path in _weight_files(folder) if (height := _output_rows(path)) is not None]
-    if found:
-        return found[0]
+    stored = [rows for path in _weight_files(folder) if (rows := _output_rows(path)) is not None]
+    if stored:
+        return stored[0]
     config = json.loads((folder / "config.json").read_text("utf-8"))
     size = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
     return int(size) if size else None

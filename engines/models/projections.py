@@ -1,7 +1,6 @@
-"""Where the decoder layers and their linear projections are in a Hugging Face causal language model.
+"""Finds the decoder layers and their linear projections in a Hugging Face causal language model.
 
-Embeddings, norms and the output head lie outside the projections, so that no method here can prune them. Knows
-nothing of how weights are chosen.
+Embeddings, norms and the output head are not projections, so no pruning method can touch them.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ class Projection:
     """One linear map of a decoder layer."""
 
     name: str
-    """Its path in the model: ``"model.layers.0.self_attn.q_proj"``."""
+    """Path in the model: ``"model.layers.0.self_attn.q_proj"``."""
     layer: int
-    """Index of its decoder layer, from 0."""
+    """Index of the decoder layer, from 0."""
     module: nn.Module
 
     @property
     def matrix(self) -> torch.Tensor:
-        """The weight as outputs × inputs: a view, so writing to it changes the model. GPT-2 stores the transpose."""
+        """The weight as outputs × inputs, a view: writing to it changes the model. GPT-2 stores the transpose."""
         weight: torch.Tensor = self.module.weight.data  # type: ignore[assignment]
         return weight.T if isinstance(self.module, Conv1D) else weight
 
@@ -42,7 +41,7 @@ def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     Raises
     ------
     InputError
-        When no list of modules has as many entries as the configuration has layers.
+        If no module list has as many entries as the configuration has layers.
     """
     n_layers = model.config.get_text_config(decoder=True).num_hidden_layers
     for name, module in model.named_modules():
@@ -55,7 +54,7 @@ def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 
 
 def layer_projections(layer: nn.Module, prefix: str, index: int) -> list[Projection]:
-    """Return the linear projections of one decoder layer, in the order in which the model lists them."""
+    """Return the linear projections of one decoder layer, in the model's own order."""
     return [
         Projection(f"{prefix}.{path}", index, module)
         for path, module in layer.named_modules()
@@ -64,24 +63,28 @@ def layer_projections(layer: nn.Module, prefix: str, index: int) -> list[Project
 
 
 def find_projections(model: PreTrainedModel) -> list[Projection]:
-    """Return every linear projection of every decoder layer, first layer first, possibly none."""
+    """Return every linear projection of every decoder layer, in layer order; may be empty."""
     path, layers = decoder_layers(model)
-    return [p for index, layer in enumerate(layers) for p in layer_projections(layer, f"{path}.{index}", index)]
+    return [
+        projection
+        for index, layer in enumerate(layers)
+        for projection in layer_projections(layer, f"{path}.{index}", index)
+    ]
 
 
 def prunable_projections(model: PreTrainedModel) -> list[Projection]:
-    """Return every linear projection, checked: pruning them prunes the whole decoder.
+    """Return every linear projection after checking that they cover the whole decoder.
 
     Raises
     ------
     InputError
-        When there is none, when a weight is quantised or not finite, or when a layer keeps matrices elsewhere (fused
-        experts), which would silently stay dense.
+        If there is none, if a weight is quantised or not finite, or if a layer has other matrices (fused experts),
+        which would silently stay dense.
     """
-    found = find_projections(model)
-    if not found:
+    projections = find_projections(model)
+    if not projections:
         raise InputError(f"the layers of model type {model.config.model_type!r} have no linear projection to prune")
-    covered = {id(projection.module.weight) for projection in found}
+    covered = {id(projection.module.weight) for projection in projections}
     path, layers = decoder_layers(model)
     for name, parameter in layers.named_parameters(prefix=path):
         if not parameter.is_floating_point():
@@ -93,4 +96,4 @@ def prunable_projections(model: PreTrainedModel) -> list[Projection]:
             )
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"weight {name} holds NaN or infinite values; repair or download the model again")
-    return found
+    return projections

@@ -1,7 +1,7 @@
-"""Which quantised models can be scored here, told from the configuration alone before anything is loaded.
+"""Checks from the configuration alone whether a quantised model can be scored on this machine.
 
-bitsandbytes and torchao are tested, on a CPU too. Everything else that transformers can open (GPTQ, AWQ, FP8, …) is
-left to it on a GPU, and is not verified by us.
+bitsandbytes and torchao are tested, including on a CPU. Other methods that transformers can load (GPTQ, AWQ, FP8, …)
+are passed through on a GPU and are not tested.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-VERIFIED = {"bitsandbytes": "bitsandbytes", "torchao": "torchao"}
-"""Method to the package that computes with it, of those whose scores we test."""
+TESTED = {"bitsandbytes": "bitsandbytes", "torchao": "torchao"}
+"""Package of each quantisation method whose scores are tested."""
 
-OTHERS = {"gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "compressed_tensors"}
-"""The same of methods that we only pass on."""
+UNTESTED = {"gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "compressed_tensors"}
+"""Package of each method that is only passed through."""
 
 
 def quantisation(folder: Path) -> str | None:
-    """Return the method that the model in `folder` is quantised with, as its configuration names it, else None."""
+    """Return the quantisation method of the model in `folder` as named by its configuration, None for a dense model."""
     path = folder / "config.json"
     if not path.is_file():
         return None
-    whole = json.loads(path.read_text("utf-8"))
-    given = whole.get("quantization_config") or (whole.get("text_config") or {}).get("quantization_config")
-    if not isinstance(given, dict):
+    config = json.loads(path.read_text("utf-8"))
+    settings = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
+    if not isinstance(settings, dict):
         return None
-    # bitsandbytes folders of old did not name the method.
-    bits = any(given.get(key) for key in ("load_in_4bit", "load_in_8bit"))
-    return str(given.get("quant_method") or ("bitsandbytes" if bits else "unknown")).lower()
+    # Early bitsandbytes folders do not name the method.
+    bits = any(settings.get(key) for key in ("load_in_4bit", "load_in_8bit"))
+    return str(settings.get("quant_method") or ("bitsandbytes" if bits else "unknown")).lower()
 
 
 def check_quantised(folder: Path, on_cpu: bool) -> str | None:
-    """Return the method that the model in `folder` is quantised with, None for none, if it can be scored here.
+    """Return the quantisation method of the model in `folder`, after checking that it can be scored here.
 
     Parameters
     ----------
@@ -50,33 +50,34 @@ def check_quantised(folder: Path, on_cpu: bool) -> str | None:
     Raises
     ------
     MissingExtraError
-        When the package for it is not installed and the extra brings it.
+        If its package is not installed and an extra provides it.
     InputError
-        When it cannot run on this hardware, or needs a package that no extra brings.
+        If it cannot run on this hardware, or needs a package that no extra provides.
     """
     method = quantisation(folder)
     if method is None:
         return None
-    where = f"model folder {str(folder)!r} is quantised with {method}"
-    if method not in VERIFIED and on_cpu:
+    subject = f"model folder {str(folder)!r} is quantised with {method}"
+    if method not in TESTED and on_cpu:
         raise InputError(
-            f"{where}, which runs on a GPU only; use --device cuda where there is one, "
-            "or give the model before quantisation, or one quantised with bitsandbytes or torchao"
+            f"{subject}, which runs on a GPU only; use --device cuda if there is one, "
+            "or give the unquantised model, or one quantised with bitsandbytes or torchao"
         )
-    package = VERIFIED.get(method) or OTHERS.get(method)
+    package = TESTED.get(method) or UNTESTED.get(method)
     if package is not None and importlib.util.find_spec(package) is None:
-        if method in VERIFIED:
+        if method in TESTED:
             raise MissingExtraError(f"scoring {str(folder)!r}, quantised with {method},", "gpu")
-        raise InputError(f"{where} and the package {package} is not installed; pip install {package}")
+        raise InputError(f"{subject} and the package {package} is not installed; pip install {package}")
     return method
 
 
 def keep_gradient_layout(model: nn.Module) -> None:
-    """Keep a quantised model in the layout that gradients pass through.
+    """Keep a quantised model in the layout that supports gradients.
 
-    On CPUs with bfloat16 instructions, the first pass in evaluation mode makes bitsandbytes repack 4-bit layers for
-    inference, in place; after that they pass no gradient on, without a word, and only the last layers would learn.
+    On CPUs with bfloat16 instructions, the first forward pass in evaluation mode makes bitsandbytes repack 4-bit layers
+    for inference, in place. They then silently pass no gradient, and only the last layers would be trained.
     """
+    # bitsandbytes decides by this attribute of the layer whether to repack.
     name = "support_avx512bf16_for_cpu"
     for module in model.modules():
         if hasattr(module, name):

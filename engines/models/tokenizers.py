@@ -1,4 +1,4 @@
-"""A model's tokenizer, and whether those of a pair agree id by id. Knows nothing of weights."""
+"""Loads a model's tokenizer, and checks that those of a pair agree id by id."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ NAMED_DIFFERENCES = 3
 def load_tokenizer(
     compressed: Path, original: Path | None = None, *, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
-    """Return the pair's tokenizer, the compressed model's where it has one, after comparing the two.
+    """Return the pair's tokenizer, the compressed model's if it has one, after comparing the two.
 
     Raises
     ------
     InputError
-        When neither folder has a tokenizer, it cannot be read, or the two give different ids to the same tokens.
+        If neither folder has a tokenizer, it cannot be read, or the two give different ids to the same tokens.
     """
-    found = [
+    tokenizers = [
         _tokenizer(folder, trust_remote_code)
         for folder in dict.fromkeys(_with_tokenizer(f) for f in (compressed, original) if f is not None)
         if folder is not None
     ]
-    if not found:
+    if not tokenizers:
         raise InputError(f"model folder {str(compressed)!r} has no tokenizer; copy tokenizer.json there")
-    if len(found) == 2:
-        compare_tokenizers(found[1], found[0])
-    return found[0]
+    if len(tokenizers) == 2:
+        compare_tokenizers(tokenizers[1], tokenizers[0])
+    return tokenizers[0]
 
 
 def _with_tokenizer(folder: Path) -> Path | None:
-    """Return `folder`, or the base of the adapter in it, whichever brings a tokenizer."""
+    """Return `folder`, or the base of the adapter in it, whichever has a tokenizer; None if neither has."""
     if has_tokenizer(folder):
         return folder
     return _with_tokenizer(resolve_model(adapter_base(folder))) if is_adapter(folder) else None
@@ -54,7 +54,7 @@ def _tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase
 
 
 def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrainedTokenizerBase) -> None:
-    """Return if both tokenizers give the same token to every id.
+    """Check that both tokenizers map every id to the same token.
 
     Raises
     ------
@@ -75,8 +75,8 @@ def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrained
 
 
 def vocabulary_mismatch(compressed: str, own: int | None, original: str, other: int | None) -> str:
-    """Return the sentence about two output layers of different height."""
+    """Return the message about two output heads of different size."""
     return (
-        f"the compressed model {compressed!r} has an output layer of {own} ids and the original {original!r} one of "
+        f"the compressed model {compressed!r} has an output head of {own} ids and the original {original!r} one of "
         f"{other}; give a model compressed from this original with its vocabulary kept"
     )

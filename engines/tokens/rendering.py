@@ -1,8 +1,7 @@
-"""How a conversation becomes one text, and which characters of it the model has to say.
+"""Renders a conversation as text and locates the characters that the model is trained to produce.
 
-Two renderers: a plain, Alpaca-like layout for tokenizers without a chat template, and the tokenizer's own chat
-template. Both return the text with the spans of the assistant turns, end-of-turn marker included. Knows nothing of
-token ids.
+There are two renderers: a plain, Alpaca-like layout for tokenizers without a chat template, and the tokenizer's own
+chat template. Both return the text with the spans of the assistant turns, end-of-turn marker included.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ PLAIN_VERSION = 1
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 FROZEN_DATE = "{% macro strftime_now(format) %}2025-01-01{% endmacro %}"
-"""Put before templates that print the date: the same corpus must give the same tokens tomorrow."""
+"""Prepended to templates that print the date: the same corpus must give the same tokens on every day."""
 
 RENDER_ERRORS = (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError)
-"""What the code inside a chat template may raise on a conversation that its author did not think of."""
+"""What the code inside a chat template may raise on a conversation that its author did not anticipate."""
 
 
 class RenderingError(Exception):
-    """One conversation cannot be rendered; the row gets a status, the run goes on."""
+    """One conversation cannot be rendered; its row gets a status and the run continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Rendered:
 
     text: str
     spans: tuple[tuple[int, int], ...]
-    """Character ranges [start, end) of what the model has to say, in order; blank assistant turns have none."""
+    """Character ranges [start, end) of the assistant turns, in order; blank assistant turns have none."""
 
 
 class Renderer(Protocol):
@@ -56,13 +55,13 @@ class Renderer(Protocol):
 
     @property
     def name(self) -> str:
-        """What the manifest calls it."""
+        """Name in the manifest."""
 
     def render(self, turns: Sequence[Turn], tools: str | None) -> Rendered:
         """Return the text of one conversation, or raise `RenderingError`."""
 
     def source(self) -> object:
-        """Return everything that decides the text, JSON-able, for the digest."""
+        """Return everything that determines the text, JSON-able, for the digest."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class PlainRenderer:
     name: str = "plain"
 
     def render(self, turns: Sequence[Turn], tools: str | None) -> Rendered:
-        """Return the text of one conversation; no conversation fails."""
+        """Return the text of one conversation; never fails."""
         pieces = [TOOLS_HEADER, tools, SEPARATOR] if tools else []
         length = sum(map(len, pieces))
         spans = []
@@ -97,10 +96,10 @@ class PlainRenderer:
 
 
 def flatten(turns: Sequence[Turn]) -> list[Turn]:
-    """Return `turns` for a template that only knows user and assistant in alternation.
+    """Return `turns` for a template that only accepts user and assistant in alternation.
 
-    A tool result is told by the user, system text opens the next user turn, neighbours of one role are joined by a
-    blank line, and an opening assistant turn answers an empty question.
+    Tool results and system text become user turns, consecutive turns of one role are joined by a blank line, and an
+    assistant turn at the start follows an empty user turn.
     """
     flat: list[Turn] = [Turn("user", "")] if turns and turns[0].role == "assistant" else []
     for turn in turns:
@@ -115,22 +114,22 @@ def flatten(turns: Sequence[Turn]) -> list[Turn]:
 class ChatRenderer:
     """The tokenizer's own chat template.
 
-    An assistant turn is found by rendering what comes before it together with the generation prompt: that text must
-    be the beginning of the whole, and the turn's content must follow. Where a template breaks this, its
-    ``{% generation %}`` markers are used if it has them. A template that refuses system or tool turns, or two turns
-    of one role in a row, gets the conversation flattened (`flatten`).
+    An assistant turn is located by rendering the turns before it with the generation prompt: that text must be a
+    prefix of the full text, and the turn's content must follow. If a template violates this, its ``{% generation %}``
+    markers are used if it has them. A template that rejects system or tool turns, or two consecutive turns of one
+    role, gets the conversation flattened (`flatten`).
 
     Parameters
     ----------
     template : str
         Jinja text.
     special_tokens : mapping of str to str
-        Names that the template may use: ``bos_token`` and so on.
+        Variables that the template may use: ``bos_token`` and so on.
 
     Raises
     ------
     InputError
-        When not even the simplest conversation can be rendered and located.
+        If not even the simplest conversation can be rendered and located.
     """
 
     name = "chat"
@@ -142,22 +141,22 @@ class ChatRenderer:
         self._lead = ""
         self._prompted = True
         self._tail = ""
-        self._incremental = self._learn()
+        self._incremental = self._probe()
         if not self._incremental and not self._marked:
             raise InputError(
-                "the tokenizer's chat template does not render a conversation as the continuation of its beginning "
+                "the tokenizer's chat template does not render a conversation as a continuation of its first turns "
                 "and has no {% generation %} markers, so its assistant turns cannot be located; "
                 "give --template plain, or add the markers to the template"
             )
-        self._known = {role: self._survives(role) for role in ("system", "tool")}
+        self._supported = {role: self._is_rendered(role) for role in ("system", "tool")}
 
     def source(self) -> object:
-        """Return the template's text and the special tokens that it may print."""
+        """Return the template and the special tokens that it may print."""
         return ["chat", self._template, self._special]
 
     def render(self, turns: Sequence[Turn], tools: str | None) -> Rendered:
-        """Return the text of one conversation, flattened where the template cannot take it as it is."""
-        if all(self._known.get(turn.role, True) for turn in turns):
+        """Return the text of one conversation, flattened if the template cannot render it unchanged."""
+        if all(self._supported.get(turn.role, True) for turn in turns):
             try:
                 return self._attempt(turns, tools)
             except (RenderingError, *RENDER_ERRORS):
@@ -189,7 +188,7 @@ class ChatRenderer:
         return str(texts[0])
 
     def _locate(self, text: str, turns: Sequence[Turn], tools: list[Any] | None) -> tuple[tuple[int, int], ...] | None:
-        """Return the spans of the assistant turns of `text`, None where one does not stand where it should."""
+        """Return the spans of the assistant turns of `text`, None if one is not at its expected position."""
         spans = []
         for index, turn in enumerate(turns):
             content = turn.content.strip()
@@ -206,7 +205,7 @@ class ChatRenderer:
         """Return where `content` begins in `text`, right after `prefix` and what the template puts between them."""
         if not text.startswith(prefix):
             return None
-        # Some templates write an empty thought before the last answer only: with the lead first, then without.
+        # Some templates write an empty thought before the last answer only, so try with the lead, then without.
         for lead in (self._lead, ""):
             if text.startswith(lead, len(prefix)):
                 start = _skip_space(text, len(prefix) + len(lead))
@@ -215,7 +214,7 @@ class ChatRenderer:
         return None
 
     def _end(self, text: str, stop: int) -> int:
-        """Return where the turn whose content ends at `stop` ends: after the end-of-turn marker, if one follows."""
+        """Return the end of the turn whose content ends at `stop`: after the end-of-turn marker, if one follows."""
         marker = _skip_space(text, stop)
         return marker + len(self._tail) if self._tail and text.startswith(self._tail, marker) else stop
 
@@ -231,8 +230,9 @@ class ChatRenderer:
         contents = [turn.content.strip() for turn in turns if turn.role == "assistant" and turn.content.strip()]
         return Rendered(str(texts[0]), spans if contents else ())
 
-    def _learn(self) -> bool:
-        """Find out, on one exchange, how an assistant turn begins and ends; False where it cannot be located."""
+    def _probe(self) -> bool:
+        """Detect on one exchange how an assistant turn begins and ends; return False if it cannot be located."""
+        # Letters that no template contains and that no filter changes.
         answer = "zqanswerzq"
         turns = [Turn("user", "zqquestionzq"), Turn("assistant", answer)]
         try:
@@ -253,8 +253,8 @@ class ChatRenderer:
                 return True
         return False
 
-    def _survives(self, role: str) -> bool:
-        """Return whether a turn of `role` appears in the rendered text at all."""
+    def _is_rendered(self, role: str) -> bool:
+        """Return whether a turn of `role` appears in the rendered text: some templates drop roles silently."""
         word = Turn(role, "zqwordzq")  # type: ignore[arg-type]
         opening = [word] if role == "system" else []
         closing = [word, Turn("assistant", "b")] if role == "tool" else []
@@ -266,14 +266,14 @@ class ChatRenderer:
 
 
 def _skip_space(text: str, start: int) -> int:
-    """Return the first position from `start` on that is not white space."""
+    """Return the position of the first character from `start` on that is not white space."""
     while start < len(text) and text[start].isspace():
         start += 1
     return start
 
 
 def _tool_list(tools: str | None) -> list[Any] | None:
-    """Return the tools as a template takes them, None where they are not a JSON list of objects."""
+    """Return the tools as a template expects them, None if they are not a JSON list of objects."""
     try:
         parsed = json.loads(tools) if tools else None
     except ValueError:

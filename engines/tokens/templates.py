@@ -1,7 +1,6 @@
-"""Conversations to token ids and a mask of what is supervised: all assistant turns, end-of-turn token included.
+"""Converts conversations to token ids and a supervision mask: all assistant turns, end-of-turn token included.
 
-One template, one length and one mask rule for scoring and for recovery; `Template.digest` ties the two together.
-Knows nothing of models.
+Scoring and recovery use the same template, length and mask rule; `Template.digest` identifies them.
 """
 
 from __future__ import annotations
@@ -30,19 +29,20 @@ TemplateKind = Literal["auto", "chat", "plain"]
 KINDS: tuple[TemplateKind, ...] = ("auto", "chat", "plain")
 
 MASK_VERSION = 1
-"""Raised by hand when the rule of what is supervised, or the way of truncating, changes."""
+"""Raised by hand when the rule for the mask or for truncation changes."""
 
-TOKENIZED_AT_ONCE = 1024
+TOKENIZER_BATCH = 1024
+"""Conversations per call of the tokenizer, which bounds the memory of their texts and offsets."""
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One conversation as the model sees it."""
+    """One conversation as token ids."""
 
     ids: NDArray[np.int64]
-    """Shape (n_tokens,), after truncation; empty where `error` is set."""
+    """Shape (n_tokens,), after truncation; empty if `error` is set."""
     supervised: NDArray[np.bool_]
-    """Shape (n_tokens,). The first token never is: nothing predicts it."""
+    """Shape (n_tokens,). The first token is never supervised, because nothing predicts it."""
     truncated: bool = False
     error: str | None = None
     """Why the conversation could not be rendered."""
@@ -54,17 +54,17 @@ class Encoded:
 
 
 class Template:
-    """How conversations are laid out for one tokenizer, and cut to a length.
+    """Layout and maximum length of conversations for one tokenizer.
 
-    Truncation drops tokens at the end. The plain layout opens with the beginning-of-text token where the tokenizer
-    itself puts one; a chat template writes its own. Control tokens written out inside a row's text are read as
+    Truncation drops tokens at the end. The plain layout starts with the beginning-of-text token if the tokenizer adds
+    one itself; a chat template writes its own. Control tokens that occur literally in a row's text are encoded as
     control tokens, as in every training pipeline.
 
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerBase
     kind : {"auto", "chat", "plain"}
-        ``"auto"`` takes the tokenizer's chat template if it has one.
+        ``"auto"`` uses the tokenizer's chat template if it has one.
     max_length : int
         Longest sequence in tokens, ≥ 2.
 
@@ -73,21 +73,21 @@ class Template:
     UsageError
         For an unknown kind or a length below 2.
     InputError
-        When ``"chat"`` is asked for and there is none, when its assistant turns cannot be located, or when the
-        tokenizer cannot say which characters a token covers.
+        If ``"chat"`` is requested and there is none, if its assistant turns cannot be located, or if the tokenizer
+        cannot map tokens to characters.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: TemplateKind = "auto", max_length: int = 512) -> None:
         if kind not in KINDS:
             raise UsageError(f"template {kind!r} is not known{did_you_mean(kind, list(KINDS))}")
         if max_length < 2:
-            raise UsageError(f"max_length {max_length} leaves no room for a prompt and an answer; give at least 2")
+            raise UsageError(f"max_length {max_length} is too short for a prompt and an answer; give at least 2")
         if not getattr(tokenizer, "is_fast", False):
             raise InputError(
-                f"the tokenizer class {type(tokenizer).__name__} cannot tell which characters a token covers; "
+                f"the tokenizer class {type(tokenizer).__name__} cannot map tokens to characters; "
                 "save it with a tokenizer.json"
             )
-        # A copy, so that neither a truncation stored in the file nor another user of the tokenizer changes lengths.
+        # A copy, so that neither a truncation stored in the file nor other users of the tokenizer change lengths.
         self._text = tokenizer.backend_tokenizer.to_str()
         self._backend = Tokenizer.from_str(self._text)
         self._backend.no_truncation()
@@ -99,11 +99,11 @@ class Template:
 
     @property
     def name(self) -> str:
-        """``"chat"`` or ``"plain"``: which layout was chosen."""
+        """The chosen layout, ``"chat"`` or ``"plain"``."""
         return self._renderer.name
 
     def digest(self) -> str:
-        """Return the digest of everything that decides ids and mask: layout, mask rule, length, tokenizer."""
+        """Return the digest of everything that determines ids and mask: layout, mask rule, length, tokenizer."""
         source = [self._renderer.source(), self._opening, MASK_VERSION, self.max_length, digest(self._text)]
         return digest(source)
 
@@ -120,23 +120,23 @@ class Template:
         ----------
         conversations : sequence of sequences of Turn
         tools : sequence of str or None, optional
-            JSON text of the tools that each conversation may call.
+            JSON text of the tools available to each conversation.
 
         Returns
         -------
-        list of Encoded; one that the template cannot render carries an `error` instead of tokens.
+        list of Encoded; one that the template cannot render has an `error` instead of tokens.
         """
         listed = tools if tools is not None else [None] * len(conversations)
         encoded: list[Encoded] = []
-        for start in range(0, len(conversations), TOKENIZED_AT_ONCE):
-            stop = start + TOKENIZED_AT_ONCE
+        for start in range(0, len(conversations), TOKENIZER_BATCH):
+            stop = start + TOKENIZER_BATCH
             rendered = [self._render(*pair) for pair in zip(conversations[start:stop], listed[start:stop], strict=True)]
             texts = [item.text for item in rendered if isinstance(item, Rendered)]
             tokens = iter(self._backend.encode_batch(texts, add_special_tokens=False))
             for item in rendered:
                 if isinstance(item, Rendered):
-                    found = next(tokens)
-                    encoded.append(self._cut(found.ids, _mask(item, found.offsets)))
+                    encoding = next(tokens)
+                    encoded.append(self._truncate(encoding.ids, _mask(item, encoding.offsets)))
                 else:
                     encoded.append(Encoded(np.empty(0, np.int64), np.empty(0, np.bool_), error=item))
         return encoded
@@ -147,17 +147,17 @@ class Template:
         except RenderingError as error:
             return str(error)
 
-    def _cut(self, ids: list[int], supervised: NDArray[np.bool_]) -> Encoded:
-        # A text that already begins with the opening token must not get a second one.
+    def _truncate(self, ids: list[int], supervised: NDArray[np.bool_]) -> Encoded:
+        # A text that already starts with the opening token must not get a second one.
         opening = self._opening if ids[: len(self._opening)] != self._opening else []
-        whole = np.asarray(opening + ids, dtype=np.int64)
+        tokens = np.asarray(opening + ids, dtype=np.int64)
         mask = np.concatenate([np.zeros(len(opening), np.bool_), supervised])
         mask[:1] = False
-        return Encoded(whole[: self.max_length], mask[: self.max_length], len(whole) > self.max_length)
+        return Encoded(tokens[: self.max_length], mask[: self.max_length], len(tokens) > self.max_length)
 
 
 def _renderer(tokenizer: PreTrainedTokenizerBase, kind: TemplateKind) -> Renderer:
-    """Return the renderer that `kind` means for `tokenizer`."""
+    """Return the renderer of a template kind for `tokenizer`."""
     template = tokenizer.chat_template
     if isinstance(template, dict):
         template = template.get("default")
@@ -169,16 +169,16 @@ def _renderer(tokenizer: PreTrainedTokenizerBase, kind: TemplateKind) -> Rendere
 
 
 def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the beginning-of-text id, as a list, where the tokenizer itself puts one before a text."""
+    """Return the beginning-of-text id as a list, empty if the tokenizer does not add one itself."""
     ids = tokenizer("a")["input_ids"]
     return [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id else []
 
 
 def _mask(rendered: Rendered, offsets: list[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Return which tokens are supervised: those that begin inside a span.
+    """Return the mask of supervised tokens: those that start inside a span.
 
-    A token that begins before the span counts too if all that it covers there is white space: many tokenizers glue
-    the space before a word to the word.
+    A token that starts before the span is included too if it only covers white space there, because many tokenizers
+    merge the space before a word into the word's token.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ def _describe(
 
 def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
-    from curate.engines.models.devices import dtype_bytes, pair_devices, threads, worker_devices
+    from curate.engines.models.devices import cpu_threads, dtype_bytes, pair_devices, worker_devices
     from curate.engines.score.config import ScoreConfig
     from curate.engines.score.memory import MIB, ScoringLoad, device_peak, model_size, predict_memory
 
@@ -119,7 +119,7 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
     load = ScoringLoad(
         device=device.type,
-        threads=max(1, (settings.threads or threads()) // workers),
+        threads=max(1, (settings.threads or cpu_threads()) // workers),
         dtype_bytes=dtype_bytes(how.dtype, device),
         batch_tokens=ScoreConfig(batch_tokens=how.batch_tokens, layers=how.layers).tokens_per_batch(device.type),
         part_rows=part_rows,

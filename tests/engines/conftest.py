@@ -1,4 +1,4 @@
-"""Pairs of tiny models with every kind of output layer."""
+"""Pairs of tiny models with every kind of output head."""
 
 from __future__ import annotations
 

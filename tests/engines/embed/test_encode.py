@@ -1,4 +1,4 @@
-"""Vectors agree with the plain `encode` call, whatever the batch; files that are not what they should be are named."""
+"""Vectors agree with the encoder's own `encode`, for any batch size; unusable encoders are named."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ def encoder() -> Encoder:
     return load_encoder("minilm", device="cpu")
 
 
-def test_vectors_agree_with_the_plain_call(encoder: Encoder) -> None:
+def test_vectors_agree_with_the_encoders_own_call(encoder: Encoder) -> None:
     texts = prompts()
-    plain = encoder.model.encode(texts, normalize_embeddings=True)
-    found = embed(texts, encoder)
-    assert found.dtype == np.float32
-    assert found.shape == (len(texts), encoder.width)
-    assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-5
-    assert (found * plain).sum(axis=1).min() > 1 - 1e-5
+    expected = encoder.model.encode(texts, normalize_embeddings=True)
+    vectors = embed(texts, encoder)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(texts), encoder.width)
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    assert (vectors * expected).sum(axis=1).min() > 1 - 1e-5
 
 
 def test_parts_keep_the_order_and_do_not_depend_on_each_other(encoder: Encoder) -> None:
     texts = prompts(12)
-    told: list[int] = []
+    finished: list[int] = []
     batch = pa.RecordBatch.from_arrays([pa.array([f"{i:03d}" for i in range(len(texts))]), pa.array(texts)],
                                        ["example_id", "prompt"])  # fmt: skip
-    first, second = encode([batch, batch.slice(5, 4)], encoder, told.append)
+    first, second = encode([batch, batch.slice(5, 4)], encoder, finished.append)
     assert first.schema.equals(embeddings_schema(encoder.width))
     assert first.column("example_id").to_pylist() == batch.column("example_id").to_pylist()
-    assert sum(told) == len(texts) + 4
+    assert sum(finished) == len(texts) + 4
     alone = np.asarray(second.column("embedding").to_pylist())
     together = np.asarray(first.column("embedding").to_pylist())[5:9]
     assert np.allclose(alone, together, atol=1e-5)
 
 
-def test_a_megabyte_costs_what_a_page_costs_and_says_the_same(encoder: Encoder) -> None:
+def test_a_megabyte_gives_the_vector_of_its_first_page(encoder: Encoder) -> None:
     page = " ".join(WORDS * 40)
     long = page + " more" * 200_000
     assert np.allclose(embed([long], encoder), embed([page], encoder), atol=1e-5)
@@ -68,15 +68,15 @@ def test_a_megabyte_costs_what_a_page_costs_and_says_the_same(encoder: Encoder) 
 
 def test_every_row_is_in_one_batch_of_rows_of_its_length() -> None:
     lengths = np.array([3, 9, 3, 3, 5, 9, 100])
-    found = list(batches_by_length(lengths, batch_tokens=7))
-    assert sorted(row for batch in found for row in batch.tolist()) == list(range(7))
-    for batch in found:
+    batches = list(batches_by_length(lengths, batch_tokens=7))
+    assert sorted(row for batch in batches for row in batch.tolist()) == list(range(7))
+    for batch in batches:
         assert len({int(lengths[row]) for row in batch}) == 1
         assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= 7
     assert list(batches_by_length(np.zeros(0, dtype=np.int64), 7)) == []
 
 
-def test_encoders_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_encoders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no encoder"):
         load_encoder(str(tmp_path / "absent"))
     (tmp_path / "empty").mkdir()
@@ -84,13 +84,13 @@ def test_encoders_that_cannot_be_used(tmp_path: Path) -> None:
         load_encoder(str(tmp_path / "empty"))
 
 
-def test_weights_that_are_not_the_published_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modified_weights_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from curate.engines.embed import encode as module
 
     copied = tmp_path / "model"
     shutil.copytree(encoder_folder("minilm"), copied)
     assert {path.name for path in encoder_files(str(copied))} >= {"model.safetensors", "config.json"}
-    load_encoder(str(copied), device="cpu")  # by its folder's name it is just another encoder
+    load_encoder(str(copied), device="cpu")  # given by its folder, it is not checked
     weights = bytearray((copied / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copied / "model.safetensors").write_bytes(weights)
@@ -100,7 +100,7 @@ def test_weights_that_are_not_the_published_ones_are_refused(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_vector_does_not_depend_on_its_company_by_a_single_bit(dtype: Dtype) -> None:
+def test_a_vector_does_not_depend_on_its_batch_bit_for_bit(dtype: Dtype) -> None:
     encoder = load_encoder("minilm", device="cpu", dtype=dtype)
     texts = prompts(60)
     together = embed(texts, encoder)
@@ -110,21 +110,21 @@ def test_a_vector_does_not_depend_on_its_company_by_a_single_bit(dtype: Dtype) -
         assert embed([texts[row]], encoder).tobytes() == together[row].tobytes()
 
 
-def test_bfloat16_stays_near(encoder: Encoder) -> None:
+def test_bfloat16_vectors_are_close(encoder: Encoder) -> None:
     texts = prompts(30)
     half = embed(texts, load_encoder("minilm", device="cpu", dtype="bfloat16"))
     assert half.dtype == np.float32
     assert (half * embed(texts, encoder)).sum(axis=1).min() > 0.99
 
 
-def test_threads_work_side_by_side_and_change_no_bit(encoder: Encoder) -> None:
+def test_vectors_do_not_depend_on_the_number_of_threads(encoder: Encoder) -> None:
     texts, before = prompts(60), torch.get_num_threads()
     try:
-        found = {}
+        vectors = {}
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found[threads] = embed(texts, encoder)
+            vectors[threads] = embed(texts, encoder)
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    assert found[1].tobytes() == found[3].tobytes()
+    assert vectors[1].tobytes() == vectors[3].tobytes()

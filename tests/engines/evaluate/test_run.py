@@ -151,10 +151,9 @@ def test_generated_answers_are_graded_by_kind(subject: Subject) -> None:
 def test_a_row_without_an_answer_has_a_status_and_no_figures(subject: Subject) -> None:
     too_long = (Turn("user", "a " * 600), Turn("assistant", "b"))
     truncated = (Turn("user", "a"), Turn("assistant", "hello " * 30))
-    found = evaluated(
-        subject, [item("rows", cut), item("rows", long), item("knowledge", cut[:1], ["b"])], max_length=20
-    )
-    assert [one["status"] for one in found] == ["no_response_tokens", "truncated", "no_response_tokens"]
+    items = [item("rows", too_long), item("rows", truncated), item("knowledge", too_long[:1], ["b"])]
+    results = evaluated(subject, items, max_length=20)
+    assert [row["status"] for row in results] == ["no_response_tokens", "truncated", "no_response_tokens"]
     assert results[0]["score"] is None
     assert results[0]["nll"] is None
     assert results[1]["nll"] is not None

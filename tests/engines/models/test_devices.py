@@ -1,4 +1,4 @@
-"""Which devices a pair runs on."""
+"""Devices of a model pair and of worker processes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_one_device_is_for_both_and_two_are_the_originals_and_the_compressed() -> None:
+def test_one_device_serves_both_models_and_two_serve_one_each() -> None:
     cpu = torch.device("cpu")
     assert pair_devices("cpu") == pair_devices("cpu, cpu") == (cpu, cpu)
-    for name, message in (("cpu,cpu,cpu", "names 3 devices"), ("cpu,nowhere", "'nowhere' is not one")):
+    for name, message in (("cpu,cpu,cpu", "names 3 devices"), ("cpu,nowhere", "'nowhere' is not known")):
         with pytest.raises(UsageError, match=message):
             pair_devices(name)
 
 
-def test_a_device_that_is_not_here_is_named() -> None:
+def test_a_missing_device_is_named() -> None:
     with pytest.raises(UsageError, match=r"cuda:99.* is not on this machine"):
         pair_devices("cpu,cuda:99")
 
@@ -37,7 +37,7 @@ def test_a_pair_on_two_devices_scores_as_on_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("here", "name", "workers", "devices"),
+    ("count", "name", "workers", "devices"),
     [
         (0, "auto", None, ["cpu"]),
         (0, "auto", 2, ["cpu", "cpu"]),
@@ -51,21 +51,21 @@ def test_a_pair_on_two_devices_scores_as_on_one(tmp_path: Path) -> None:
     ],
 )
 def test_each_worker_has_a_device(
-    monkeypatch: pytest.MonkeyPatch, here: int, name: str, workers: int | None, devices: list[str]
+    monkeypatch: pytest.MonkeyPatch, count: int, name: str, workers: int | None, devices: list[str]
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: here > 0)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: here)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
     assert worker_devices(name, workers) == devices
 
 
 @pytest.mark.parametrize(
     ("name", "workers", "message"),
     [("auto", 3, "3 workers need a CUDA device each and there are 2; give --workers 2"),
-     ("cuda:1", 2, "'cuda:1' is one worker's and there are to be 2"),
-     ("cuda:0,cuda:1", 2, "is one worker's"),
-     ("nowhere", 2, "'nowhere' is not one")],
+     ("cuda:1", 2, "'cuda:1' serves one worker, not 2"),
+     ("cuda:0,cuda:1", 2, "serves one worker"),
+     ("nowhere", 2, "'nowhere' is not known")],
 )  # fmt: skip
-def test_workers_without_a_device_are_refused(
+def test_workers_without_a_device_are_rejected(
     monkeypatch: pytest.MonkeyPatch, name: str, workers: int, message: str
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

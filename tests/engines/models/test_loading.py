@@ -1,4 +1,4 @@
-"""Loading a pair: what is taken, what is refused and in which words, what is told about a model."""
+"""Loading a pair: which models are accepted, the messages for those that are rejected, and the manifest entry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_output_layer_gives_the_models_own_logits(tmp_path: Path, kind: str) -> None:
+def test_the_output_head_reproduces_the_models_logits(tmp_path: Path, kind: str) -> None:
     model = load_model(save_model(tmp_path / kind, kind), CPU, torch.float32)
     ids = torch.arange(12).reshape(2, 6)
     with torch.no_grad():
@@ -37,27 +37,29 @@ def test_the_output_layer_gives_the_models_own_logits(tmp_path: Path, kind: str)
     head = output_head(model)
     assert torch.allclose(head.logits(states.flatten(0, 1)), expected.flatten(0, 1), atol=1e-5)
     assert head.plain == (kind != "bias")
-    told = describe(load_pair(None, str(tmp_path / kind), device="cpu").compressed)
-    assert told["tied_embeddings"] == (kind == "tied")
-    assert told["sparsity"] == 0.0
-    assert told["vocabulary"] == 4 + len(WORDS)
+    entry = describe(load_pair(None, str(tmp_path / kind), device="cpu").compressed)
+    assert entry["tied_embeddings"] == (kind == "tied")
+    assert entry["sparsity"] == 0.0
+    assert entry["vocabulary"] == 4 + len(WORDS)
 
 
-def test_a_model_that_computes_its_logits_otherwise_is_refused(folder: Path) -> None:
+def test_a_model_with_another_output_computation_is_rejected(folder: Path) -> None:
     model = load_model(folder, CPU, torch.float32)
-    model.lm_head.register_forward_hook(lambda layer, given, found: found + given[0].sum(-1, keepdim=True) * 0.1 + 1)
-    with pytest.raises(InputError, match="computes its logits otherwise"):
+    model.lm_head.register_forward_hook(
+        lambda layer, inputs, output: output + inputs[0].sum(-1, keepdim=True) * 0.1 + 1
+    )
+    with pytest.raises(InputError, match="computes its logits in another way"):
         verify_head(model, output_head(model))
 
 
-def test_a_model_that_looks_ahead_is_refused(folder: Path) -> None:
+def test_a_model_that_is_not_causal_is_rejected(folder: Path) -> None:
     model = load_model(folder, CPU, torch.float32)
-    model.model.norm.register_forward_hook(lambda layer, given, found: found + found.mean(1, keepdim=True))
-    with pytest.raises(InputError, match="lets earlier tokens see later ones"):
+    model.model.norm.register_forward_hook(lambda layer, inputs, output: output + output.mean(1, keepdim=True))
+    with pytest.raises(InputError, match="lets earlier tokens attend to later ones"):
         verify_head(model, output_head(model))
 
 
-def test_folders_that_hold_no_usable_model(folder: Path, tmp_path: Path) -> None:
+def test_folders_without_a_usable_model_are_rejected(folder: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="has no config.json|has no weights"):
@@ -85,16 +87,16 @@ def test_an_adapter_is_merged_into_its_base(folder: Path, tmp_path: Path) -> Non
     ids = torch.arange(6).unsqueeze(0)
     with torch.no_grad():
         expected = adapted(input_ids=ids).logits
-        found = load_pair(str(folder), str(tmp_path / "adapter"), device="cpu").compressed.model(input_ids=ids).logits
-    assert torch.allclose(found, expected, atol=1e-5)
-    assert not torch.allclose(found, load_model(folder, CPU, None)(input_ids=ids).logits, atol=1e-3)
+        logits = load_pair(str(folder), str(tmp_path / "adapter"), device="cpu").compressed.model(input_ids=ids).logits
+    assert torch.allclose(logits, expected, atol=1e-5)
+    assert not torch.allclose(logits, load_model(folder, CPU, None)(input_ids=ids).logits, atol=1e-3)
 
 
 def test_devices_and_dtypes() -> None:
     assert resolve_device("cpu") == CPU
     assert resolve_dtype("auto", CPU) == torch.float32
     assert resolve_dtype("bfloat16", CPU) == torch.bfloat16
-    with pytest.raises(UsageError, match="is not one; give auto"):
+    with pytest.raises(UsageError, match="is not known; give auto"):
         resolve_device("tpuu")
     with pytest.raises(UsageError, match="did you mean 'float16'"):
         resolve_dtype("flot16", CPU)

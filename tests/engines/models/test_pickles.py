@@ -1,4 +1,4 @@
-"""Pickled models, opened only in a process of their own, and layers of different widths, which no stock class loads."""
+"""Conversion of pickled models in a separate process, and nonuniform layer widths, which no stock class loads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def llama(**changes: Any) -> LlamaConfig:
 
 
 def narrowed(**changes: Any) -> PreTrainedModel:
-    """Return a model whose middle layer lost two of four heads and eight of 24 inner units, as LLM-Pruner does it."""
+    """Return a model whose middle layer lost two of four heads and eight of 24 inner units, as with LLM-Pruner."""
     model = tiny_model(llama(**changes))
     layer: Any = decoder_layers(model)[1][1]
 
@@ -57,11 +57,11 @@ def narrowed(**changes: Any) -> PreTrainedModel:
 
 @pytest.fixture(scope="module")
 def pickled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
-    """Return LLM-Pruner's kind of file, and the logits of what is in it."""
+    """Return a pickle as LLM-Pruner writes it, and the logits of its model."""
     model = narrowed()
     path = tmp_path_factory.mktemp("pruned") / "pytorch_model.bin"
-    for one in model.parameters():  # the weights only: positions are computed in 32 bits
-        one.data = one.data.half()
+    for weight in model.parameters():  # not the buffers: positions are computed in float32
+        weight.data = weight.data.half()
     torch.save({"model": model, "tokenizer": tiny_tokenizer()}, path)
     with torch.no_grad():
         return path, model.float()(IDS).logits
@@ -69,12 +69,12 @@ def pickled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tenso
 
 @pytest.fixture(scope="module")
 def folder(pickled: tuple[Path, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("converted") / "model"
-    write_folder(pickled[0], made)
-    return made
+    converted = tmp_path_factory.mktemp("converted") / "model"
+    write_folder(pickled[0], converted)
+    return converted
 
 
-def test_the_folder_computes_what_the_pickle_does(pickled: tuple[Path, torch.Tensor], folder: Path) -> None:
+def test_the_folder_reproduces_the_pickled_model(pickled: tuple[Path, torch.Tensor], folder: Path) -> None:
     model = load_model(folder, CPU, torch.float32)
     with torch.no_grad():
         assert torch.allclose(model(IDS).logits, pickled[1], atol=1e-6)
@@ -82,9 +82,9 @@ def test_the_folder_computes_what_the_pickle_does(pickled: tuple[Path, torch.Ten
     assert json.loads((folder / "shapes.json").read_text())["model.layers.1.mlp.down_proj.weight"] == [16, 16]
     assert len(json.loads((folder / "shapes.json").read_text())) == 7
     assert (folder / "tokenizer.json").is_file()
-    found = inspect_model(str(folder))
-    assert found.kinds == ("ragged",)
-    assert "model.layers.*.self_attn.q_proj.weight" in found.ragged
+    model_kind = inspect_model(str(folder))
+    assert model_kind.kinds == ("ragged",)
+    assert "model.layers.*.self_attn.q_proj.weight" in model_kind.ragged
 
 
 def test_a_ragged_model_is_recovered_to_a_ragged_model(folder: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_ragged_model_is_recovered_to_a_ragged_model(folder: Path, tmp_path: P
     assert inspect_model(str(tmp_path / "out")).kinds == ("ragged",)
 
 
-def test_a_model_of_ordinary_widths_becomes_an_ordinary_folder(tmp_path: Path) -> None:
+def test_a_model_of_uniform_widths_becomes_an_ordinary_folder(tmp_path: Path) -> None:
     for name, tied in (("untied", False), ("tied", True)):
         model = tiny_model(llama(tie_word_embeddings=tied))
         torch.save(model, tmp_path / f"{name}.bin")
@@ -109,7 +109,7 @@ def test_a_model_of_ordinary_widths_becomes_an_ordinary_folder(tmp_path: Path) -
 
 
 class Evil:
-    """Something that runs code when it is opened: it notes which process did so."""
+    """Runs code when it is unpickled: writes the id of the process that does so."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -118,18 +118,18 @@ class Evil:
         return os.system, (f"echo $PPID > {self.mark}",)
 
 
-def test_nothing_is_opened_unless_it_is_trusted(tmp_path: Path) -> None:
+def test_untrusted_pickles_are_never_opened(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     torch.save(Evil(mark), tmp_path / "model.bin")
-    for named in (tmp_path / "model.bin", tmp_path):
+    for path in (tmp_path / "model.bin", tmp_path):
         with pytest.raises(InputError, match=r"opening it can run any code; add --trust-pickle if you trust"):
-            inspect_model(str(named))
+            inspect_model(str(path))
     assert not mark.exists()
     assert find_pickle(tmp_path) == tmp_path / "model.bin"
 
 
 @pytest.mark.slow
-def test_what_is_trusted_is_opened_in_a_process_of_its_own(pickled: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
+def test_trusted_pickles_are_opened_in_a_separate_process(pickled: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     torch.save(Evil(mark), tmp_path / "model.bin")
     with pytest.raises(InputError, match="cannot be converted: it holds int, not a model"):
@@ -143,14 +143,16 @@ def test_what_is_trusted_is_opened_in_a_process_of_its_own(pickled: tuple[Path, 
 
 
 @pytest.mark.parametrize(
-    ("held", "message"),
+    ("content", "message"),
     [
         ({"weights": torch.ones(2)}, "it holds NoneType, not a model"),
         (nn.Linear(2, 2), "it holds Linear, not a model with a configuration"),
     ],
 )
-def test_what_is_no_model(held: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save(held, tmp_path / "model.bin")
+def test_pickles_without_a_model_are_rejected(
+    content: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(content, tmp_path / "model.bin")
     assert main([str(tmp_path / "model.bin"), str(tmp_path / "out")]) == 3
     assert message in capsys.readouterr().err
     (tmp_path / "broken.bin").write_bytes(b"not a pickle")

@@ -1,4 +1,4 @@
-"""Quantised models are scored like any other, and what cannot run here says so before anything is loaded."""
+"""Quantised models are scored like any other, and those that cannot run here are rejected before loading."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def quantised_folder(folder: Path, **config: Any) -> Path:
-    """Save a dense model whose configuration says that it is quantised."""
+    """Save a dense model whose configuration claims that it is quantised."""
     save_llama(folder)
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"quantization_config": config}))
@@ -34,7 +34,7 @@ def quantised_folder(folder: Path, **config: Any) -> Path:
 
 
 def quantise(dense: Path, out: Path, config: Any) -> Path:
-    """Quantise the model in `dense` as `config` of transformers says, into the new folder `out`."""
+    """Quantise the model in `dense` with a transformers `config` into the new folder `out`."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
@@ -45,8 +45,8 @@ def quantise(dense: Path, out: Path, config: Any) -> Path:
     return out
 
 
-def how(method: str) -> Any:
-    """Return the configuration that transformers quantises by, or skip where its package is not installed."""
+def quantisation_config(method: str) -> Any:
+    """Return the transformers configuration of a method, or skip the test if its package is not installed."""
     pytest.importorskip(method.partition("-")[0])
     from transformers import BitsAndBytesConfig, TorchAoConfig
 
@@ -58,11 +58,11 @@ def how(method: str) -> Any:
 
 
 @pytest.mark.parametrize("method", ["bitsandbytes-4", "bitsandbytes-8", "torchao-8"])
-def test_a_quantised_model_is_scored_near_the_model_that_it_was_made_from(tmp_path: Path, method: str) -> None:
+def test_a_quantised_model_scores_close_to_the_dense_model(tmp_path: Path, method: str) -> None:
     dense = save_even(tmp_path / "dense")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        small = quantise(dense, tmp_path / "small", how(method))
+        small = quantise(dense, tmp_path / "small", quantisation_config(method))
         check_models(str(dense), str(small), device="cpu")
         pair = load_pair(str(dense), str(small), device="cpu", dtype="float32")
         rows = scored(pair, conversations())
@@ -85,14 +85,14 @@ def test_a_quantised_model_is_scored_near_the_model_that_it_was_made_from(tmp_pa
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "fp8"])
-def test_what_needs_a_gpu_says_so_before_loading(tmp_path: Path, method: str) -> None:
+def test_methods_that_need_a_gpu_are_rejected_before_loading(tmp_path: Path, method: str) -> None:
     folder = quantised_folder(tmp_path / "model", quant_method=method)
-    for refuse in (
+    for attempt in (
         lambda: check_models(None, str(folder), device="cpu"),
         lambda: load_pair(None, str(folder), device="cpu"),
     ):
         with pytest.raises(InputError, match=f"quantised with {method}, which runs on a GPU only"):
-            refuse()
+            attempt()
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

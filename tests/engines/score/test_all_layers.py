@@ -49,9 +49,9 @@ def test_the_other_signals_do_not_change(pair: Pair) -> None:
 
 def test_results_do_not_depend_on_batch_or_chunk_size(pair: Pair) -> None:
     batch = conversations(seed=3)
-    whole = scored(pair, batch, layers="all", probe_lr=RATE)
+    reference = scored(pair, batch, layers="all", probe_lr=RATE)
     for changes in ({"batch_tokens": 1}, {"chunk_tokens": 2}):
-        for one, other in zip(whole, scored(pair, batch, layers="all", probe_lr=RATE, **changes), strict=True):
+        for one, other in zip(reference, scored(pair, batch, layers="all", probe_lr=RATE, **changes), strict=True):
             assert one["nod"] == pytest.approx(other["nod"], rel=1e-4)
             assert one["don"] == pytest.approx(other["don"], rel=1e-3, abs=1e-8)
 

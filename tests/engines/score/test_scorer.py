@@ -66,8 +66,8 @@ def test_scores_do_not_depend_on_the_padding_side(tmp_path: Path) -> None:
 
 def test_scores_do_not_depend_on_the_batch_size(pair: Pair) -> None:
     batch = conversations(seed=3)
-    whole, single = scored(pair, batch), scored(pair, batch, batch_tokens=1)
-    for one, other in zip(whole, single, strict=True):
+    together, single = scored(pair, batch), scored(pair, batch, batch_tokens=1)
+    for one, other in zip(together, single, strict=True):
         for name in ("cds", "nod", "nll_compressed"):
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6)
 

@@ -1,4 +1,4 @@
-"""What is supervised: all assistant turns and their end-of-turn marker, nothing else, in every kind of template."""
+"""Supervised tokens are all assistant turns with their end-of-turn marker, in every kind of template."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def supervised_text(tokenizer: PreTrainedTokenizerFast, encoded: Encoded) -> str
     return str(tokenizer.decode(encoded.ids[encoded.supervised].tolist()))
 
 
-def whole_text(tokenizer: PreTrainedTokenizerFast, encoded: Encoded) -> str:
+def full_text(tokenizer: PreTrainedTokenizerFast, encoded: Encoded) -> str:
     return str(tokenizer.decode(encoded.ids.tolist()))
 
 
@@ -60,19 +60,19 @@ def test_all_assistant_turns_and_their_ends_are_supervised(template: str | None,
     assert not encoded.supervised[0]
 
 
-def test_the_plain_layout_is_what_the_documentation_says() -> None:
+def test_the_plain_layout_is_as_documented() -> None:
     tokenizer = byte_tokenizer()
     turns = [Turn("system", "Be kind."), Turn(USER, "Hi"), Turn(ASSISTANT, "Hello"), Turn("tool", "3"),
              Turn(ASSISTANT, "three")]  # fmt: skip
     encoded = Template(tokenizer).encode(turns, '[{"name": "count"}]')
-    assert whole_text(tokenizer, encoded) == (
+    assert full_text(tokenizer, encoded) == (
         '### Tools:\n[{"name": "count"}]\n\n### System:\nBe kind.\n\n### Instruction:\nHi\n\n'
         "### Response:\nHello</s>\n\n### Tool result:\n3\n\n### Response:\nthree</s>"
     )
     assert supervised_text(tokenizer, encoded) == "Hello</s>three</s>"
 
 
-def test_the_opening_token_stands_where_the_tokenizer_puts_one_and_only_once() -> None:
+def test_the_opening_token_is_added_once_if_the_tokenizer_adds_one() -> None:
     opening = byte_tokenizer(opens=True)
     encoded = Template(opening).encode(TWO_EXCHANGES)
     assert encoded.ids[0] == opening.bos_token_id
@@ -82,17 +82,17 @@ def test_the_opening_token_stands_where_the_tokenizer_puts_one_and_only_once() -
     assert (again.ids == opening.bos_token_id).sum() == 1
 
 
-def test_a_template_that_refuses_roles_gets_the_conversation_flattened() -> None:
+def test_a_template_that_rejects_roles_gets_a_flattened_conversation() -> None:
     tokenizer = byte_tokenizer(NO_SYSTEM)
     turns = [Turn("system", "Be kind."), Turn(USER, "Hi"), Turn(ASSISTANT, "Hello"), Turn("tool", "3"),
              Turn(ASSISTANT, "three")]  # fmt: skip
     encoded = Template(tokenizer).encode(turns)
     assert encoded.error is None
-    assert whole_text(tokenizer, encoded) == "[Q] Be kind.\n\nHi [/Q] Hello </s>[Q] 3 [/Q] three </s>"
+    assert full_text(tokenizer, encoded) == "[Q] Be kind.\n\nHi [/Q] Hello </s>[Q] 3 [/Q] three </s>"
     assert supervised_text(tokenizer, encoded) == "Hello </s>three </s>"
 
 
-def test_a_template_whose_turns_cannot_be_located_is_refused() -> None:
+def test_a_template_whose_turns_cannot_be_located_is_rejected() -> None:
     with pytest.raises(InputError, match="cannot be located; give --template plain"):
         Template(byte_tokenizer(COUNTS))
     assert Template(byte_tokenizer(COUNTS), "plain").name == "plain"
@@ -102,29 +102,29 @@ def test_a_template_whose_turns_cannot_be_located_is_refused() -> None:
         Template(byte_tokenizer("{{ raise_exception('never') }}"))
 
 
-def test_one_conversation_that_fails_does_not_take_the_others_with_it() -> None:
+def test_one_failing_conversation_does_not_affect_the_others() -> None:
     picky = CHATML + "{% if 'forbidden' in messages[0].content %}{{ raise_exception('a word') }}{% endif %}"
     tokenizer = byte_tokenizer(picky)
     bad = [Turn(USER, "forbidden"), Turn(ASSISTANT, "no")]
-    found = Template(tokenizer).encode_many([TWO_EXCHANGES, bad, TWO_EXCHANGES])
-    assert [one.error is None for one in found] == [True, False, True]
-    assert found[1].error == "a word"
-    assert len(found[1].ids) == found[1].n_response == 0
+    results = Template(tokenizer).encode_many([TWO_EXCHANGES, bad, TWO_EXCHANGES])
+    assert [one.error is None for one in results] == [True, False, True]
+    assert results[1].error == "a word"
+    assert len(results[1].ids) == results[1].n_response == 0
 
 
-def test_truncation_cuts_the_end_and_says_so() -> None:
+def test_truncation_drops_the_end_and_is_reported() -> None:
     tokenizer = byte_tokenizer()
-    whole = Template(tokenizer).encode(TWO_EXCHANGES)
-    for length in range(2, len(whole.ids) + 2):
+    full = Template(tokenizer).encode(TWO_EXCHANGES)
+    for length in range(2, len(full.ids) + 2):
         cut = Template(tokenizer, max_length=length).encode(TWO_EXCHANGES)
-        assert np.array_equal(cut.ids, whole.ids[:length])
-        assert np.array_equal(cut.supervised, whole.supervised[:length])
-        assert cut.truncated == (length < len(whole.ids))
+        assert np.array_equal(cut.ids, full.ids[:length])
+        assert np.array_equal(cut.supervised, full.supervised[:length])
+        assert cut.truncated == (length < len(full.ids))
 
 
-def test_the_space_that_a_tokenizer_glues_to_a_word_does_not_lose_the_word() -> None:
+def test_a_word_merged_with_its_leading_space_is_supervised() -> None:
     words = ["<unk>", "▁###", "▁Instruction:", "▁Response:", "▁add", "▁five", "\n", "five"]
-    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     template = (
         "{% for message in messages %}{% if message.role == 'user' %}### Instruction: {{ message.content }} "
@@ -135,7 +135,7 @@ def test_the_space_that_a_tokenizer_glues_to_a_word_does_not_lose_the_word() -> 
     assert [words[i] for i in encoded.ids[encoded.supervised]] == ["▁five"]
 
 
-def test_the_digest_follows_everything_that_decides_ids_and_mask() -> None:
+def test_the_digest_depends_on_everything_that_determines_ids_and_mask() -> None:
     base = Template(byte_tokenizer())
     assert base.digest() == Template(byte_tokenizer()).digest()
     others = [
@@ -147,12 +147,12 @@ def test_the_digest_follows_everything_that_decides_ids_and_mask() -> None:
     assert len({one.digest() for one in (base, *others)}) == 5
 
 
-def test_a_template_that_prints_the_date_gives_the_same_tokens_tomorrow() -> None:
+def test_a_template_that_prints_the_date_gives_the_same_tokens_every_day() -> None:
     tokenizer = byte_tokenizer(DATED)
-    assert whole_text(tokenizer, Template(tokenizer).encode(TWO_EXCHANGES)).startswith("2025-01-01\n")
+    assert full_text(tokenizer, Template(tokenizer).encode(TWO_EXCHANGES)).startswith("2025-01-01\n")
 
 
-def test_settings_that_mean_nothing() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(UsageError, match="did you mean 'plain'"):
         Template(byte_tokenizer(), "plian")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="give at least 2"):
