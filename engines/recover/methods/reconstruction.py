@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from curate.engines.compress.layerwise import Stream, start_stream
+from curate.engines.compress.layerwise import LayerInputs, record_layer_inputs
 from curate.engines.models.projections import decoder_layers
 from curate.engines.recover.methods.sparsity import hold_zeros
 from curate.schemas.errors import UsageError, WarehouseError
@@ -92,7 +92,7 @@ def reconstruct(
         raise UsageError(f"--reconstruct changes weights, and {fixed} is quantised; train an adapter without it")
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:SEQUENCES])
     ids = [torch.from_numpy(rows[row].ids)[None] for row in drawn]
-    own, ideal = _usable(start_stream(model, ids)), _usable(start_stream(original, ids))
+    own, ideal = _usable(record_layer_inputs(model, ids)), _usable(record_layer_inputs(original, ids))
     errors: list[dict[str, float]] = []
     for index, (layer, goal) in enumerate(zip(layers, wanted, strict=True)):
         if stop():
@@ -115,7 +115,12 @@ def reconstruct(
 
 
 def _fit(
-    layer: nn.Module, own: Stream, goal: Sequence[torch.Tensor], index: int, seed: Sequence[int], device: torch.device
+    layer: nn.Module,
+    own: LayerInputs,
+    goal: Sequence[torch.Tensor],
+    index: int,
+    seed: Sequence[int],
+    device: torch.device,
 ) -> dict[str, float]:
     """Train one layer towards `goal` and return its error before and after."""
     layer.requires_grad_(True)
@@ -129,7 +134,7 @@ def _fit(
         order = np.random.default_rng([*seed, epoch]).permutation(len(goal))
         chosen = [int(row) for row in order[place * BATCH : (place + 1) * BATCH]]
         scale = sum(float(goal[row].square().sum()) for row in chosen)
-        part = Stream([own.hidden[row] for row in chosen], [[own.calls[index][row] for row in chosen]])
+        part = LayerInputs([own.hidden[row] for row in chosen], [[own.calls[index][row] for row in chosen]])
         for out, row in zip(_outputs(layer, part, 0, device), chosen, strict=True):
             ((out - goal[row].to(device)).square().sum() / scale).backward()
         for group in optimiser.param_groups:
@@ -143,22 +148,22 @@ def _fit(
 
 
 @torch.no_grad()
-def _error(layer: nn.Module, own: Stream, goal: Sequence[torch.Tensor], index: int, device: torch.device) -> float:
+def _error(layer: nn.Module, own: LayerInputs, goal: Sequence[torch.Tensor], index: int, device: torch.device) -> float:
     """Return ‖out − goal‖² / ‖goal‖² over all sequences."""
     outs = _outputs(layer, own, index, device)
     off = sum(float((out - one.to(device)).square().sum()) for out, one in zip(outs, goal, strict=True))
     return off / max(sum(float(one.square().sum()) for one in goal), 1e-30)
 
 
-def _outputs(layer: nn.Module, stream: Stream, index: int, device: torch.device) -> Iterator[torch.Tensor]:
+def _outputs(layer: nn.Module, stream: LayerInputs, index: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Yield what `layer` makes of each sequence."""
-    for _, out in stream.outputs(layer, index, device, next(layer.parameters()).dtype):
+    for _, out in stream.run_layer(layer, index, device, next(layer.parameters()).dtype):
         yield out
 
 
-def _usable(stream: Stream) -> Stream:
+def _usable(stream: LayerInputs) -> LayerInputs:
     """Return a stream recorded in inference mode as one that gradients may pass through."""
-    return Stream(_cloned(stream.hidden), _cloned(stream.calls))
+    return LayerInputs(_cloned(stream.hidden), _cloned(stream.calls))
 
 
 def _cloned(value: Any) -> Any:
