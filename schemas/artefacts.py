@@ -46,7 +46,7 @@ def artefact_id(noun: Noun, version: int, inputs: dict[str, str], settings: dict
 
 
 @dataclass(frozen=True)
-class Part:
+class PartFile:
     """One immutable Parquet file of an artefact."""
 
     table: str
@@ -67,7 +67,7 @@ class Manifest:
     version: int
     inputs: dict[str, str]
     settings: dict[str, Any]
-    parts: tuple[Part, ...]
+    parts: tuple[PartFile, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     """What the stage found out and a reader may want: counts, the template used, warnings, model digests."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -91,5 +91,5 @@ class Manifest:
     def from_json(cls, text: str) -> Manifest:
         """Return the manifest that `to_json` wrote."""
         values = json.loads(text)
-        values["parts"] = tuple(Part(**part) for part in values["parts"])
+        values["parts"] = tuple(PartFile(**part) for part in values["parts"])
         return cls(**values)

@@ -27,7 +27,7 @@ def default_of(owner: type[Any], name: str) -> Any:
     raise AttributeError(f"{owner.__name__} has no field {name!r} with a default")
 
 
-def in_words(value: object) -> str:
+def format_default(value: object) -> str:
     """Return a default as a person would type it; empty for those that go without saying."""
     if value is None or isinstance(value, bool) or repr(value) == "PydanticUndefined":
         return ""

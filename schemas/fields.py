@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from curate.schemas.defaults import in_words
+from curate.schemas.defaults import format_default
 
 Syntax = Literal["value", "repeated", "commas", "pairs", "ids", "off"]
 """How a setting is typed on the command line.
@@ -64,7 +64,7 @@ def setting(
     **constraints
         Passed to `pydantic.Field`: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``min_length``.
     """
-    typed = Typed(flags, syntax, None if shown is None else in_words(shown))
+    typed = Typed(flags, syntax, None if shown is None else format_default(shown))
     given = {"default_factory": default} if callable(default) else {"default": default}
     return Field(**given, description=about, json_schema_extra={"typed": asdict(typed)}, **constraints)
 
@@ -79,5 +79,5 @@ def help_of(field: FieldInfo) -> str:
     """Return the help text of a setting with its default at the end: ``"Rank of the low-rank methods. [8]"``."""
     shown = typed_of(field).shown
     if shown is None:
-        shown = in_words(field.default)
+        shown = format_default(field.default)
     return f"{field.description or ''}{f' [{shown}]' if shown else ''}"

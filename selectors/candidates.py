@@ -106,7 +106,7 @@ def set_aside(candidates: Candidates, dropped: NDArray[np.bool_], rule: str) -> 
     return replace(candidates, rows=candidates.rows[~dropped], reason=reason)
 
 
-def room_beside_pins(candidates: Candidates, budget: int) -> int:
+def budget_after_pins(candidates: Candidates, budget: int) -> int:
     """Return what of `budget` the pinned rows leave over.
 
     Raises

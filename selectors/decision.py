@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schemas.selection import CONFLICT, SELECTED, Selection
-from curate.selectors.candidates import Candidates, room_beside_pins
+from curate.selectors.candidates import Candidates, budget_after_pins
 from curate.selectors.row_costs import first_fit
 
 if TYPE_CHECKING:
@@ -83,5 +83,5 @@ def take_in_order(
 
     `queue` holds places in ``candidates.rows``, first offered first; the rest is as in `decide`.
     """
-    fits = first_fit(candidates.cost[candidates.rows[queue]], room_beside_pins(candidates, budget))
+    fits = first_fit(candidates.cost[candidates.rows[queue]], budget_after_pins(candidates, budget))
     return decide(candidates, queue[fits], budget, score=score, facts=facts, warnings=warnings)

@@ -51,14 +51,16 @@ def first_fit(cost: NDArray[np.int64], budget: int) -> NDArray[np.bool_]:
     return taken
 
 
-def first_fit_within(group: NDArray[np.int64], cost: NDArray[np.int64], room: NDArray[np.int64]) -> NDArray[np.bool_]:
+def first_fit_within(
+    group: NDArray[np.int64], cost: NDArray[np.int64], remaining: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Return which rows of a queue are taken when each group spends its own `room`, by `first_fit`.
 
     `group` (from 0) and `cost` have shape (m,), first in the queue first; `room` has one entry per group.
     """
     taken = np.zeros(len(group), dtype=np.bool_)
     order = np.argsort(group, kind="stable")
-    ends = np.cumsum(np.bincount(group, minlength=len(room)))
-    for members, budget in zip(np.split(order, ends[:-1]), room.tolist(), strict=True):
+    ends = np.cumsum(np.bincount(group, minlength=len(remaining)))
+    for members, budget in zip(np.split(order, ends[:-1]), remaining.tolist(), strict=True):
         taken[members] = first_fit(cost[members], budget)
     return taken

@@ -12,7 +12,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from curate.flows.cli.option import Option
-from curate.schemas.defaults import in_words
+from curate.schemas.defaults import format_default
 from curate.schemas.fields import Typed
 
 
@@ -46,7 +46,7 @@ class MethodOption(Option):
         for method, entry in SELECTORS.items():
             for item in fields(entry.settings):
                 if item.name == name:
-                    default = in_words(item.default)
+                    default = format_default(item.default)
                     about = item.metadata.get("about", "") + (f" [{default}]" if default else "")
                     texts.setdefault(about, []).append(method)
         return "; ".join(f"{', '.join(methods)}: {about}" for about, methods in texts.items())

@@ -113,19 +113,19 @@ def report(
         Rows of the pool that were left out because they are evaluation items.
     """
     from curate.selectors.assessment.intervals import Resampling
-    from curate.selectors.assessment.seeds import trial
-    from curate.selectors.assessment.verdict import judge_arms
+    from curate.selectors.assessment.seeds import retention_over_seeds
+    from curate.selectors.assessment.verdict import compare_arms
 
     primary = (settings.compare.methods[0], settings.compare.budgets[0])
     given, n = _arms(warehouse, settings, cell_ids, original), len(original.names)
-    verdicts = judge_arms(given, BASELINE, primary, original.scores, original.group, n, original.chance, Resampling())
+    verdicts = compare_arms(given, BASELINE, primary, original.scores, original.group, n, original.chance, Resampling())
     damaged = _scores(warehouse, compressed, original)
     by_arm = {(arm.method, arm.budget): _groups(arm.scores, damaged, original) for arm in given}
     return {
         "metric": original.metric,
         "primary": f"{primary[0]} against {BASELINE} at {primary[1]}",
         "seeds": settings.compare.seeds,
-        "compressed": interval(trial(damaged[None], original.scores, original.group, n, original.counts, Resampling())),
+        "compressed": interval(retention_over_seeds(damaged[None], original.scores, original.group, n, original.counts, Resampling())),
         "capabilities": [name for name, counts in zip(original.names, original.counts, strict=True) if counts],
         "left_out": [name for name, counts in zip(original.names, original.counts, strict=True) if not counts],
         "n_items": len(original.scores),

@@ -29,7 +29,7 @@ MARGIN = 0.05
 
 
 @dataclass(frozen=True)
-class GroupVerdict:
+class GroupRetention:
     """One capability of a model."""
 
     group: int
@@ -55,10 +55,10 @@ class GroupVerdict:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Retention:
     """A model against its original, over all capabilities that count."""
 
-    groups: tuple[GroupVerdict, ...]
+    groups: tuple[GroupRetention, ...]
     mean: Interval
     """Mean retention."""
     worst: Interval
@@ -90,7 +90,7 @@ def ratios(means: NDArray[np.float64]) -> NDArray[np.float64]:
     return quotient
 
 
-def judge(
+def assess_retention(
     model: NDArray[np.float64],
     original: NDArray[np.float64],
     compressed: NDArray[np.float64] | None,
@@ -98,7 +98,7 @@ def judge(
     n_groups: int,
     chance: NDArray[np.float64],
     how: Resampling,
-) -> Verdict:
+) -> Retention:
     """Return what one model retained of its original, with intervals over items.
 
     Parameters
@@ -120,7 +120,7 @@ def judge(
     before = ratios(means[[2, 1]])
     sizes = np.bincount(group, minlength=n_groups)
     groups = tuple(
-        GroupVerdict(
+        GroupRetention(
             group=g,
             items=int(sizes[g]),
             original=float(means[1, g]),
@@ -137,8 +137,8 @@ def judge(
     )
     if not use.any():
         nothing = Interval(np.nan, np.nan, np.nan)
-        return Verdict(groups, nothing, nothing, float("nan"))
-    return Verdict(
+        return Retention(groups, nothing, nothing, float("nan"))
+    return Retention(
         groups,
         percentile_interval(point[use].mean(), drawn[:, use].mean(axis=1), how),
         percentile_interval(point[use].min(), drawn[:, use].min(axis=1), how),

@@ -46,7 +46,7 @@ def harmed(
     return found
 
 
-def trial(
+def retention_over_seeds(
     method: NDArray[np.float64],
     original: NDArray[np.float64],
     group: NDArray[np.int64],
@@ -75,7 +75,7 @@ def trial(
     return seeds_then_items(values, group, n_groups, statistic, how)
 
 
-def contrast(
+def retention_gain(
     method: NDArray[np.float64],
     baseline: NDArray[np.float64],
     original: NDArray[np.float64],

@@ -13,7 +13,7 @@ import numpy as np
 
 from curate.selectors.assessment.intervals import Interval, Resampling, holm
 from curate.selectors.assessment.retention import counted
-from curate.selectors.assessment.seeds import contrast, trial
+from curate.selectors.assessment.seeds import retention_gain, retention_over_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class ArmVerdict:
     the interval alone does; ``undecided`` otherwise."""
 
 
-def judge_arms(
+def compare_arms(
     arms: Sequence[Arm],
     baseline: str,
     primary: tuple[str, str],
@@ -86,9 +86,11 @@ def judge_arms(
     for arm in arms:
         base = bases[arm.budget]
         seeds = min(len(arm.scores), len(base))
-        mean, worst = (trial(arm.scores, original, group, n_groups, use, how, worst=w) for w in (False, True))
+        mean, worst = (
+            retention_over_seeds(arm.scores, original, group, n_groups, use, how, worst=w) for w in (False, True)
+        )
         gains = [
-            contrast(arm.scores[:seeds], base[:seeds], original, group, n_groups, use, how, worst=w)
+            retention_gain(arm.scores[:seeds], base[:seeds], original, group, n_groups, use, how, worst=w)
             for w in (False, True)
         ]
         found.append((arm, mean, worst, gains))

@@ -27,7 +27,7 @@ SHORTEST, LONGEST = 0.25, 4.0
 
 
 @dataclass(frozen=True)
-class Losses:
+class PilotLosses:
     """What the pilots of one cluster measured on m held-out rows."""
 
     sizes: NDArray[np.int64]
@@ -41,7 +41,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Curve:
+class GainCurve:
     """One fitted curve; each parameter with the ends of its interval."""
 
     ceiling: tuple[float, float, float]
@@ -75,7 +75,7 @@ def fit(
     return ceiling[np.arange(len(gain)), best], taus[best]
 
 
-def cluster_curve(losses: Losses, seed: int) -> Curve:
+def cluster_curve(losses: PilotLosses, seed: int) -> GainCurve:
     """Return the curve of one cluster; its intervals are over held-out rows, drawn again with replacement.
 
     They tell how well the held-out rows stand for the cluster, not how another draw of the pilots' rows would have
@@ -91,7 +91,7 @@ def cluster_curve(losses: Losses, seed: int) -> Curve:
     return _curve(*fit(losses.sizes, gain, np.ones_like(gain), before))
 
 
-def pooled_curve(clusters: Sequence[Losses], seed: int) -> Curve:
+def pooled_curve(clusters: Sequence[PilotLosses], seed: int) -> GainCurve:
     """Return one curve for all clusters, a point weighing as much as its held-out tokens.
 
     It stands for a cluster too small for pilots; its intervals are over clusters, drawn again with replacement.
@@ -109,8 +109,8 @@ def pooled_curve(clusters: Sequence[Losses], seed: int) -> Curve:
     return _curve(*fit(sizes, gain, weight, counts @ before / (counts @ tokens)))
 
 
-def _curve(ceiling: NDArray[np.float64], tau: NDArray[np.float64]) -> Curve:
+def _curve(ceiling: NDArray[np.float64], tau: NDArray[np.float64]) -> GainCurve:
     tail = (1.0 - CONFIDENCE) / 2
     ends = [np.quantile(values[1:], [tail, 1.0 - tail]) for values in (ceiling, tau)]
     first, second = ((float(v[0]), float(e[0]), float(e[1])) for v, e in zip((ceiling, tau), ends, strict=True))
-    return Curve(first, second)
+    return GainCurve(first, second)

@@ -64,9 +64,11 @@ def draw_pilots(pool: Pool, seed: int) -> tuple[list[PilotRows], dict[int, int]]
     nll = pool.signals["nll_original"]
     usable = np.flatnonzero(pool.eligible & np.isfinite(nll) & (pool.n_response_tokens > 0))
     usable = usable[np.argsort(pool.example_id[usable], kind="stable")]
-    home = pool.cluster[usable]
-    counts = {int(number): int((home == number).sum()) for number in np.unique(pool.cluster)}
-    drawn = [_draw(usable[home == number], nll, number, seed) for number, count in counts.items() if count >= LEAST]
+    stratum_of = pool.cluster[usable]
+    counts = {int(number): int((stratum_of == number).sum()) for number in np.unique(pool.cluster)}
+    drawn = [
+        _draw(usable[stratum_of == number], nll, number, seed) for number, count in counts.items() if count >= LEAST
+    ]
     return drawn, counts
 
 

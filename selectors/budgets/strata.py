@@ -12,7 +12,7 @@ import numpy as np
 
 from curate.selectors.budgets.allocation import allocate, mean_degradation
 from curate.selectors.budgets.recoverability import allocate_by_gain
-from curate.selectors.candidates import Candidates, required, room_beside_pins
+from curate.selectors.candidates import Candidates, budget_after_pins, required
 from curate.selectors.ranking.orders import round_robin
 from curate.selectors.row_costs import first_fit, first_fit_within
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Allocation = Literal["degradation", "proportional", "uniform", "recoverability"]
 
-READS: dict[str, frozenset[str]] = {
+ALLOCATION_SIGNALS: dict[str, frozenset[str]] = {
     "degradation": frozenset({"cds"}),
     "recoverability": frozenset({"gain_ceiling", "gain_tau"}),
 }
@@ -49,7 +49,7 @@ class Strata:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StrataPlan:
     """What each stratum may spend."""
 
     degradation: NDArray[np.float64]
@@ -63,7 +63,7 @@ class Plan:
     """Of the gain curve, rows."""
 
 
-def group(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
+def group_by_cluster(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
     """Return the candidates grouped by `cluster`, one number for every row of the pool."""
     labels, first, index = np.unique(
         np.concatenate([cluster[candidates.rows], cluster[candidates.pins], cluster]),
@@ -86,13 +86,13 @@ def group(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
     )
 
 
-def allot(
+def plan_strata(
     candidates: Candidates,
     strata: Strata,
     signals: Mapping[str, NDArray[np.float64]],
     allocation: Allocation,
     budget: int,
-) -> Plan:
+) -> StrataPlan:
     """Return each stratum's budget.
 
     Parameters
@@ -114,7 +114,7 @@ def allot(
     InputError
         If gain curves are needed and not there.
     """
-    room_beside_pins(candidates, budget)
+    budget_after_pins(candidates, budget)
     k = len(strata.label)
     rows, homes = (np.concatenate(pair) for pair in _pairs(candidates, strata))
     degradation = np.full(k, np.nan)
@@ -127,7 +127,7 @@ def allot(
     warnings: tuple[str, ...] = ()
     if allocation == "degradation" and not (np.nan_to_num(weight) > 0).any():
         warnings = ("no cluster is degraded (cds is 0 everywhere): the budget is shared in proportion to cluster size",)
-    return Plan(degradation, allocate(weight, strata.lower, strata.upper, budget), warnings)
+    return StrataPlan(degradation, allocate(weight, strata.lower, strata.upper, budget), warnings)
 
 
 def _by_gain(
@@ -137,7 +137,7 @@ def _by_gain(
     homes: NDArray[np.int64],
     degradation: NDArray[np.float64],
     budget: int,
-) -> Plan:
+) -> StrataPlan:
     """Return the plan by marginal gain; `rows` are the eligible ones, `homes` their strata."""
     k = len(strata.label)
     ceiling, tau = np.full(k, np.nan), np.full(k, np.nan)
@@ -151,21 +151,23 @@ def _by_gain(
     warnings: tuple[str, ...] = ()
     if not (np.nan_to_num(ceiling) > 0).any():
         warnings = ("no cluster gained by its pilots: the budget is shared in proportion to cluster size",)
-    return Plan(degradation, shares, warnings, ceiling, tau)
+    return StrataPlan(degradation, shares, warnings, ceiling, tau)
 
 
-def take_best(candidates: Candidates, strata: Strata, plan: Plan, score: NDArray[np.float64]) -> NDArray[np.int64]:
+def take_best(
+    candidates: Candidates, strata: Strata, plan: StrataPlan, score: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """Return the places of the rows taken: each stratum's best that fit its budget, strata interleaved in rounds.
 
     `score` has shape (m,), larger = earlier, ties by example id. What the strata could not spend to the last token goes
     to the rows left over, in the same order.
     """
     queue = round_robin(strata.of, score)
-    home, cost = strata.of[queue], candidates.cost[candidates.rows[queue]]
-    room = plan.budget - strata.lower
-    taken = first_fit_within(home, cost, room)
+    stratum_of, cost = strata.of[queue], candidates.cost[candidates.rows[queue]]
+    remaining = plan.budget - strata.lower
+    taken = first_fit_within(stratum_of, cost, remaining)
     rest = np.flatnonzero(~taken)
-    late = rest[first_fit(cost[rest], int(room.sum() - cost[taken].sum()))]
+    late = rest[first_fit(cost[rest], int(remaining.sum() - cost[taken].sum()))]
     places: NDArray[np.int64] = queue[np.concatenate([np.flatnonzero(taken), late])]
     return places
 
@@ -173,7 +175,7 @@ def take_best(candidates: Candidates, strata: Strata, plan: Plan, score: NDArray
 def allocation_table(
     candidates: Candidates,
     strata: Strata,
-    plan: Plan,
+    plan: StrataPlan,
     taken: NDArray[np.int64],
     filled: NDArray[np.int64] | None = None,
     refused: NDArray[np.int64] | None = None,
@@ -209,9 +211,9 @@ def allocation_table(
     return tuple(sorted(rows, key=lambda row: int(row["cluster"])))
 
 
-def _sums(home: NDArray[np.int64], cost: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def _sums(stratum_of: NDArray[np.int64], cost: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     # Exact: float64 weights of bincount hold whole numbers to 2^53.
-    return np.bincount(home, weights=cost, minlength=k).astype(np.int64)
+    return np.bincount(stratum_of, weights=cost, minlength=k).astype(np.int64)
 
 
 def _pairs(candidates: Candidates, strata: Strata) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:

@@ -15,10 +15,10 @@ import numpy as np
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.selectors.clustering.affinity import Bandwidth
 from curate.selectors.clustering.assignment import Assigned, Landmarks, assign, radius
-from curate.selectors.clustering.diffusion import coordinates, leading, operator
-from curate.selectors.clustering.graph import Graph, build
-from curate.selectors.clustering.modularity import CurvePoint, choose
-from curate.selectors.clustering.nmf import by_size, cluster_graph, memberships
+from curate.selectors.clustering.diffusion import diffusion_coordinates, diffusion_operator, leading_eigenpairs
+from curate.selectors.clustering.graph import Graph, build_graph
+from curate.selectors.clustering.modularity import ModularityPoint, choose_n_clusters
+from curate.selectors.clustering.nmf import memberships, relabel_by_size, spectral_nmf
 from curate.selectors.clustering.single_thread import single_threaded
 from curate.selectors.neighbours.compressed_index import RECALL_QUERIES, CompressedIndex
 from curate.selectors.neighbours.exact import unit_rows
@@ -71,7 +71,7 @@ class Clustering:
     """Shape (n,), share of the row that belongs to its own cluster, in (0, 1]."""
     coordinates: NDArray[np.float32]
     """Shape (n, 2), diffusion coordinates for drawing."""
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[ModularityPoint, ...]
     """Held-out modularity by number of clusters; empty where the number was given."""
     landmarks: Landmarks
     """The rows that were clustered, by which new rows can be assigned; a column of their shares for each label."""
@@ -117,7 +117,7 @@ def cluster(
     fitted = _sample(len(rows), settings.landmarks if len(rows) > settings.exact_limit else len(rows), seed)
     landmarks, curve, facts = _fit(rows[fitted], settings, seed, threads)
     spread, recall = _spread(rows, fitted, landmarks, settings, seed, threads)
-    labels, n_clusters = by_size(spread.labels[copy_of])
+    labels, n_clusters = relabel_by_size(spread.labels[copy_of])
     assigned = len(rows) - len(fitted)
     counts = {
         "n_rows": len(copy_of),
@@ -148,17 +148,17 @@ def _only_columns(landmarks: Landmarks, columns: NDArray[np.int64]) -> Landmarks
 
 def _fit(
     rows: NDArray[np.float32], settings: ClusteringSettings, seed: int, threads: int | None
-) -> tuple[Landmarks, tuple[CurvePoint, ...], dict[str, Any]]:
+) -> tuple[Landmarks, tuple[ModularityPoint, ...], dict[str, Any]]:
     """Cluster the rows by their graph; all of them become landmarks."""
-    graph = build(rows, settings.n_neighbours, settings.bandwidth, threads=threads)
-    curve: tuple[CurvePoint, ...] = ()
+    graph = build_graph(rows, settings.n_neighbours, settings.bandwidth, threads=threads)
+    curve: tuple[ModularityPoint, ...] = ()
     n_clusters = settings.n_clusters
     if n_clusters is None:
         n_clusters, curve = _choose(rows, graph, settings, seed, threads)
     with single_threaded():
-        op = operator(graph.affinity)
-        spectrum = leading(op, max(n_clusters, _DRAWN), seed)
-        factor = cluster_graph(op.matrix, spectrum.vectors, n_clusters, seed)
+        op = diffusion_operator(graph.affinity)
+        spectrum = leading_eigenpairs(op, max(n_clusters, _DRAWN), seed)
+        factor = spectral_nmf(op.matrix, spectrum.vectors, n_clusters, seed)
     facts = {
         "n_clusters_asked": n_clusters,
         "n_pieces": graph.n_pieces,
@@ -166,19 +166,19 @@ def _fit(
         "eigenvalues": [round(float(value), 6) for value in spectrum.values],
         "factor_steps": factor.iterations,
     }
-    shares, map_xy = memberships(factor.matrix), coordinates(spectrum, op, settings.t)
+    shares, map_xy = memberships(factor.matrix), diffusion_coordinates(spectrum, op, settings.t)
     return Landmarks(rows, graph.sigma, shares, map_xy, radius(graph.nearest)), curve, facts
 
 
 def _choose(
     rows: NDArray[np.float32], graph: Graph, settings: ClusteringSettings, seed: int, threads: int | None
-) -> tuple[int, tuple[CurvePoint, ...]]:
+) -> tuple[int, tuple[ModularityPoint, ...]]:
     """Choose K on the graph, or on the graph of a sample where there are many rows."""
     if len(rows) > settings.search_rows:
         sample = rows[_sample(len(rows), settings.search_rows, seed)]
-        graph = build(sample, settings.n_neighbours, settings.bandwidth, threads=threads)
+        graph = build_graph(sample, settings.n_neighbours, settings.bandwidth, threads=threads)
     with single_threaded():
-        return choose(graph.affinity, seed)
+        return choose_n_clusters(graph.affinity, seed)
 
 
 def _spread(

@@ -50,7 +50,7 @@ class Spectrum:
     """``dense``, ``arpack``, or ``subspace`` where ARPACK did not converge."""
 
 
-def operator(affinity: sparse.csr_array, alpha: float = 1.0) -> Operator:
+def diffusion_operator(affinity: sparse.csr_array, alpha: float = 1.0) -> Operator:
     """Return the density-normalised symmetric diffusion operator (Coifman & Lafon 2006, §3; METHODS §2.4).
 
     W̃ = Q^-α W Q^-α with Q the row sums of W, then S = D^-½ W̃ D^-½. With α = 1 the density of the sample drops out.
@@ -68,7 +68,7 @@ def operator(affinity: sparse.csr_array, alpha: float = 1.0) -> Operator:
     return Operator(_scaled(thinned, _power(degrees, -0.5)), degrees)
 
 
-def leading(op: Operator, count: int, seed: int) -> Spectrum:
+def leading_eigenpairs(op: Operator, count: int, seed: int) -> Spectrum:
     """Return the `count` leading eigenpairs of the operator.
 
     Each piece of the graph has the eigenvalue 1 with the known vector √D on its rows; the rest is solved inside the
@@ -100,7 +100,7 @@ def leading(op: Operator, count: int, seed: int) -> Spectrum:
     return Spectrum(values[order], vectors, max(solvers, key=["dense", "arpack", "subspace"].index))
 
 
-def coordinates(spectrum: Spectrum, op: Operator, t: float = 1.0) -> NDArray[np.float32]:
+def diffusion_coordinates(spectrum: Spectrum, op: Operator, t: float = 1.0) -> NDArray[np.float32]:
     """Return the first two non-trivial diffusion coordinates λ_j^t ψ_j, ψ_j = D^-½ v_j, for drawing.
 
     Where the graph is in several pieces the eigenvalue 1 occurs once per piece; the constant direction is rotated out

@@ -34,7 +34,7 @@ class Graph:
     """Pieces that the neighbour lists alone had left."""
 
 
-def build(
+def build_graph(
     rows: NDArray[np.float32], n_neighbours: int, bandwidth: Bandwidth = "self-tuning", *, threads: int | None = None
 ) -> Graph:
     """Return the affinity graph of the nearest neighbours (METHODS §2.2–2.3), its pieces joined.

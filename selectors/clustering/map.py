@@ -57,7 +57,7 @@ def discs(
     sizes = np.bincount(labels)
     radii = FILL * np.sqrt(sizes / sizes.sum())
     means = np.stack([embeddings[labels == k].mean(axis=0, dtype=np.float64) for k in range(len(sizes))])
-    return pushed_apart(classical_scaling(means), radii), radii
+    return separate_discs(classical_scaling(means), radii), radii
 
 
 def classical_scaling(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ def classical_scaling(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return found / largest if largest > 0 else found
 
 
-def pushed_apart(centres: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+def separate_discs(centres: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return `centres`, (K, 2), moved as little as simple relaxation moves them until no two discs overlap."""
     # Centres that coincide have no direction in which to part: each gets its own small one.
     angle = 2.4 * np.arange(len(centres))

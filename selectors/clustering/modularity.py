@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from curate.selectors.clustering.diffusion import leading, operator
-from curate.selectors.clustering.nmf import by_size, cluster_graph
+from curate.selectors.clustering.diffusion import diffusion_operator, leading_eigenpairs
+from curate.selectors.clustering.nmf import relabel_by_size, spectral_nmf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ ROWS_PER_CLUSTER = 5
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class ModularityPoint:
     """What one number of clusters scored."""
 
     k: int
@@ -47,7 +47,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Split:
+class EdgeSplit:
     """One way of holding edges out: what is needed to label by the rest and to judge by the held out."""
 
     matrix: sparse.csr_array
@@ -59,7 +59,7 @@ class Split:
     seed: int
 
 
-def choose(affinity: sparse.csr_array, seed: int) -> tuple[int, tuple[CurvePoint, ...]]:
+def choose_n_clusters(affinity: sparse.csr_array, seed: int) -> tuple[int, tuple[ModularityPoint, ...]]:
     """Return the number of clusters with the highest mean held-out modularity, and the curve (METHODS §2.6).
 
     Departs from PASER §3.1, which minimises the factorisation's error. One cluster has modularity 0 by definition and
@@ -100,7 +100,7 @@ def hold_out(
     n_vectors: int,
     *,
     seed: int,
-) -> Split:
+) -> EdgeSplit:
     """Hold out a seeded 20 % of the edges and rebuild degrees, operator and eigenvectors from the rest.
 
     Parameters
@@ -118,22 +118,22 @@ def hold_out(
     out, kept = np.sort(shuffled[:cut]), np.sort(shuffled[cut:])
     upper = sparse.coo_array((weights[kept], (rows[kept], columns[kept])), shape=(n, n))
     training = (upper + upper.T).tocsr()
-    op = operator(training)
+    op = diffusion_operator(training)
     degrees = np.asarray(training.sum(axis=1)).ravel()
     share = degrees / max(float(degrees.sum()), np.finfo(np.float64).tiny)
-    vectors = leading(op, n_vectors, seed).vectors
-    return Split(op.matrix, vectors, share, (rows[out], columns[out], weights[out]), seed)
+    vectors = leading_eigenpairs(op, n_vectors, seed).vectors
+    return EdgeSplit(op.matrix, vectors, share, (rows[out], columns[out], weights[out]), seed)
 
 
-def evaluate(splits: Sequence[Split], k: int) -> CurvePoint:
+def evaluate(splits: Sequence[EdgeSplit], k: int) -> ModularityPoint:
     """Label every split with `k` clusters and score the labels by its held-out edges."""
     labels = [_labels(split, k) for split in splits]
     scores = [heldout_modularity(found, split) for found, split in zip(labels, splits, strict=True)]
     agreement = [adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]
-    return CurvePoint(k, float(np.mean(scores)), float(np.std(scores)), float(np.mean(agreement)))
+    return ModularityPoint(k, float(np.mean(scores)), float(np.std(scores)), float(np.mean(agreement)))
 
 
-def heldout_modularity(labels: NDArray[np.int32], split: Split) -> float:
+def heldout_modularity(labels: NDArray[np.int32], split: EdgeSplit) -> float:
     """Return Q = (held-out weight inside clusters)/(held-out weight) − Σ_c (training degree share of c)².
 
     Newman & Girvan's modularity (2004, eq. 5) with the observed edges taken from the held-out part.
@@ -144,9 +144,9 @@ def heldout_modularity(labels: NDArray[np.int32], split: Split) -> float:
     return inside / float(weights.sum()) - float(shares @ shares)
 
 
-def _labels(split: Split, k: int) -> NDArray[np.int32]:
-    factor = cluster_graph(split.matrix, split.vectors, k, split.seed)
-    return by_size(factor.matrix.argmax(axis=1).astype(np.int32))[0]
+def _labels(split: EdgeSplit, k: int) -> NDArray[np.int32]:
+    factor = spectral_nmf(split.matrix, split.vectors, k, split.seed)
+    return relabel_by_size(factor.matrix.argmax(axis=1).astype(np.int32))[0]
 
 
 def _edges(affinity: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -155,7 +155,7 @@ def _edges(affinity: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.in
     return upper.row.astype(np.int64), upper.col.astype(np.int64), upper.data
 
 
-def _best(curve: dict[int, CurvePoint]) -> int:
+def _best(curve: dict[int, ModularityPoint]) -> int:
     return max(sorted(curve), key=lambda k: curve[k].modularity)
 
 

@@ -115,7 +115,7 @@ def factorise(
     return Factor(factor, max_iterations, False)
 
 
-def cluster_graph(matrix: sparse.csr_array, vectors: NDArray[np.float64], n_clusters: int, seed: int) -> Factor:
+def spectral_nmf(matrix: sparse.csr_array, vectors: NDArray[np.float64], n_clusters: int, seed: int) -> Factor:
     """Return the factor of S with `n_clusters` columns, from the spectral start.
 
     Parameters
@@ -139,7 +139,7 @@ def memberships(factor: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def by_size(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
+def relabel_by_size(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
     """Renumber labels 0 … K−1 by size, largest first, ties by their first row; a label without a row leaves no gap.
 
     Returns

@@ -12,14 +12,14 @@ import numpy as np
 
 from curate.selectors.consistency.graph import ConceptGraph, ConceptLists, concept_lists
 from curate.selectors.consistency.offers import offer, offer_discounted, refill
-from curate.selectors.consistency.pairs import Screen, judge
+from curate.selectors.consistency.pairs import Screen, check_refused
 from curate.selectors.ranking.orders import round_robin
 from curate.selectors.row_costs import first_fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curate.selectors.budgets.strata import Plan, Strata
+    from curate.selectors.budgets.strata import Strata, StrataPlan
     from curate.selectors.candidates import Candidates
 
 Mode = Literal["expected", "strict", "soft"]
@@ -47,7 +47,7 @@ _NONE = np.empty(0, dtype=np.int64)
 def take_conflict_free(
     candidates: Candidates,
     strata: Strata,
-    plan: Plan,
+    plan: StrataPlan,
     score: NDArray[np.float64],
     concepts: tuple[NDArray[np.int64], NDArray[np.int32]],
     mode: Mode,
@@ -74,18 +74,18 @@ def take_conflict_free(
     """
     rows = np.concatenate([candidates.rows, candidates.pins])
     lists = concept_lists(*concepts, rows, 0.0 if mode == "strict" else expectation)
-    scene = _Scene(candidates, score, lists, 0.0 if mode == "strict" else expectation)
-    queue, room = round_robin(strata.of, score), plan.budget - strata.lower
+    scene = _OfferState(candidates, score, lists, 0.0 if mode == "strict" else expectation)
+    queue, remaining = round_robin(strata.of, score), plan.budget - strata.lower
     if mode == "soft":
-        taken = offer_discounted(scene.graph, lists, score, strata.of, scene.cost, room)
+        taken = offer_discounted(scene.graph, lists, score, strata.of, scene.cost, remaining)
         rest = _without(queue, taken)
-        return Taken(np.append(taken, rest[first_fit(scene.cost[rest], int(room.sum()))]), _NONE, _NONE, _NONE)
-    first = scene.run(queue, strata.of, room, fill)
-    if not room.any() or (len(first.refused) and not fill):
+        return Taken(np.append(taken, rest[first_fit(scene.cost[rest], int(remaining.sum()))]), _NONE, _NONE, _NONE)
+    first = scene.run(queue, strata.of, remaining, fill)
+    if not remaining.any() or (len(first.refused) and not fill):
         return scene.conclude([first])
     # A cluster's budget in tokens is seldom spent to the last: what is left is offered to all rows left over.
     rest, whole = _without(queue, np.append(first.taken, first.refused)), np.zeros(len(score), dtype=np.int64)
-    together = room.sum(keepdims=True)
+    together = remaining.sum(keepdims=True)
     late = scene.run(rest, whole, together, fill)
     left = ~np.isin(first.refused, first.filled)
     back = refill(first.refused[left], first.conflicts[left], score, whole, scene.cost, together) if fill else _NONE
@@ -93,7 +93,7 @@ def take_conflict_free(
 
 
 @dataclass(frozen=True)
-class _Run:
+class _OfferPass:
     """What one pass over a queue decided, in places."""
 
     taken: NDArray[np.int64]
@@ -104,7 +104,7 @@ class _Run:
     rival: NDArray[np.int64]
 
 
-class _Scene:
+class _OfferState:
     """The graph as it grows over the runs of one selection."""
 
     def __init__(
@@ -120,15 +120,17 @@ class _Scene:
         if self._screen is not None:
             self._screen.learn(lists, self._accepted)
 
-    def run(self, queue: NDArray[np.int64], stratum: NDArray[np.int64], room: NDArray[np.int64], fill: bool) -> _Run:
+    def run(
+        self, queue: NDArray[np.int64], stratum: NDArray[np.int64], remaining: NDArray[np.int64], fill: bool
+    ) -> _OfferPass:
         """Offer a queue, then take back what was refused where `room` (reduced in place) is left."""
-        taken, refused = offer(self.graph, self._screen, self._lists, queue, stratum, self.cost, room)
+        taken, refused = offer(self.graph, self._screen, self._lists, queue, stratum, self.cost, remaining)
         self._accepted = np.append(self._accepted, taken)
-        verdict = judge(self._lists, self._accepted, refused, self._expectation)
-        filled = refill(refused, verdict.conflicts, self._score, stratum, self.cost, room) if fill else _NONE
-        return _Run(taken, filled, refused, verdict.conflicts, verdict.rival)
+        verdict = check_refused(self._lists, self._accepted, refused, self._expectation)
+        filled = refill(refused, verdict.conflicts, self._score, stratum, self.cost, remaining) if fill else _NONE
+        return _OfferPass(taken, filled, refused, verdict.conflicts, verdict.rival)
 
-    def conclude(self, runs: list[_Run], back: NDArray[np.int64] = _NONE) -> Taken:
+    def conclude(self, runs: list[_OfferPass], back: NDArray[np.int64] = _NONE) -> Taken:
         """Return the runs one after the other, then the rows taken `back` last."""
         filled = np.concatenate([*(run.filled for run in runs), back])
         refused = np.concatenate([run.refused for run in runs])

@@ -34,7 +34,7 @@ def offer(
     queue: NDArray[np.int64],
     stratum: NDArray[np.int64],
     cost: NDArray[np.int64],
-    room: NDArray[np.int64],
+    remaining: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Offer rows in turn: take those that fit and contradict nothing (modes ``expected`` and ``strict``).
 
@@ -62,9 +62,9 @@ def offer(
     refused: list[NDArray[np.int64]] = []
     for start in range(0, len(queue), _BLOCK):
         block = queue[start : start + _BLOCK]
-        block = block[room[stratum[block]] >= cost[block]]
+        block = block[remaining[stratum[block]] >= cost[block]]
         if len(block):
-            asked, accepted = _offer_block(graph, screen, lists, block, stratum, cost, room)
+            asked, accepted = _offer_block(graph, screen, lists, block, stratum, cost, remaining)
             taken.append(block[asked & accepted])
             refused.append(block[asked & ~accepted])
             if screen is not None:
@@ -79,23 +79,23 @@ def _offer_block(
     block: NDArray[np.int64],
     stratum: NDArray[np.int64],
     cost: NDArray[np.int64],
-    room: NDArray[np.int64],
+    remaining: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return, for each row of `block`, whether there was room for it at its turn, and whether it was accepted."""
     sure = np.zeros(len(block), dtype=np.bool_) if screen is None else screen.refuses(lists, block)
     concepts = iter(lists.of(block[~sure]))
-    left = room.tolist()
+    left = remaining.tolist()
     asked, accepted = [], []
-    for hopeless, home, price in zip(sure.tolist(), stratum[block].tolist(), cost[block].tolist(), strict=True):
+    for hopeless, stratum_of, price in zip(sure.tolist(), stratum[block].tolist(), cost[block].tolist(), strict=True):
         mine = None if hopeless else next(concepts)
-        fits = left[home] >= price
+        fits = left[stratum_of] >= price
         taken = fits and mine is not None and not graph.refuses(mine)
         if taken and mine is not None:
             graph.accept(mine)
-            left[home] -= price
+            left[stratum_of] -= price
         asked.append(fits)
         accepted.append(taken)
-    room[:] = left
+    remaining[:] = left
     return np.asarray(asked), np.asarray(accepted)
 
 
@@ -105,7 +105,7 @@ def offer_discounted(
     score: NDArray[np.float64],
     stratum: NDArray[np.int64],
     cost: NDArray[np.int64],
-    room: NDArray[np.int64],
+    remaining: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Take rows by score times (1 - share of their pairs that conflict) (mode ``soft``): nothing is refused.
 
@@ -115,20 +115,24 @@ def offer_discounted(
     Parameters are those of `offer`, with `score` >= 0 of shape (m,) in place of the queue. Returns the places taken.
     """
     taken: list[int] = []
-    left = room.tolist()
+    left = remaining.tolist()
     by_stratum = np.split(np.lexsort((-score, stratum)), np.cumsum(np.bincount(stratum, minlength=len(left)))[:-1])
     queues = [_Discounting(_rows(lists, places, score, cost)) for places in by_stratum]
-    cheapest = [int(cost[places].min(initial=room.max() + 1)) for places in by_stratum]
+    cheapest = [int(cost[places].min(initial=remaining.max() + 1)) for places in by_stratum]
     waiting = list(range(len(queues)))
     while waiting:
-        heads = sorted((head, home) for home in waiting if (head := queues[home].head(left[home])) is not None)
-        for _, home in heads:
-            row = queues[home].take(graph, left[home])
+        heads = sorted(
+            (head, stratum_of)
+            for stratum_of in waiting
+            if (head := queues[stratum_of].head(left[stratum_of])) is not None
+        )
+        for _, stratum_of in heads:
+            row = queues[stratum_of].take(graph, left[stratum_of])
             graph.accept(row.concepts)
             taken.append(row.place)
-            left[home] -= row.cost
-        waiting = [home for _, home in heads if left[home] >= cheapest[home]]
-    room[:] = left
+            left[stratum_of] -= row.cost
+        waiting = [stratum_of for _, stratum_of in heads if left[stratum_of] >= cheapest[stratum_of]]
+    remaining[:] = left
     return np.asarray(taken, dtype=np.int64)
 
 
@@ -138,7 +142,7 @@ def refill(
     score: NDArray[np.float64],
     stratum: NDArray[np.int64],
     cost: NDArray[np.int64],
-    room: NDArray[np.int64],
+    remaining: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Take refused rows back where room is left: fewest `conflicts` first, then largest score, then smallest place.
 
@@ -146,12 +150,12 @@ def refill(
     `room` is reduced in place.
     """
     queue = refused[np.lexsort((refused, -score[refused], conflicts))]
-    back = queue[first_fit_within(stratum[queue], cost[queue], room)]
-    np.subtract.at(room, stratum[back], cost[back])
+    back = queue[first_fit_within(stratum[queue], cost[queue], remaining)]
+    np.subtract.at(remaining, stratum[back], cost[back])
     return back
 
 
-class _Row(NamedTuple):
+class _QueuedRow(NamedTuple):
     """A row in a queue; smaller sorts earlier."""
 
     key: float
@@ -165,24 +169,24 @@ class _Row(NamedTuple):
 class _Discounting:
     """One stratum's rows: those not judged yet, best raw score first, and a heap of those that are."""
 
-    def __init__(self, fresh: Iterator[_Row]) -> None:
+    def __init__(self, fresh: Iterator[_QueuedRow]) -> None:
         self._fresh = fresh
         self._next = next(fresh, None)
-        self._judged: list[_Row] = []
+        self._judged: list[_QueuedRow] = []
 
-    def head(self, room: int) -> tuple[float, int] | None:
+    def head(self, remaining: int) -> tuple[float, int] | None:
         """Return (minus score, place) of the best row that fits, discounted if it was judged; drop what does not."""
-        while self._next is not None and self._next.cost > room:
+        while self._next is not None and self._next.cost > remaining:
             self._next = next(self._fresh, None)
-        while self._judged and self._judged[0].cost > room:
+        while self._judged and self._judged[0].cost > remaining:
             heapq.heappop(self._judged)
         return min((row[:2] for row in (self._next, *self._judged[:1]) if row is not None), default=None)
 
-    def take(self, graph: ConceptGraph, room: int) -> _Row:
+    def take(self, graph: ConceptGraph, remaining: int) -> _QueuedRow:
         """Remove and return the best row that fits, judging on the way those that might be it. `head` found one."""
         while self._next is not None and not (self._judged and self._judged[0][:2] < self._next[:2]):
             row, self._next = self._next, next(self._fresh, None)
-            if row.cost <= room:
+            if row.cost <= remaining:
                 share = sum(1 for _ in graph.conflicts(row.concepts)) / max(row.n_pairs, 1)
                 heapq.heappush(self._judged, row._replace(key=row.key * (1.0 - share)))
         return heapq.heappop(self._judged)
@@ -190,13 +194,13 @@ class _Discounting:
 
 def _rows(
     lists: ConceptLists, places: NDArray[np.int64], score: NDArray[np.float64], cost: NDArray[np.int64]
-) -> Iterator[_Row]:
+) -> Iterator[_QueuedRow]:
     """Yield the rows at `places`, reading concepts a block at a time."""
     for start in range(0, len(places), _SMALL_BLOCK):
         block = places[start : start + _SMALL_BLOCK]
         columns = (-score[block], block, cost[block])
         n_pairs = lists.n_pairs[lists.rows[block]].tolist()
-        yield from map(_Row, *(c.tolist() for c in columns), lists.of(block), n_pairs)
+        yield from map(_QueuedRow, *(c.tolist() for c in columns), lists.of(block), n_pairs)
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

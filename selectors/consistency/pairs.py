@@ -37,7 +37,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PairVerdict:
     """What a finished graph says against each of some rows."""
 
     conflicts: NDArray[np.int64]
@@ -94,11 +94,13 @@ class Screen:
         return sure
 
 
-def judge(lists: ConceptLists, accepted: NDArray[np.int64], refused: NDArray[np.int64], expectation: float) -> Verdict:
+def check_refused(
+    lists: ConceptLists, accepted: NDArray[np.int64], refused: NDArray[np.int64], expectation: float
+) -> PairVerdict:
     """Return what the graph of all `accepted` rows (places, first accepted first) says against the `refused` ones."""
     n = lists.n_concepts
     if not len(refused):
-        return Verdict(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        return PairVerdict(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     lengths, flat = lists.ragged(accepted)
     count = np.bincount(flat, minlength=n)
     first = np.full(n, len(accepted), dtype=np.int64)
@@ -119,7 +121,7 @@ def judge(lists: ConceptLists, accepted: NDArray[np.int64], refused: NDArray[np.
         lengths, flat = lists.ragged(refused[block])
         np.minimum.at(rival[block], np.repeat(np.arange(len(lengths)), lengths), first[flat])
         rival[start + rows] = np.minimum(first[pairs.a[against[where]]], first[pairs.b[against[where]]])
-    return Verdict(conflicts, np.append(accepted, -1)[rival])
+    return PairVerdict(conflicts, np.append(accepted, -1)[rival])
 
 
 def _links(

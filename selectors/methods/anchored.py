@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from curate.selectors.budgets.strata import allocation_table, allot, group, take_best
+from curate.selectors.budgets.strata import allocation_table, group_by_cluster, plan_strata, take_best
 from curate.selectors.candidates import Candidates, find_candidates, required, set_aside
 from curate.selectors.decision import decide
 from curate.selectors.ranking.orders import efficiency, worst_share
@@ -57,8 +57,8 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings,
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "anchored")
     cluster = required(pool.cluster, "clusters", "anchored")
     candidates = set_aside(candidates, _unlikely(pool, candidates, cluster, settings.anchor_share), "anchor")
-    strata = group(candidates, cluster)
-    plan = allot(candidates, strata, pool.signals, "degradation", budget)
+    strata = group_by_cluster(candidates, cluster)
+    plan = plan_strata(candidates, strata, pool.signals, "degradation", budget)
     score = _score(pool, candidates.rows, settings, rng)
     taken = take_best(candidates, strata, plan, score)
     table = allocation_table(candidates, strata, plan, taken)
@@ -68,9 +68,9 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings,
 def _unlikely(pool: Pool, candidates: Candidates, cluster: NDArray[np.int32], share: float) -> NDArray[np.bool_]:
     """Return a mask over the competing rows: in each cluster the ⌊share · size⌋ with the highest nll_original."""
     dropped = np.zeros(len(candidates.rows), dtype=np.bool_)
-    nll, home = pool.signals["nll_original"][candidates.rows], cluster[candidates.rows]
-    order = np.argsort(home, kind="stable")
-    for places in np.split(order, np.flatnonzero(np.diff(home[order])) + 1):
+    nll, stratum_of = pool.signals["nll_original"][candidates.rows], cluster[candidates.rows]
+    order = np.argsort(stratum_of, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(stratum_of[order])) + 1):
         dropped[places] = worst_share(nll[places], share)
     return dropped
 

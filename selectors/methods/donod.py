@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from curate.selectors.budgets.strata import READS, Plan, Strata, allocation_table, allot, group, take_best
-from curate.selectors.candidates import Candidates, find_candidates, required, room_beside_pins
+from curate.selectors.budgets.strata import (
+    ALLOCATION_SIGNALS,
+    Strata,
+    StrataPlan,
+    allocation_table,
+    group_by_cluster,
+    plan_strata,
+    take_best,
+)
+from curate.selectors.candidates import Candidates, budget_after_pins, find_candidates, required
 from curate.selectors.decision import decide
 from curate.selectors.ranking.orders import best_first
 from curate.selectors.ranking.topsis import Normalise, closeness, closeness_within
@@ -60,7 +68,7 @@ def needs(settings: DonodSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads of a pool under `settings`."""
     wanted = {"scores", "don", "nod"}
     if settings.stratify == "clusters":
-        wanted |= {"clusters"} | READS.get(settings.allocation, frozenset())
+        wanted |= {"clusters"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     return frozenset(wanted)
 
 
@@ -80,7 +88,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rn
             score = closeness(don, nod, settings.don_weight, normalise)
             queue = best_first(score)
             cost = candidates.cost[candidates.rows[queue]]
-            return queue[first_fit(cost, room_beside_pins(candidates, budget))], score
+            return queue[first_fit(cost, budget_after_pins(candidates, budget))], score
         score = closeness_within(strata.of, don, nod, settings.don_weight, normalise)
         return take_best(candidates, strata, plan, score), score
 
@@ -100,8 +108,8 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rn
 
 def _plan(
     pool: Pool, candidates: Candidates, settings: DonodSettings, budget: int
-) -> tuple[Strata | None, Plan | None]:
+) -> tuple[Strata | None, StrataPlan | None]:
     if settings.stratify == "none":
         return None, None
-    strata = group(candidates, required(pool.cluster, "clusters", "donod"))
-    return strata, allot(candidates, strata, pool.signals, settings.allocation, budget)
+    strata = group_by_cluster(candidates, required(pool.cluster, "clusters", "donod"))
+    return strata, plan_strata(candidates, strata, pool.signals, settings.allocation, budget)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.selectors.candidates import find_candidates, required, room_beside_pins, set_aside
+from curate.selectors.candidates import budget_after_pins, find_candidates, required, set_aside
 from curate.selectors.decision import decide
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: KCenterSettings, 
     embeddings = required(pool.embeddings, "embeddings", "k-center")
     finite = np.isfinite(embeddings[candidates.rows].sum(axis=1))
     candidates = set_aside(candidates, ~finite, "non_finite:embedding")
-    room = room_beside_pins(candidates, budget)
+    remaining = budget_after_pins(candidates, budget)
     points = np.ascontiguousarray(embeddings[candidates.rows], dtype=np.float32)
     pins = embeddings[candidates.pins].astype(np.float32)
     start = None if len(pins) or not len(points) else int(rng.integers(len(points)))
-    taken, distance = farthest_first(points, candidates.cost[candidates.rows], room, pins, start)
+    taken, distance = farthest_first(points, candidates.cost[candidates.rows], remaining, pins, start)
     score = np.full(len(points), np.nan)
     score[taken] = distance
     return decide(candidates, taken, budget, score=score)
@@ -60,7 +60,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: KCenterSettings, 
 def farthest_first(
     points: NDArray[np.float32],
     cost: NDArray[np.int64],
-    room: int,
+    remaining: int,
     centres: NDArray[np.float32],
     start: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -90,12 +90,12 @@ def farthest_first(
     picks: list[int] = []
     similarity: list[float] = []
     while True:
-        nearest[cost > room] = _GONE
+        nearest[cost > remaining] = _GONE
         nearest[picks] = _GONE
         place = start if start is not None and not picks else int(np.argmin(nearest)) if len(nearest) else -1
         if place < 0 or nearest[place] == _GONE:
             break
-        room = _walk_front(points, cost, room, nearest, place, picks, similarity)
+        remaining = _walk_front(points, cost, remaining, nearest, place, picks, similarity)
     cosine = np.asarray(similarity, dtype=np.float64)
     distance = np.sqrt(np.clip(2.0 - 2.0 * cosine, 0.0, 4.0))
     return np.asarray(picks, dtype=np.int64), np.where(np.isfinite(cosine), distance, np.nan)
@@ -104,7 +104,7 @@ def farthest_first(
 def _walk_front(
     points: NDArray[np.float32],
     cost: NDArray[np.int64],
-    room: int,
+    remaining: int,
     nearest: NDArray[np.float32],
     place: int,
     picks: list[int],
@@ -120,15 +120,15 @@ def _walk_front(
     while True:
         picks.append(place)
         similarity.append(float(least))
-        room -= int(cost[place])
+        remaining -= int(cost[place])
         np.maximum(local, rows @ points[place], out=local)
-        local[(front == place) | (prices > room)] = _GONE
+        local[(front == place) | (prices > remaining)] = _GONE
         best = int(np.argmin(local))
         place, least = int(front[best]), local[best]
         if least >= bar:
             break
     _raise(nearest, points, points[picks[begun:]])
-    return room
+    return remaining
 
 
 def _least(values: NDArray[np.float32], n: int) -> NDArray[np.int64]:

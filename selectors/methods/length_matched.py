@@ -14,8 +14,8 @@ import numpy as np
 
 from curate.schemas.errors import UsageError
 from curate.selectors.budgets.allocation import allocate
-from curate.selectors.budgets.strata import Plan, group, take_best
-from curate.selectors.candidates import find_candidates, room_beside_pins
+from curate.selectors.budgets.strata import StrataPlan, group_by_cluster, take_best
+from curate.selectors.candidates import budget_after_pins, find_candidates
 from curate.selectors.decision import decide
 from curate.selectors.validation import check_number
 
@@ -62,12 +62,12 @@ def select(
     if marks is None or not (marks > 0).any():
         raise UsageError("length-matched needs a selection to match that keeps at least one row; name it with --like")
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "length-matched")
-    room_beside_pins(candidates, budget)
+    budget_after_pins(candidates, budget)
     bins = ((pool.n_prompt_tokens + pool.n_response_tokens) // settings.bin_tokens).astype(np.int32)
-    strata = group(candidates, bins)
+    strata = group_by_cluster(candidates, bins)
     kept = np.flatnonzero(marks > 0)
     spent = np.bincount(bins[kept], weights=candidates.cost[kept], minlength=int(bins.max()) + 1)
     budgets = allocate(spent[strata.label].astype(np.float64), strata.lower, strata.upper, budget)
-    plan = Plan(np.full(len(budgets), np.nan), budgets)
+    plan = StrataPlan(np.full(len(budgets), np.nan), budgets)
     taken = take_best(candidates, strata, plan, rng.random(len(candidates.rows)))
     return decide(candidates, taken, budget)

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from curate.selectors.budgets.strata import READS, Allocation, Strata, allocation_table, allot, group, take_best
+from curate.selectors.budgets.strata import (
+    ALLOCATION_SIGNALS,
+    Allocation,
+    Strata,
+    allocation_table,
+    group_by_cluster,
+    plan_strata,
+    take_best,
+)
 from curate.selectors.candidates import Candidates, find_candidates, required, set_aside
 from curate.selectors.consistency.conflict_free import Taken, take_conflict_free
 from curate.selectors.decision import decide
@@ -69,7 +77,7 @@ class PaserSettings:
 
 def needs(settings: PaserSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads of a pool under `settings`."""
-    wanted = {"clusters", "scores"} | READS.get(settings.allocation, frozenset())
+    wanted = {"clusters", "scores"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     if settings.rank == "ies":
         wanted.add("cds")
     if settings.rank == "donod":
@@ -109,8 +117,8 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
         values = pool.signals[settings.filter][candidates.rows]
         badness = -values if settings.filter == "don" else values
         candidates = set_aside(candidates, worst_share(badness, settings.filter_share), settings.filter)
-    strata = group(candidates, required(pool.cluster, "clusters", "paser"))
-    plan = allot(candidates, strata, pool.signals, settings.allocation, budget)
+    strata = group_by_cluster(candidates, required(pool.cluster, "clusters", "paser"))
+    plan = plan_strata(candidates, strata, pool.signals, settings.allocation, budget)
     score = _score(pool, candidates, strata, settings, rng)
     if settings.consistency == "off":
         taken = take_best(candidates, strata, plan, score)

@@ -45,7 +45,7 @@ Pairs = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]
 
 
 @dataclass(frozen=True)
-class Dropped:
+class NearDuplicates:
     """What was found, by place."""
 
     keeper: NDArray[np.int64]
@@ -54,7 +54,7 @@ class Dropped:
     """Shape (n,), similarity to the row that it was found to repeat; NaN for a row that is kept."""
 
 
-def lexical(texts: Shingles, threshold: float) -> Dropped:
+def lexical(texts: Shingles, threshold: float) -> NearDuplicates:
     """Return which rows repeat the words of an earlier row.
 
     Parameters
@@ -83,10 +83,10 @@ def lexical(texts: Shingles, threshold: float) -> Dropped:
         near = similar >= threshold
         return a[near], b[near], similar[near]
 
-    return drop(len(texts), pairs)
+    return drop_repeats(len(texts), pairs)
 
 
-def semantic(embeddings: NDArray[np.float32], cluster: NDArray[np.int32], threshold: float) -> Dropped:
+def semantic(embeddings: NDArray[np.float32], cluster: NDArray[np.int32], threshold: float) -> NearDuplicates:
     """Return which rows mean nearly what an earlier row of their cluster means.
 
     Parameters
@@ -108,10 +108,10 @@ def semantic(embeddings: NDArray[np.float32], cluster: NDArray[np.int32], thresh
         a, b, similar = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return a, b, similar
 
-    return drop(len(rows), pairs)
+    return drop_repeats(len(rows), pairs)
 
 
-def drop(n: int, pairs: Callable[[NDArray[np.int64]], Pairs]) -> Dropped:
+def drop_repeats(n: int, pairs: Callable[[NDArray[np.int64]], Pairs]) -> NearDuplicates:
     """Keep the first of each pair, in the order of the rows, until no two kept rows are a pair.
 
     Parameters
@@ -137,7 +137,7 @@ def drop(n: int, pairs: Callable[[NDArray[np.int64]], Pairs]) -> Dropped:
                 keeper[second], similarity[second] = first, value
     while (moved := (keeper >= 0) & (keeper[keeper] >= 0)).any():
         keeper[moved] = keeper[keeper[moved]]
-    return Dropped(keeper, similarity)
+    return NearDuplicates(keeper, similarity)
 
 
 def band_keys(texts: Shingles) -> NDArray[np.uint64]:

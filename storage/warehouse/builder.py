@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curate.schemas.artefacts import Manifest, Noun, Part
+from curate.schemas.artefacts import Manifest, Noun, PartFile
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.peak_memory import peak_memory
 from curate.storage.warehouse import atomic, part_file
@@ -52,7 +52,7 @@ class Builder:
         self.done = done
         self._begin = begin
         self._started = time.monotonic()
-        self._parts: dict[tuple[str, int], Part] = {}
+        self._parts: dict[tuple[str, int], PartFile] = {}
         self._seconds: dict[int, float] = {}
         if not done:
             self._resume()
@@ -72,7 +72,7 @@ class Builder:
         """Return the number of rows in the finished parts of a table."""
         return sum(part.rows for (name, _), part in self._parts.items() if name == table)
 
-    def write(self, table: str, index: int, data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> Part:
+    def write(self, table: str, index: int, data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> PartFile:
         """Write one part; it is there whole when this returns, and not at all before.
 
         A stage that writes several tables may come to a part that is finished already: the same rows leave its file
@@ -99,7 +99,7 @@ class Builder:
         self._refuse_if_done()
         path = self.folder / part_file.file_name(table, index)
         content = part_file.encode(data, schema)
-        part = Part(table, path.name, data.num_rows, part_file.digest_bytes(content))
+        part = PartFile(table, path.name, data.num_rows, part_file.digest_bytes(content))
         if self._parts.get((table, index)) == part and part_file.digest_file(path) == part.digest:
             return part
         atomic.write_bytes(path, memoryview(content))
@@ -190,7 +190,7 @@ class Builder:
             size = path.stat().st_size
         if line is None:  # killed between the part's rename and its line: the part is whole
             try:
-                part = Part(table, path.name, part_file.row_count(path), part_file.digest_file(path))
+                part = PartFile(table, path.name, part_file.row_count(path), part_file.digest_file(path))
             except (OSError, pa.ArrowInvalid) as error:
                 raise WarehouseError(f"{path} is damaged; delete it and run the same command again") from error
             self._record(part, index, size)
@@ -199,9 +199,9 @@ class Builder:
                 f"{path} has {size} bytes instead of {line['bytes']}; delete it and run the same command again"
             )
         else:
-            self._parts[table, index] = Part(table, path.name, line["rows"], line["digest"])
+            self._parts[table, index] = PartFile(table, path.name, line["rows"], line["digest"])
 
-    def _record(self, part: Part, index: int, size: int) -> Part:
+    def _record(self, part: PartFile, index: int, size: int) -> PartFile:
         line = {
             "attempt": self._attempt,
             "bytes": size,

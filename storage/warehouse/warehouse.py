@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.artefact_tables import arrow_schema
-from curate.schemas.artefacts import Manifest, Noun, Part
+from curate.schemas.artefacts import Manifest, Noun, PartFile
 from curate.schemas.errors import UsageError, WarehouseError, first_line
 from curate.storage.warehouse import atomic, file_digests, lock, part_file, runs
 from curate.storage.warehouse.builder import MANIFEST, Builder, new_begin
@@ -227,7 +227,7 @@ def verify(warehouse: Warehouse, noun: Noun, artefact_id: str) -> list[str]:
     return [problem for problem in problems if problem]
 
 
-def _problem(folder: Path, part: Part) -> str | None:
+def _problem(folder: Path, part: PartFile) -> str | None:
     path = folder / part.file
     try:
         same = part_file.digest_file(path) == part.digest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import ValidationError
 
-from curate.schemas.defaults import default_of, in_words, option
+from curate.schemas.defaults import default_of, format_default, option
 from curate.schemas.fields import Section, Typed, help_of, setting, typed_of
 from curate.schemas.recovery import RecoveryRequest
 from curate.schemas.sections import RecoverSettings, RunSettings
@@ -44,7 +44,7 @@ def test_one_field_says_everything() -> None:
     ],
 )
 def test_defaults_are_printed_as_they_are_typed(value: object, words: str) -> None:
-    assert in_words(value) == words
+    assert format_default(value) == words
 
 
 def test_every_setting_has_a_help_text_that_does_not_repeat_its_default() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.selectors.assessment.intervals import Resampling
-from curate.selectors.assessment.seeds import contrast, harmed, trial
+from curate.selectors.assessment.seeds import harmed, retention_gain, retention_over_seeds
 
 HOW = Resampling(draws=500)
 
@@ -27,14 +27,14 @@ def test_a_method_that_is_better_everywhere_is_found_and_an_equal_one_is_not() -
         return (rng.random((5, 600)) < share).astype(np.float64)
 
     base = method(0.5)
-    better = contrast(method(0.62), base, original, GROUP, 3, use, HOW)
-    equal = contrast(method(0.5), base, original, GROUP, 3, use, HOW)
+    better = retention_gain(method(0.62), base, original, GROUP, 3, use, HOW)
+    equal = retention_gain(method(0.5), base, original, GROUP, 3, use, HOW)
     assert better.low > 0.05
     assert better.p is not None
     assert better.p < 0.01
     assert equal.low < 0 < equal.high
-    assert contrast(base, base, original, GROUP, 3, use, HOW).value == 0
-    mean, worst = (trial(base, original, GROUP, 3, use, HOW, worst=worst) for worst in (False, True))
+    assert retention_gain(base, base, original, GROUP, 3, use, HOW).value == 0
+    mean, worst = (retention_over_seeds(base, original, GROUP, 3, use, HOW, worst=worst) for worst in (False, True))
     assert worst.value <= mean.value
     assert mean.value == pytest.approx(
         np.mean([(base[:, GROUP == g].mean() / original[GROUP == g].mean()) for g in range(3)])

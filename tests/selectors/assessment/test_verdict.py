@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curate.selectors.assessment.intervals import Interval, Resampling
-from curate.selectors.assessment.verdict import Arm, judge_arms, sentence, word_for
+from curate.selectors.assessment.verdict import Arm, compare_arms, sentence, word_for
 
 ITEMS, GROUPS = 900, 3
 GROUP = np.repeat(np.arange(GROUPS), ITEMS // GROUPS)
@@ -21,7 +21,7 @@ def arm(method: str, share: float, seed: int, *, budget: str = "0.1", seeds: int
 
 
 def verdicts(*arms: Arm, primary: tuple[str, str] = ("good", "0.1")):
-    return judge_arms(arms, "uniform", primary, ORIGINAL, GROUP, GROUPS, np.zeros(ITEMS), HOW)
+    return compare_arms(arms, "uniform", primary, ORIGINAL, GROUP, GROUPS, np.zeros(ITEMS), HOW)
 
 
 def test_better_worse_and_undecided() -> None:
@@ -77,7 +77,7 @@ def test_capabilities_that_the_original_does_not_know_are_left_out() -> None:
     original[GROUP == 2] = 0
     scores = arm("good", 0.5, 1)
     scores.scores[:, GROUP == 2] = 1
-    (one, _) = judge_arms(
+    (one, _) = compare_arms(
         [scores, arm("uniform", 0.5, 2)], "uniform", ("good", "0.1"), original, GROUP, GROUPS, np.zeros(ITEMS), HOW
     )
     assert one.mean.value == pytest.approx(0.5, abs=0.05)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from references.gain_curves import fit_slowly, gain
 
-from curate.selectors.budgets.gain_curves import LONGEST, SHORTEST, Losses, cluster_curve, fit, pooled_curve
+from curate.selectors.budgets.gain_curves import LONGEST, SHORTEST, PilotLosses, cluster_curve, fit, pooled_curve
 
 SIZES = np.array([10, 32, 96])
 
@@ -14,7 +14,7 @@ def planted(ceiling, tau, seed, m=128, before=0.8, sizes=SIZES):
     first = rng.gamma(4.0, before / 4.0, m)
     own = rng.uniform(0.4, 1.6, m)  # how much of the gain a row has, mean 1
     left = 1.0 - own * gain(sizes, ceiling, tau)[:, None] / before + rng.normal(0.0, 0.05, (len(sizes), m))
-    return Losses(sizes, n_tokens, first * n_tokens, first * left * n_tokens)
+    return PilotLosses(sizes, n_tokens, first * n_tokens, first * left * n_tokens)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -58,7 +58,7 @@ def test_intervals_shrink_with_more_held_out_rows():
 
 def test_training_that_harms_has_no_ceiling():
     losses = planted(0.0, 25.0, 5)
-    worse = Losses(losses.sizes, losses.n_tokens, losses.before, losses.after * 1.2)
+    worse = PilotLosses(losses.sizes, losses.n_tokens, losses.before, losses.after * 1.2)
     assert cluster_curve(worse, 0).ceiling == (0.0, 0.0, 0.0)
 
 

@@ -105,8 +105,8 @@ def test_a_larger_budget_takes_nothing_from_any_cluster(case):
     if not gaining.any():
         return
     ceiling, tau, lower, upper = ceiling[gaining], tau[gaining], lower[gaining], upper[gaining]
-    room = int(upper.sum())
-    small, large = min(total, room), min(total + 7, room)
+    remaining = int(upper.sum())
+    small, large = min(total, remaining), min(total + 7, remaining)
     if small < lower.sum():
         return
     before, after = (marginal_fill(ceiling, tau, lower, upper, budget) for budget in (small, large))

@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from curate.selectors.clustering.affinity import affinity
-from curate.selectors.clustering.graph import build, join_pieces
+from curate.selectors.clustering.graph import build_graph, join_pieces
 from curate.selectors.neighbours.exact import neighbours, unit_rows
 
 
@@ -21,7 +21,7 @@ def clumps(n_clumps: int, size: int, seed: int = 0) -> np.ndarray[tuple[int, int
 @pytest.mark.parametrize(("n_clumps", "size"), [(2, 20), (40, 20), (300, 7), (5, 200)])
 def test_pieces_become_one_graph(n_clumps: int, size: int) -> None:
     rows = clumps(n_clumps, size)
-    graph = build(rows, 5)
+    graph = build_graph(rows, 5)
     assert graph.n_pieces == n_clumps
     assert connected_components(graph.affinity, directed=False)[0] == 1
     dense = graph.affinity
@@ -66,7 +66,7 @@ def test_isolated_rows_are_joined() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_tiny_graphs(n: int) -> None:
-    graph = build(unit_rows(np.eye(3, dtype=np.float32)[:n]), 15)
+    graph = build_graph(unit_rows(np.eye(3, dtype=np.float32)[:n]), 15)
     assert graph.affinity.shape == (n, n)
     assert graph.affinity.nnz == n * (n - 1)
     assert graph.n_pieces == 1

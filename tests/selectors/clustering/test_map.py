@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curate.selectors.clustering.map import classical_scaling, cluster_map, disc, discs, pushed_apart
+from curate.selectors.clustering.map import classical_scaling, cluster_map, disc, discs, separate_discs
 
 
 def clusters(sizes: list[int], seed: int = 0, width: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +27,7 @@ def test_every_row_is_in_its_disc_and_no_two_discs_overlap() -> None:
 
 def test_discs_are_pushed_apart_even_from_one_point() -> None:
     radii = np.array([0.3, 0.2, 0.1, 0.25])
-    centres = pushed_apart(np.zeros((4, 2)), radii)
+    centres = separate_discs(np.zeros((4, 2)), radii)
     for i in range(4):
         for j in range(i):
             assert np.linalg.norm(centres[i] - centres[j]) >= radii[i] + radii[j] - 1e-6

@@ -4,16 +4,23 @@ from references.blobs import blobs
 from references.clustering import heldout_modularity_loop
 from scipy import sparse
 
-from curate.selectors.clustering.graph import build
-from curate.selectors.clustering.modularity import GRID, Split, choose, evaluate, heldout_modularity, hold_out
+from curate.selectors.clustering.graph import build_graph
+from curate.selectors.clustering.modularity import (
+    GRID,
+    EdgeSplit,
+    choose_n_clusters,
+    evaluate,
+    heldout_modularity,
+    hold_out,
+)
 from curate.selectors.neighbours.exact import unit_rows
 
 
 def graph_of(n: int, groups: int, noise: float = 0.12, seed: int = 0) -> sparse.csr_array:
-    return build(unit_rows(blobs(n, groups, noise=noise, seed=seed)[0]), 10).affinity
+    return build_graph(unit_rows(blobs(n, groups, noise=noise, seed=seed)[0]), 10).affinity
 
 
-def split_of(graph: sparse.csr_array, seed: int = 0) -> Split:
+def split_of(graph: sparse.csr_array, seed: int = 0) -> EdgeSplit:
     upper = sparse.triu(graph, k=1, format="coo")
     return hold_out(graph.shape[0], upper.row, upper.col, upper.data, 8, seed=seed)
 
@@ -53,8 +60,8 @@ def test_known_values() -> None:
     halves = np.array([0, 0, 1, 1], np.int32)
     share = np.full(4, 0.25)
     empty = sparse.csr_array((4, 4))
-    within = Split(empty, np.eye(4), share, (np.array([0, 2]), np.array([1, 3]), np.ones(2)), 0)
-    across = Split(empty, np.eye(4), share, (np.array([0, 1]), np.array([2, 3]), np.ones(2)), 0)
+    within = EdgeSplit(empty, np.eye(4), share, (np.array([0, 2]), np.array([1, 3]), np.ones(2)), 0)
+    across = EdgeSplit(empty, np.eye(4), share, (np.array([0, 1]), np.array([2, 3]), np.ones(2)), 0)
     assert heldout_modularity(halves, within) == 0.5
     assert heldout_modularity(halves, across) == -0.5
     assert heldout_modularity(np.zeros(4, np.int32), within) == 0
@@ -62,7 +69,7 @@ def test_known_values() -> None:
 
 @pytest.mark.parametrize("groups", [2, 4, 7])
 def test_finds_the_planted_number(groups: int) -> None:
-    chosen, curve = choose(graph_of(30 * groups, groups, noise=0.06), seed=0)
+    chosen, curve = choose_n_clusters(graph_of(30 * groups, groups, noise=0.06), seed=0)
     assert chosen == groups
     point = next(point for point in curve if point.k == groups)
     assert point.stability > 0.95
@@ -70,7 +77,7 @@ def test_finds_the_planted_number(groups: int) -> None:
 
 
 def test_the_curve_turns_over_and_is_complete() -> None:
-    chosen, curve = choose(graph_of(210, 5, noise=0.2), seed=0)
+    chosen, curve = choose_n_clusters(graph_of(210, 5, noise=0.2), seed=0)
     tried = [point.k for point in curve]
     assert tried == sorted(set(tried))
     assert set(GRID) <= set(tried)
@@ -81,7 +88,7 @@ def test_the_curve_turns_over_and_is_complete() -> None:
 
 def test_same_seed_same_curve() -> None:
     graph = graph_of(100, 4, noise=0.3)
-    assert choose(graph, seed=5) == choose(graph, seed=5)
+    assert choose_n_clusters(graph, seed=5) == choose_n_clusters(graph, seed=5)
 
 
 def test_stability_is_one_where_the_splits_agree() -> None:
@@ -93,11 +100,11 @@ def test_stability_is_one_where_the_splits_agree() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 9])
 def test_too_few_rows_are_one_cluster(n: int) -> None:
-    assert choose(sparse.csr_array(np.ones((n, n)) - np.eye(n)), seed=0) == (1, ())
+    assert choose_n_clusters(sparse.csr_array(np.ones((n, n)) - np.eye(n)), seed=0) == (1, ())
 
 
 def test_a_graph_without_structure_is_one_cluster() -> None:
     complete = sparse.csr_array(np.ones((40, 40)) - np.eye(40))
-    chosen, curve = choose(complete, seed=0)
+    chosen, curve = choose_n_clusters(complete, seed=0)
     assert chosen == 1
     assert all(point.modularity <= 0 for point in curve)

@@ -4,14 +4,21 @@ from references.blobs import blobs
 from references.clustering import error_dense, factorise_loop, same_partition
 from scipy import sparse
 
-from curate.selectors.clustering.diffusion import leading, operator
-from curate.selectors.clustering.graph import build
-from curate.selectors.clustering.nmf import by_size, cluster_graph, factorise, memberships, spectral_start, start_matrix
+from curate.selectors.clustering.diffusion import diffusion_operator, leading_eigenpairs
+from curate.selectors.clustering.graph import build_graph
+from curate.selectors.clustering.nmf import (
+    factorise,
+    memberships,
+    relabel_by_size,
+    spectral_nmf,
+    spectral_start,
+    start_matrix,
+)
 from curate.selectors.neighbours.exact import unit_rows
 
 
 def operator_of(n: int, groups: int, noise: float = 0.2) -> sparse.csr_array:
-    return operator(build(unit_rows(blobs(n, groups, noise=noise)[0]), 12).affinity).matrix
+    return diffusion_operator(build_graph(unit_rows(blobs(n, groups, noise=noise)[0]), 12).affinity).matrix
 
 
 def test_agrees_with_the_dense_update_from_the_same_start() -> None:
@@ -44,16 +51,16 @@ def test_the_start_has_the_best_scale() -> None:
 def test_two_cliques_with_a_weak_bridge() -> None:
     dense = np.kron(np.eye(2), np.ones((4, 4))) - np.eye(8)
     dense[3, 4] = dense[4, 3] = 0.01
-    op = operator(sparse.csr_array(dense))
-    factor = cluster_graph(op.matrix, leading(op, 2, seed=0).vectors, 2, seed=0)
+    op = diffusion_operator(sparse.csr_array(dense))
+    factor = spectral_nmf(op.matrix, leading_eigenpairs(op, 2, seed=0).vectors, 2, seed=0)
     assert same_partition(factor.matrix.argmax(axis=1).tolist(), [0, 0, 0, 0, 1, 1, 1, 1])
     assert factor.converged
 
 
 def test_finds_separated_groups() -> None:
     rows, group = blobs(240, 6, noise=0.1)
-    op = operator(build(unit_rows(rows), 12).affinity)
-    factor = cluster_graph(op.matrix, leading(op, 6, seed=0).vectors, 6, seed=1)
+    op = diffusion_operator(build_graph(unit_rows(rows), 12).affinity)
+    factor = spectral_nmf(op.matrix, leading_eigenpairs(op, 6, seed=0).vectors, 6, seed=1)
     assert same_partition(factor.matrix.argmax(axis=1).tolist(), group)
     assert memberships(factor.matrix).max(axis=1).mean() > 0.85
 
@@ -80,14 +87,14 @@ def test_memberships_are_shares() -> None:
     [([5, 2, 2, 9, 9], [2, 0, 0, 1, 1]), ([3], [0]), ([1, 0, 1], [0, 1, 0]), ([0, 7, 7], [1, 0, 0])],
 )
 def test_numbering_is_by_size_then_first_row(labels: list[int], expected: list[int]) -> None:
-    renamed, n_clusters = by_size(np.array(labels, np.int32))
+    renamed, n_clusters = relabel_by_size(np.array(labels, np.int32))
     assert renamed.tolist() == expected
     assert renamed.dtype == np.int32
     assert n_clusters == max(expected) + 1
 
 
 def test_same_seed_same_bits() -> None:
-    op = operator(build(unit_rows(blobs(300, 5, noise=0.3)[0]), 12).affinity)
-    vectors = leading(op, 5, seed=0).vectors
-    first, again = (cluster_graph(op.matrix, vectors, 5, seed=4).matrix for _ in range(2))
+    op = diffusion_operator(build_graph(unit_rows(blobs(300, 5, noise=0.3)[0]), 12).affinity)
+    vectors = leading_eigenpairs(op, 5, seed=0).vectors
+    first, again = (spectral_nmf(op.matrix, vectors, 5, seed=4).matrix for _ in range(2))
     assert first.tobytes() == again.tobytes()

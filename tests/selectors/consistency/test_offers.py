@@ -9,7 +9,7 @@ from references.selection import GraphLoop
 
 from curate.selectors.consistency import offers, pairs
 from curate.selectors.consistency.graph import ConceptGraph, concept_lists
-from curate.selectors.consistency.pairs import Screen, judge, pairs_of
+from curate.selectors.consistency.pairs import Screen, check_refused, pairs_of
 
 ROWS = st.lists(st.sets(st.integers(0, 9), max_size=6), min_size=1, max_size=25)
 
@@ -43,8 +43,8 @@ def test_judge_agrees_with_counting_everything_anew(expectation, rows, n_accepte
     known = {c for _, row in loop.accepted for c in row}
     others = np.array([place for place in others.tolist() if rows[place] & known], dtype=np.int64)
     # The lists keep rare concepts out, which may hide a shared concept but never a conflict.
-    verdict = judge(lists_of(rows, 0.0), accepted, others, expectation)
-    lean = judge(lists_of(rows, expectation), accepted, others, expectation) if expectation == 0.0 else None
+    verdict = check_refused(lists_of(rows, 0.0), accepted, others, expectation)
+    lean = check_refused(lists_of(rows, expectation), accepted, others, expectation) if expectation == 0.0 else None
     for i, place in enumerate(others.tolist()):
         assert verdict.conflicts[i] == len(loop.conflicts(rows[place]))
         assert rows[verdict.rival[i]] & rows[place]
@@ -92,9 +92,9 @@ def test_screening_changes_no_outcome(monkeypatch, bits, expectation):
     queue, stratum, cost = np.random.default_rng(0).permutation(600), pool.cluster.astype(int), pool.n_prompt_tokens
     results = []
     for screen in (None, Screen(lists.n_concepts, expectation)):
-        room = np.full(12, 900)
+        remaining = np.full(12, 900)
         graph = ConceptGraph(lists.n_concepts, expectation)
-        results.append((*offers.offer(graph, screen, lists, queue, stratum, cost, room), room))
+        results.append((*offers.offer(graph, screen, lists, queue, stratum, cost, remaining), remaining))
     for plain, screened in zip(*results, strict=True):
         assert np.array_equal(plain, screened)
     assert len(results[0][1]) > 50
@@ -106,7 +106,7 @@ def test_screen_finds_most_refusals():
     screen = Screen(lists.n_concepts, 0.0)
     screen.learn(lists, np.arange(1000))
     later = np.arange(1000, 3000)
-    refused = judge(lists, np.arange(1000), later, 0.0).conflicts > 0
+    refused = check_refused(lists, np.arange(1000), later, 0.0).conflicts > 0
     sure = screen.refuses(lists, later)
     assert not (sure & ~refused).any()
     assert sure.sum() > 0.9 * refused.sum()
