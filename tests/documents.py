@@ -1,4 +1,4 @@
-"""The code blocks of a document: their language, the words behind it, and where they stand."""
+"""Fenced code blocks of a Markdown page: language, options and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Block:
     line: int
     language: str
     words: tuple[str, ...]
-    """What follows the language: ``background``, ``file=NAME``."""
+    """Options after the language, such as ``background`` or ``file=NAME``."""
     text: str
 
     @property
@@ -28,15 +28,15 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """Name of the file that the block is to be written to."""
+        """File that the block is written to, None where it has no ``file=NAME``."""
         return next((word.removeprefix("file=") for word in self.words if word.startswith("file=")), None)
 
 
 def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
     text = page.read_text("utf-8")
-    found = []
+    result = []
     for match in _BLOCK.finditer(text):
         language, *words = match["info"].split() or [""]
-        found.append(Block(page.name, text.count("\n", 0, match.start()) + 1, language, tuple(words), match["text"]))
-    return found
+        result.append(Block(page.name, text.count("\n", 0, match.start()) + 1, language, tuple(words), match["text"]))
+    return result

@@ -1,4 +1,4 @@
-"""docs/clustering.md, word for word: its commands run on a corpus that grew, and its lines are no longer than any."""
+"""The commands of docs/clustering.md run on a corpus that grew, with the effect that the page describes."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def test_the_commands_do_what_the_page_says(curate: Run) -> None:
     write_corpus(Path("grown.jsonl"), rows=70)
     first = json.loads(Path("grown.jsonl").read_text().splitlines()[0])
     Path("eval.jsonl").write_text(json.dumps(first) + "\n")
-    said = []
-    for word, *arguments in commands():
-        assert word == "curate"
+    outputs = []
+    for program, *arguments in commands():
+        assert program == "curate"
         answer = curate(*arguments)
         assert answer.code == 0, answer.err
-        said.append(answer.out + answer.err)
-    fit, grown, refit, stable, chosen, asked = said
+        outputs.append(answer.out + answer.err)
+    fit, grown, refit, stable, selected, queried = outputs
     assert "10 new rows joined" in grown
     assert "joined" not in fit + refit
     assert "agreement of labels" in stable
-    assert "contaminated" in chosen
-    assert "contaminated" in asked
+    assert "contaminated" in selected
+    assert "contaminated" in queried

@@ -1,4 +1,4 @@
-"""The documentation says what is so: links lead somewhere, blocks parse, commands exist, and what can run is run."""
+"""The documentation is correct: links resolve, blocks parse, commands exist, and what can run is run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import warehouses
 import yaml
+from benchmark_scripts import load_script
 from documents import ROOT, Block, blocks
 
 from curate.flows import demo
@@ -66,20 +67,34 @@ def test_the_index_names_every_page() -> None:
     assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= named
 
 
+def test_the_layout_is_described_in_its_order() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    for package, order in load_script("import_graph").ORDER.items():
+        table = re.search(rf"^\| `{package}/` \| contents \|\n((?:\|.*\n)+)", text, re.MULTILINE)
+        assert table is not None, package
+        named = [
+            name.removesuffix("/").removesuffix(".py") for name in re.findall(r"^\| `([^`]+)`", table[1], re.MULTILINE)
+        ]
+        places = [order.split().index(name) for name in named if name not in ("sql", "__init__")]
+        assert places == sorted(places), package
+        folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert folders <= set(named), package
+
+
 def test_commands_are_those_of_the_command_line() -> None:
-    told = (DOCS / "commands.md").read_text("utf-8")
-    assert told == commands_markdown(), "python -m curate.flows.cli.reference_page > docs/commands.md"
+    page = (DOCS / "commands.md").read_text("utf-8")
+    assert page == commands_markdown(), "python -m curate.flows.cli.reference_page > docs/commands.md"
 
 
 def commands(text: str) -> list[list[str]]:
     """Return the words of every `curate` command in a text, lines that end in a backslash joined."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    found = re.findall(r"^[ ]*(curate [^\n]*)$", joined, re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in found]
+    lines = re.findall(r"^[ ]*(curate [^\n]*)$", joined, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
 
 
 def unknown(words: list[str]) -> list[str]:
-    """Return what of a command the command line does not know: the verb, or options."""
+    """Return the parts of a command that the command line does not know: the verb, or options."""
     from typer.main import get_command
 
     from curate.flows.cli.main import load_commands
@@ -100,13 +115,13 @@ def test_commands_and_options_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     indented = "\n".join(line for line in text.splitlines() if line.startswith("    "))
     fenced = "\n".join(block.text for block in blocks(page) if block.language == "sh")
-    found = commands(indented) + commands(fenced)
-    assert {" ".join(words): missing for words in found if (missing := unknown(words))} == {}
+    typed = commands(indented) + commands(fenced)
+    assert {" ".join(words): missing for words in typed if (missing := unknown(words))} == {}
 
 
 @every_block
 def test_blocks_parse(block: Block) -> None:
-    assert block.language in LANGUAGES, f"{block.where}: say which language it is"
+    assert block.language in LANGUAGES, f"{block.where}: name the language of the block"
     if block.language == "json":
         for line in block.text.splitlines() if block.page == "inputs.md" else [block.text]:
             json.loads(line)
@@ -117,8 +132,8 @@ def test_blocks_parse(block: Block) -> None:
     elif block.language == "python":
         compile(block.text, block.where, "exec")
     elif block.language == "sh":
-        done = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
+        result = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True, check=False)
+        assert result.returncode == 0, result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -138,60 +153,60 @@ def test_queries_have_an_answer(block: Block, catalog: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the demo's model, a pruned one, some of its rows, and a selection made from them."""
-    folder = tmp_path_factory.mktemp("kit")
+def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the demo's model, a pruned copy, some rows, and a selection made from them."""
+    folder = tmp_path_factory.mktemp("prepared")
     with gzip.open(demo.pool_path(), "rt") as pool:
         (folder / "data.jsonl").write_text("".join(line for line, _ in zip(pool, range(ROWS), strict=False)))
     (folder / "models").mkdir()
     (folder / "models" / "original").symlink_to(demo.model_path())
-    typed("curate compress models/original --sparsity 0.6 --out models/compressed", folder)
+    run_shell("curate compress models/original --sparsity 0.6 --out models/compressed", folder)
     settings = 'corpus = ["data.jsonl"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
     (folder / "curate.toml").write_text(settings)
-    typed("curate select --budget 0.1", folder)
+    run_shell("curate select --budget 0.1", folder)
     return folder
 
 
-def typed(text: str, folder: Path) -> str:
-    """Run commands as a person types them in a folder."""
+def run_shell(text: str, folder: Path) -> str:
+    """Run shell commands in a folder, with `curate` on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euc", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert result.returncode == 0, f"{text}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
 
 
 @pytest.fixture
-def desk(kit: Path, tmp_path: Path) -> Path:
-    """Return a copy of the kit, its catalog made anew for the new place."""
-    desk = shutil.copytree(kit, tmp_path / "desk", symlinks=True)
-    publish(Warehouse(desk / "warehouse"))
-    return desk
+def folder(prepared_folder: Path, tmp_path: Path) -> Path:
+    """Return a copy of the prepared folder, with its catalog rebuilt for the new place."""
+    folder = shutil.copytree(prepared_folder, tmp_path / "folder", symlinks=True)
+    publish(Warehouse(folder / "warehouse"))
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", EXECUTED)
-def test_what_a_page_tells_to_type_works(page: str, desk: Path) -> None:
-    if page == "getting-started.md":  # there it is that one begins with nothing but a model and rows
-        for made in ("models/compressed", "warehouse"):
-            shutil.rmtree(desk / made)
-        (desk / "curate.toml").unlink()
+def test_the_commands_of_a_page_run(page: str, folder: Path) -> None:
+    if page == "getting-started.md":  # this page begins with nothing but a model and rows
+        for name in ("models/compressed", "warehouse"):
+            shutil.rmtree(folder / name)
+        (folder / "curate.toml").unlink()
     ran = 0
     for block in blocks(DOCS / page):
         text = block.text
         if block.file:
-            (desk / block.file).write_text(text)
+            (folder / block.file).write_text(text)
         elif block.language == "sh" and "parsed" not in block.words:
             if "example" in block.words:
-                first = typed('curate sql --csv "SELECT example_id FROM ledger WHERE kept LIMIT 1"', desk)
+                first = run_shell('curate sql --csv "SELECT example_id FROM ledger WHERE kept LIMIT 1"', folder)
                 text = text.replace("EXAMPLE_ID", first.split()[1].strip('"'))
-            typed(text, desk)
+            run_shell(text, folder)
         elif block.language == "python":
-            (desk / "block.py").write_text(text)
-            typed(f"{shlex.quote(sys.executable)} block.py", desk)
+            (folder / "block.py").write_text(text)
+            run_shell(f"{shlex.quote(sys.executable)} block.py", folder)
         elif block.language == "sql":
-            typed(f"curate sql {shlex.quote(text)}", desk)
+            run_shell(f"curate sql {shlex.quote(text)}", folder)
         else:
             continue
         ran += 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README = (ROOT / "README.md").read_text()
-EVERYTHING_FROM_A_SHELL = 1200
+TIMEOUT = 1200
 
 
 def blocks() -> list[list[str]]:
@@ -40,16 +40,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", str(folder / ".venv")], check=True)
 
 
-def typed(command: str, folder: Path) -> str:
-    """Run a command as a person would, who has only this folder's environment, and return what it printed."""
+def run_shell(command: str, folder: Path) -> str:
+    """Run a command with the environment of this folder only, and return what it printed."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
     path = f"{folder}/.venv/bin:{Path(sys.base_prefix) / 'bin'}:{os.environ['PATH']}"
-    done = subprocess.run(
+    result = subprocess.run(
         command, shell=True, cwd=folder, env={**kept, "PATH": path}, capture_output=True, text=True,
-        timeout=EVERYTHING_FROM_A_SHELL,
+        timeout=TIMEOUT,
     )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -86,7 +86,7 @@ def test_the_two_commands_are_the_two_that_are_tested() -> None:
 
 @pytest.mark.slow
 def test_a_new_user_follows_the_readme(clone: Path) -> None:
-    output = typed("make demo", clone)
+    output = run_shell("make demo", clone)
     assert re.search(r"paser, budget 0\.1 → 752 of 7,508 examples", output)
     assert "top terms" in output
     assert "480 exact duplicates merged, 12 quarantined: no response (12)" in output
@@ -95,15 +95,15 @@ def test_a_new_user_follows_the_readme(clone: Path) -> None:
         assert line is not None, output
         assert Path(line[1]).exists()
     (query,) = blocks()[2]
-    output = typed(query, clone)
+    output = run_shell(query, clone)
     assert output.split()[:5] == ["example_id", "score", "kept", "rank", "reason"]
     assert re.search(r"selected\n.*selected\n.*budget *\n.*budget *\n", output), output
-    typed("rm -r warehouse", clone)
+    run_shell("rm -r warehouse", clone)
     for command in [*blocks()[0], *blocks()[3]]:
         if "EXAMPLE_ID" in command:
-            first = typed('curate sql --csv "SELECT example_id FROM ledger WHERE kept LIMIT 1"', clone)
+            first = run_shell('curate sql --csv "SELECT example_id FROM ledger WHERE kept LIMIT 1"', clone)
             command = command.replace("EXAMPLE_ID", first.split()[1].strip('"'))
-        output = typed(command, clone)
+        output = run_shell(command, clone)
         if command.startswith("curate select"):
             assert re.search(r"selected +6\s", output), output
     assert (clone / "exported" / "dataset_info.json").exists()
