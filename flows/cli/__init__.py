@@ -1,4 +1,4 @@
-"""The command ``curate``: options, verbs and what they print."""
+"""The command line interface ``curate``: options, verbs and printing of results."""
 
 from curate.flows.cli.main import main
 

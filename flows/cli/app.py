@@ -1,10 +1,34 @@
-"""The Typer app that every command module adds its verbs to."""
+"""The Typer app to which every command module adds its verbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from click import Context
+
+VERBS = (
+    "init ingest embed cluster score select run plan compress recover evaluate compare explain report export sql "
+    "status doctor import-scores forget gc catalog"
+).split()
+"""All verbs in the order of ``curate --help``: along the pipeline, then results, then the warehouse."""
+
+
+class OrderedGroup(TyperGroup):
+    """Lists the verbs in the order of `VERBS` instead of the order in which their modules are imported."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names of the verbs; one that is missing in `VERBS` comes last."""
+        return sorted(super().list_commands(ctx), key=lambda verb: VERBS.index(verb) if verb in VERBS else len(VERBS))
+
 
 app = typer.Typer(
     name="curate",
-    help="Choose the training data that brings a compressed or specialised language model back.",
+    cls=OrderedGroup,
+    help="Choose the training data that restores a compressed or specialised language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -1,4 +1,4 @@
-"""The command ``curate``: one door to every verb, and the only place that turns errors into exit codes.
+"""Entry point of the command ``curate``: runs a verb and maps errors to exit codes.
 
 0 done · 1 environment or failure · 2 usage · 3 unusable input · 4 refused by a gate · 130 interrupted.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import typer
 
-SILENCED = {
+QUIET_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
@@ -24,9 +24,9 @@ SILENCED = {
     "TRANSFORMERS_VERBOSITY": "error",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
-"""No telemetry, ours or a library's, and no chatter of libraries between our lines."""
+"""Environment defaults that turn off telemetry, and log output of libraries between the lines of the command."""
 
-INTERRUPTED = "interrupted; the same command goes on where it stopped"
+INTERRUPTED = "interrupted; run the same command again to continue where it stopped"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,21 +35,21 @@ def main(arguments: list[str] | None = None) -> None:
     Parameters
     ----------
     arguments : list of str, optional
-        What follows ``curate``; the process's own arguments where not given.
+        Arguments after ``curate``; by default those of the process.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    for name, value in SILENCED.items():
+    for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # On a CPU it warns of a kernel package on import, which an encoder brings about too.
+    # On a CPU it warns about a missing kernel package on import, and loading an encoder imports it.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if hasattr(signal, "SIGXFSZ"):
-        # A file-size limit must arrive as an error that can be told, not kill the process.
+        # Reaching a file-size limit must raise an OSError that can be reported instead of killing the process.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     sys.exit(_run(words))
 
 
 def load_commands() -> typer.Typer:
-    """Return the app with the verbs of all command modules, which add them when they are imported."""
+    """Return the app with all verbs; a command module adds its verbs when it is imported."""
     from curate.flows.cli.app import app
     from curate.flows.cli.commands import (  # noqa: F401
         compression,
@@ -73,30 +73,30 @@ def _run(words: list[str]) -> int:
     except CurateError as error:
         if debug:
             raise
-        return _say(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _say(INTERRUPTED, 130)
+        return _fail(INTERRUPTED, 130)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it again at exit.
+        # The reader of the pipe has closed it, as `| head` does; Python must not fail again on flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as done:
-        # Typer turns an interrupt into this before it reaches the line above.
-        return _say(INTERRUPTED, 130) if done.code == 130 else _code(done.code)
+        # Typer converts a KeyboardInterrupt into exit code 130 before it reaches the clause above.
+        return _fail(INTERRUPTED, 130) if done.code == 130 else _code(done.code)
     except OSError as error:
         if debug:
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        return _say(f"the system refused: {error.strerror or error}{where}; free space or fix permissions", 1)
-    except Exception as error:  # the last door: a person gets a sentence, a developer --debug
+        path = f" ({error.filename})" if error.filename else ""
+        return _fail(f"system error: {error.strerror or error}{path}; free space or fix permissions", 1)
+    except Exception as error:  # users get one sentence, developers a traceback with --debug
         if debug:
             raise
         text = " ".join(str(error).split())
-        return _say(f"unexpected {type(error).__name__}: {text}; run again with --debug and report it", 1)
+        return _fail(f"unexpected {type(error).__name__}: {text}; run again with --debug and report it", 1)
     return 0
 
 
-def _say(text: str, code: int) -> int:
+def _fail(text: str, code: int) -> int:
     print(f"curate: {text}", file=sys.stderr)
     return code
 

@@ -1,4 +1,4 @@
-"""The page docs/commands.md, written from the command line itself, so that the two cannot differ."""
+"""Generates docs/commands.md from the command line's own definitions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 _HEAD = """\
 # Commands
 
-Every verb of `curate`, written from the code: `python -m curate.flows.cli.reference_page > docs/commands.md`.
+Every verb of `curate`, generated from the code: `python -m curate.flows.cli.reference_page > docs/commands.md`.
 
-A setting comes from its option, else from `CURATE_*` in the environment (`CURATE_SELECT__BUDGET=0.2`), else from
-`curate.toml` in the present folder, else it is the default in brackets. Progress goes to stderr, results to stdout;
-`--json` prints them for a program, and `--debug` shows a traceback instead of a sentence.
+The value of a setting comes from its option, else from `CURATE_*` in the environment (`CURATE_SELECT__BUDGET=0.2`),
+else from `curate.toml` in the current folder, else it is the default in brackets. Progress goes to stderr, results to
+stdout; `--json` prints results as JSON, and `--debug` shows a traceback instead of a one-line message.
 
 | exit code | meaning |
 |---|---|
 | 0 | done |
 | 1 | the environment or the run failed |
-| 2 | the command or a setting cannot mean anything |
+| 2 | invalid command or setting |
 | 3 | an input cannot be used |
-| 4 | a gate refused on purpose |
-| 130 | interrupted; the same command goes on where it stopped |
+| 4 | refused by a gate |
+| 130 | interrupted; run the same command again to continue where it stopped |
 """
 _OWN = "own"
 _KINDS: dict[Any, str] = {int: "INTEGER", float: "NUMBER", Path: "PATH"}
@@ -46,7 +46,7 @@ def commands_markdown() -> str:
 
 
 def _verbs(group: Any, before: str) -> Iterator[tuple[str, Any]]:
-    """Yield every verb with its words, those of sub-commands included."""
+    """Yield the full name and the command of every verb, sub-commands included."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _verbs(command, f"{before}{name} ")
@@ -68,7 +68,7 @@ def _section(name: str, command: Any) -> str:
         text += "\n| | |\n|---|---|\n" + "".join(f"| {_flags(one)} | {_sentence(one.help)} |\n" for one in own)
     if panels:
         links = ", ".join(f"[{panel}](#{panel}-options)" for panel in panels)
-        text += "\n" + _wrapped(f"And the options of {links}.") + "\n"
+        text += "\n" + _wrapped(f"Also takes the options of {links}.") + "\n"
     return text
 
 

@@ -15,7 +15,7 @@ from curate.flows.comparison.report import original_scores, report, write
 from curate.flows.demo.pair import is_demo
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
-from curate.flows.stages.evaluation import DEMO, asked_items, asked_text, plain
+from curate.flows.stages.evaluation import DEMO, evaluation_items, prompt_of, normalised
 from curate.flows.stages.recovery import request_of
 from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.budget import parse_budget
@@ -111,10 +111,10 @@ def contaminated(warehouse: Warehouse, settings: Settings, corpus: str) -> tuple
     """Return the ids of the rows whose prompt is an evaluation item; none with --no-decontaminate."""
     if not settings.evaluate.decontaminate:
         return ()
-    items, _ = asked_items(warehouse, settings, None)
-    questions = {asked_text(messages) for messages in items["messages"].to_pylist()} - {""}
+    items, _ = evaluation_items(warehouse, settings, None)
+    questions = {prompt_of(messages) for messages in items["messages"].to_pylist()} - {""}
     rows = warehouse.read("corpus", corpus, columns=["example_id", "prompt"]).to_pylist()
-    return tuple(row["example_id"] for row in rows if plain(row["prompt"]) in questions)
+    return tuple(row["example_id"] for row in rows if normalised(row["prompt"]) in questions)
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""``curate gc``: what a warehouse no longer needs, shown first and removed when asked to."""
+"""``curate gc``: lists the files that a warehouse no longer needs, or removes them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 
 def gc(settings: Settings, grace_days: float, delete: bool) -> dict[str, Any]:
-    """Return what can be removed, or what was.
+    """Return the files that can be removed, or were.
 
     Parameters
     ----------
     grace_days : float
-        Younger things are kept; not negative.
+        Files younger than this, in days, are kept; not negative.
     delete : bool
-        Whether to remove it.
+        Whether to remove the files.
 
     Raises
     ------
     UsageError
         If `grace_days` is negative.
     GateError
-        If a run is under way and something is to be removed.
+        If a run is active and `delete` is true.
     """
     if not grace_days >= 0:
         raise UsageError(f"--grace-days {grace_days:g} is negative; give 0 or more")
     warehouse = Warehouse(settings.warehouse, lock_timeout=settings.lock_timeout)
-    found = (
+    garbage = (
         garbage_collection.collect(warehouse, grace_days) if delete else garbage_collection.find(warehouse, grace_days)
     )
     return {
         "warehouse": str(warehouse.root),
         "deleted": delete,
-        "bytes": sum(one.bytes for one in found),
+        "bytes": sum(one.bytes for one in garbage),
         "garbage": [
             {
                 "path": str(one.path.relative_to(warehouse.root)),
@@ -46,6 +46,6 @@ def gc(settings: Settings, grace_days: float, delete: bool) -> dict[str, Any]:
                 "days": round(one.days, 2),
                 "bytes": one.bytes,
             }
-            for one in found
+            for one in garbage
         ],
     }

@@ -1,4 +1,4 @@
-"""``curate compare FIRST SECOND``: what two selections of one corpus have in common. Trains nothing."""
+"""``curate compare FIRST SECOND``: overlap and distributions of two selections of one corpus. Trains nothing."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 
 def compare(root: Path, first: str, second: str) -> dict[str, Any]:
-    """Return counts, overlap, shares per cluster, lengths and distributions of the signals of two selections.
+    """Return counts, overlap, shares per cluster, lengths and signal distributions of two selections.
 
-    Clusters are those of whichever selection used them; tokens and signals those of the scores that one of them used,
-    or of the newest scores of the corpus.
+    Clusters are those of the first selection that used any; tokens and signals come from the scores that one of them
+    used, else from the newest scores of the corpus.
 
     Raises
     ------
     UsageError
-        If a selection is unknown, or they were made from different corpora.
+        If a selection is unknown, or they are of different corpora.
     """
     from curate.selectors.assessment.overlap import overlap, per_cluster, signal_quantiles, token_histogram
 
     warehouse = Warehouse(root)
-    made = [warehouse.find("selection", one) for one in (first, second)]
-    one, other = made
+    manifests = [warehouse.find("selection", selection) for selection in (first, second)]
+    one, other = manifests
     if one.inputs["corpus"] != other.inputs["corpus"]:
         raise UsageError(f"selections {one.id} and {other.id} are of different corpora; their rows cannot be compared")
-    ledgers = [warehouse.read("selection", which.id, columns=["kept", "cluster"]) for which in made]
+    ledgers = [warehouse.read("selection", manifest.id, columns=["kept", "cluster"]) for manifest in manifests]
     a, b = (ledger["kept"].to_numpy(zero_copy_only=False) for ledger in ledgers)
-    cluster, scores = _clusters(ledgers), _scores(warehouse, made)
+    cluster, scores = _clusters(ledgers), _scores(warehouse, manifests)
     return {
-        "first": _named(one),
-        "second": _named(other),
+        "first": _label(one),
+        "second": _label(other),
         **overlap(a, b),
         "clusters": [] if cluster is None else per_cluster(cluster, a, b),
         "tokens": [] if scores is None else token_histogram(_tokens(scores), a, b),
@@ -50,21 +50,22 @@ def compare(root: Path, first: str, second: str) -> dict[str, Any]:
     }
 
 
-def _named(made: Manifest) -> str:
-    return f"{made.id} ({made.settings['method']}, {made.settings['budget']})"
+def _label(manifest: Manifest) -> str:
+    return f"{manifest.id} ({manifest.settings['method']}, {manifest.settings['budget']})"
 
 
 def _clusters(ledgers: list[pa.Table]) -> NDArray[np.int64] | None:
-    """Return the clusters of whichever selection has them."""
+    """Return the cluster labels of the first ledger that has them."""
     labels = next((ledger["cluster"] for ledger in ledgers if ledger["cluster"].null_count == 0), None)
     return None if labels is None else np.asarray(labels.to_numpy(), dtype=np.int64)
 
 
-def _scores(warehouse: Warehouse, made: list[Manifest]) -> pa.Table | None:
-    used = [one.inputs["scores"] for one in made if "scores" in one.inputs]
-    corpus = made[0].inputs["corpus"]
-    found = used or [one.id for one in warehouse.list("scores") if one.inputs["corpus"] == corpus and one.rows()]
-    return warehouse.read("scores", found[0]) if found else None
+def _scores(warehouse: Warehouse, selections: list[Manifest]) -> pa.Table | None:
+    used = [selection.inputs["scores"] for selection in selections if "scores" in selection.inputs]
+    corpus = selections[0].inputs["corpus"]
+    # Imported scores are scores artefacts without rows in the main table.
+    candidates = used or [one.id for one in warehouse.list("scores") if one.inputs["corpus"] == corpus and one.rows()]
+    return warehouse.read("scores", candidates[0]) if candidates else None
 
 
 def _tokens(scores: pa.Table) -> NDArray[np.int64]:

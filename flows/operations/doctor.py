@@ -1,4 +1,4 @@
-"""``curate status`` and ``curate doctor``: what a warehouse holds, and whether it is what was written."""
+"""``curate status`` and ``curate doctor``: inventory and integrity of a warehouse, environment and model checks."""
 
 from __future__ import annotations
 
@@ -31,36 +31,24 @@ EXTRAS = {
     "ray": "ray",
     "gpu": "bitsandbytes",
 }
-"""Extra to the package that says whether it is installed."""
+"""Extra to a package whose presence shows that the extra is installed."""
 
 CLASHES: dict[str, tuple[tuple[int, int], str]] = {
     "fastapi": ((0, 151), "keeps every Prefect flow from starting"),
     "sqlalchemy": ((2, 1), "keeps Prefect from creating scheduled runs"),
 }
-"""Packages to the first version that breaks Prefect, and how."""
+"""Package to the first version that breaks Prefect, and the effect."""
 
 
 def inventory(root: Path) -> dict[str, Any]:
-    """Return the artefacts of a warehouse, newest first within each noun, its runs, and what cannot be read."""
+    """Return the artefacts of a warehouse, newest first within each noun, its runs, and unreadable files."""
     warehouse = Warehouse(root)
     artefacts: list[dict[str, Any]] = []
     problems: list[str] = []
     for noun in NOUNS:
-        made, unreadable = warehouse.scan(noun)
+        manifests, unreadable = warehouse.scan(noun)
         problems += unreadable
-        for one in made:
-            folder = warehouse.folder(noun, one.id)
-            size = sum((folder / part.file).stat().st_size for part in one.parts if (folder / part.file).exists())
-            artefacts.append(
-                {
-                    "noun": noun,
-                    "id": one.id,
-                    "created": one.created[:19].replace("T", " "),
-                    "rows": one.rows(),
-                    "bytes": size,
-                    "what": _what(one),
-                }
-            )
+        artefacts += [_artefact_row(warehouse, manifest) for manifest in manifests]
     runs, unreadable = read_runs(warehouse.root)
     heads = ("id", "started", "finished", "command", "status", "error", "artefacts")
     return {
@@ -73,30 +61,43 @@ def inventory(root: Path) -> dict[str, Any]:
     }
 
 
-def _what(made: Manifest) -> str:
-    """Return what tells an artefact from its siblings."""
-    facts, settings = made.facts, made.settings
-    if made.noun == "corpus":
+def _artefact_row(warehouse: Warehouse, manifest: Manifest) -> dict[str, Any]:
+    folder = warehouse.folder(manifest.noun, manifest.id)
+    files = [folder / part.file for part in manifest.parts]
+    return {
+        "noun": manifest.noun,
+        "id": manifest.id,
+        "created": manifest.created[:19].replace("T", " "),
+        "rows": manifest.rows(),
+        "bytes": sum(file.stat().st_size for file in files if file.exists()),
+        "what": _description(manifest),
+    }
+
+
+def _description(manifest: Manifest) -> str:
+    """Return a short text that distinguishes an artefact from others of its noun."""
+    facts, settings = manifest.facts, manifest.settings
+    if manifest.noun == "corpus":
         return ", ".join(str(name).rpartition("/")[2] for name in facts.get("files", []))
-    if made.noun == "selection":
+    if manifest.noun == "selection":
         return f"{settings['method']}, budget {settings['budget']}: {facts['n_kept']:,} kept"
-    if made.noun == "scores" and "signals" in facts:
+    if manifest.noun == "scores" and "signals" in facts:
         return f"imported: {', '.join(facts['signals'])}"
-    if made.noun == "scores":
+    if manifest.noun == "scores":
         return " → ".join(str(name).rpartition("/")[2] for name in facts["models"].values() if name)
-    if made.noun == "evaluation":
+    if manifest.noun == "evaluation":
         return f"{facts['model']}: {facts['n_items']:,} items"
-    if made.noun == "clusters":
+    if manifest.noun == "clusters":
         return f"{facts['n_clusters']} clusters"
-    if made.noun == "pilots":
+    if manifest.noun == "pilots":
         return f"{facts['n_pilots']} pilots of {facts['n_piloted']} clusters"
-    if made.noun == "recovery":
-        return f"{facts['method']} on selection {made.inputs['selection']}: {facts['steps']:,} steps"
+    if manifest.noun == "recovery":
+        return f"{facts['method']} on selection {manifest.inputs['selection']}: {facts['steps']:,} steps"
     return str(settings.get("encoder", ""))
 
 
 def examine(root: Path) -> dict[str, Any]:
-    """Return the environment, and every artefact of the warehouse that is not what was written."""
+    """Return the environment and the problems of a warehouse: changed, missing or unreadable files, a stale catalog."""
     warehouse = Warehouse(root)
     environment = {"platform": platform.platform(), "executable": sys.executable, **dict(library_versions())}
     environment["devices"] = ", ".join(_devices())
@@ -105,11 +106,11 @@ def examine(root: Path) -> dict[str, Any]:
     problems: list[str] = _clashes()
     artefacts = parts = 0
     for noun in NOUNS:
-        made, unreadable = warehouse.scan(noun)
+        manifests, unreadable = warehouse.scan(noun)
         problems += unreadable
-        for one in made:
-            artefacts, parts = artefacts + 1, parts + len(one.parts)
-            problems += verify(warehouse, noun, one.id)
+        for manifest in manifests:
+            artefacts, parts = artefacts + 1, parts + len(manifest.parts)
+            problems += verify(warehouse, noun, manifest.id)
     problems += catalog_problems(warehouse)
     return {
         "environment": environment,
@@ -121,12 +122,12 @@ def examine(root: Path) -> dict[str, Any]:
 
 
 def examine_model(settings: Settings, model: str, original: str | None) -> dict[str, Any]:
-    """Return what was done to a model, and the method that ``curate recover`` would take and why.
+    """Return the compression detected in a model, and the method that ``curate recover`` would use with its reason.
 
     Raises
     ------
     InputError
-        When it holds no usable model.
+        If `model` is not a usable model.
     """
     from curate.engines.recover import inspect_model
     from curate.engines.recover.methods.choice import choose_method
@@ -134,34 +135,36 @@ def examine_model(settings: Settings, model: str, original: str | None) -> dict[
     from curate.schemas.recovery import RecoveryRequest
 
     folder = converted(Warehouse(settings.warehouse), model) if settings.trust_pickle else model
-    found = inspect_model(str(folder), original)
+    inspection = inspect_model(str(folder), original)
+    method: str | None
     try:
-        method, why = choose_method(RecoveryRequest(merge=found.quantisation is None), found)
+        method, reason = choose_method(RecoveryRequest(merge=inspection.quantisation is None), inspection)
     except GateError as error:
-        return {"sentence": found.sentence(), **found.to_json(), "method": None, "reason": str(error)}
-    return {"sentence": found.sentence(), **found.to_json(), "method": method, "reason": why}
+        method, reason = None, str(error)
+    return {"sentence": inspection.sentence(), **inspection.to_json(), "method": method, "reason": reason}
 
 
 def _extras() -> list[str]:
-    """Return the extras of which the first package is installed."""
+    """Return the installed extras."""
     return [extra for extra, package in EXTRAS.items() if find_spec(package)]
 
 
 def _free(root: Path) -> str:
-    """Return the free space where the warehouse is, or will be."""
-    there = next(path for path in (root, *root.parents) if path.exists())
-    return f"{shutil.disk_usage(there).free / 1e9:.1f} GB"
+    """Return the free space on the disk of the warehouse, which need not exist yet."""
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    return f"{shutil.disk_usage(existing).free / 1e9:.1f} GB"
 
 
 def _clashes() -> list[str]:
-    """Return a sentence for each installed version that is known to break Prefect, without importing any."""
-    found = []
-    for package, (limit, what) in CLASHES.items():
+    """Return a sentence for each installed version that is known to break Prefect, without importing it."""
+    problems = []
+    for package, (limit, effect) in CLASHES.items():
         installed = version(package)
+        # Digits only: a pre-release such as 2.1.0b1 already breaks what its release breaks.
         if tuple(int(part) for part in re.findall(r"\d+", installed)[:2]) >= limit:
-            wanted = ".".join(map(str, limit))
-            found.append(f"{package} {installed} {what}; pip install '{package}<{wanted}'")
-    return found
+            first_bad = ".".join(map(str, limit))
+            problems.append(f"{package} {installed} {effect}; pip install '{package}<{first_bad}'")
+    return problems
 
 
 def _devices() -> list[str]:

@@ -1,4 +1,4 @@
-"""``curate evaluate``: which models are asked and what, and the report that puts them side by side."""
+"""``curate evaluate``: evaluates a model, its original and its compressed version, and reports them side by side."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 RECOVERY_ID = re.compile(r"latest|[0-9a-f]{4,16}")
-"""What may be a recovery's id or its beginning; anything else is a folder or a hub name."""
+"""Matches a recovery's id or its beginning; anything else is a folder or a hub name."""
 
 
 def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
-    """Ask the model, the original and the compressed model, as far as they are given, and return the report.
+    """Evaluate the model, and the original and the compressed model if they are given; return the report.
 
     Parameters
     ----------
     settings : Settings
-        Without tasks, corpus and models, the demo's held-out rows and the demo's pair are put in.
+        Without tasks, corpus and models, the demo's held-out rows and model pair are used.
     model : str or None
-        Folder, hub name or recovery id of the model to judge. Without one: the compressed model that was given, else
-        the latest recovery, else the demo's compressed model.
+        Folder, hub name or recovery id of the model. By default the compressed model of the settings, else the latest
+        recovery, else the demo's compressed model.
 
     Raises
     ------
     UsageError
-        If there is no model, nothing to ask it, or a judged task without a judge.
+        If there is no model, no task, or a judged task without a judge.
     """
     check_judge(settings)
     with session("evaluate", settings, demo=False) as run:
@@ -52,26 +52,26 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
         if subject is None:
             raise UsageError("there is no model to evaluate; name its folder, as in curate evaluate models/recovered")
         corpus = run.call(stages.ingest, run.warehouse, settings) if settings.corpus else None
-        beside = _clusters(run, settings, corpus) if settings.evaluate.by == "cluster" else {}
+        grouping = _clusters(run, settings, corpus) if settings.evaluate.by == "cluster" else {}
         ids = {}
         for role, name in (("model", subject), ("original", settings.original), ("compressed", settings.compressed)):
             if name is not None:
-                trained = _made_from(recovery) if role == "model" and recovery is not None else {}
-                ids[role] = run.call(stages.evaluate, run.warehouse, settings, name, corpus, {**beside, **trained})
+                origin = _origin(recovery) if role == "model" and recovery is not None else {}
+                ids[role] = run.call(stages.evaluate, run.warehouse, settings, name, corpus, {**grouping, **origin})
     return report(run.warehouse, settings.evaluate.metric, ids)
 
 
 def _recovery(warehouse: Warehouse, settings: Settings, model: str | None) -> Manifest | None:
-    """Return the recovery that is meant, None where a model is: a folder is never taken for an id."""
+    """Return the recovery that `model` refers to, or None; an existing folder is never read as an id."""
     if model is None:
-        made = warehouse.list("recovery") if settings.compressed is None else []
-        return made[0] if made else None
+        recoveries = warehouse.list("recovery") if settings.compressed is None else []
+        return recoveries[0] if recoveries else None
     if Path(model).exists() or not RECOVERY_ID.fullmatch(model):
         return None
     return warehouse.find("recovery", model)
 
 
-def _made_from(recovery: Manifest) -> dict[str, str]:
+def _origin(recovery: Manifest) -> dict[str, str]:
     return {"recovery": recovery.id, "selection": recovery.inputs["selection"]}
 
 
@@ -81,7 +81,7 @@ def _with_demo(warehouse: Warehouse, settings: Settings) -> Settings:
     if settings.evaluate.tasks:
         return settings
     if is_demo(settings):
-        progress.note("no tasks and no models were given: asking the built-in demo's held-out rows")
+        progress.note("no tasks and no models were given: evaluating the built-in demo on its held-out rows")
         pair = {"original": str(demo.model_path()), "compressed": str(compressed_demo(warehouse))}
         settings = settings.model_copy(update={"corpus": (str(demo.pool_path()),), **pair})
     if settings.corpus != (str(demo.pool_path()),):
@@ -90,7 +90,7 @@ def _with_demo(warehouse: Warehouse, settings: Settings) -> Settings:
 
 
 def _clusters(run: Session, settings: Settings, corpus: str | None) -> dict[str, str]:
-    """Return the clusters that held-out rows are grouped by, made now if they are not there yet."""
+    """Return the clusters to group held-out rows by, computing them if necessary."""
     if corpus is None:
         raise UsageError("--by cluster groups rows by the clusters of a corpus; pass --corpus FILE")
     embeddings = run.call(stages.embed, run.warehouse, settings, corpus)

@@ -1,6 +1,6 @@
-"""What came back: the evaluations of a model, its original and its compressed version, side by side.
+"""Retention report: the evaluations of a model, its original and its compressed version side by side.
 
-Reads artefacts and calls pure statistics; nothing is asked again. Costs milliseconds, so it is not kept.
+Reads evaluation artefacts and computes statistics; no model is run. Costs milliseconds, so the report is not stored.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.selectors.assessment.intervals import Interval
-    from curate.selectors.assessment.retention import Verdict
+    from curate.selectors.assessment.retention import Retention
     from curate.selectors.assessment.task_summary import Results
     from curate.storage.warehouse.warehouse import Warehouse
 
 
 def report(warehouse: Warehouse, metric: str, ids: dict[str, str]) -> dict[str, Any]:
-    """Return everything that `curate evaluate` tells, as JSON-able values; unknown figures are None.
+    """Return the report of `curate evaluate` as JSON-compatible values; undefined values are None.
 
     Parameters
     ----------
     metric : {"score", "token_accuracy"}
-        What retention is a ratio of.
+        Metric of which retention is the ratio.
     ids : dict of str to str
-        ``model`` to its evaluation's id; ``original`` and ``compressed`` where they were evaluated.
+        Role to evaluation id: ``model``, and ``original`` and ``compressed`` if they were evaluated.
 
     Raises
     ------
     UsageError
         If two evaluations are not of the same items.
     """
-    tables = {role: warehouse.read("evaluation", made) for role, made in ids.items()}
+    tables = {role: warehouse.read("evaluation", evaluation_id) for role, evaluation_id in ids.items()}
     check_parallel(tables, ids)
     names, group = grouped(tables["model"])
     manifest = warehouse.manifest("evaluation", ids["model"])
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "evaluation_id": ids["model"],
         "model": manifest.facts["model"],
         "evaluations": ids,
@@ -55,10 +55,10 @@ def report(warehouse: Warehouse, metric: str, ids: dict[str, str]) -> dict[str, 
     }
     results = {role: arrays(table) for role, table in tables.items()}
     if "original" in results:
-        told["retention"] = _retention(results, metric, names, group)
-    told["perplexity"] = _perplexity(results, tables["model"])
-    told["warnings"] += _disagreements(results, tables["model"])
-    return told
+        values["retention"] = _retention(results, metric, names, group)
+    values["perplexity"] = _perplexity(results, tables["model"])
+    values["warnings"] += _disagreements(results, tables["model"])
+    return values
 
 
 def check_parallel(tables: dict[str, pa.Table], ids: dict[str, str]) -> None:
@@ -76,48 +76,49 @@ def _retention(
     results: dict[str, Results], metric: str, names: list[dict[str, str]], group: NDArray[np.int64]
 ) -> dict[str, Any]:
     from curate.selectors.assessment.intervals import Resampling
-    from curate.selectors.assessment.retention import judge
+    from curate.selectors.assessment.retention import assess_retention
 
     values = {role: getattr(one, metric) for role, one in results.items()}
     use = np.all([np.isfinite(one) for one in values.values()], axis=0)
     kept = np.unique(group[use])
     if not len(kept):
         return {"groups": [], "mean": None, "worst": None, "mean_compressed": None}
-    places = np.searchsorted(kept, group[use])
+    # Groups without a usable item drop out, so the rest are renumbered from 0.
+    renumbered = np.searchsorted(kept, group[use])
     compressed = values.get("compressed")
-    # Guessing a token right has no chance worth naming; guessing an answer may have.
+    # The chance of guessing a token is negligible; that of guessing an answer may not be.
     chance = results["model"].chance[use] if metric == "score" else np.zeros(int(use.sum()))
-    found = judge(
+    retention = assess_retention(
         values["model"][use],
         values["original"][use],
         None if compressed is None else compressed[use],
-        places,
+        renumbered,
         len(kept),
         chance,
         Resampling(),
     )
-    return _told(found, [names[g] for g in kept])
+    return _retention_values(retention, [names[g] for g in kept])
 
 
-def _told(found: Verdict, names: list[dict[str, str]]) -> dict[str, Any]:
+def _retention_values(retention: Retention, names: list[dict[str, str]]) -> dict[str, Any]:
     groups = []
-    for named, one in zip(names, found.groups, strict=True):
+    for named, one in zip(names, retention.groups, strict=True):
         row = {name: getattr(one, name) for name in ("items", "original", "compressed", "score", "counted", "damage")}
         row |= {"retention": interval(one.retention), "gain": interval(one.gain), "harmed": one.harmed}
-        groups.append({**named, **{key: known(value) for key, value in row.items()}})
-    whole = {"mean": interval(found.mean), "worst": interval(found.worst)}
-    return {"groups": groups, **whole, "mean_compressed": known(found.mean_compressed)}
+        groups.append({**named, **{key: finite_or_none(value) for key, value in row.items()}})
+    overall = {"mean": interval(retention.mean), "worst": interval(retention.worst)}
+    return {"groups": groups, **overall, "mean_compressed": finite_or_none(retention.mean_compressed)}
 
 
-def interval(found: Interval) -> dict[str, float] | None:
-    """Return a figure with its bounds, None where it is not defined."""
-    if not math.isfinite(found.value):
+def interval(bounds: Interval) -> dict[str, float] | None:
+    """Return an interval as a dict of value and bounds, or None if the value is undefined."""
+    if not math.isfinite(bounds.value):
         return None
-    return {"value": found.value, "low": found.low, "high": found.high}
+    return {"value": bounds.value, "low": bounds.low, "high": bounds.high}
 
 
-def known(value: Any) -> Any:
-    """Return a value, None for a number that is not one."""
+def finite_or_none(value: Any) -> Any:
+    """Return `value`, or None if it is a non-finite float, which JSON cannot represent."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -129,15 +130,15 @@ def _perplexity(results: dict[str, Results], table: pa.Table) -> list[dict[str, 
     tasks = np.asarray(table["task"].to_pylist(), dtype=np.str_)
     rows = []
     for task in dict.fromkeys(tasks.tolist()):
-        mine = tasks == task
-        means = {role: token_mean(one.nll[mine], one.n_tokens[mine]) for role, one in results.items()}
+        items = tasks == task
+        means = {role: token_mean(one.nll[items], one.n_tokens[items]) for role, one in results.items()}
         if means["model"] is None:
             continue
         row: dict[str, Any] = {"task": task}
         row |= {f"perplexity_{role}": None if mean is None else math.exp(mean) for role, mean in means.items()}
         for role in ("original", "compressed"):
             if role in results:
-                row[f"nll_change_{role}"] = interval(nll_change(results["model"], results[role], mine, Resampling()))
+                row[f"nll_change_{role}"] = interval(nll_change(results["model"], results[role], items, Resampling()))
         rows.append(row)
     return rows
 
@@ -148,15 +149,15 @@ def _disagreements(results: dict[str, Results], table: pa.Table) -> list[str]:
     from curate.selectors.assessment.task_summary import disagreement, nll_change, score_change
 
     kinds = np.asarray(table["kind"].to_pylist(), dtype=np.str_)
-    knowing = np.isin(kinds, CLOSED_BOOK)
-    # Texts are what perplexity is usually measured on; held-out rows stand in where there are none.
-    reading = kinds == ("perplexity" if (kinds == "perplexity").any() else "rows")
-    told = []
+    closed_book = np.isin(kinds, CLOSED_BOOK)
+    # Perplexity is usually measured on texts; without any, held-out rows are used instead.
+    likelihood = kinds == ("perplexity" if (kinds == "perplexity").any() else "rows")
+    warnings = []
     for role in ("compressed", "original"):
         if role not in results:
             continue
-        nll = nll_change(results["model"], results[role], reading, Resampling())
-        sentence = disagreement(nll, score_change(results["model"], results[role], knowing, Resampling()))
+        nll = nll_change(results["model"], results[role], likelihood, Resampling())
+        sentence = disagreement(nll, score_change(results["model"], results[role], closed_book, Resampling()))
         if sentence:
-            told.append(f"against the {role} model, {sentence}")
-    return told
+            warnings.append(f"against the {role} model, {sentence}")
+    return warnings

@@ -1,4 +1,4 @@
-"""``curate export``: a selection for somebody's trainer, or a few rows of it for a quantiser."""
+"""``curate export``: writes a selection in the format of a trainer, or a calibration set for a quantiser."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ CALIBRATION = "calibration"
 def export(
     settings: Settings, selection: str, target: str, folder: Path, name: str | None, rows: int | None
 ) -> dict[str, Any]:
-    """Write a selection for `target` into `folder` and return what was written.
+    """Write a selection in the format `target` into `folder` and return a summary of the files.
 
     Parameters
     ----------
     selection : str
         Id, its beginning, or ``latest``.
     rows : int or None
-        Rows of a calibration set; 128 where not given.
+        Rows of a calibration set; 128 by default.
 
     Raises
     ------
     UsageError
-        If the selection or target is unknown, or `rows` does not go with the target.
+        If the selection or target is unknown, or `rows` is given for another target than ``calibration``.
     """
     target_named(target)
     if rows is not None and (target != CALIBRATION or rows < 1):
-        raise UsageError(f"--rows {rows} goes with --to calibration only, and is at least 1")
+        raise UsageError(f"--rows {rows} is valid with --to calibration only, and must be at least 1")
     warehouse = Warehouse(settings.warehouse)
-    chosen = warehouse.find("selection", selection).id
-    only = _calibration(warehouse, chosen, rows or 128, settings.seed) if target == CALIBRATION else None
-    return write(warehouse, chosen, target, folder, name, only)
+    selection_id = warehouse.find("selection", selection).id
+    only = _calibration(warehouse, selection_id, rows or 128, settings.seed) if target == CALIBRATION else None
+    return write(warehouse, selection_id, target, folder, name, only)
 
 
 def _calibration(warehouse: Warehouse, selection_id: str, rows: int, seed: int) -> set[str]:
-    """Return the ids of kept rows, drawn with a probability that grows with their damage ``cds``."""
+    """Return the ids of kept rows, drawn with a probability that increases with their damage ``cds``."""
     from curate.selectors.ranking.weighted_draw import draw
 
     scores_id = warehouse.manifest("selection", selection_id).inputs.get("scores")
@@ -58,9 +58,10 @@ def _calibration(warehouse: Warehouse, selection_id: str, rows: int, seed: int) 
         damage = np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)[mask]
     if not np.isfinite(damage).any():
         raise UsageError(
-            f"a calibration set is drawn by cds, and selection {selection_id} read no scores of a model pair; "
-            "select with --method paser, or export another --to"
+            f"a calibration set is drawn by cds, but selection {selection_id} has no scores of a model pair; "
+            "select with --method paser, or export with another --to"
         )
     ids = np.asarray(kept["example_id"].to_pylist())[mask]
-    chosen = draw(np.nan_to_num(damage, nan=0.0).clip(min=0.0), rows, np.random.default_rng(seed))
-    return set(ids[chosen].tolist())
+    # A divergence is not negative; rounding can leave values slightly below zero.
+    drawn = draw(np.nan_to_num(damage, nan=0.0).clip(min=0.0), rows, np.random.default_rng(seed))
+    return set(ids[drawn].tolist())

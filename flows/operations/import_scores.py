@@ -1,4 +1,4 @@
-"""``curate import-scores``: a user's own signals join the corpus, as an artefact like any other."""
+"""``curate import-scores``: stores a user's own signals for a corpus as a scores artefact."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def import_scores(settings: Settings, path: Path) -> dict[str, Any]:
     Parameters
     ----------
     settings : Settings
-        Its corpus is read if it was not yet; without one, the newest corpus of the warehouse is meant.
+        Its corpus is ingested if necessary; without one, the newest corpus of the warehouse is used.
     path : Path
         See `curate.storage.inputs.imported_scores.read_imported`.
 
@@ -38,7 +38,7 @@ def import_scores(settings: Settings, path: Path) -> dict[str, Any]:
     InputError
         If the file cannot be used.
     UsageError
-        If no corpus is there to join to.
+        If there is no corpus to import the scores for.
     """
     from curate.storage.catalog.publish import publish
     from curate.storage.inputs.imported_scores import read_imported
@@ -48,19 +48,19 @@ def import_scores(settings: Settings, path: Path) -> dict[str, Any]:
     with warehouse.start_run("import-scores", settings.model_dump(mode="json")) as run:
         if settings.corpus:
             corpus = pipeline.directly(stages.ingest, warehouse, settings)
-        elif known := warehouse.list("corpus"):
-            corpus = known[0].id
+        elif corpora := warehouse.list("corpus"):
+            corpus = corpora[0].id
         else:
             raise UsageError(f"there is no corpus in {warehouse.root} yet; pass --corpus FILE")
-        found = read_imported(path, warehouse.read("corpus", corpus, "sources"))
+        imported = read_imported(path, warehouse.read("corpus", corpus, "sources"))
         inputs = {"corpus": corpus, "file": warehouse.digests.file(path)}
-        plan = Recipe("scores", VERSION, inputs, {"imported": path.name})
-        with plan.build(warehouse) as builder:
+        recipe = Recipe("scores", VERSION, inputs, {"imported": path.name})
+        with recipe.build(warehouse) as builder:
             if not builder.done:
-                builder.write("imported", 0, found.table, IMPORTED)
-                counts = {one["values"]: one["counts"] for one in found.table["signal"].value_counts().to_pylist()}
-                read = {"n_rows": found.n_rows, "n_unknown": found.n_unknown, "n_missing": found.n_missing}
-                builder.finish({"signals": counts, **read})
-        run.add("scores", plan.id)
+                builder.write("imported", 0, imported.table, IMPORTED)
+                signals = {one["values"]: one["counts"] for one in imported.table["signal"].value_counts().to_pylist()}
+                counts = {"n_rows": imported.n_rows, "n_unknown": imported.n_unknown, "n_missing": imported.n_missing}
+                builder.finish({"signals": signals, **counts})
+        run.add("scores", recipe.id)
     publish(warehouse)
-    return {"scores_id": plan.id, "corpus_id": corpus, **warehouse.manifest("scores", plan.id).facts}
+    return {"scores_id": recipe.id, "corpus_id": corpus, **warehouse.manifest("scores", recipe.id).facts}

@@ -1,4 +1,4 @@
-"""Pictures of selections and clusters, drawn where matplotlib is installed and skipped with a line where it is not."""
+"""Pictures of selections and clusters: drawn if matplotlib is installed, otherwise skipped with a message."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def draw_if_possible(warehouse: Warehouse, selection_id: str) -> Path | None:
-    """Return the picture of a selection, drawn now if it is not there; None where it cannot be drawn.
+    """Return the picture of a selection, drawing it on first use; None if it cannot be drawn.
 
-    A selection that looked at no clusters has no map to draw.
+    A selection without clusters has no map to draw.
     """
     if "clusters" not in warehouse.manifest("selection", selection_id).inputs or not _can_draw():
         return None
@@ -29,7 +29,7 @@ def draw_if_possible(warehouse: Warehouse, selection_id: str) -> Path | None:
 
 
 def draw_curve_if_possible(warehouse: Warehouse, clusters_id: str) -> Path | None:
-    """Return the picture of how the number of clusters was chosen; None where it was given or cannot be drawn."""
+    """Return the picture of the choice of the number of clusters; None if it was given or cannot be drawn."""
     if not warehouse.manifest("clusters", clusters_id).rows("curve") or not _can_draw():
         return None
     path = warehouse.root / "pictures" / f"{clusters_id}.png"
@@ -42,6 +42,6 @@ def draw_curve_if_possible(warehouse: Warehouse, clusters_id: str) -> Path | Non
 
 def _can_draw() -> bool:
     if find_spec("matplotlib") is None:
-        progress.note('no picture was drawn: it needs the extra "viz": pip install "curate-llm[viz]"')
+        progress.note('no picture was drawn, matplotlib is missing: pip install "curate-llm[viz]"')
         return False
     return True

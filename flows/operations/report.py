@@ -1,4 +1,4 @@
-"""``curate report``: a selection as one HTML file, and its pictures."""
+"""``curate report``: writes a selection as one HTML file, and its pictures as PNG files."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 
 def report(settings: Settings, selection: str, out: Path | None, png: bool) -> dict[str, Any]:
-    """Write the report of a selection and return where it is.
+    """Write the report of a selection and return the paths of the files.
 
     Parameters
     ----------
     selection : str
         Id, its beginning, or ``latest``.
     out : Path or None
-        The HTML file; in the warehouse's folder ``reports`` where not given.
+        The HTML file; by default in the warehouse's folder ``reports``.
     png : bool
-        Whether to draw the pictures as PNG files beside it.
+        Whether to write the pictures as PNG files next to it.
 
     Raises
     ------
     UsageError
         If the selection is unknown, or `out` is a folder.
     MissingExtraError
-        If pictures are asked for and cannot be drawn.
+        If `png` is true and matplotlib is not installed.
     """
     if png and find_spec("matplotlib") is None:
         raise MissingExtraError("drawing pictures", "viz")
     warehouse = Warehouse(settings.warehouse)
-    chosen = warehouse.find("selection", selection).id
-    path = warehouse.root / "reports" / f"{chosen}.html" if out is None else out.absolute()
+    selection_id = warehouse.find("selection", selection).id
+    path = warehouse.root / "reports" / f"{selection_id}.html" if out is None else out.absolute()
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; give a file such as {path / 'report.html'}")
-    write_report(warehouse, chosen, path, meaning)
+    write_report(warehouse, selection_id, path, meaning)
     pictures: list[Path] = []
     if png:
         from curate.storage.report.pictures import draw_pictures
 
-        pictures = draw_pictures(warehouse, chosen, path)
-    return {"selection_id": chosen, "report": str(path), "pictures": [str(picture) for picture in pictures]}
+        pictures = draw_pictures(warehouse, selection_id, path)
+    return {"selection_id": selection_id, "report": str(path), "pictures": [str(picture) for picture in pictures]}

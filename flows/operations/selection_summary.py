@@ -1,4 +1,4 @@
-"""A selection as JSON-able values: counts, reasons, clusters, where its files are."""
+"""Summary of a selection as JSON-compatible values: counts, reasons, clusters and paths; and wording of the reasons."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ if TYPE_CHECKING:
 
 REASONS = {
     "selected": "kept",
-    "budget": "good enough, but the budget was spent on rows ranked before",
-    "conflict": "refused: concepts that kept rows know, but never together",
+    "budget": "eligible, but the budget was spent on higher-ranked rows",
+    "conflict": "refused: its concepts occur in kept rows, but never together",
     "excluded": "left out by --exclude",
-    "contaminated": "holds at least half of an evaluation question",
-    "forgotten": "never used again since `curate forget`",
+    "contaminated": "contains at least half of an evaluation question",
+    "forgotten": "excluded by `curate forget`",
     "no_response_tokens": "no supervised token is left after templating and truncation",
 }
+"""Reason in the ledger to a clause that explains it."""
 INTERVALS = ("ceiling_low", "ceiling_high", "tau_low", "tau_high", "pooled")
 
 
 def summary(warehouse: Warehouse, selection_id: str, picture: Path | None) -> dict[str, Any]:
-    """Return what is printed of a selection, as JSON-able values."""
-    made = warehouse.manifest("selection", selection_id)
-    corpus = warehouse.manifest("corpus", made.inputs["corpus"])
+    """Return the summary of a selection that ``curate select`` prints."""
+    manifest = warehouse.manifest("selection", selection_id)
+    corpus = warehouse.manifest("corpus", manifest.inputs["corpus"])
     reasons = Counter(warehouse.read("corpus", corpus.id, "quarantine", ["reason"])["reason"].to_pylist())
     return {
         "selection_id": selection_id,
-        "method": made.settings["method"],
-        "budget": made.settings["budget"],
-        **{name: made.facts[name] for name in ("n_examples", "n_kept", "n_tokens_kept", "reasons", "warnings")},
+        "method": manifest.settings["method"],
+        "budget": manifest.settings["budget"],
+        **{name: manifest.facts[name] for name in ("n_examples", "n_kept", "n_tokens_kept", "reasons", "warnings")},
         "corpus": {name: corpus.facts[name] for name in ("n_read", "n_duplicates", "n_quarantined")},
         "quarantine": dict(reasons.most_common()),
         "clusters": clusters(warehouse, selection_id),
-        "inputs": made.inputs,
+        "inputs": manifest.inputs,
         "artefact": str(warehouse.folder("selection", selection_id)),
         "catalog": str(warehouse.root / "catalog.duckdb"),
         "picture": str(picture) if picture else None,
@@ -43,33 +44,34 @@ def summary(warehouse: Warehouse, selection_id: str, picture: Path | None) -> di
 
 
 def clusters(warehouse: Warehouse, selection_id: str) -> list[dict[str, Any]]:
-    """Return one dict per cluster, most degraded first: allocation, terms, intervals of its gain curve if it has one.
+    """Return one dict per cluster, most degraded first: allocation, terms and, with pilots, gain-curve intervals.
 
     Empty without clusters.
     """
-    made = warehouse.manifest("selection", selection_id)
+    inputs = warehouse.manifest("selection", selection_id).inputs
     rows: list[dict[str, Any]] = warehouse.read("selection", selection_id, "allocation").to_pylist()
-    if not rows or "clusters" not in made.inputs:
+    if not rows or "clusters" not in inputs:
         return []
-    told = warehouse.read("clusters", made.inputs["clusters"], "terms").to_pylist()
-    terms = {row["cluster"]: row["terms"] for row in told}
+    terms = {
+        row["cluster"]: row["terms"] for row in warehouse.read("clusters", inputs["clusters"], "terms").to_pylist()
+    }
     curves = {}
-    if "pilots" in made.inputs:
-        fitted = warehouse.read("pilots", made.inputs["pilots"], "curves").to_pylist()
+    if "pilots" in inputs:
+        fitted = warehouse.read("pilots", inputs["pilots"], "curves").to_pylist()
         curves = {row["cluster"]: {name: row[name] for name in INTERVALS} for row in fitted}
     rows.sort(key=lambda row: (-(row["degradation"] or 0.0), row["cluster"]))
     return [{**row, **curves.get(row["cluster"], {}), "terms": terms[row["cluster"]]} for row in rows]
 
 
 def meaning(reason: str) -> str:
-    """Return one clause for a person about a ledger reason, empty where there is nothing to add."""
+    """Return a clause that explains a ledger reason, empty if there is nothing to add."""
     kind, _, rule = reason.partition(":")
     if kind == "filtered":
-        return f"set aside by the rule {rule!r}"
+        return f"excluded by the filter {rule!r}"
     if kind == "duplicate":
-        return f"nearly the same as a row that stays ({rule})"
+        return f"near-duplicate of a kept row ({rule})"
     if kind == "non_finite":
-        return f"the models gave no finite value of {rule}"
+        return f"the models gave a non-finite {rule}"
     return REASONS.get(reason, "")
 
 

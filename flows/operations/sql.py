@@ -1,4 +1,4 @@
-"""``curate sql``: one query or a named question against the catalog, read-only."""
+"""``curate sql``: runs a query or a named query against the catalog, read-only."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def answer(warehouse: Path, query: str | None, named: str | None, parameters: list[str]) -> pa.Table:
-    """Return the answer as an Arrow table.
+def run_query(warehouse: Path, query: str | None, named: str | None, parameters: list[str]) -> pa.Table:
+    """Run a query and return its result as an Arrow table.
 
     Parameters
     ----------
     query : str or None
-        SQL; None for a named question.
+        SQL; None for a named query.
     named : str or None
-        Name of a question in storage/sql/.
+        Name of a query, see `curate.storage.catalog.queries.questions`.
     parameters : list of str
-        ``name=value`` pairs of the named question.
+        ``name=value`` pairs of the named query.
 
     Raises
     ------
     UsageError
-        If a parameter is no pair, or DuckDB cannot make sense of the query.
+        If a parameter is not a pair, or DuckDB rejects the query.
     """
     from curate.storage.catalog import queries
 

@@ -1,6 +1,6 @@
-"""Clusters: vectors and text → labels, a map, telling terms and concepts (PASER §3.1).
+"""Clusters stage: embeddings and text → labels, a map, top terms and concepts (PASER §3.1).
 
-The clusters of a corpus that grew are those of the smaller one, to which the new rows are assigned; see
+A corpus that grew keeps the clusters of the smaller one, and its new rows are assigned to them; see
 `curate.flows.stages.reuse.clusters`.
 """
 
@@ -30,10 +30,10 @@ SCHEMAS = {"terms": TERMS, "concepts": CONCEPTS, "curve": CURVE, "landmarks": LA
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings_id: str) -> Recipe:
-    """Return what the clusters are made of: corpus and embeddings, and the earlier clusters that grow, if any.
+    """Return the recipe of the clusters: corpus, embeddings, and the earlier clusters that are extended, if any.
 
-    A fit of this very corpus goes before clusters that grew into it, and these before any that might; with ``refit``
-    only a fit will do.
+    In this order of preference: an existing fit of this very corpus, clusters already extended to it, clusters that can
+    be extended to it, a new fit. With ``refit`` only a fit is used.
     """
     inputs = {"corpus": corpus_id, "embeddings": embeddings_id}
     how = {**settings.cluster.model_dump(exclude={"refit"}), "seed": settings.seed}
@@ -60,14 +60,14 @@ def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings
             for name, schema in SCHEMAS.items():
                 builder.write(name, 0, tables[name], schema)
             advance(n)
-        for sentence in _told(facts, plan):
-            progress.note(sentence)
+        for message in _messages(facts, plan):
+            progress.note(message)
         builder.finish({"n_clusters": len(tables["terms"]), **facts})
     return plan.id
 
 
 def _fit(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[str, Any]]:
-    """Return the tables of a new clustering by name, and its facts."""
+    """Return the tables of a new clustering by name, and the facts of its manifest."""
     from curate.selectors.clustering.cluster import ClusteringSettings
     from curate.selectors.clustering.cluster import cluster as find_clusters
     from curate.selectors.clustering.map import cluster_map
@@ -77,33 +77,33 @@ def _fit(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
     corpus = warehouse.read("corpus", plan.inputs["corpus"], columns=["example_id", "prompt"])
     embeddings = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])
     how = plan.settings
-    chosen = ClusteringSettings(
+    options = ClusteringSettings(
         n_clusters=how["n_clusters"], n_neighbours=how["n_neighbours"], bandwidth=how["bandwidth"]
     )
-    found = find_clusters(embeddings, chosen, seed=how["seed"])
-    places = cluster_map(embeddings, found.labels)
+    clustering = find_clusters(embeddings, options, seed=how["seed"])
+    places = cluster_map(embeddings, clustering.labels)
     prompts = corpus["prompt"].to_pylist()
-    terms = cluster_terms(prompts, found.labels, how["n_terms"])
-    tables = _tables(corpus["example_id"], found, places, terms, extract(prompts))
+    terms = cluster_terms(prompts, clustering.labels, how["n_terms"])
+    tables = _tables(corpus["example_id"], clustering, places, terms, extract(prompts))
     encoder = encoder_of(warehouse, plan.inputs["embeddings"])
     growth = {"n_fitted": len(corpus), "n_grown": 0, "n_grown_far": 0}
-    return tables, {**found.facts, **growth, "radius": found.landmarks.radius, "encoder": encoder}
+    return tables, {**clustering.facts, **growth, "radius": clustering.landmarks.radius, "encoder": encoder}
 
 
 def _tables(
     example_id: pa.ChunkedArray,
-    found: Clustering,
+    clustering: Clustering,
     places: NDArray[np.float32],
     terms: list[list[str]],
     concepts: Concepts,
 ) -> dict[str, pa.Table]:
-    shares = found.landmarks.shares
+    shares = clustering.landmarks.shares
     offsets = np.arange(len(shares) + 1, dtype=np.int32) * np.int32(shares.shape[1])
     return {
         "terms": pa.table(
             {
                 "cluster": np.arange(len(terms)),
-                "size": np.bincount(found.labels, minlength=len(terms)),
+                "size": np.bincount(clustering.labels, minlength=len(terms)),
                 "terms": terms,
             },
             schema=TERMS,
@@ -111,11 +111,11 @@ def _tables(
         "concepts": pa.table(
             {"concept": np.arange(len(concepts.phrases)), "phrase": list(concepts.phrases)}, schema=CONCEPTS
         ),
-        "curve": pa.Table.from_pylist([vars(point) for point in found.curve], schema=CURVE),
+        "curve": pa.Table.from_pylist([vars(point) for point in clustering.curve], schema=CURVE),
         "landmarks": pa.table(
             {
-                "example_id": example_id.take(pa.array(found.landmark_places)),
-                "sigma": found.landmarks.sigma,
+                "example_id": example_id.take(pa.array(clustering.landmark_places)),
+                "sigma": clustering.landmarks.sigma,
                 "shares": pa.ListArray.from_arrays(offsets, shares.ravel()),
             },
             schema=LANDMARKS,
@@ -123,12 +123,12 @@ def _tables(
         "part": pa.table(
             {
                 "example_id": example_id,
-                "cluster": found.labels,
-                "membership": found.membership,
+                "cluster": clustering.labels,
+                "membership": clustering.membership,
                 "map_x": places[:, 0],
                 "map_y": places[:, 1],
-                "diffusion_x": found.coordinates[:, 0],
-                "diffusion_y": found.coordinates[:, 1],
+                "diffusion_x": clustering.coordinates[:, 0],
+                "diffusion_y": clustering.coordinates[:, 1],
                 "concepts": pa.ListArray.from_arrays(concepts.offsets.astype(np.int32), concepts.values),
             },
             schema=CLUSTERS,
@@ -136,17 +136,17 @@ def _tables(
     }
 
 
-def _told(facts: dict[str, Any], plan: Recipe) -> list[str]:
-    """Return what a person should know of clusters that grew."""
+def _messages(facts: dict[str, Any], plan: Recipe) -> list[str]:
+    """Return messages about extended clusters: the number of new rows, and a warning of drift."""
     if BASE not in plan.inputs:
         return []
-    told = [
-        f"cluster: {facts['n_new']:,} new rows joined the clusters of {plan.inputs[BASE]}; old labels stay "
-        "(--refit clusters anew)"
+    messages = [
+        f"cluster: {facts['n_new']:,} new rows joined the clusters of {plan.inputs[BASE]}; existing labels are kept "
+        "(--refit clusters all rows again)"
     ]
     if facts["drift"]["drifted"]:
-        told.append(
+        messages.append(
             f"warning: drift: {facts['drift']['far_share']:.1%} of the {facts['n_grown']:,} rows added since the fit "
-            "lie farther from every clustered row than 99 % of those from one another; run `curate cluster --refit`"
+            "are farther from every clustered row than 99 % of those are from each other; run `curate cluster --refit`"
         )
-    return told
+    return messages

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import progress
 from curate.flows.stages.evaluating.judge import judge_input
 from curate.flows.stages.evaluation import VERSION as EVALUATION_VERSION
-from curate.flows.stages.evaluation import ask, asked_items, facts, tasks_digest
+from curate.flows.stages.evaluation import evaluation_items, facts, run_items, tasks_digest
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
 
@@ -56,8 +56,8 @@ def trial(warehouse: Warehouse, settings: Settings, selection: str, request: Rec
         began = time.monotonic()
         model, report = _trained(warehouse, settings, plan.id, selection, request)
         trained = time.monotonic() - began
-        items, _ = asked_items(warehouse, settings, None)
-        results = ask(builder, settings, items, str(model))
+        items, _ = evaluation_items(warehouse, settings, None)
+        results = run_items(builder, settings, items, str(model))
         told = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
         told |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
         told |= {"seconds_asking": time.monotonic() - began - trained}

@@ -1,4 +1,4 @@
-"""Corpus: files of any shape → distinct canonical conversations, their sources, and what was quarantined."""
+"""Corpus stage: files in any supported format → distinct conversations, their sources, and quarantined rows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ VERSION = 1
 
 
 def recipe(warehouse: Warehouse, settings: Settings) -> Recipe:
-    """Return what the corpus is made of: the bytes of its files and how they are read.
+    """Return the recipe of a corpus: the content of its files and the settings for reading them.
 
-    A file's name is part of it, since it stands in the ``sources`` table; its folder is not.
+    A file's name is an input, since the ``sources`` table contains it; its folder is not.
     """
     from curate.storage.formats import source_digest, source_name
 
@@ -56,7 +56,8 @@ def ingest(warehouse: Warehouse, settings: Settings) -> str:
         finished = min(builder.finished("part"), builder.finished("sources"), builder.finished("quarantine"))
         with progress.stage("ingest") as advance:
             for index, chunk in enumerate(canonical_chunks(_rows(settings), settings.ingest.part_rows)):
-                # The text is read again to rebuild the set of ids seen so far; finished parts are left as they are.
+                # A resumed run reads all text again to rebuild the set of ids seen so far, on which the detection of
+                # duplicates depends; finished parts are not written again.
                 if index >= finished:
                     builder.write("sources", index, chunk.sources, SOURCES)
                     builder.write("quarantine", index, chunk.quarantine, QUARANTINE)

@@ -1,4 +1,4 @@
-"""Embeddings: the prompt of every example → a unit vector, computed only where the warehouse does not hold it yet."""
+"""Embeddings stage: the prompt of every example → a unit vector; only prompts without a stored vector are encoded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = 3
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
-    """Return what the embeddings are made of: the corpus and the encoder's files."""
+    """Return the recipe of the embeddings: the corpus and the encoder's files."""
     from curate.engines.embed.encoders import encoder_files
 
     files = encoder_files(settings.embed.encoder)
@@ -35,7 +35,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
 
 
 def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
-    """Embed the prompts of the corpus that no earlier embeddings hold, and return the embeddings id."""
+    """Embed the prompts of the corpus that no earlier embeddings contain, and return the embeddings id."""
     plan = recipe(warehouse, settings, corpus_id)
     if plan.is_made(warehouse):
         return plan.id
@@ -44,7 +44,7 @@ def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
             return plan.id
         ids = as_bytes(warehouse.read("corpus", corpus_id, columns=["example_id"])["example_id"])
         known = known_vectors(warehouse, plan, ids)
-        n_known = int((known.places(ids) >= 0).sum())
+        n_known = int((known.rows(ids) >= 0).sum())
         if n_known:
             progress.note(f"embed: {n_known:,} of {len(ids):,} prompts were embedded before, for an earlier corpus")
         vectors = _Vectors(settings, known)
@@ -59,7 +59,7 @@ def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
 
 
 class _Vectors:
-    """The vectors of a corpus, part by part; the encoder is loaded when the first unknown prompt comes."""
+    """Computes the vectors of a corpus part by part; the encoder is loaded for the first unknown prompt."""
 
     def __init__(self, settings: Settings, known: KnownVectors) -> None:
         self._settings = settings
@@ -73,18 +73,21 @@ class _Vectors:
     def _encoder(self) -> Encoder:
         from curate.engines.embed.encode import load_encoder
 
-        how, trusted = self._settings.embed, self._settings.trust_remote_code
-        return load_encoder(how.encoder, device=how.device, trust_remote_code=trusted, dtype=how.encoder_dtype)
+        options, trusted = self._settings.embed, self._settings.trust_remote_code
+        return load_encoder(
+            options.encoder, device=options.device, trust_remote_code=trusted, dtype=options.encoder_dtype
+        )
 
     def of(self, batch: pa.RecordBatch, advance: Callable[[int], None]) -> pa.RecordBatch:
-        """Return the part of the embeddings that belongs to this part of the corpus."""
+        """Return the embeddings of one part of the corpus."""
         from curate.engines.embed.encode import encode
 
-        place = self._known.places(as_bytes(batch.column("example_id")))
-        unknown = np.flatnonzero(place < 0)
+        rows = self._known.rows(as_bytes(batch.column("example_id")))
+        unknown = np.flatnonzero(rows < 0)
         if len(unknown) == len(batch):
             return next(encode([batch], self._encoder, advance))
-        vectors = self._known.vectors[place]
+        # Rows with -1 take an arbitrary known vector here and are overwritten below.
+        vectors = self._known.vectors[rows]
         advance(len(batch) - len(unknown))
         if len(unknown):
             fresh = next(encode([batch.take(pa.array(unknown))], self._encoder, advance))

@@ -1,7 +1,7 @@
-"""Evaluation: one model and a list of tasks → a result per item, and a line per task and group (METHODS §6).
+"""Evaluation stage: one model and a list of tasks → a result per item, and a summary per task and group.
 
-What a model is compared with is not asked here: the original and the compressed model have evaluations of their own,
-made once, and `curate.flows.operations.evaluation_report` puts them side by side.
+The original and the compressed model have evaluations of their own, run once;
+`curate.flows.operations.evaluation_report` compares them.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 VERSION = 1
 DEMO = "demo"
-"""The task that stands for the demo's held-out rows."""
+"""Name of the task of the demo's held-out rows."""
 
 
 def recipe(
     warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, made_from: Mapping[str, str]
 ) -> Recipe:
-    """Return what an evaluation is made of: the model's files, the bytes of the tasks, and how items are asked.
+    """Return the recipe of an evaluation: the model's files, the content of the tasks, and the evaluation settings.
 
     Parameters
     ----------
     model : str
         Folder or hub name.
     corpus : str or None
-        Corpus artefact whose prompts are no fair questions.
+        Id of the corpus whose prompts are excluded from the items.
     made_from : mapping of str to str
-        Other artefacts that it depends on: ``recovery`` and ``selection`` that the model came from, where known, and
-        ``clusters`` to group held-out rows by.
+        Other input artefacts: ``recovery`` and ``selection`` of the model, if known, and ``clusters`` to group held-out
+        rows by.
     """
     from curate.engines.models.checkpoints import model_files
 
@@ -84,50 +84,51 @@ def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
 def evaluate(
     warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, made_from: Mapping[str, str]
 ) -> str:
-    """Ask one model everything, and return the evaluation id; parameters as in `recipe`."""
+    """Evaluate one model on all tasks, and return the evaluation id; parameters as in `recipe`."""
     plan = recipe(warehouse, settings, model, corpus, made_from)
     if plan.is_made(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        items, removed = asked_items(warehouse, settings, corpus)
+        items, removed = evaluation_items(warehouse, settings, corpus)
         if "clusters" in made_from:
             items = by_cluster(warehouse, settings, items, made_from["clusters"])
-        results = ask(builder, settings, items, model)
+        results = run_items(builder, settings, items, model)
         builder.finish(facts(settings, results, model, removed))
     return plan.id
 
 
-def ask(builder: Builder, settings: Settings, items: pa.Table, model: str) -> pa.Table:
-    """Ask a model all items, part by part from where a killed attempt left off; write results and summary."""
+def run_items(builder: Builder, settings: Settings, items: pa.Table, model: str) -> pa.Table:
+    """Evaluate a model on all items, resuming after the last finished part; write and return results, write summary."""
     from curate.engines.evaluate import EvaluateConfig, load_subject
     from curate.engines.evaluate import evaluate as run
 
-    how, score = settings.evaluate, settings.score
-    place: Any = {"device": score.device, "dtype": score.dtype, "trust_remote_code": settings.trust_remote_code}
-    subject, named = load_subject(model, **place), judge_of(settings)
-    judge = load_subject(named, **place) if named is not None else None
+    options, score = settings.evaluate, settings.score
+    loading: Any = {"device": score.device, "dtype": score.dtype, "trust_remote_code": settings.trust_remote_code}
+    subject, judge_name = load_subject(model, **loading), judge_of(settings)
+    judge = load_subject(judge_name, **loading) if judge_name is not None else None
     config = EvaluateConfig(
-        score.template, score.max_length, max_new_tokens=how.max_new_tokens, batch_tokens=score.batch_tokens
+        score.template, score.max_length, max_new_tokens=options.max_new_tokens, batch_tokens=score.batch_tokens
     )
-    batches = items.to_batches(max_chunksize=how.part_items)
+    batches = items.to_batches(max_chunksize=options.part_items)
     finished = builder.finished()
-    with progress.stage("evaluate", len(items), min(len(items), finished * how.part_items)) as advance:
-        asked = run(islice(batches, finished, None), subject, config, advance, judge)
-        for index, batch in enumerate(asked, start=finished):
+    with progress.stage("evaluate", len(items), min(len(items), finished * options.part_items)) as advance:
+        new_results = run(islice(batches, finished, None), subject, config, advance, judge)
+        for index, batch in enumerate(new_results, start=finished):
             builder.write("part", index, batch, RESULTS)
+        # The results of lm-eval, which runs its tasks as a whole, are the last part.
         if (harness := _harness_tasks(settings)) and builder.finished() <= len(batches):
             from curate.engines.evaluate.harness import run_harness
 
-            builder.write("part", len(batches), run_harness(subject, harness, how.limit), RESULTS)
+            builder.write("part", len(batches), run_harness(subject, harness, options.limit), RESULTS)
     results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
     builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
     return results
 
 
 def facts(settings: Settings, results: pa.Table, model: str, removed: int) -> dict[str, Any]:
-    """Return what the manifest of an evaluation says beside its rows."""
+    """Return the facts for the manifest of an evaluation."""
     judge = judge_of(settings)
     return {
         "model": model,
@@ -147,25 +148,23 @@ def _harness_tasks(settings: Settings) -> list[str]:
     return [file.path for file in files if file.kind == "lm-eval"]
 
 
-def asked_items(warehouse: Warehouse, settings: Settings, corpus: str | None) -> tuple[pa.Table, int]:
-    """Return all items of the tasks, and how many were left out since the corpus has their prompt.
+def evaluation_items(warehouse: Warehouse, settings: Settings, corpus: str | None) -> tuple[pa.Table, int]:
+    """Return all items of the tasks, and the number of items left out because the corpus contains their prompt.
 
     Raises
     ------
     UsageError
         If there is no task, or two of the same name.
     InputError
-        If a row of a task cannot be asked.
+        If a row of a task cannot be used.
     """
     if not settings.evaluate.tasks:
-        raise UsageError(
-            "there is nothing to ask the model; pass --tasks FILE, for example held-out rows as JSON lines"
-        )
+        raise UsageError("there is nothing to evaluate on; pass --tasks FILE, for example held-out rows as JSON lines")
     items = list(_items(settings))
     removed = 0
     if corpus and settings.evaluate.decontaminate:
-        known = known_prompts(warehouse, corpus)
-        kept = [item for item in items if asked_text(item["messages"]) not in known]
+        known = corpus_prompts(warehouse, corpus)
+        kept = [item for item in items if prompt_of(item["messages"]) not in known]
         removed, items = len(items) - len(kept), kept
     return pa.Table.from_pylist(items, schema=ITEMS).combine_chunks(), removed
 
@@ -188,16 +187,16 @@ def _items(settings: Settings) -> Iterator[dict[str, Any]]:
         yield from rows
 
 
-def known_prompts(warehouse: Warehouse, corpus: str) -> set[str]:
-    """Return the prompts of a corpus, in the form in which `asked_text` gives those of items."""
-    return {plain(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
+def corpus_prompts(warehouse: Warehouse, corpus: str) -> set[str]:
+    """Return the prompts of a corpus, normalised as `prompt_of` normalises those of items."""
+    return {normalised(text) for text in warehouse.read("corpus", corpus, columns=["prompt"])["prompt"].to_pylist()}
 
 
-def asked_text(messages: list[dict[str, Any]]) -> str:
-    """Return what an item asks: its user turns, case folded, white space as single spaces; empty for a bare text."""
-    return plain("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
+def prompt_of(messages: list[dict[str, Any]]) -> str:
+    """Return the normalised prompt of an item: its user turns; empty for a plain text."""
+    return normalised("\n\n".join(turn["content"] for turn in messages if turn["role"] == "user"))
 
 
-def plain(text: str) -> str:
-    """Return a text as prompts are compared: case folded, white space as single spaces."""
+def normalised(text: str) -> str:
+    """Return a text normalised for comparing prompts: case folded, white space as single spaces."""
     return " ".join(text.casefold().split())

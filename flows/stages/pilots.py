@@ -1,8 +1,8 @@
-"""Pilots: clusters, scores and a compressed model → how much loss each cluster gives back, and its gain curve.
+"""Pilots stage: clusters, scores and a compressed model → loss recovered by training on each cluster, and gain curves.
 
-For every cluster the compressed model is trained a few times on a few of its rows, by the engine of a recovery, and
-asked for other rows of the same cluster; the models are thrown away. Made only where a selection divides its budget by
-recoverability. A part is a cluster, so that a killed run goes on at the next.
+For every cluster the compressed model is trained a few times on a few of its rows, with the training of a recovery, and
+measured on other rows of the same cluster; the models are discarded. Run only if a selection allocates its budget by
+recoverability. Each part holds one cluster, so a killed run resumes at the next cluster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from curate.flows.stages.recovery import PLACE, request_of
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.schemas.errors import InputError
 from curate.schemas.pilots import CURVES, LOSSES, PILOTS
-from curate.selectors.budgets.gain_curves import Losses, cluster_curve, pooled_curve
+from curate.selectors.budgets.gain_curves import PilotLosses, cluster_curve, pooled_curve
 from curate.selectors.budgets.pilot_rows import LEAST, draw_pilots
 from curate.storage.maintenance.forgotten import forgotten
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.selection import Pool
     from curate.schemas.settings import Settings
-    from curate.selectors.budgets.gain_curves import Curve
+    from curate.selectors.budgets.gain_curves import GainCurve
     from curate.selectors.budgets.pilot_rows import PilotRows
     from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
@@ -37,20 +37,21 @@ if TYPE_CHECKING:
 VERSION = 1
 PASSES = 2.0
 BATCH = 8
-"""Rows of one step, at most: in a recovery, too, a few rows of one cluster take many steps, mixed with others."""
-UNSAID = (*PLACE, "merge", "reconstruct", "teacher_weight", "trust_remote_code")
-"""Parts of a request that do not change what a pilot measures, or that no pilot does."""
+"""Largest number of rows of one step. With the batch of a recovery a pilot of a dozen rows would take one step a pass,
+while in a recovery these rows, mixed with others, are spread over many steps."""
+NOT_MEASURED = (*PLACE, "merge", "reconstruct", "teacher_weight", "trust_remote_code")
+"""Fields of a request that do not change what a pilot measures, or that pilots do not use."""
 
 
 def pilot_request(settings: Settings) -> RecoveryRequest:
-    """Return how pilots are trained: as the recovery, in small steps, without a reconstruction and a teacher."""
-    asked = request_of(settings)
-    small = replace(asked, epochs=PASSES, batch=min(asked.batch, BATCH))
+    """Return the training settings of pilots: those of the recovery in small steps, no reconstruction, no teacher."""
+    request = request_of(settings)
+    small = replace(request, epochs=PASSES, batch=min(request.batch, BATCH))
     return replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> Recipe:
-    """Return what pilots are made of: corpus, clusters, scores, the compressed model, how it is trained, and the seed.
+    """Return the recipe of pilots: corpus, clusters, scores, both models, the training settings and the seed.
 
     Raises
     ------
@@ -61,16 +62,17 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id
 
     if settings.compressed is None or settings.original is None:
         raise InputError(
-            "--allocation recoverability trains the compressed model and needs the original's scores beside; "
+            "--allocation recoverability trains the compressed model and needs scores of the original too; "
             "pass --compressed FOLDER and --original FOLDER"
         )
     inputs = {"corpus": corpus_id, "clusters": clusters_id, "scores": scores_id}
     for role, model in (("compressed", settings.compressed), ("original", settings.original)):
         inputs[role] = warehouse.digests.files(model_files(model))
-    training = {name: value for name, value in pilot_request(settings).to_json().items() if name not in UNSAID}
+    training = {name: value for name, value in pilot_request(settings).to_json().items() if name not in NOT_MEASURED}
     how: dict[str, Any] = {"recovery": training, "exclude": sorted(settings.select.exclude), "seed": settings.seed}
-    if gone := forgotten(warehouse.root):
-        how["forgotten"] = list(gone)
+    # Added only if there are any, so that artefacts of a warehouse without forgotten examples keep their ids.
+    if forgotten_ids := forgotten(warehouse.root):
+        how["forgotten"] = list(forgotten_ids)
     return Recipe("pilots", VERSION, inputs, how, {"device": settings.score.device})
 
 
@@ -92,7 +94,7 @@ def pilot(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id:
         drawn, usable = draw_pilots(pool, settings.seed)
         if not drawn:
             raise InputError(
-                f"no cluster has the {LEAST} usable rows that pilots take (the largest has {max(usable.values())}); "
+                f"no cluster has the {LEAST} usable rows that pilots need (the largest has {max(usable.values())}); "
                 "use --allocation degradation, or fewer --clusters"
             )
         _train(builder, warehouse, settings, plan, pool, drawn)
@@ -104,7 +106,7 @@ def pilot(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id:
 def _train(
     builder: Builder, warehouse: Warehouse, settings: Settings, plan: Recipe, pool: Pool, drawn: list[PilotRows]
 ) -> None:
-    """Write the losses of every cluster that is not there yet."""
+    """Train the pilots of every unfinished cluster and write their losses."""
     from curate.engines.recover.pilots import run_pilots
 
     texts = conversations(warehouse, plan.inputs["corpus"])
@@ -113,7 +115,7 @@ def _train(
     rows = [sum(one.sizes) for one in drawn]
     with progress.stage("pilot", sum(rows), sum(rows[:finished])) as advance:
         for index, one in enumerate(drawn[finished:], finished):
-            told = run_pilots(
+            result = run_pilots(
                 str(settings.compressed),
                 texts.take(one.rows).to_batches(),
                 texts.take(one.heldout).to_batches(),
@@ -122,38 +124,39 @@ def _train(
                 original=settings.original,
                 template_digest=scored,
             )
-            builder.write("losses", index, _losses(one, pool, told), LOSSES)
-            builder.write("part", index, _summary(one, told), PILOTS)
+            # The part counts as finished, so it is written after the losses that belong to it.
+            builder.write("losses", index, _losses(one, pool, result), LOSSES)
+            builder.write("part", index, _summary(one, result), PILOTS)
             advance(rows[index])
 
 
-def _losses(one: PilotRows, pool: Pool, told: Piloted) -> pa.Table:
+def _losses(one: PilotRows, pool: Pool, result: Piloted) -> pa.Table:
     """Return a row of ``LOSSES`` for each pilot and held-out row."""
-    s, m = told.after.shape
+    s, m = result.after.shape
     return pa.table(
         {
             "cluster": np.full(s * m, one.cluster),
             "rows": np.repeat(one.sizes, m),
             "example_id": np.tile(pool.example_id[one.heldout], s).tolist(),
-            "n_tokens": np.tile(told.n_tokens, s),
-            "before": np.tile(told.before, s),
-            "after": told.after.ravel(),
+            "n_tokens": np.tile(result.n_tokens, s),
+            "before": np.tile(result.before, s),
+            "after": result.after.ravel(),
         },
         schema=LOSSES,
     )
 
 
-def _summary(one: PilotRows, told: Piloted) -> pa.Table:
+def _summary(one: PilotRows, result: Piloted) -> pa.Table:
     """Return a row of ``PILOTS`` for each pilot."""
-    s, m = told.after.shape
-    tokens = int(told.n_tokens.sum())
+    s, m = result.after.shape
+    tokens = int(result.n_tokens.sum())
     return pa.table(
         {
             "cluster": np.full(s, one.cluster),
             "rows": list(one.sizes),
-            "tokens": list(told.trained_tokens),
-            "loss_before": np.full(s, told.before.sum() / tokens),
-            "loss_after": told.after.sum(axis=1) / tokens,
+            "tokens": list(result.trained_tokens),
+            "loss_before": np.full(s, result.before.sum() / tokens),
+            "loss_after": result.after.sum(axis=1) / tokens,
             "heldout_rows": np.full(s, m),
             "heldout_tokens": np.full(s, tokens),
         },
@@ -162,42 +165,42 @@ def _summary(one: PilotRows, told: Piloted) -> pa.Table:
 
 
 def _curves(builder: Builder, drawn: list[PilotRows], usable: dict[int, int], seed: int) -> pa.Table:
-    """Return a row of ``CURVES`` for each cluster, fitted to the losses that are written."""
+    """Return a row of ``CURVES`` for each cluster, fitted to the stored losses."""
     losses = {one.cluster: _read(builder, index, one) for index, one in enumerate(drawn)}
     pooled = pooled_curve(list(losses.values()), seed)
     rows = [
         {"cluster": number, "usable": count, "pooled": number not in losses}
-        | _ends(cluster_curve(losses[number], seed) if number in losses else pooled)
+        | _with_bounds(cluster_curve(losses[number], seed) if number in losses else pooled)
         for number, count in sorted(usable.items())
     ]
     return pa.Table.from_pylist(rows, schema=CURVES)
 
 
-def _read(builder: Builder, index: int, one: PilotRows) -> Losses:
-    """Return what the pilots of a cluster measured, from the part on disk."""
+def _read(builder: Builder, index: int, one: PilotRows) -> PilotLosses:
+    """Return the losses of the pilots of a cluster from its stored part."""
     table = builder.read_part("losses", index)
     n_tokens, before, after = (
         table[name].to_numpy().reshape(len(one.sizes), -1) for name in ("n_tokens", "before", "after")
     )
-    return Losses(np.array(one.sizes), n_tokens[0], before[0], after)
+    return PilotLosses(np.array(one.sizes), n_tokens[0], before[0], after)
 
 
-def _ends(curve: Curve) -> dict[str, float]:
-    ends = ("", "_low", "_high")
+def _with_bounds(curve: GainCurve) -> dict[str, float]:
+    suffixes = ("", "_low", "_high")
     return {
-        f"{name}{end}": value
+        f"{name}{suffix}": value
         for name in ("ceiling", "tau")
-        for end, value in zip(ends, getattr(curve, name), strict=True)
+        for suffix, value in zip(suffixes, getattr(curve, name), strict=True)
     }
 
 
 def _facts(builder: Builder, drawn: list[PilotRows], usable: dict[int, int]) -> dict[str, Any]:
-    """Return the counts that say what the pilots cost."""
-    told = pa.concat_tables(builder.read_part("part", index) for index in range(len(drawn)))
+    """Return the counts that determine the cost of the pilots."""
+    pilots = pa.concat_tables(builder.read_part("part", index) for index in range(len(drawn)))
     return {
         "n_clusters": len(usable),
         "n_piloted": len(drawn),
-        "n_pilots": len(told),
-        "rows_trained": sum(told["rows"].to_pylist()),
-        "tokens": sum(told["tokens"].to_pylist()),
+        "n_pilots": len(pilots),
+        "rows_trained": sum(pilots["rows"].to_pylist()),
+        "tokens": sum(pilots["tokens"].to_pylist()),
     }

@@ -1,4 +1,4 @@
-"""Scores: a model pair (or one model) reads the corpus once → one column per signal (METHODS: PASER, DONOD)."""
+"""Scores stage: one pass of a model pair (or one model) over the corpus → one column per signal (PASER, DONOD)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
-    """Return what the scores are made of: the corpus, the models' weights and tokenizers, and how they are run."""
+    """Return the recipe of the scores: the corpus, the models' weights and tokenizers, and the scoring settings."""
     from curate.engines.models.checkpoints import model_files
 
     if settings.compressed is None:
         raise InputError("no model was given; pass --compressed FOLDER, and --original FOLDER for a pair")
     if settings.score.teacher_cache != "exact" and not (settings.score.sequential and settings.original):
         raise UsageError(
-            f"--teacher-cache {settings.score.teacher_cache} says what --sequential keeps of an original model; "
-            "pass --sequential and --original too"
+            f"--teacher-cache {settings.score.teacher_cache} sets what --sequential stores of the original model's "
+            "predictions; pass --sequential and --original too"
         )
     inputs = {"corpus": corpus_id}
     for role, model in (("original", settings.original), ("compressed", settings.compressed)):
@@ -37,7 +37,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
 
 
 def check(warehouse: Warehouse, settings: Settings) -> None:
-    """Refuse models that cannot be scored before hours go into embedding; passes at once where the scores exist.
+    """Check the models before the long stages run; returns at once if the scores exist already.
 
     Raises
     ------
@@ -65,31 +65,32 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
 
 
 def score(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
-    """Score every example of the corpus that no earlier corpus had, and return the scores id."""
+    """Score every example of the corpus that was not scored in an earlier corpus, and return the scores id."""
     plan = recipe(warehouse, settings, corpus_id)
     if plan.is_made(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        made = earlier(warehouse, plan)
-        known = KnownScores({one.id: warehouse.read("scores", one.id) for one in made})
+        reusable = earlier(warehouse, plan)
+        known = KnownScores({one.id: warehouse.read("scores", one.id) for one in reusable})
         ids = [one.column("example_id") for one in warehouse.batches("corpus", corpus_id, columns=["example_id"])]
         todo = [index for index in range(len(ids)) if not builder.has("part", index)]
         new = [index for index in todo if known.count(ids[index]) < len(ids[index])]
         for index in sorted(set(todo) - set(new)):
             builder.write("part", index, known.complete(ids[index]), SCORES)
-        if new or not made:
-            facts, elsewhere = Scorers(warehouse, settings, plan, known, ids).write(builder, new)
+        if new or not reusable:
+            facts, worker_memory = Scorers(warehouse, settings, plan, known, ids).write(builder, new)
         else:
-            facts, elsewhere = {name: value for name, value in made[0].facts.items() if name != "workers"}, 0
+            # No model runs: the facts about the models are those of the earlier scores.
+            facts, worker_memory = {name: value for name, value in reusable[0].facts.items() if name != "workers"}, 0
         reused = {"n_reused": sum(map(known.count, ids))}
-        builder.finish(facts | _facts(builder, settings) | reused, elsewhere)
+        builder.finish(facts | _facts(builder, settings) | reused, worker_memory)
     return plan.id
 
 
 def _facts(builder: Builder, settings: Settings) -> dict[str, Any]:
-    """Return the counts of each status, and what the models were called."""
+    """Return the count of each status, and the names of the models."""
     statuses: dict[str, int] = {}
     for index in range(builder.finished()):
         for entry in builder.read_part("part", index)["status"].value_counts().to_pylist():

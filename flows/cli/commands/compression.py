@@ -1,4 +1,4 @@
-"""Verbs that make models: compress."""
+"""The verb ``curate compress``."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ def compress(
     calibration_rows: CalibrationRows = 128,
     as_json: AsJson = False,
 ) -> None:
-    """Prune a model into an ordinary model folder, so that a pair can be made without another tool."""
-    from curate.flows.operations.compress import compress as make
+    """Prune a model and write the compressed model folder.
+
+    Gives a model pair without another tool. The methods wanda and blocks calibrate on rows of --corpus.
+    """
+    from curate.flows.operations import compress as operation
 
     with progress.on_stderr():
-        report = make(settings, model, out, method, sparsity, calibration_rows)
+        report = operation.compress(settings, model, out, method, sparsity, calibration_rows)
     render.compression(report, as_json)

@@ -1,4 +1,4 @@
-"""Verbs that give results to others: export, report."""
+"""The verbs ``curate export`` and ``curate report``."""
 
 from __future__ import annotations
 
@@ -27,16 +27,19 @@ def export(
             help="llama-factory, axolotl, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into; made if it is not there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into; created if missing.")],
     selection: Selection = "latest",
     name: Annotated[str | None, typer.Option(help="Name of the data set. [curate_ and the selection's id]")] = None,
     rows: Annotated[int | None, typer.Option(help="Rows of a calibration set. [128]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the kept rows of a selection for a trainer or a quantiser. The files hold text of the corpus."""
-    from curate.flows.operations.export import export as write
+    """Write the kept rows for a trainer or a quantiser.
 
-    render.exported(write(settings, selection, to, out, name, rows), as_json)
+    The files contain text of the corpus.
+    """
+    from curate.flows.operations import export as operation
+
+    render.exported(operation.export(settings, selection, to, out, name, rows), as_json)
 
 
 @app.command()
@@ -45,10 +48,13 @@ def report(
     settings: Settings,
     selection: Selection = "latest",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file. [WAREHOUSE/reports/ID.html]")] = None,
-    png: Annotated[bool, typer.Option("--png", help="Also draw the pictures as PNG files beside it.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Also write the pictures as PNG files next to it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML file that shows a selection: map, clusters, scores, reasons, rows, lineage. Loads nothing."""
-    from curate.flows.operations.report import report as write
+    """Write a selection as a single HTML page.
 
-    render.reported(write(settings, selection, out, png), as_json)
+    Shows map, clusters, scores, reasons, rows and lineage. The page loads nothing from the network.
+    """
+    from curate.flows.operations import report as operation
+
+    render.reported(operation.report(settings, selection, out, png), as_json)

@@ -1,4 +1,4 @@
-"""Verbs that only ask: explain, sql."""
+"""The verbs ``curate explain`` and ``curate sql``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def explain(
     selection: Annotated[str | None, typer.Option(help="Only this selection; all by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell everything about one example: text, sources, cluster, signals, and why each selection kept or left it."""
+    """Show one example and why it was kept or left out.
+
+    Prints text, sources, cluster, signals, and the decision of each selection with its reason.
+    """
     from curate.storage.catalog import queries
 
     with queries.open_catalog(settings.warehouse) as con:
@@ -36,19 +39,20 @@ def explain(
 def sql(
     settings: Settings,
     query: Annotated[str | None, typer.Argument(help="SQL over the catalog; tables in docs/tables.md.")] = None,
-    named: Annotated[str | None, typer.Option(help="A named question; `--named list` lists them.")] = None,
-    parameter: Annotated[list[str] | None, typer.Option("--with", help="name=value of a named question.")] = None,
+    named: Annotated[str | None, typer.Option(help="A named query; `--named list` lists them.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option("--with", help="name=value for a named query.")] = None,
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the result to this Parquet file.")] = None,
 ) -> None:
-    """Ask DuckDB, read-only."""
-    from curate.flows.operations.sql import answer
+    """Query the catalog of the warehouse with SQL, read-only."""
+    from curate.flows.operations.sql import run_query
+    from curate.storage.catalog import queries
 
     if (query is None) == (named is None):
-        raise UsageError("give either SQL or --named QUESTION")
+        raise UsageError("give either SQL or --named QUERY")
     if named == "list":
-        render.questions(as_json)
+        render.named_queries(queries.questions(), as_json)
         return
-    table = answer(settings.warehouse, query, named, parameter or [])
-    render.table(table, as_json=as_json, as_csv=csv, parquet=parquet)
+    result = run_query(settings.warehouse, query, named, parameter or [])
+    render.table(result, as_json=as_json, as_csv=csv, parquet=parquet)

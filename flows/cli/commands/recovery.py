@@ -1,4 +1,4 @@
-"""The verb that trains a compressed model back: recover."""
+"""The verb ``curate recover``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 Selection = Annotated[str, typer.Argument(help="Selection id or its beginning; the latest by default.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Also copy the result to this new folder.")]
 Resume = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Go on at the last checkpoint of the same recovery, or begin anew.")
+    bool,
+    typer.Option("--resume/--no-resume", help="Resume from the last checkpoint of the same recovery, or start over."),
 ]
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Run one step, keep nothing, and print what all would cost.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Run one step, keep nothing, and print the cost of the whole recovery.")
+]
 
 
 @app.command()
@@ -34,17 +37,19 @@ def recover(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the compressed model on a selection; zeros stay zeros.
+    """Train the compressed model on a selection.
 
-    Corpus and models are those of the selection unless they are given.
+    Pruned weights stay zero. Corpus and models are those of the selection unless they are given.
     """
-    from curate.flows.dispatch import recover as train
+    from curate.flows import dispatch
+    from curate.flows.operations.artefact_summary import recovery_summary
     from curate.flows.operations.recover import look_ahead
 
     if dry_run:
         with progress.on_stderr():
-            render.recovery_plan(look_ahead(settings, selection), as_json)
+            plan = look_ahead(settings, selection)
+        render.recovery_plan(plan, as_json)
         return
     with progress.on_stderr():
-        warehouse, made = train(settings, selection, out, anew=not resume)
-    render.recovery(warehouse, made, as_json)
+        warehouse, recovery_id = dispatch.recover(settings, selection, out, anew=not resume)
+    render.recovery(recovery_summary(warehouse, recovery_id), as_json)

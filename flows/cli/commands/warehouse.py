@@ -1,4 +1,4 @@
-"""Verbs about the warehouse and the environment: init, status, doctor, forget, gc, catalog."""
+"""Verbs for the warehouse and the environment: init, status, doctor, forget, gc, catalog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
 TEMPLATE = """\
-# Settings of curate in this folder; a flag or CURATE_* in the environment goes before them.
+# Settings of curate in this folder; flags and CURATE_* in the environment override them.
 # warehouse = "warehouse"
 corpus = ["data.jsonl"]
 original = "models/original"
@@ -27,16 +27,16 @@ method = "paser"
 budget = "0.1"
 """
 
-catalog = typer.Typer(name="catalog", help="The DuckDB catalog of a warehouse.", no_args_is_help=True)
+catalog = typer.Typer(name="catalog", help="Maintain the DuckDB catalog of a warehouse.", no_args_is_help=True)
 app.add_typer(catalog)
 
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path()) -> None:
-    """Write a curate.toml to fill in."""
+    """Write a template of curate.toml."""
     path = folder / "curate.toml"
     if path.exists():
-        raise UsageError(f"{path} is already there; edit it, or delete it first")
+        raise UsageError(f"{path} already exists; edit it, or delete it first")
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(TEMPLATE)
     print(path)
@@ -45,7 +45,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 @takes("run")
 def status(settings: Settings, as_json: AsJson = False) -> None:
-    """List what the warehouse holds: artefacts, runs, sizes."""
+    """List the artefacts and runs of the warehouse."""
     from curate.flows.operations.doctor import inventory
 
     render.status(inventory(settings.warehouse), as_json)
@@ -55,11 +55,16 @@ def status(settings: Settings, as_json: AsJson = False) -> None:
 @takes("trust", "run")
 def doctor(
     settings: Settings,
-    model: Annotated[str | None, typer.Argument(help="Model to look at instead: a folder or a hub name.")] = None,
-    original: Annotated[str | None, typer.Option(help="The model before compression, to tell removed layers.")] = None,
+    model: Annotated[str | None, typer.Argument(help="Model to inspect instead: a folder or a hub name.")] = None,
+    original: Annotated[
+        str | None, typer.Option(help="The model before compression, to detect removed layers.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the environment and the warehouse; or tell what was done to a model, and how it would be recovered."""
+    """Check the environment and the warehouse, or a model.
+
+    Given a model, prints how it was compressed and which method `curate recover` would use.
+    """
     from curate.flows.operations.doctor import examine, examine_model
 
     if model is not None:
@@ -75,7 +80,10 @@ def forget(
     example_id: Annotated[str, typer.Argument(help="Example id, or its beginning.")],
     as_json: AsJson = False,
 ) -> None:
-    """Never select an example again, and tell which selections kept it."""
+    """Exclude an example from all future selections.
+
+    Prints the selections that kept it.
+    """
     from curate.storage.maintenance.forgotten import forget as exclude
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -86,11 +94,14 @@ def forget(
 @takes("run")
 def gc(
     settings: Settings,
-    grace_days: Annotated[float, typer.Option(help="Keep what is younger than this.")] = 7.0,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove it; otherwise it is only listed.")] = False,
+    grace_days: Annotated[float, typer.Option(help="Keep everything younger than this many days.")] = 7.0,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the files; otherwise they are only listed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what no selection and no recent run uses, unfinished attempts and leftovers; remove it with --delete."""
+    """List unused artefacts; remove them with --delete.
+
+    Unused are artefacts that no selection and no recent run needs, unfinished attempts, and left-over files.
+    """
     from curate.flows.operations.collect_garbage import gc as collect
 
     render.garbage(collect(settings, grace_days, delete), as_json)

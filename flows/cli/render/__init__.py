@@ -1,10 +1,13 @@
-"""What a verb prints: readable tables on stdout, or JSON with ``--json``. Computes nothing."""
+"""Prints the results of the verbs: tables on stdout, or JSON with ``--json``.
 
-from curate.flows.cli.render.comparison import overlap, priced, trial
+Each function is given a finished result and prints it; nothing is computed or read here.
+"""
+
+from curate.flows.cli.render.comparison import comparison, comparison_plan, overlap
 from curate.flows.cli.render.evaluation import evaluation
 from curate.flows.cli.render.models import compression, detected, recovery, recovery_plan
 from curate.flows.cli.render.publishing import exported, reported
-from curate.flows.cli.render.queries import explanation, forgotten, questions, table
+from curate.flows.cli.render.queries import explanation, forgotten, named_queries, table
 from curate.flows.cli.render.selection import selection
 from curate.flows.cli.render.stability import stability
 from curate.flows.cli.render.warehouse import artefact, garbage, health, imported, plan, status
@@ -22,8 +25,8 @@ __all__ = [
     "imported",
     "overlap",
     "plan",
-    "priced",
-    "questions",
+    "comparison_plan",
+    "named_queries",
     "recovery",
     "recovery_plan",
     "reported",
@@ -31,5 +34,5 @@ __all__ = [
     "stability",
     "status",
     "table",
-    "trial",
+    "comparison",
 ]

@@ -1,4 +1,4 @@
-"""What ``curate compare`` prints: two selections side by side, or the trial of several methods."""
+"""Printing of ``curate compare``: two selections side by side, or a comparison of several methods."""
 
 from __future__ import annotations
 
@@ -6,82 +6,81 @@ from typing import Any
 
 from curate.flows.cli.render.console import cell, console, grid, print_json
 
-_WHOSE = ("corpus", "first", "second")
+_DISTRIBUTIONS = ("corpus", "first", "second")
 
 
-def overlap(told: dict[str, Any], as_json: bool) -> None:
+def overlap(report: dict[str, Any], as_json: bool) -> None:
     """Print how two selections differ."""
     if as_json:
-        print_json(told)
+        print_json(report)
         return
     out = console()
     names = ("first", "second", "kept_first", "kept_second", "kept_both", "both_by_chance", "jaccard")
     for name in names:
-        out.print(f"{name.replace('_', ' '):<16}{cell(told[name])}")
+        out.print(f"{name.replace('_', ' '):<16}{cell(report[name])}")
     for name in ("clusters", "tokens"):
-        if told[name]:
-            heads = tuple(told[name][0])
+        if report[name]:
+            heads = tuple(report[name][0])
             shown = [head.replace("_", " ") for head in heads]
-            out.print(grid(shown, ([row[head] for head in heads] for row in told[name])))
-    if told["signals"]:
-        columns = ("signal", "distance", *(f"{whose}: 10, 50, 90 %" for whose in _WHOSE))
-        out.print(grid(columns, (_quantiles(row) for row in told["signals"])))
+            out.print(grid(shown, ([row[head] for head in heads] for row in report[name])))
+    if report["signals"]:
+        columns = ("signal", "distance", *(f"{name}: 10, 50, 90 %" for name in _DISTRIBUTIONS))
+        out.print(grid(columns, (_quantiles(row) for row in report["signals"])))
 
 
 def _quantiles(row: dict[str, Any]) -> list[Any]:
-    three = (", ".join(f"{row[f'{whose}_q{q}']:.3g}" for q in (10, 50, 90)) for whose in _WHOSE)
-    return [row["signal"], row["distance"], *three]
+    quantiles = (", ".join(f"{row[f'{name}_q{q}']:.3g}" for q in (10, 50, 90)) for name in _DISTRIBUTIONS)
+    return [row["signal"], row["distance"], *quantiles]
 
 
-def trial(told: dict[str, Any], as_json: bool) -> None:
-    """Print the trial of several methods: a line per arm, then a sentence per verdict."""
+def comparison(report: dict[str, Any], as_json: bool) -> None:
+    """Print a comparison of several methods: a line per arm, then a sentence per conclusion."""
     if as_json:
-        print_json(told)
+        print_json(report)
         return
     out = console(150)
     columns = ("method", "budget", "seeds", "mean retention", "worst capability", "against uniform", "p", "rows",
                "tokens trained", "noise", "seconds")  # fmt: skip
-    out.print(grid(columns, (_arm(line) for line in told["lines"])))
-    damaged = told["compressed"]
+    out.print(grid(columns, (_arm(line) for line in report["lines"])))
+    damaged = report["compressed"]
     out.print(f"compressed model: mean retention {damaged['value']:.3f} [{damaged['low']:.3f}, {damaged['high']:.3f}]")
-    out.print(f"primary comparison: {told['primary']}; all others are corrected for their number (Holm)")
-    if told["left_out"]:
-        out.print(f"left out, for the original knows too little: {', '.join(told['left_out'])}", soft_wrap=True)
-    if told["n_excluded"]:
-        out.print(f"{told['n_excluded']:,} rows of the pool were left out, for the evaluation asks them")
-    for line in told["lines"]:
+    out.print(f"primary comparison: {report['primary']}; all others are corrected for their number (Holm)")
+    if report["left_out"]:
+        out.print(f"left out, original close to chance: {', '.join(report['left_out'])}", soft_wrap=True)
+    if report["n_excluded"]:
+        out.print(f"{report['n_excluded']:,} rows of the pool were left out because they are evaluation items")
+    for line in report["lines"]:
         harm = f" HARMED, below the compressed model: {', '.join(line['harmed'])}." if line["harmed"] else ""
         out.print(line["sentence"] + harm, soft_wrap=True)
-    for path in told["files"]:
+    for path in report["files"]:
         out.print(f"written  {path}", soft_wrap=True)
 
 
 def _arm(line: dict[str, Any]) -> list[Any]:
-    ours = line["word"] != "baseline"
+    tested = line["word"] != "baseline"
     return [
         line["method"], line["budget"], line["seeds"], bounded(line["mean"]), bounded(line["worst"]),
-        bounded(line["gain"], sign="+") if ours else "", f"{line['p_holm']:.2g}" if ours else "", round(line["rows"]),
+        bounded(line["gain"], sign="+") if tested else "", f"{line['p_holm']:.2g}" if tested else "",
+        round(line["rows"]),
         round(line["tokens_trained"]), line["noise"], round(line["seconds_training"], 1),
     ]  # fmt: skip
 
 
-def bounded(found: dict[str, float] | None, sign: str = "") -> str:
-    """Return a figure with its interval, a dash for nothing."""
-    if found is None:
+def bounded(interval: dict[str, float] | None, sign: str = "") -> str:
+    """Return a value with its confidence interval, or a dash for None."""
+    if interval is None:
         return "–"
-    return f"{found['value']:{sign}.3f} [{found['low']:{sign}.3f}, {found['high']:{sign}.3f}]"
+    return f"{interval['value']:{sign}.3f} [{interval['low']:{sign}.3f}, {interval['high']:{sign}.3f}]"
 
 
-def priced(told: dict[str, Any], as_json: bool) -> None:
-    """Print what a comparison would run and what it would cost."""
+def comparison_plan(report: dict[str, Any], as_json: bool) -> None:
+    """Print the cells of a planned comparison and their estimated cost."""
     if as_json:
-        print_json(told)
+        print_json(report)
         return
     out = console()
     heads = ("arm", "budget", "cells", "done", "tokens each", "training FLOPs each")
-    out.print(grid(heads, ([row[head.replace(" ", "_")] for head in heads] for row in told["arms"])))
-    out.print(f"{told['cells']} cells, {told['done']} done; {told['estimate']}", soft_wrap=True)
-    if "pilots" in told:
-        out.print(
-            f"{told['pilots']} sets of pilots beside them, one a seed, {told['pilots_done']} done", soft_wrap=True
-        )
+    out.print(grid(heads, ([row[head.replace(" ", "_")] for head in heads] for row in report["arms"])))
+    out.print(f"{report['cells']} cells, {report['done']} done; {report['estimate']}", soft_wrap=True)
+    if "pilots" in report:
+        out.print(f"plus {report['pilots']} sets of pilots, one per seed, {report['pilots_done']} done", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The one way to stdout: a rich console that is wide enough in a pipe, and JSON that any tool can read."""
+"""Output to stdout: a rich console that is wide enough in a pipe, tables, and JSON."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ WIDTH_IN_A_PIPE = 120
 
 
 def console(width_in_a_pipe: int = WIDTH_IN_A_PIPE) -> Console:
-    """Return a console on stdout that adds no colour to text by itself."""
+    """Return a console on stdout without automatic colours, markup or wrapping."""
+    # In a pipe rich would assume 80 columns and cut tables that `grep` or a log file could hold in full.
     width = None if sys.stdout.isatty() else width_in_a_pipe
     return Console(width=width, highlight=False, markup=False, soft_wrap=False)
 
 
 def print_json(value: Any) -> None:
-    """Print a JSON-able value, keys in the order given."""
+    """Print a JSON-compatible value, keys in the order given."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: str | None = None) -> Table:
-    """Return a plain table: numbers to the right, text to the left; the column `wide` takes the room that is left."""
+    """Return a plain table: numbers right-aligned, text left-aligned; the column `wide` takes the remaining width."""
     body = [list(row) for row in rows]
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, expand=wide is not None)
-    for place, name in enumerate(columns):
-        values = [row[place] for row in body if row[place] is not None]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, expand=wide is not None)
+    for position, name in enumerate(columns):
+        values = [row[position] for row in body if row[position] is not None]
         numeric = bool(values) and all(isinstance(value, int | float) for value in values)
-        made.add_column(
+        table.add_column(
             name,
             justify="right" if numeric else "left",
             ratio=1 if name == wide else None,
@@ -42,14 +43,15 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: str | None
             overflow="ellipsis",
         )
     for row in body:
-        made.add_row(*(cell(value) for value in row))
-    return made
+        table.add_row(*(cell(value) for value in row))
+    return table
 
 
 def cell(value: Any) -> str:
-    """Return a value as people write it: thousands separated, four significant digits, a dash for nothing."""
+    """Return a value as text: thousands separators, four significant digits, a dash for None."""
     if value is None:
         return "–"
+    # bool is a subclass of int, so it has to be tested first.
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -60,7 +62,7 @@ def cell(value: Any) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as people write it: ``"12.3 MB"``."""
+    """Return a number of bytes with a decimal unit: ``"12.3 MB"``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""The report of ``curate evaluate``: scores, what was retained, where training did harm, perplexity beside it."""
+"""Printing of ``curate evaluate``: scores, retention, harmed groups and perplexity."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 from curate.flows.cli.render.console import cell, console, grid, print_json
 
 
-def evaluation(told: dict[str, Any], as_json: bool) -> None:
-    """Print what `curate.flows.operations.evaluation_report.report` found."""
+def evaluation(report: dict[str, Any], as_json: bool) -> None:
+    """Print a report of `curate.flows.operations.evaluation_report.report`."""
     if as_json:
-        print_json(told)
+        print_json(report)
         return
     out = console()
-    out.print(f"Evaluation {told['evaluation_id']} of {told['model']}: {told['n_items']:,} items", soft_wrap=True)
-    if told.get("retention") and told["retention"]["groups"]:
-        _retention(told["retention"], told["metric"])
+    out.print(f"Evaluation {report['evaluation_id']} of {report['model']}: {report['n_items']:,} items", soft_wrap=True)
+    if report.get("retention") and report["retention"]["groups"]:
+        _retention(report["retention"], report["metric"])
     else:
         columns = ("task", "group", "items", "score", "95 % interval", "nll", "token accuracy")
-        out.print(grid(columns, (_summary_row(row) for row in told["summary"])))
-    if told["perplexity"]:
-        heads = list(told["perplexity"][0])
-        rows = ([_figure(row[head]) for head in heads] for row in told["perplexity"])
+        out.print(grid(columns, (_summary_row(row) for row in report["summary"])))
+    if report["perplexity"]:
+        heads = list(report["perplexity"][0])
+        rows = ([_figure(row[head]) for head in heads] for row in report["perplexity"])
         out.print(grid([head.replace("_", " ") for head in heads], rows))
-    for warning in told["warnings"]:
+    for warning in report["warnings"]:
         out.print(f"warning: {warning}", soft_wrap=True)
 
 
-def _retention(found: dict[str, Any], metric: str) -> None:
+def _retention(retention: dict[str, Any], metric: str) -> None:
     out = console()
     columns: tuple[str, ...] = (
         "task",
@@ -43,20 +43,21 @@ def _retention(found: dict[str, Any], metric: str) -> None:
     rows = [
         [row["task"], row["group"], row["items"], row["original"], row["compressed"], row["score"],
          *_bounded(row["retention"]), _note(row)]
-        for row in found["groups"]
+        for row in retention["groups"]
     ]  # fmt: skip
     if len({row[0] for row in rows}) == 1:
+        # With a single task its name is the same in every row.
         columns, rows = columns[1:], [row[1:] for row in rows]
     out.print(grid(columns, rows))
     for name in ("mean", "worst"):
-        value, bounds = _bounded(found[name])
-        before = f"; the compressed model {cell(found['mean_compressed'])}" if name == "mean" else ""
+        value, bounds = _bounded(retention[name])
+        before = f"; the compressed model {cell(retention['mean_compressed'])}" if name == "mean" else ""
         out.print(f"{name} retention of {metric.replace('_', ' ')}: {cell(value)} {bounds}{before}")
 
 
 def _note(row: dict[str, Any]) -> str:
     if not row["counted"]:
-        return "left out: the original knows too little"
+        return "left out: original close to chance"
     return "HARMED: below the compressed model" if row["harmed"] else ""
 
 
@@ -65,8 +66,8 @@ def _summary_row(row: dict[str, Any]) -> list[Any]:
     return [row["task"], row["group"], row["n_items"], row["score"], bounds, row["nll"], row["token_accuracy"]]
 
 
-def _bounded(found: dict[str, float] | None) -> tuple[float | None, str]:
-    return (None, "") if found is None else (found["value"], f"[{found['low']:.3f}, {found['high']:.3f}]")
+def _bounded(interval: dict[str, float] | None) -> tuple[float | None, str]:
+    return (None, "") if interval is None else (interval["value"], f"[{interval['low']:.3f}, {interval['high']:.3f}]")
 
 
 def _figure(value: Any) -> Any:

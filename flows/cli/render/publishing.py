@@ -1,4 +1,4 @@
-"""The results of verbs that give results to others: export, report."""
+"""Printing of ``curate export`` and ``curate report``."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 from curate.flows.cli.render.console import console, grid, print_json
 
 
-def exported(told: dict[str, Any], as_json: bool) -> None:
-    """Print what `curate export` wrote, under which licences, and what it had to leave out."""
+def exported(summary: dict[str, Any], as_json: bool) -> None:
+    """Print the files that `curate export` wrote, the licences of the rows, and the rows left out."""
     if as_json:
-        print_json(told)
+        print_json(summary)
         return
     out = console()
-    out.print(f"Selection {told['selection_id']}: {told['rows']:,} rows written for {told['target']}")
-    for path in told["files"]:
+    out.print(f"Selection {summary['selection_id']}: {summary['rows']:,} rows written for {summary['target']}")
+    for path in summary["files"]:
         out.print(f"  {path}", soft_wrap=True)
-    if told["target"] != "ids":
-        out.print("\nThe files hold text of these sources; mind their licences.")
-    out.print(grid(("licence", "rows"), told["licences"].items()))
-    if told["left_out"]:
-        out.print(f"{sum(told['left_out'].values()):,} kept rows were left out; {told['files'][-1]} names them")
-        out.print(grid(("reason", "rows"), told["left_out"].items()))
+    if summary["target"] != "ids":
+        out.print("\nThe files contain text of these sources; check their licences.")
+    out.print(grid(("licence", "rows"), summary["licences"].items()))
+    if summary["left_out"]:
+        out.print(f"{sum(summary['left_out'].values()):,} kept rows were left out; {summary['files'][-1]} lists them")
+        out.print(grid(("reason", "rows"), summary["left_out"].items()))
 
 
-def reported(told: dict[str, Any], as_json: bool) -> None:
-    """Print where `curate report` wrote."""
+def reported(summary: dict[str, Any], as_json: bool) -> None:
+    """Print the paths of the files that `curate report` wrote."""
     if as_json:
-        print_json(told)
+        print_json(summary)
         return
     out = console()
-    out.print(f"Selection {told['selection_id']}")
-    for name, path in (("report", told["report"]), *(("picture", path) for path in told["pictures"])):
+    out.print(f"Selection {summary['selection_id']}")
+    for name, path in (("report", summary["report"]), *(("picture", path) for path in summary["pictures"])):
         out.print(f"{name:<9}{path}", soft_wrap=True)
-    out.print("The report holds text of the corpus; it names the licences.")
+    out.print("The report contains text of the corpus; it lists the licences.")

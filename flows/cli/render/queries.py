@@ -1,4 +1,4 @@
-"""The answers of verbs that ask: explain, sql, compare, forget."""
+"""Printing of ``curate sql``, ``curate explain`` and ``curate forget``."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS_SHOWN, ROWS_PAGED = 100, 10_000
-"""Most rows of an answer that are printed, and that are given to a pager."""
-ANSWER_WIDTH = 400
-"""Columns of text for an answer in a pipe, where nothing needs to be cut to fit a screen."""
+"""Most rows of a query result that are printed, and that are sent to a pager."""
+PIPE_WIDTH = 400
+"""Width of a query result in a pipe, in characters; there is no screen to fit."""
 
 
-def table(answer: pa.Table, as_json: bool = False, as_csv: bool = False, parquet: Path | None = None) -> None:
-    """Print an answer as a table, JSON or CSV, or write it to a Parquet file."""
+def table(result: pa.Table, as_json: bool = False, as_csv: bool = False, parquet: Path | None = None) -> None:
+    """Print a query result as a table, JSON or CSV, or write it to a Parquet file."""
     if parquet is not None:
         import pyarrow.parquet as pq
 
-        pq.write_table(answer, parquet)
-        print(f"{answer.num_rows} rows in {parquet}")
+        pq.write_table(result, parquet)
+        print(f"{result.num_rows} rows in {parquet}")
     elif as_csv:
         from pyarrow import csv
 
-        csv.write_csv(answer, sys.stdout.buffer)
+        csv.write_csv(result, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     elif as_json:
-        print_json(answer.to_pylist())
+        print_json(result.to_pylist())
     else:
-        out = console(ANSWER_WIDTH)
-        # On a terminal, an answer that is taller than it goes through the pager ($PAGER).
-        tall = out.is_terminal and answer.num_rows > out.height - 6
-        with out.pager() if tall else nullcontext():
-            _print_table(out, answer, ROWS_PAGED if tall else ROWS_SHOWN)
+        out = console(PIPE_WIDTH)
+        # On a terminal, a result with more rows than fit below the header goes through the pager ($PAGER).
+        paged = out.is_terminal and result.num_rows > out.height - 6
+        with out.pager() if paged else nullcontext():
+            _print_table(out, result, ROWS_PAGED if paged else ROWS_SHOWN)
 
 
-def _print_table(out: Console, answer: pa.Table, most: int) -> None:
-    shown = answer.slice(0, most).to_pylist()
-    out.print(grid(answer.column_names, ([_short(row[name]) for name in answer.column_names] for row in shown)))
-    more = answer.num_rows - len(shown)
+def _print_table(out: Console, result: pa.Table, limit: int) -> None:
+    shown = result.slice(0, limit).to_pylist()
+    out.print(grid(result.column_names, ([_short(row[name]) for name in result.column_names] for row in shown)))
+    hidden = result.num_rows - len(shown)
     out.print(
-        f"{answer.num_rows:,} {'row' if answer.num_rows == 1 else 'rows'}"
-        + (f", {more:,} not shown (--csv or --parquet gives all)" if more else "")
+        f"{result.num_rows:,} {'row' if result.num_rows == 1 else 'rows'}"
+        + (f", {hidden:,} not shown (--csv or --parquet writes all)" if hidden else "")
     )
 
 
@@ -60,48 +60,50 @@ def _short(value: Any) -> Any:
     return value
 
 
-def questions(as_json: bool) -> None:
-    """Print the named questions and what each answers."""
-    from curate.storage.catalog.queries import questions as known
-
-    told = known()
+def named_queries(descriptions: dict[str, str], as_json: bool) -> None:
+    """Print the name and the description of each named query."""
     if as_json:
-        print_json(told)
+        print_json(descriptions)
     else:
-        console().print(grid(("question", "answers"), told.items(), wide="answers"))
+        console().print(grid(("query", "returns"), descriptions.items(), wide="returns"))
 
 
-def explanation(told: dict[str, Any], as_json: bool) -> None:
-    """Print everything known of one example."""
+def explanation(result: dict[str, Any], as_json: bool) -> None:
+    """Print text, sources, clusters, selections and scores of one example."""
     if as_json:
-        print_json(told)
+        print_json(result)
         return
     out = console()
-    out.print(f"Example {told['example_id']}")
-    for turn in told["messages"]:
+    out.print(f"Example {result['example_id']}")
+    for turn in result["messages"]:
         out.print(f"\n[{turn['role']}]\n{turn['content']}", soft_wrap=True)
-    out.print("\nsources: " + ", ".join(f"{one['source']} row {one['row']}" for one in told["sources"]), soft_wrap=True)
+    out.print(
+        "\nsources: " + ", ".join(f"{one['source']} row {one['row']}" for one in result["sources"]), soft_wrap=True
+    )
     for name, columns in (
         ("clusters", ("clusters_id", "cluster", "membership", "terms")),
         ("selections", ("selection_id", "method", "budget", "kept", "rank", "reason", "related_id", "score")),
     ):
-        if told[name]:
-            out.print(grid(columns, ([_short(row[head]) for head in columns] for row in told[name])))
-    for scores in told["scores"]:
+        if result[name]:
+            out.print(grid(columns, ([_short(row[head]) for head in columns] for row in result[name])))
+    for scores in result["scores"]:
         signals = ((name, value) for name, value in scores.items() if name != "example_id" and value is not None)
         out.print(grid(("signal", "value"), ((name, cell(value)) for name, value in signals)))
 
 
-def forgotten(told: dict[str, Any], as_json: bool) -> None:
-    """Print which selections had kept an example that is used no more."""
+def forgotten(result: dict[str, Any], as_json: bool) -> None:
+    """Print a forgotten example and the selections that kept it."""
     if as_json:
-        print_json(told)
+        print_json(result)
         return
     out = console()
-    out.print(f"Example {told['example_id']} " + ("was forgotten before" if told["already"] else "is used no more"))
-    if told["selections"]:
+    out.print(
+        f"Example {result['example_id']} "
+        + ("was already forgotten" if result["already"] else "is excluded from all future selections")
+    )
+    if result["selections"]:
         heads = ("selection_id", "method", "budget", "created", "rank")
-        out.print(grid(heads, ([row[head] for head in heads] for row in told["selections"])))
-        out.print("These selections kept it; what was trained on them has seen it. Select again to be without it.")
+        out.print(grid(heads, ([row[head] for head in heads] for row in result["selections"])))
+        out.print("These selections kept it, so models trained on them have seen it. Select again to drop it.")
     else:
         out.print("No selection kept it.")

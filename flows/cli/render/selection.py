@@ -1,4 +1,4 @@
-"""The result of ``curate select``: clusters, what was kept, what was refused and why, where everything lies."""
+"""Printing of ``curate select``: clusters, kept and refused rows with reasons, and the paths of the artefacts."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from curate.flows.cli.render.console import console, grid, print_json
 from curate.flows.operations.selection_summary import by_count, meaning
 
 
-def selection(told: dict[str, Any], as_json: bool) -> None:
-    """Print one selection, as `selection_summary.summary` describes it."""
+def selection(summary: dict[str, Any], as_json: bool) -> None:
+    """Print a summary of `curate.flows.operations.selection_summary.summary`."""
     if as_json:
-        print_json(told)
+        print_json(summary)
     else:
-        _print(told)
+        _print(summary)
 
 
-def _print(told: dict[str, Any]) -> None:
+def _print(summary: dict[str, Any]) -> None:
     out = console()
     out.print(
-        f"Selection {told['selection_id']}: {told['method']}, budget {told['budget']} → "
-        f"{told['n_kept']:,} of {told['n_examples']:,} examples"
-        + (f", {told['n_tokens_kept']:,} tokens" if told["n_tokens_kept"] else "")
+        f"Selection {summary['selection_id']}: {summary['method']}, budget {summary['budget']} → "
+        f"{summary['n_kept']:,} of {summary['n_examples']:,} examples"
+        + (f", {summary['n_tokens_kept']:,} tokens" if summary["n_tokens_kept"] else "")
     )
-    if told["clusters"]:
-        curve = ("ceiling", "tau") if "pilots" in told["inputs"] else ()
+    if summary["clusters"]:
+        curve = ("ceiling", "tau") if "pilots" in summary["inputs"] else ()
         columns = ("cluster", "degradation", *curve, "size", "budget", "kept", "refused", "top terms")
-        rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in told["clusters"])
+        rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in summary["clusters"])
         out.print(grid(columns, rows, wide="top terms"))
         out.print("degradation: mean Jensen–Shannon divergence of the pair in nats, larger = more damaged")
         if curve:
             out.print("gain of n rows: ceiling · (1 − exp(−n / tau)), nats per token, from pilot recoveries")
         out.print()
-    reasons = ((name, count, meaning(name)) for name, count in by_count(told["reasons"]))
+    reasons = ((name, count, meaning(name)) for name, count in by_count(summary["reasons"]))
     out.print(grid(("reason", "examples", "meaning"), reasons, wide="meaning"))
-    corpus = told["corpus"]
+    corpus = summary["corpus"]
     out.print(
         f"Read {corpus['n_read']:,} rows: {corpus['n_duplicates']:,} exact duplicates merged, "
-        f"{corpus['n_quarantined']:,} quarantined" + _listed(told["quarantine"])
+        f"{corpus['n_quarantined']:,} quarantined" + _listed(summary["quarantine"])
     )
-    for warning in told["warnings"]:
+    for warning in summary["warnings"]:
         out.print(f"warning: {warning}")
-    out.print(f"\nartefact  {told['artefact']}\ncatalog   {told['catalog']}", soft_wrap=True)
-    if told["picture"]:
-        out.print(f"picture   {told['picture']}", soft_wrap=True)
+    out.print(f"\nartefact  {summary['artefact']}\ncatalog   {summary['catalog']}", soft_wrap=True)
+    if summary["picture"]:
+        out.print(f"picture   {summary['picture']}", soft_wrap=True)
 
 
 def _listed(reasons: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""How stable clusters are, as a table."""
+"""Printing of ``curate cluster --stability``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 from curate.flows.cli.render.console import console, grid, print_json
 
 
-def stability(told: dict[str, Any], as_json: bool) -> None:
-    """Print the report of ``curate cluster --stability``."""
+def stability(report: dict[str, Any], as_json: bool) -> None:
+    """Print how labels and selections change with seeds, numbers of clusters and encoder precision."""
     if as_json:
-        print_json(told)
+        print_json(report)
         return
     out = console()
-    out.print(f"Clusters {told['clusters']}: {told['n_clusters']} clusters, and what they would be otherwise")
+    out.print(f"Clusters {report['clusters']}: {report['n_clusters']} clusters, compared with variations")
     columns = ("variation", "n_clusters", "ari", "selection_jaccard")
     heads = ("variation", "clusters", "agreement of labels", "overlap of selections")
-    out.print(grid(heads, ([row[name] for name in columns] for row in told["variations"])))
+    out.print(grid(heads, ([row[name] for name in columns] for row in report["variations"])))
     out.print(
         "agreement: adjusted Rand index, 1 = the same labels, 0 = chance; overlap: Jaccard index of the rows kept"
     )
-    if told["scores"] is None:
-        out.print("no scores of this corpus yet, hence no selections to compare: run `curate score` first")
+    if report["scores"] is None:
+        out.print("this corpus has no scores yet, so selections were not compared: run `curate score` first")

@@ -1,4 +1,4 @@
-"""Held-out rows under the clusters of a corpus: each belongs to the cluster of the corpus row nearest to its prompt."""
+"""Grouping of held-out rows by cluster: each gets the cluster of the corpus row nearest to its prompt."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ TERMS_SHOWN = 3
 
 
 def by_cluster(warehouse: Warehouse, settings: Settings, items: pa.Table, clusters_id: str) -> pa.Table:
-    """Return the items with the cluster as the group of every held-out row; other kinds keep theirs.
+    """Return the items with the cluster as the group of every held-out row; other kinds keep their groups.
 
     Parameters
     ----------
     items : Table of ``ITEMS``
     clusters_id : str
-        Clusters artefact, whose embeddings are those of its corpus.
+        Id of the clusters artefact; its input names the embeddings of the corpus.
     """
     from curate.engines.embed.encode import encode, load_encoder
     from curate.selectors.neighbours.exact import nearest, unit_rows
 
-    made = warehouse.manifest("clusters", clusters_id)
+    embeddings_id = warehouse.manifest("clusters", clusters_id).inputs["embeddings"]
     labels = warehouse.read("clusters", clusters_id, columns=["cluster"])["cluster"].to_numpy()
-    known = _vectors(warehouse.read("embeddings", made.inputs["embeddings"], columns=["embedding"]))
+    corpus_vectors = _vectors(warehouse.read("embeddings", embeddings_id, columns=["embedding"]))
     rows = np.flatnonzero(pc.equal(items["kind"], "rows").to_numpy(zero_copy_only=False))
     prompts = [_prompt(messages) for messages in items["messages"].take(rows).to_pylist()]
     batch = pa.record_batch({"example_id": items["item_id"].take(rows).combine_chunks(), "prompt": prompts})
@@ -43,10 +43,10 @@ def by_cluster(warehouse: Warehouse, settings: Settings, items: pa.Table, cluste
     )
     with progress.stage("embed", len(rows)) as advance:
         (vectors,) = encode([batch], encoder, advance)
-    found, _ = nearest(unit_rows(_vectors(pa.Table.from_batches([vectors]))), unit_rows(known), 1)
+    neighbours, _ = nearest(unit_rows(_vectors(pa.Table.from_batches([vectors]))), unit_rows(corpus_vectors), 1)
     names = _names(warehouse, clusters_id)
     groups = items["group"].to_pylist()
-    for row, cluster in zip(rows, labels[found[:, 0]], strict=True):
+    for row, cluster in zip(rows, labels[neighbours[:, 0]], strict=True):
         groups[row] = names[int(cluster)]
     return items.set_column(ITEMS.get_field_index("group"), ITEMS.field("group"), pa.array(groups, pa.string()))
 
@@ -58,11 +58,11 @@ def _vectors(table: pa.Table) -> NDArray[np.float32]:
 
 
 def _prompt(messages: list[dict[str, str]]) -> str:
-    """Return what is embedded of a conversation, as for the corpus: its user turns."""
+    """Return the text of a conversation that is embedded, the same as for a corpus: its user turns."""
     return "\n\n".join(turn["content"] for turn in messages if turn["role"] == "user")
 
 
 def _names(warehouse: Warehouse, clusters_id: str) -> dict[int, str]:
-    """Return the name of every cluster: its number and its most telling terms."""
+    """Return the name of every cluster: its number and its top terms."""
     rows = warehouse.read("clusters", clusters_id, "terms").to_pylist()
     return {row["cluster"]: f"{row['cluster']}: {', '.join(row['terms'][:TERMS_SHOWN])}" for row in rows}

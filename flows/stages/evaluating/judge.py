@@ -1,6 +1,6 @@
-"""The judge of an evaluation: whether one is needed, and what it adds to the causes of an artefact.
+"""The judge model of an evaluation: whether one is needed, and its contribution to the inputs of an artefact.
 
-Without a judged task a judge adds nothing, so that evaluations that never heard of one keep their ids.
+Without a judged task the judge is not an input, so that setting one does not change the ids of other evaluations.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 JUDGED = "judged:"
-"""What a judged task begins with: no file is taken for one by its columns."""
+"""Prefix of a judged task, which is required: a file is never recognised as judged by its columns."""
 
 
 def judge_of(settings: Settings) -> str | None:
-    """Return the folder or hub name of the model that reads answers, None where no task is judged.
+    """Return the folder or hub name of the judge model, or None if no task is judged.
 
     Raises
     ------
     UsageError
-        If a task is judged and there is no judge.
+        If a task is judged and no judge is set.
     """
     judged = [word for word in settings.evaluate.tasks if word.startswith(JUDGED)]
     if not judged:
@@ -37,13 +37,13 @@ def judge_of(settings: Settings) -> str | None:
 
 
 def check_judge(settings: Settings) -> None:
-    """Raise UsageError where a judge is missing, before anything is computed; tell where it has nothing to read."""
+    """Raise UsageError if a judge is missing, before anything is computed; log a note if it has no effect."""
     if judge_of(settings) is None and settings.evaluate.judge is not None:
-        progress.note("--judge has nothing to read: no task is judged; pass --tasks judged:FILE for it")
+        progress.note("--judge has no effect: no task is judged; pass --tasks judged:FILE to use it")
 
 
 def judge_input(warehouse: Warehouse, settings: Settings) -> dict[str, str]:
-    """Return the digest of the judge's files as an artefact's input, or nothing where no task is judged."""
+    """Return the digest of the judge's files as an artefact's input; empty if no task is judged."""
     from curate.engines.models.checkpoints import model_files
 
     judge = judge_of(settings)

@@ -1,4 +1,4 @@
-"""The main table of an evaluation as arrays, its groups, and the summary that goes beside it."""
+"""Results of an evaluation: conversion to arrays, groups, the summary table and warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def summary_rows(results: pa.Table) -> list[dict[str, Any]]:
-    """Return the rows of ``SUMMARY``: one per task and group, in the order in which they were first asked."""
+    """Return the rows of ``SUMMARY``: one per task and group, in order of their first item."""
     from curate.selectors.assessment.intervals import Resampling
     from curate.selectors.assessment.task_summary import summarise
 
@@ -26,14 +26,15 @@ def summary_rows(results: pa.Table) -> list[dict[str, Any]]:
 def grouped(results: pa.Table) -> tuple[list[dict[str, str]], NDArray[np.int64]]:
     """Return the names of the groups of items, and the group of each item."""
     rows = results.select(["task", "kind", "group"]).to_pylist()
-    places: dict[tuple[str, str], int] = {}
-    group = np.array([places.setdefault((row["task"], row["group"]), len(places)) for row in rows], dtype=np.int64)
+    numbers: dict[tuple[str, str], int] = {}
+    group = np.array([numbers.setdefault((row["task"], row["group"]), len(numbers)) for row in rows], dtype=np.int64)
+    # Reversed, so that the first item of a group overwrites the later ones.
     first = {int(g): rows[i] for i, g in reversed(list(enumerate(group)))}
-    return [first[g] for g in range(len(places))], group
+    return [first[g] for g in range(len(numbers))], group
 
 
 def arrays(results: pa.Table) -> Results:
-    """Return the figures of an evaluation's main table as parallel arrays."""
+    """Return the numeric columns of an evaluation's main table as parallel arrays."""
     from curate.selectors.assessment.task_summary import Results
 
     def floats(name: str) -> NDArray[np.float64]:
@@ -44,17 +45,17 @@ def arrays(results: pa.Table) -> Results:
 
 
 def warnings(results: pa.Table, removed: int) -> list[str]:
-    """Return what a user should know before reading the figures."""
+    """Return warnings about removed, truncated and unusable items, and about judged scores."""
     statuses = Counter(results["status"].to_pylist())
-    told = []
+    messages = []
     if removed:
-        told.append(f"{removed} items were left out, for the corpus has the same prompt")
-    if cut := statuses["truncated"]:
-        told.append(f"{cut} of {len(results)} items were longer than --max-length and were judged on what was left")
-    if bad := statuses["no_response_tokens"] + statuses["template_error"]:
-        told.append(f"{bad} of {len(results)} items could not be asked and do not count")
+        messages.append(f"{removed} items were left out because the corpus contains the same prompt")
+    if truncated := statuses["truncated"]:
+        messages.append(f"{truncated} of {len(results)} items were truncated to --max-length before they were scored")
+    if unusable := statuses["no_response_tokens"] + statuses["template_error"]:
+        messages.append(f"{unusable} of {len(results)} items could not be evaluated and are not counted")
     if "judged" in results["kind"].unique().to_pylist():
-        told.append(
-            "scores of judged tasks are a model's opinion; first try the judge on answers known right and wrong"
+        messages.append(
+            "scores of judged tasks are a model's opinion; first test the judge on answers known to be right or wrong"
         )
-    return told
+    return messages

@@ -1,1 +1,1 @@
-"""Parts of the recovery stage."""
+"""Parts of the recovery stage: held-out rows and the job process."""

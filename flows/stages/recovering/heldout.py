@@ -1,6 +1,6 @@
-"""Which rows the recovery is measured on: the user's file, the demo's own, or rows that were not selected.
+"""Held-out rows of a recovery: from the user's file, the demo, or rows of the corpus that were not selected.
 
-Never a row that is trained on. Knows nothing of models.
+Never a row that is trained on.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 SLICE = 512
-"""Most rows of the pool that are held out where no file is given."""
+"""Largest number of rows of the corpus that are held out if no file is given."""
 
 CONVERSATION = pa.schema([EXAMPLES.field("example_id"), EXAMPLES.field("messages"), EXAMPLES.field("tools")])
 
 
 @dataclass(frozen=True)
 class Heldout:
-    """What the held-out rows are, before they are read."""
+    """Source of the held-out rows."""
 
     path: str | None
-    """File they come from; None for rows of the corpus that were not selected."""
+    """File; None for rows of the corpus that were not selected."""
     about: str
-    """In words, for the report."""
+    """Description for the report."""
     cause: str
-    """Digest that stands for them in the artefact's id."""
+    """Digest or name that represents the rows in the artefact's id."""
 
 
 def heldout_source(warehouse: Warehouse, settings: Settings, corpus: Manifest) -> Heldout:
-    """Return where the held-out rows come from.
+    """Return the source of the held-out rows.
 
     Raises
     ------
     InputError
-        If the file is not there.
+        If the file does not exist.
     """
     from curate.flows import demo
     from curate.storage.formats import source_digest, source_name
@@ -60,19 +60,19 @@ def heldout_source(warehouse: Warehouse, settings: Settings, corpus: Manifest) -
 def heldout_rows(
     warehouse: Warehouse, settings: Settings, selection: Manifest, source: Heldout, trained: set[str]
 ) -> pa.Table:
-    """Return the held-out conversations, those of the ids in `trained` left out; possibly none.
+    """Return the held-out conversations without the ids in `trained`; possibly none.
 
     Raises
     ------
     InputError
-        If the user's file has no usable row beside those that are trained on.
+        If all usable rows of the user's file are trained on.
     """
     if source.path is None:
         return _slice(warehouse, settings, selection)
     from curate.storage.formats import read_source
 
-    found = [row for row in read_source(source.path) if isinstance(row, Example) and row.id not in trained]
-    if not found:
+    examples = [row for row in read_source(source.path) if isinstance(row, Example) and row.id not in trained]
+    if not examples:
         raise InputError(f"no row of {source.path!r} is usable and not trained on; give other held-out rows")
     rows = [
         {
@@ -80,20 +80,21 @@ def heldout_rows(
             "messages": [{"role": t.role, "content": t.content, "tool_call": t.tool_call} for t in row.turns],
             "tools": row.tools,
         }
-        for row in found
+        for row in examples
     ]
     return pa.Table.from_pylist(rows, schema=CONVERSATION)
 
 
 def _slice(warehouse: Warehouse, settings: Settings, selection: Manifest) -> pa.Table:
-    """Return a random draw of the rows that lost to the budget only, in corpus order."""
+    """Return a random draw, in corpus order, of the rows that were left out for the budget only."""
     ledger = warehouse.read("selection", selection.id, columns=["example_id", "reason"])
     reason = ledger["reason"].to_numpy(zero_copy_only=False)
-    left = np.flatnonzero(reason == BUDGET)
-    drawn = np.sort(np.random.default_rng(settings.seed).permutation(left)[:SLICE])
+    # Rows refused for another reason are duplicates or faulty; the loss on them would not measure the recovery.
+    candidates = np.flatnonzero(reason == BUDGET)
+    drawn = np.sort(np.random.default_rng(settings.seed).permutation(candidates)[:SLICE])
     return conversations(warehouse, selection.inputs["corpus"]).take(pa.array(drawn))
 
 
 def conversations(warehouse: Warehouse, corpus_id: str) -> pa.Table:
-    """Return id, turns and tools of every example of a corpus, in its order."""
+    """Return id, messages and tools of every example of a corpus, in its order."""
     return warehouse.read("corpus", corpus_id, columns=CONVERSATION.names)

@@ -1,1 +1,1 @@
-"""What earlier artefacts already know: vectors, scores and clusters of rows seen before."""
+"""Reuse of earlier artefacts: vectors, scores and clusters of rows that were processed before."""

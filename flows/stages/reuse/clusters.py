@@ -1,7 +1,8 @@
-"""Clusters of a corpus that grew: rows that had a label keep it, new rows join the clusters of their nearest landmarks.
+"""Extension of clusters to a grown corpus: old rows keep their labels, new rows join those of their nearest landmarks.
 
-What decides whether an earlier clustering serves, and the tables that come of it. A new fit is made where none serves:
-nothing like it was clustered before, rows are gone, or more rows would be assigned than half of those that were fitted.
+Finds an earlier clustering that can be extended, and computes the tables of the extended one. Clusters are fitted again
+if there is no clustering with these settings, if rows were removed from the corpus, or if more rows would be assigned
+than half of those that were fitted.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ BASE = "grown_from"
 """Role of the earlier clusters among the inputs."""
 
 LARGEST_GROWTH = 0.5
-"""Rows assigned since the fit, per row that was fitted, up to which new rows are assigned: beyond it, fit again."""
+"""Largest ratio of rows assigned since the fit to rows fitted; a corpus that grew more is fitted again."""
 
 
 def find_base(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
-    """Return the earlier clusters that can grow into what `fresh` would fit, or None.
+    """Return the earlier clusters that can be extended to the corpus of `fresh`, or None.
 
     They have the same settings, version and encoder, all their rows are in the corpus, and it has not outgrown them. Of
-    several, the one with most rows; then the newest.
+    several candidates the one with most rows is returned, then the newest.
     """
     corpus, embeddings = fresh.inputs["corpus"], fresh.inputs["embeddings"]
     if not (warehouse.has("corpus", corpus) and warehouse.has("embeddings", embeddings)):
@@ -57,22 +58,22 @@ def find_base(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
 
 
 def encoder_of(warehouse: Warehouse, embeddings: str) -> str:
-    """Return what made these vectors: the encoder's digest and what it computed in."""
-    made = warehouse.manifest("embeddings", embeddings)
-    return f"{made.inputs.get('encoder')}, {made.settings.get('dtype')}"
+    """Return the digest of the encoder's files and its precision, which together determine the vectors."""
+    manifest = warehouse.manifest("embeddings", embeddings)
+    return f"{manifest.inputs.get('encoder')}, {manifest.settings.get('dtype')}"
 
 
 def grown_before(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
-    """Return the newest clusters of this very corpus that grew from others, or None."""
+    """Return the newest clusters of this very corpus that were extended from others, or None."""
     for one in warehouse.list("clusters"):
-        inputs = {role: made for role, made in one.inputs.items() if role != BASE}
+        inputs = {role: artefact_id for role, artefact_id in one.inputs.items() if role != BASE}
         if (one.version, one.settings, inputs) == (fresh.version, fresh.settings, fresh.inputs) and BASE in one.inputs:
             return one
     return None
 
 
 def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[str, Any]]:
-    """Return the tables of the grown clusters by name, and their facts."""
+    """Return the tables of the extended clusters by name, and the facts of their manifest."""
     from curate.selectors.clustering.assignment import assign, drift
     from curate.selectors.neighbours.exact import unit_rows
     from curate.selectors.text.concepts import extract
@@ -81,35 +82,39 @@ def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
     old = {name: warehouse.read("clusters", base.id, name) for name in ("part", "terms", "concepts", "curve")}
     landmarks = warehouse.read("clusters", base.id, "landmarks")
     corpus = warehouse.read("corpus", plan.inputs["corpus"], columns=["example_id", "prompt"])
-    rows = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])
+    vectors = read_vectors(warehouse, plan.inputs["embeddings"], corpus["example_id"])
     ids = as_bytes(corpus["example_id"])
-    place = find(as_bytes(old["part"]["example_id"]), ids)
-    new = np.flatnonzero(place < 0)
-    known = _landmarks(landmarks, old["part"], rows[find(ids, as_bytes(landmarks["example_id"]))], base.facts["radius"])
-    how = plan.settings
-    joined = assign(unit_rows(rows[new]), known, how["n_neighbours"], how["bandwidth"])
-    fresh = extract(corpus["prompt"].take(pa.array(new)).to_pylist())
-    lists, phrases = _more_concepts(old["concepts"], fresh.phrases, fresh.offsets, fresh.values)
+    old_row = find(as_bytes(old["part"]["example_id"]), ids)
+    new = np.flatnonzero(old_row < 0)
+    landmark_vectors = vectors[find(ids, as_bytes(landmarks["example_id"]))]
+    known = _landmarks(landmarks, old["part"], landmark_vectors, base.facts["radius"])
+    options = plan.settings
+    assigned = assign(unit_rows(vectors[new]), known, options["n_neighbours"], options["bandwidth"])
+    new_concepts = extract(corpus["prompt"].take(pa.array(new)).to_pylist())
+    lists, phrases = _extended_concepts(
+        old["concepts"], new_concepts.phrases, new_concepts.offsets, new_concepts.values
+    )
     added = pa.table(
         {
             "example_id": corpus["example_id"].take(pa.array(new)),
-            "cluster": joined.labels,
-            "membership": joined.membership,
+            "cluster": assigned.labels,
+            "membership": assigned.membership,
+            # The map is drawn anew below, once all rows have their labels.
             "map_x": np.zeros(len(new), np.float32),
             "map_y": np.zeros(len(new), np.float32),
-            "diffusion_x": joined.coordinates[:, 0],
-            "diffusion_y": joined.coordinates[:, 1],
+            "diffusion_x": assigned.coordinates[:, 0],
+            "diffusion_y": assigned.coordinates[:, 1],
             "concepts": lists,
         },
         schema=CLUSTERS,
     )
-    everything = pa.concat_tables([old["part"], added])
-    order = place.copy()
+    # `order` puts the old rows and the added ones, concatenated, into corpus order.
+    order = old_row.copy()
     order[new] = len(old["part"]) + np.arange(len(new))
-    part = _on_the_map(everything.take(pa.array(order)), rows)
+    part = _with_map(pa.concat_tables([old["part"], added]).take(pa.array(order)), vectors)
     sizes = np.bincount(part["cluster"].to_numpy(), minlength=len(old["terms"]))
     terms = pa.table([old["terms"]["cluster"], pa.array(sizes), old["terms"]["terms"]], schema=TERMS)
-    n_grown, n_far = base.facts["n_grown"] + len(new), base.facts["n_grown_far"] + int(joined.far.sum())
+    n_grown, n_far = base.facts["n_grown"] + len(new), base.facts["n_grown_far"] + int(assigned.far.sum())
     facts = {
         **base.facts,
         "n_rows": len(corpus),
@@ -121,13 +126,14 @@ def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
     return {"terms": terms, "concepts": phrases, "curve": old["curve"], "landmarks": landmarks, "part": part}, facts
 
 
-def _on_the_map(part: pa.Table, rows: NDArray[np.float32]) -> pa.Table:
-    """Return the rows with their places on a map of the whole corpus: discs grow with their clusters."""
+def _with_map(part: pa.Table, vectors: NDArray[np.float32]) -> pa.Table:
+    """Return the rows with coordinates on a new map of the whole corpus, where discs have the clusters' new sizes."""
     from curate.selectors.clustering.map import cluster_map
 
-    places = cluster_map(rows, part["cluster"].to_numpy())
+    coordinates = cluster_map(vectors, part["cluster"].to_numpy())
     for axis, name in enumerate(("map_x", "map_y")):
-        part = part.set_column(part.schema.get_field_index(name), part.schema.field(name), pa.array(places[:, axis]))
+        column = pa.array(coordinates[:, axis])
+        part = part.set_column(part.schema.get_field_index(name), part.schema.field(name), column)
     return part
 
 
@@ -137,10 +143,11 @@ def read_vectors(warehouse: Warehouse, embeddings: str, example_id: pa.ChunkedAr
     Raises
     ------
     InputError
-        If one is not finite, naming its example.
+        If one is not finite; the message names its example.
     """
     vectors = warehouse.read("embeddings", embeddings, columns=["embedding"])["embedding"].combine_chunks()
     rows: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(len(vectors), -1)
+    # NaN and infinity survive a sum, so one value per row is enough to check.
     bad = np.flatnonzero(~np.isfinite(rows.sum(axis=1)))
     if len(bad):
         raise InputError(
@@ -151,20 +158,20 @@ def read_vectors(warehouse: Warehouse, embeddings: str, example_id: pa.ChunkedAr
 
 
 def find(known: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> NDArray[np.int64]:
-    """Return the place of each wanted id among the known ones, which are distinct; -1 where it is not among them."""
+    """Return the position of each wanted id in `known`, whose ids are distinct; -1 if it is missing."""
     order = np.argsort(known)
-    place = order[np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)]
-    return np.where(known[place] == wanted, place, -1)
+    position = order[np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)]
+    return np.where(known[position] == wanted, position, -1)
 
 
-def _landmarks(table: pa.Table, part: pa.Table, rows: NDArray[np.float32], radius: float) -> Landmarks:
+def _landmarks(table: pa.Table, part: pa.Table, vectors: NDArray[np.float32], radius: float) -> Landmarks:
     from curate.selectors.clustering.assignment import Landmarks
     from curate.selectors.neighbours.exact import unit_rows
 
     own = part.take(pa.array(find(as_bytes(part["example_id"]), as_bytes(table["example_id"]))))
     shares = table["shares"].combine_chunks()
     return Landmarks(
-        unit_rows(rows),
+        unit_rows(vectors),
         table["sigma"].to_numpy(),
         shares.values.to_numpy().reshape(len(table), -1),
         np.column_stack([own["diffusion_x"].to_numpy(), own["diffusion_y"].to_numpy()]),
@@ -172,14 +179,15 @@ def _landmarks(table: pa.Table, part: pa.Table, rows: NDArray[np.float32], radiu
     )
 
 
-def _more_concepts(
+def _extended_concepts(
     old: pa.Table, phrases: list[str], offsets: NDArray[np.int64], values: NDArray[np.int32]
 ) -> tuple[pa.ListArray, pa.Table]:
-    """Return the new rows' concepts under the old ids, new phrases numbered after them, and the table of all."""
-    ids = {phrase: place for place, phrase in enumerate(old["phrase"].to_pylist())}
-    number = np.array([ids.setdefault(phrase, len(ids)) for phrase in phrases], np.int32)
-    renamed = number[values] if len(values) else values
+    """Return the new rows' concepts by the old ids, new phrases numbered after these, and the table of all concepts."""
+    ids = {phrase: number for number, phrase in enumerate(old["phrase"].to_pylist())}
+    new_id = np.array([ids.setdefault(phrase, len(ids)) for phrase in phrases], np.int32)
+    renumbered = new_id[values] if len(values) else values
+    # Concepts are sorted within each row; renumbering has changed their order.
     owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    ordered = renamed[np.lexsort((renamed, owner))]
+    ordered = renumbered[np.lexsort((renumbered, owner))]
     table = pa.table({"concept": np.arange(len(ids)), "phrase": list(ids)}, schema=old.schema)
     return pa.ListArray.from_arrays(offsets.astype(np.int32), ordered), table

@@ -1,7 +1,7 @@
-"""Rows that were scored before, with the same models and settings, in another corpus: of a grown one only new rows run.
+"""Reuse of scores: of a grown corpus only rows that were not scored before, with these models and settings, are scored.
 
-Earlier scores artefacts are the cache. A row's id is the digest of its conversation, so that equal ids mean equal
-scores, up to the rounding that another batch brings (about 1e-6 relative).
+Earlier scores artefacts are the cache. A row's id is the digest of its conversation, so equal ids mean equal scores, up
+to the rounding error of another batch (about 1e-6 relative).
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 
 def earlier(warehouse: Warehouse, plan: Recipe) -> list[Manifest]:
-    """Return the scores artefacts made as `plan` says but of other corpora, in order of their ids."""
+    """Return the scores artefacts that differ from `plan` only in the corpus, in order of their ids."""
 
     def causes(inputs: dict[str, str]) -> dict[str, str]:
         return {role: value for role, value in inputs.items() if role != "corpus"}
 
-    found = [
+    matches = [
         one
         for one in warehouse.list("scores")
         if (one.version, one.settings, causes(one.inputs)) == (plan.version, plan.settings, causes(plan.inputs))
     ]
-    return sorted(found, key=lambda one: one.id)
+    # Where several contain a row the first one's scores are used: the order must not depend on when they were created.
+    return sorted(matches, key=lambda one: one.id)
 
 
 class KnownScores:
@@ -40,27 +41,27 @@ class KnownScores:
     Parameters
     ----------
     tables : dict of str to pa.Table
-        By artefact id, schema `SCORES`; the first that has an example speaks for it.
+        By artefact id, schema `SCORES`; an example's scores are those of the first table that contains it.
     """
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
         self.sources = list(tables)
         """Ids of the artefacts."""
-        whole = pa.concat_tables([SCORES.empty_table(), *(one.select(SCORES.names) for one in tables.values())])
-        ids = whole.column("example_id").to_numpy(zero_copy_only=False).astype(str)
-        _, firsts = np.unique(ids, return_index=True)
-        self._table = whole.take(pa.array(np.sort(firsts))).combine_chunks()
+        rows = pa.concat_tables([SCORES.empty_table(), *(one.select(SCORES.names) for one in tables.values())])
+        ids = rows.column("example_id").to_numpy(zero_copy_only=False).astype(str)
+        _, first_rows = np.unique(ids, return_index=True)
+        self._table = rows.take(pa.array(np.sort(first_rows))).combine_chunks()
 
     def count(self, ids: pa.Array | pa.ChunkedArray) -> int:
         """Return how many of `ids` are known."""
         return int(pc.sum(pc.is_in(ids, value_set=self._ids())).as_py() or 0)
 
     def new(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return a batch without the rows that are known."""
+        """Return a batch without the known rows."""
         return batch.filter(pc.invert(pc.is_in(batch.column("example_id"), value_set=self._ids())))
 
     def complete(self, ids: pa.Array, scored: pa.RecordBatch | None = None) -> pa.Table:
-        """Return the scores of `ids`, in their order, of which `scored` holds those that are not known."""
+        """Return the scores of `ids`, in their order; `scored` contains those that are not known."""
         both = pa.concat_tables([self._table, *([] if scored is None else [pa.Table.from_batches([scored])])])
         return both.take(pc.index_in(ids, value_set=both.column("example_id").combine_chunks()))
 

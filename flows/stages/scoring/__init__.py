@@ -1,1 +1,1 @@
-"""Parts of the scoring stage."""
+"""Parts of the scores stage: scoring and writing the parts of a corpus."""

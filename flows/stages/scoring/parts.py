@@ -1,6 +1,6 @@
-"""The parts of a corpus through the models, here or by workers that share them, and into the scores artefact.
+"""Scores the parts of a corpus, in this process or in workers, and writes them to the scores artefact.
 
-Whoever scores a part, this process alone writes it, under the lock that it holds.
+Workers only compute: this process, which holds the lock of the artefact, writes all parts.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Scorers:
-    """What is scored, with what."""
+    """Scores the parts of one corpus with one model pair."""
 
     warehouse: Warehouse
     settings: Settings
     plan: Recipe
     known: KnownScores
-    """Rows that are not to be scored again."""
+    """Scores of rows that are not computed again."""
     ids: Sequence[pa.Array]
     """Example ids of every part of the corpus."""
 
@@ -44,19 +44,19 @@ class Scorers:
         Returns
         -------
         (dict, int)
-            What the manifest should say of models and workers, and the peak memory, in bytes, of other processes.
+            Facts about models and workers for the manifest, and the peak memory of the workers in bytes.
         """
-        from curate.engines.models.devices import threads, worker_devices
+        from curate.engines.models.devices import cpu_threads, worker_devices
         from curate.engines.workers.pool import open_pool
 
-        how = self.settings.score
-        devices = worker_devices(how.device, how.workers)
-        many = self.settings.threads or threads()
+        options = self.settings.score
+        devices = worker_devices(options.device, options.workers)
+        n_threads = self.settings.threads or cpu_threads()
         task = self._task()
-        if how.sequential and task.original is not None:
-            task = self._after_reading(task, devices[: len(self.ids)], many)
-        # A worker without a part would load its models for nothing.
-        with open_pool(task, devices[: max(1, len(new))], many) as pool:
+        if options.sequential and task.original is not None:
+            task = self._with_cached_original(task, devices[: len(self.ids)], n_threads)
+        # No more workers than parts: one without a part would load its models for nothing.
+        with open_pool(task, devices[: max(1, len(new))], n_threads) as pool:
             with progress.stage("score", sum(map(len, self.ids)), builder.rows("part")) as advance:
                 for index, scored in pool.run(self._parts(new), advance):
                     builder.write("part", index, self.known.complete(self.ids[index], scored), SCORES)
@@ -65,7 +65,7 @@ class Scorers:
             return pool.facts | ({"workers": workers} if workers else {}), pool.peak_memory
 
     def _parts(self, wanted: Container[int]) -> Iterator[IndexedBatch]:
-        """Yield number and new conversations of the wanted parts."""
+        """Yield the number and the new conversations of the wanted parts."""
         columns = ["example_id", "messages", "tools"]
         batches = self.warehouse.batches("corpus", self.plan.inputs["corpus"], columns=columns)
         for index, batch in enumerate(batches):
@@ -76,21 +76,21 @@ class Scorers:
         from curate.engines.score.config import ScoreConfig
         from curate.engines.score.task import ScoringTask
 
-        how = self.settings.score
+        options = self.settings.score
         config = ScoreConfig(
-            max_length=how.max_length,
-            template=how.template,
-            probe_lr=how.probe_lr,
-            batch_tokens=how.batch_tokens,
-            ifd=how.ifd,
-            layers=how.layers,
-            teacher_top=None if how.teacher_cache == "exact" else int(how.teacher_cache.partition("=")[2]),
+            max_length=options.max_length,
+            template=options.template,
+            probe_lr=options.probe_lr,
+            batch_tokens=options.batch_tokens,
+            ifd=options.ifd,
+            layers=options.layers,
+            teacher_top=None if options.teacher_cache == "exact" else int(options.teacher_cache.partition("=")[2]),
         )
         models = self.settings.original, str(self.settings.compressed)
-        return ScoringTask(*models, config, how.dtype, self.settings.trust_remote_code)
+        return ScoringTask(*models, config, options.dtype, self.settings.trust_remote_code)
 
-    def _after_reading(self, task: ScoringTask, devices: Sequence[str], threads: int) -> ScoringTask:
-        """Have the original read the corpus, unless it did, and return how the other model scores without it."""
+    def _with_cached_original(self, task: ScoringTask, devices: Sequence[str], threads: int) -> ScoringTask:
+        """Cache the original's predictions on the corpus if necessary, and return the task that reads the cache."""
         from curate.engines.score.sequential import OriginalSpec, cache_original
 
         causes = {role: self.plan.inputs[role] for role in ("original", "corpus")}

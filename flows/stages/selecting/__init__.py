@@ -1,1 +1,1 @@
-"""Parts of the selection stage."""
+"""Parts of the selection stage: the request, the pool and its screening."""

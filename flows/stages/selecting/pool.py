@@ -1,4 +1,4 @@
-"""Reads the artefacts that a method needs into the parallel arrays of a pool, and checks that they are parallel."""
+"""Reads the artefacts that a method needs into a pool of parallel arrays, and checks that their rows match."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upstream:
-    """Ids of the artefacts that a selection is made from; None where the method does not need one."""
+    """Ids of the input artefacts of a selection; None if the method does not need one."""
 
     corpus: str
     embeddings: str | None = None
@@ -46,8 +46,8 @@ def read_pool(
     upstream : Upstream
         Ids of the artefacts to read.
     needs : frozenset of str
-        What the method looks at, of ``embeddings``, ``clusters``, ``concepts``, ``scores`` and signal names; the rest
-        is not read.
+        Inputs of the method, of ``embeddings``, ``clusters``, ``concepts``, ``scores`` and signal names; others are not
+        read.
     options : optional
         The method's settings, for ``reference`` (``like``) and ``imported`` (``source`` and ``signal``).
 
@@ -91,13 +91,13 @@ def read_pool(
     pinned = _rows_of(settings.select.pin, example_id, "pin")
     excluded = _rows_of(settings.select.exclude, example_id, "exclude")
     reason[excluded & eligible] = EXCLUDED
-    gone = np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_))
-    reason[gone] = FORGOTTEN
-    if pinned[gone].any():
-        raise UsageError(f"--pin: example {example_id[pinned & gone][0]} was forgotten; leave it out")
+    is_forgotten = np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_))
+    reason[is_forgotten] = FORGOTTEN
+    if pinned[is_forgotten].any():
+        raise UsageError(f"--pin: example {example_id[pinned & is_forgotten][0]} was forgotten; leave it out")
     return Pool(
         example_id=example_id,
-        eligible=eligible & ~excluded & ~gone,
+        eligible=eligible & ~excluded & ~is_forgotten,
         reason=reason,
         n_prompt_tokens=n_prompt,
         n_response_tokens=n_response,
@@ -112,16 +112,16 @@ def read_pool(
 def _gain_curves(warehouse: Warehouse, pilots: str, cluster: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
     """Return the gain curve of every example's cluster: its ceiling in nats per token, its tau in rows."""
     curves = warehouse.read("pilots", pilots, "curves")
-    found = pc.index_in(pa.array(cluster), value_set=curves["cluster"].combine_chunks())
-    return {f"gain_{name}": _floats(curves[name].take(found)) for name in ("ceiling", "tau")}
+    positions = pc.index_in(pa.array(cluster), value_set=curves["cluster"].combine_chunks())
+    return {f"gain_{name}": _floats(curves[name].take(positions)) for name in ("ceiling", "tau")}
 
 
 def _imported(warehouse: Warehouse, options: Any, example_id: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return a user's own signal for every example, NaN where it has no value."""
     table = warehouse.read("scores", options.source, "imported")
     table = table.filter(pc.equal(table["signal"], options.signal))
-    found = pc.index_in(pa.array(example_id.tolist()), value_set=table["example_id"])
-    return _floats(pa.chunked_array([table["value"].combine_chunks().take(found)]))
+    positions = pc.index_in(pa.array(example_id.tolist()), value_set=table["example_id"])
+    return _floats(pa.chunked_array([table["value"].combine_chunks().take(positions)]))
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -130,18 +130,18 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _parallel(warehouse: Warehouse, noun: str, artefact_id: str, ids: pa.ChunkedArray) -> pa.Table:
-    """Return an artefact's main table, whose rows must be the corpus's examples in the corpus's order."""
+    """Return an artefact's main table after checking that its rows are the corpus's examples in the corpus's order."""
     table = warehouse.read(noun, artefact_id)  # type: ignore[arg-type]
     if not table["example_id"].equals(ids):
         raise WarehouseError(
             f"{noun} {artefact_id} does not list the examples of its corpus in their order; "
-            f"it was changed after it was made: delete {warehouse.folder(noun, artefact_id)} and run again"  # type: ignore[arg-type]
+            f"it was changed after it was written: delete {warehouse.folder(noun, artefact_id)} and run again"  # type: ignore[arg-type]
         )
     return table
 
 
 def _rows_of(wanted: tuple[str, ...], example_id: NDArray[np.str_], flag: str) -> NDArray[np.bool_]:
-    """Return a mask of the examples whose ids were named."""
+    """Return the mask of the examples with the given ids."""
     mask = np.isin(example_id, np.asarray(wanted, dtype=np.str_))
     if int(mask.sum()) < len(set(wanted)):
         missing = sorted(set(wanted) - set(example_id[mask].tolist()))

@@ -16,7 +16,7 @@ from curate.schemas.errors import InputError, UsageError
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Noun
     from curate.schemas.settings import Settings
-    from curate.selectors.registry import Entry
+    from curate.selectors.registry import SelectionMethod
 
 _NOT_SCORED = frozenset({"embeddings", "clusters", "concepts", "reference", "imported"})
 """What a method may read of a pool without any model having scored it."""
@@ -27,7 +27,7 @@ class SelectionRequest:
     """One selection, resolved: the method, its options, the budget, and the settings of the run."""
 
     settings: Settings
-    selector: Entry
+    selector: SelectionMethod
     options: Any
     """The method's frozen settings."""
     budget: Budget
@@ -75,6 +75,19 @@ def resolve_request(settings: Settings) -> SelectionRequest:
     InputError
         If the method needs a model and a corpus was given without one.
     """
+    request = parse_request(settings)
+    _check_models(request)
+    return request
+
+
+def parse_request(settings: Settings) -> SelectionRequest:
+    """Return the selection request without checking its models, which existing scores make unnecessary.
+
+    Raises
+    ------
+    UsageError
+        If the budget, the method or one of its options is not valid.
+    """
     from curate.selectors.registry import selector
 
     entry, given = selector(settings.select.method), settings.select.options
@@ -82,9 +95,7 @@ def resolve_request(settings: Settings) -> SelectionRequest:
     for name in given:
         if name not in known:
             raise UsageError(_not_an_option(settings.select.method, name, known))
-    request = SelectionRequest(settings, entry, entry.settings(**given), parse_budget(settings.select.budget))
-    _check_models(request)
-    return request
+    return SelectionRequest(settings, entry, entry.settings(**given), parse_budget(settings.select.budget))
 
 
 def _not_an_option(method: str, name: str, known: list[str]) -> str:

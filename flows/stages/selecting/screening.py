@@ -1,6 +1,6 @@
-"""Screening before a selection: near-duplicates, and rows that hold evaluation questions, are set aside.
+"""Screening before a selection: excludes near-duplicates and rows that contain evaluation questions.
 
-Each with the row that it repeats. Nothing is computed unless it was asked for.
+Records for each excluded row the row or item that it repeats. Nothing is computed unless its option is set.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.schemas.settings import Settings
-    from curate.selectors.text.near_duplicates import Dropped
+    from curate.selectors.text.near_duplicates import NearDuplicates
     from curate.storage.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
 class Screened:
-    """A pool without the rows that were set aside, and what these repeat."""
+    """A pool without the excluded rows, and what these repeat."""
 
     pool: Pool
     related_id: NDArray[np.str_]
-    """Shape (n,), example id of the row that is repeated, or of the evaluation item; empty elsewhere."""
+    """Shape (n,), example id of the repeated row or of the evaluation item; empty for rows that were not excluded."""
     overlap: NDArray[np.float64]
-    """Shape (n,), how much is repeated, in [0, 1]; NaN elsewhere."""
+    """Shape (n,), repeated share, in [0, 1]; NaN for rows that were not excluded."""
 
 
 def reads(settings: Settings) -> frozenset[str]:
-    """Return what screening looks at of a pool, besides its ids."""
+    """Return the inputs of screening, as in `read_pool`, besides the ids."""
     return frozenset({"clusters", "embeddings"} if "semantic" in settings.select.near_duplicates else ())
 
 
 def screened_by(settings: Settings) -> dict[str, Any]:
-    """Return the settings that change what is set aside; nothing where nothing is."""
-    how = settings.select
-    thresholds = {"lexical": how.lexical_threshold, "semantic": how.semantic_threshold}
-    kinds = {kind: thresholds[kind] for kind in sorted(set(how.near_duplicates))}
+    """Return the settings that determine which rows are excluded.
+
+    Empty without near-duplicate screening, so that selections without it keep their ids.
+    """
+    options = settings.select
+    thresholds = {"lexical": options.lexical_threshold, "semantic": options.semantic_threshold}
+    kinds = {kind: thresholds[kind] for kind in sorted(set(options.near_duplicates))}
     return {"near_duplicates": kinds} if kinds else {}
 
 
@@ -59,79 +62,79 @@ def evaluations(warehouse: Warehouse, settings: Settings) -> dict[str, str]:
 
 
 def screen(warehouse: Warehouse, settings: Settings, corpus: str, pool: Pool) -> Screened:
-    """Return the pool without contaminated rows, then without near-duplicates of the rows that are left.
+    """Return the pool without contaminated rows, then without near-duplicates of the remaining rows.
 
     Of near-duplicates the pinned row is kept, otherwise the one with the smallest example id. Pinned rows are never
-    set aside as near-duplicates of each other.
+    excluded as near-duplicates of each other.
 
     Raises
     ------
     InputError
         If an evaluation file cannot be read, or has no usable row.
     MissingExtraError
-        If lexical near-duplicates are asked for and the MinHash library is not installed.
+        If lexical screening is set and the MinHash library is not installed.
     """
-    how = settings.select
-    found = Screened(pool, np.full(len(pool), "", pool.example_id.dtype), np.full(len(pool), np.nan))
-    if how.decontaminate:
-        found = _decontaminated(warehouse, settings, corpus, found)
-    if "lexical" in how.near_duplicates:
+    options = settings.select
+    screened = Screened(pool, np.full(len(pool), "", pool.example_id.dtype), np.full(len(pool), np.nan))
+    if options.decontaminate:
+        screened = _decontaminated(warehouse, settings, corpus, screened)
+    if "lexical" in options.near_duplicates:
         from curate.selectors.text.near_duplicates import WORDS, lexical
         from curate.selectors.text.shingles import shingles
 
-        order = _preferred(found.pool)
+        order = _preferred(screened.pool)
         texts = shingles(_texts(warehouse, corpus), WORDS).of(order)
-        found = _without(found, "lexical", order, lexical(texts, how.lexical_threshold))
-    if "semantic" in how.near_duplicates:
+        screened = _without(screened, "lexical", order, lexical(texts, options.lexical_threshold))
+    if "semantic" in options.near_duplicates:
         from curate.selectors.text.near_duplicates import semantic
 
-        order = _preferred(found.pool)
+        order = _preferred(screened.pool)
         if pool.embeddings is None or pool.cluster is None:
             raise InputError(
                 "semantic near-duplicates need embeddings and clusters, which this corpus does not have yet"
             )
-        dropped = semantic(pool.embeddings[order], pool.cluster[order], how.semantic_threshold)
-        found = _without(found, "semantic", order, dropped)
-    return found
+        dropped = semantic(pool.embeddings[order], pool.cluster[order], options.semantic_threshold)
+        screened = _without(screened, "semantic", order, dropped)
+    return screened
 
 
 def _preferred(pool: Pool) -> NDArray[np.int64]:
-    """Return the eligible rows, the one to keep first: pinned rows, then by example id."""
+    """Return the eligible rows in order of preference among near-duplicates: pinned rows, then by example id."""
     pinned = np.zeros(len(pool), np.bool_) if pool.pinned is None else pool.pinned
     rows = np.flatnonzero(pool.eligible)
     return rows[np.lexsort((pool.example_id[rows], ~pinned[rows]))]
 
 
-def _without(found: Screened, kind: str, order: NDArray[np.int64], dropped: Dropped) -> Screened:
-    """Return what is left without the rows that were dropped; `order` has the pool's row at each place."""
-    pool, related, overlap = found.pool, found.related_id.copy(), found.overlap.copy()
+def _without(screened: Screened, kind: str, order: NDArray[np.int64], dropped: NearDuplicates) -> Screened:
+    """Return the pool without the dropped rows; `dropped` refers to positions in `order`, which holds pool rows."""
+    pool, related, overlap = screened.pool, screened.related_id.copy(), screened.overlap.copy()
     pinned = np.zeros(len(pool), np.bool_) if pool.pinned is None else pool.pinned
-    gone = np.flatnonzero((dropped.keeper >= 0) & ~pinned[order])
-    rows, keepers = order[gone], order[dropped.keeper[gone]]
+    positions = np.flatnonzero((dropped.keeper >= 0) & ~pinned[order])
+    rows, keepers = order[positions], order[dropped.keeper[positions]]
     eligible, reason = pool.eligible.copy(), pool.reason.copy()
     eligible[rows], reason[rows] = False, f"{DUPLICATE}:{kind}"
-    # What repeated a row that goes now repeats the one that stays.
+    # Rows that were excluded earlier as repeats of a row dropped now are redirected to the row that is kept.
     keeper_of = dict(zip(pool.example_id[rows].tolist(), pool.example_id[keepers].tolist(), strict=True))
     for row in np.flatnonzero(np.isin(related, pool.example_id[rows])):
         related[row] = keeper_of[str(related[row])]
-    related[rows], overlap[rows] = pool.example_id[keepers], dropped.similarity[gone]
+    related[rows], overlap[rows] = pool.example_id[keepers], dropped.similarity[positions]
     return Screened(replace(pool, eligible=eligible, reason=reason), related, overlap)
 
 
-def _decontaminated(warehouse: Warehouse, settings: Settings, corpus: str, found: Screened) -> Screened:
+def _decontaminated(warehouse: Warehouse, settings: Settings, corpus: str, screened: Screened) -> Screened:
     from curate.selectors.text.contamination import WORDS, contamination
     from curate.selectors.text.shingles import shingles
 
     items = [example for path in settings.select.decontaminate for example in _items(path)]
     questions = shingles(((prompt_text(item.turns),) for item in items), WORDS)
-    held = contamination(shingles(_texts(warehouse, corpus), WORDS), questions)
-    rows = np.flatnonzero((held.item >= 0) & found.pool.eligible)
-    eligible, reason = found.pool.eligible.copy(), found.pool.reason.copy()
+    matches = contamination(shingles(_texts(warehouse, corpus), WORDS), questions)
+    rows = np.flatnonzero((matches.item >= 0) & screened.pool.eligible)
+    eligible, reason = screened.pool.eligible.copy(), screened.pool.reason.copy()
     eligible[rows], reason[rows] = False, CONTAMINATED
-    related, overlap = found.related_id.copy(), found.overlap.copy()
-    related[rows] = [items[item].id for item in held.item[rows].tolist()]
-    overlap[rows] = held.overlap[rows]
-    return Screened(replace(found.pool, eligible=eligible, reason=reason), related, overlap)
+    related, overlap = screened.related_id.copy(), screened.overlap.copy()
+    related[rows] = [items[item].id for item in matches.item[rows].tolist()]
+    overlap[rows] = matches.overlap[rows]
+    return Screened(replace(screened.pool, eligible=eligible, reason=reason), related, overlap)
 
 
 def _items(path: str) -> list[Example]:

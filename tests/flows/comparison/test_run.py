@@ -107,7 +107,7 @@ def test_cells_that_are_done_are_not_run_again(curate: Run, given: list[str], ro
         (["--budgets", "lots"], 2, "not a number"),
         (["--seeds", "0"], 2, "greater than or equal to 1"),
         (["--compressed", "{tiny}", "--corpus", "{corpus}"], 3, "needs the original and the compressed model"),
-        (["--compressed", "{tiny}", "--original", "{tiny}", "--corpus", "{corpus}"], 2, "nothing to ask"),
+        (["--compressed", "{tiny}", "--original", "{tiny}", "--corpus", "{corpus}"], 2, "needs evaluation tasks"),
         (["--compressed", "{tiny}"], 2, "without a corpus"),
     ],
 )

@@ -28,9 +28,9 @@ def test_garbage_is_listed_first_and_removed_when_asked(curate: Run, tmp_path: P
     assert f"embeddings/{unused}" in listed.out
     assert "--delete" in listed.out
     assert warehouse.has("embeddings", unused)
-    told = curate("gc", "--grace-days", "0", "--delete", *where, "--json").value
-    assert [one["path"] for one in told["garbage"]] == [f"embeddings/{unused}"]
-    assert told["bytes"] > 0
+    report = curate("gc", "--grace-days", "0", "--delete", *where, "--json").value
+    assert [one["path"] for one in report["garbage"]] == [f"embeddings/{unused}"]
+    assert report["bytes"] > 0
     assert not warehouse.has("embeddings", unused)
     assert curate("doctor", *where).code == 0
 

@@ -1,4 +1,4 @@
-"""`curate status` and `curate doctor`: what they tell of a warehouse in good and in bad health."""
+"""`curate status` and `curate doctor`: their reports on intact and damaged warehouses."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def ids(warehouse: Warehouse) -> dict[str, str]:
-    made = warehouses.fill(warehouse)
+    artefact_ids = warehouses.fill(warehouse)
     publish(warehouse)
-    return made
+    return artefact_ids
 
 
 def problems(curate: Run, warehouse: Warehouse) -> list[str]:
     answer = curate("doctor", "-w", warehouse.root, "--json")
-    found: list[str] = answer.value["problems"]
-    assert answer.code == int(bool(found))
-    return found
+    listed: list[str] = answer.value["problems"]
+    assert answer.code == int(bool(listed))
+    return listed
 
 
-def test_a_healthy_warehouse_and_its_environment(curate: Run, warehouse: Warehouse, ids: dict[str, str]) -> None:
-    told = curate("doctor", "-w", warehouse.root, "--json").value
-    assert told["problems"] == told["unfinished"] == []
-    assert told["artefacts_checked"] == len(ids)
-    assert {"python", "torch", "devices", "extras", "free disk"} <= told["environment"].keys()
+def test_an_intact_warehouse_and_its_environment(curate: Run, warehouse: Warehouse, ids: dict[str, str]) -> None:
+    report = curate("doctor", "-w", warehouse.root, "--json").value
+    assert report["problems"] == report["unfinished"] == []
+    assert report["artefacts_checked"] == len(ids)
+    assert {"python", "torch", "devices", "extras", "free disk"} <= report["environment"].keys()
     assert "no problem found" in curate("doctor", "-w", warehouse.root).out
-    # An empty place is no illness.
+    # A warehouse that does not exist yet is not a problem.
     assert problems(curate, Warehouse(warehouse.root / "nothing" / "here")) == []
 
 
@@ -53,17 +53,17 @@ def test_a_changed_and_a_missing_part_are_named(curate: Run, warehouse: Warehous
     )
     changed.write_bytes(changed.read_bytes()[:-1] + b"X")
     missing.unlink()
-    found = problems(curate, warehouse)
-    assert any(str(changed) in one and "not what was written" in one for one in found)
-    assert any(str(missing) in one and "cannot be read" in one for one in found)
-    assert any("table embeddings" in one for one in found)
+    problems_found = problems(curate, warehouse)
+    assert any(str(changed) in one and "not what was written" in one for one in problems_found)
+    assert any(str(missing) in one and "cannot be read" in one for one in problems_found)
+    assert any("table embeddings" in one for one in problems_found)
 
 
-def test_a_catalog_that_lags_behind_is_told(curate: Run, warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_a_stale_catalog_is_reported(curate: Run, warehouse: Warehouse, ids: dict[str, str]) -> None:
     warehouses.selection(warehouse, {"corpus": ids["corpus"]}, "uniform", budget=12)
-    (told,) = problems(curate, warehouse)
-    assert "do not hold the same selections" in told
-    assert "curate catalog rebuild" in told
+    (problem,) = problems(curate, warehouse)
+    assert "do not hold the same selections" in problem
+    assert "curate catalog rebuild" in problem
     curate("catalog", "rebuild", "-w", warehouse.root)
     assert problems(curate, warehouse) == []
     (warehouse.root / "catalog.duckdb").unlink()
@@ -80,11 +80,11 @@ def test_a_moved_warehouse_needs_a_new_catalog(
     assert problems(curate, moved) == []
 
 
-def test_attempts_that_are_not_finished_are_listed(curate: Run, warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_unfinished_artefacts_are_listed(curate: Run, warehouse: Warehouse, ids: dict[str, str]) -> None:
     (warehouse.folder("scores", ids["scores"]) / "manifest.json").unlink()
     for verb in ("status", "doctor"):
         answer = curate(verb, "-w", warehouse.root)
-        assert f"begun: scores {ids['scores']}" in answer.out
+        assert f"unfinished: scores {ids['scores']}" in answer.out
     assert curate("status", "-w", warehouse.root, "--json").value["unfinished"] == [
         {"noun": "scores", "id": ids["scores"]}
     ]
@@ -95,11 +95,11 @@ def test_attempts_that_are_not_finished_are_listed(curate: Run, warehouse: Wareh
     [("fastapi", "0.150.9", False), ("fastapi", "0.151.0", True), ("fastapi", "1.0", True),
      ("sqlalchemy", "2.0.44", False), ("sqlalchemy", "2.1.0b1", True)],
 )  # fmt: skip
-def test_versions_that_break_prefect_are_told(
+def test_versions_that_break_prefect_are_reported(
     curate: Run, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, package: str, installed: str, bad: bool
 ) -> None:
     fine = {"fastapi": "0.140.0", "sqlalchemy": "2.0.40"}
     monkeypatch.setattr("curate.flows.operations.doctor.version", lambda name: {**fine, package: installed}[name])
-    found = problems(curate, warehouse)
-    assert bool(found) == bad
-    assert all(f"{package} {installed}" in one and "pip install" in one for one in found)
+    problems_found = problems(curate, warehouse)
+    assert bool(problems_found) == bad
+    assert all(f"{package} {installed}" in one and "pip install" in one for one in problems_found)

@@ -38,30 +38,30 @@ def tasks(tmp_path: Path) -> list[str]:
     return [part for word in words for part in ("--tasks", word)]
 
 
-def test_everything_is_asked_and_put_side_by_side(
+def test_all_tasks_are_evaluated_and_reported_side_by_side(
     curate: Run, tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path
 ) -> None:
     where = ("--warehouse", tmp_path / "w", "--original", tiny[0], "--compressed", tiny[1], "--json")
-    told = curate("evaluate", tiny[1], *tasks, *where, "--metric", "token_accuracy")
-    assert told.code == 0, told.err
-    found = told.value
-    assert {(row["task"], row["group"], row["n_items"]) for row in found["summary"]} == {
+    answer = curate("evaluate", tiny[1], *tasks, *where, "--metric", "token_accuracy")
+    assert answer.code == 0, answer.err
+    report = answer.value
+    assert {(row["task"], row["group"], row["n_items"]) for row in report["summary"]} == {
         ("rows:held", "rows:held", 30), ("choice:choice", "colours", 10), ("choice:choice", "sums", 10),
         ("perplexity:text", "perplexity:text", 3), ("knowledge:facts", "knowledge:facts", 1),
         ("open-book:facts", "open-book:facts", 1),
     }  # fmt: skip
     # The model is the compressed one: evaluated once, changed by nothing.
-    assert found["evaluations"]["model"] == found["evaluations"]["compressed"] != found["evaluations"]["original"]
-    assert all(row["gain"]["value"] == 0 and not row["harmed"] for row in found["retention"]["groups"])
-    assert {row["task"] for row in found["perplexity"]} == {"rows:held", "choice:choice", "perplexity:text"}
-    rows = Warehouse(tmp_path / "w").read("evaluation", found["evaluation_id"]).to_pylist()
+    assert report["evaluations"]["model"] == report["evaluations"]["compressed"] != report["evaluations"]["original"]
+    assert all(row["gain"]["value"] == 0 and not row["harmed"] for row in report["retention"]["groups"])
+    assert {row["task"] for row in report["perplexity"]} == {"rows:held", "choice:choice", "perplexity:text"}
+    rows = Warehouse(tmp_path / "w").read("evaluation", report["evaluation_id"]).to_pylist()
     choices = [row for row in rows if row["kind"] == "choice"]
     assert {row["chance"] for row in choices} == {1 / 2, 1 / 3}
     sums = [row["score"] for row in choices if row["group"] == "sums"]
-    assert next(row["score"] for row in found["summary"] if row["group"] == "sums") == sum(sums) / 10
+    assert next(row["score"] for row in report["summary"] if row["group"] == "sums") == sum(sums) / 10
 
 
-def test_a_second_time_asks_nothing(curate: Run, tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_second_run_evaluates_nothing(curate: Run, tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path) -> None:
     where = ("--warehouse", tmp_path / "w", "--json")
     first = curate("evaluate", tiny[0], *tasks, *where)
     before = attempts.parts(tmp_path / "w")
@@ -75,25 +75,23 @@ def test_a_second_time_asks_nothing(curate: Run, tasks: list[str], tiny: tuple[P
     assert [row["model"] for row in catalog] == [str(tiny[0]), str(tiny[1])]
 
 
-def test_what_stands_in_the_corpus_is_not_asked(
-    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
-) -> None:
+def test_items_of_the_corpus_are_left_out(curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path) -> None:
     lines = corpus.read_text().splitlines()
-    asked = tmp_path / "asked.jsonl"
+    task = tmp_path / "task.jsonl"
     known = json.loads(lines[0])
-    known["instruction"] = known["instruction"].upper() + "  "  # the same question, typed otherwise
+    known["instruction"] = known["instruction"].upper() + "  "  # the same question in another spelling
     new = {"instruction": "say hello again", "input": "", "output": "yes"}
-    asked.write_text(json.dumps(known) + "\n" + json.dumps(new) + "\n")
-    fixed = ("evaluate", tiny[0], "--tasks", asked, "--corpus", corpus, "--warehouse", tmp_path / "w", "--json")
-    told = curate(*fixed).value
-    assert (told["n_items"], told["n_contaminated"]) == (1, 1)
-    assert "1 items were left out" in told["warnings"][0]
+    task.write_text(json.dumps(known) + "\n" + json.dumps(new) + "\n")
+    fixed = ("evaluate", tiny[0], "--tasks", task, "--corpus", corpus, "--warehouse", tmp_path / "w", "--json")
+    answer = curate(*fixed).value
+    assert (answer["n_items"], answer["n_contaminated"]) == (1, 1)
+    assert "1 items were left out" in answer["warnings"][0]
     assert curate(*fixed, "--no-decontaminate").value["n_items"] == 2
 
 
 @pytest.mark.slow
-def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> None:
-    """Rows that ask what the corpus asks, typed otherwise, stand under the cluster of their twin."""
+def test_held_out_rows_are_grouped_by_cluster(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    """Held-out rows that repeat a question of the corpus in another spelling get the cluster of that row."""
     fruit, sums = (
         ("name a red fruit please", "which fruit do you like"),
         ("add two and three", "what is the sum of five"),
@@ -106,63 +104,63 @@ def test_held_out_rows_under_the_clusters_of_a_corpus(curate: Run, tiny: tuple[P
     how = ("--by", "cluster", "--clusters", "2", "--no-decontaminate")
     refused = curate(*fixed, *how)
     assert (refused.code, "pass --corpus" in refused.err) == (2, True)
-    told = curate(*fixed, *how, "--corpus", tmp_path / "pool.jsonl")
-    assert told.code == 0, told.err
-    sizes = [row["n_items"] for row in told.value["summary"]]
+    answer = curate(*fixed, *how, "--corpus", tmp_path / "pool.jsonl")
+    assert answer.code == 0, answer.err
+    sizes = [row["n_items"] for row in answer.value["summary"]]
     assert (len(sizes), sum(sizes)) == (2, 60)
     warehouse = Warehouse(tmp_path / "w")
     labels = warehouse.read("clusters", warehouse.list("clusters")[0].id)["cluster"].to_pylist()
-    groups = warehouse.read("evaluation", told.value["evaluation_id"])["group"].to_pylist()
+    groups = warehouse.read("evaluation", answer.value["evaluation_id"])["group"].to_pylist()
     assert [int(group.partition(":")[0]) for group in groups] == labels
-    assert all(", " in group for group in groups)  # the cluster's telling terms
+    assert all(", " in group for group in groups)  # the cluster's top terms
 
 
 @pytest.mark.slow
-def test_the_latest_recovery_is_asked_beside_its_own_pair(
+def test_the_latest_recovery_is_evaluated_with_its_own_pair(
     curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
 ) -> None:
     where = ("--warehouse", tmp_path / "w", "--json")
     pair = ("--original", tiny[0], "--compressed", tiny[1])
     chosen = curate("select", "--method", "donod", "--budget", "0.5", "--corpus", corpus, *pair, *where).value
-    made = curate("recover", "--epochs", "1", "--learning-rate", "1e-3", *where)
-    assert made.code == 0, made.err
+    recovery = curate("recover", "--epochs", "1", "--learning-rate", "1e-3", *where)
+    assert recovery.code == 0, recovery.err
     held = write_corpus(tmp_path / "held.jsonl", rows=20, seed=7)
-    told = curate("evaluate", "--tasks", held, *where, "--metric", "token_accuracy")
-    assert told.code == 0, told.err
-    assert set(told.value["evaluations"]) == {"model", "original", "compressed"}
+    answer = curate("evaluate", "--tasks", held, *where, "--metric", "token_accuracy")
+    assert answer.code == 0, answer.err
+    assert set(answer.value["evaluations"]) == {"model", "original", "compressed"}
     (row,) = curate(
         "sql", "SELECT recovery_id, selection_id, model FROM evaluations WHERE recovery_id IS NOT NULL", *where
     ).value
     assert row["selection_id"] == chosen["selection_id"]
-    assert row["model"] == told.value["model"]
+    assert row["model"] == answer.value["model"]
     assert curate("evaluate", row["recovery_id"][:6], "--tasks", held, *where, "--metric", "token_accuracy").value == (
-        told.value
+        answer.value
     )
     unknown = curate("evaluate", "0123abcd", "--tasks", held, *where)
     assert (unknown.code, "begins with '0123abcd'" in unknown.err) == (2, True)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["nowhere"], 3, "no model folder 'nowhere'"),
         (["--tasks", "x.jsonl"], 2, "no model to evaluate"),
         (["{tiny}", "--tasks", "facts:x.jsonl"], 2, "'facts' is no kind of task"),
         (["{tiny}", "--tasks", "gone.jsonl"], 3, "no corpus 'gone.jsonl'"),
-        (["{tiny}", "--compressed", "{tiny}"], 2, "nothing to ask"),
+        (["{tiny}", "--compressed", "{tiny}"], 2, "nothing to evaluate on"),
         (["{tiny}", "--tasks", "instructions:{rules}"], 3, "rule 'max_word: 2' is unknown, did you mean 'max_words'?"),
         (["{tiny}", "--tasks", "{rules}", "--tasks", "{rules}"], 2, "two tasks are called 'instructions:rules'"),
     ],
 )
 def test_errors_name_what_to_do(
-    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, arguments: list[str], code: int, said: str
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     rules = tmp_path / "rules.jsonl"
     rules.write_text(json.dumps({"prompt": "say hello", "rules": ["max_word: 2"]}) + "\n")
     words = [word.format(tiny=tiny[0], rules=rules) for word in arguments]
     answer = curate("evaluate", *words, "--warehouse", tmp_path / "w")
     assert answer.code == code
-    assert said in answer.err
+    assert message in answer.err
     assert "Traceback" not in answer.err
 
 
@@ -176,8 +174,8 @@ def test_a_table_for_people(curate: Run, tasks: list[str], tiny: tuple[Path, Pat
 
 
 @pytest.mark.slow
-def test_a_killed_evaluation_goes_on_where_it_was(tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path) -> None:
-    """Kill it before and after every rename; what is there in the end is what an uninterrupted run gives."""
+def test_a_killed_evaluation_resumes(tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    """Kill it before and after every rename; the final content equals that of an uninterrupted run."""
 
     def arguments(warehouse: Path) -> list[str]:
         fixed = ["evaluate", str(tiny[0]), *tasks, "--part-items", "20", "--threads", "1"]
@@ -197,7 +195,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(tasks: list[str], tiny: tuple[
 
 
 @pytest.mark.slow
-def test_a_task_of_lm_eval_is_asked_beside_the_others(
+def test_lm_eval_tasks_run_with_the_other_tasks(
     curate: Run, tasks: list[str], tiny: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
@@ -227,31 +225,31 @@ def test_a_task_of_lm_eval_is_asked_beside_the_others(
 
 
 @pytest.mark.slow
-def test_the_demo_agrees_with_asking_it_by_generating(curate: Run, tmp_path: Path) -> None:
+def test_teacher_forcing_agrees_with_greedy_decoding_on_the_demo(curate: Run, tmp_path: Path) -> None:
     """Exact match of one forward pass is exact match of greedy decoding, on every capability of the demo."""
     from curate.flows import demo
     from curate.flows.demo.report import exact_match
 
-    told = curate("evaluate", "--warehouse", tmp_path / "w", "--json")
-    assert told.code == 0, told.err
+    answer = curate("evaluate", "--warehouse", tmp_path / "w", "--json")
+    assert answer.code == 0, answer.err
     (folder,) = (tmp_path / "w" / "models").glob("demo-*")
-    groups = {row["group"]: row for row in told.value["retention"]["groups"]}
+    groups = {row["group"]: row for row in answer.value["retention"]["groups"]}
     for column, model in (("score", folder), ("original", demo.model_path())):
-        asked = exact_match(model, 40)
+        expected = exact_match(model, 40)
         rows = Warehouse(tmp_path / "w").read(
-            "evaluation", told.value["evaluations"]["model" if column == "score" else "original"]
+            "evaluation", answer.value["evaluations"]["model" if column == "score" else "original"]
         )
-        for name, (count, share) in asked.items():
-            mine = [row["score"] for row in rows.to_pylist() if row["group"] == name][:count]
-            assert sum(mine) / count == pytest.approx(share)
+        for name, (count, share) in expected.items():
+            scores = [row["score"] for row in rows.to_pylist() if row["group"] == name][:count]
+            assert sum(scores) / count == pytest.approx(share)
     assert not groups["recall"]["counted"]
     assert sum(row["counted"] for row in groups.values()) == 10
-    assert told.value["n_contaminated"] == 0
-    assert 0.5 < told.value["retention"]["mean"]["value"] < 0.7
+    assert answer.value["n_contaminated"] == 0
+    assert 0.5 < answer.value["retention"]["mean"]["value"] < 0.7
 
 
 @pytest.mark.realdata
-def test_real_files_are_asked_as_they_come(curate: Run, shared: Path, tmp_path: Path) -> None:
+def test_real_files_are_evaluated_without_conversion(curate: Run, shared: Path, tmp_path: Path) -> None:
     tasks = [word for name in REAL_FILES for word in ("--tasks", shared / "corpora" / name)]
     model = shared / "models" / "stories260K"
     answer = curate("evaluate", model, *tasks, "--limit", "8", "--warehouse", tmp_path / "w", "--json")

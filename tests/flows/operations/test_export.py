@@ -1,4 +1,4 @@
-"""`curate export` through the command line, from a corpus that is read and a selection that is made."""
+"""`curate export` through the command line, from ingesting a corpus to the exported files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_an_exported_selection_can_be_ingested_again(curate: Run, corpus: Path, 
     kept = "SELECT example_id FROM ledger WHERE kept ORDER BY example_id"
     ids = [row["example_id"] for row in curate("sql", kept, *where, "--json").value]
     for target, file in (("sharegpt", "mine.jsonl"), ("alpaca", "mine.json"), ("messages", "mine.jsonl")):
-        told = curate("export", "--to", target, "--out", tmp_path / target, "--name", "mine", *where, "--json").value
-        assert (told["selection_id"], told["rows"], told["left_out"]) == (chosen["selection_id"], 8, {})
+        summary = curate("export", "--to", target, "--out", tmp_path / target, "--name", "mine", *where, "--json").value
+        assert (summary["selection_id"], summary["rows"], summary["left_out"]) == (chosen["selection_id"], 8, {})
         again = ("--warehouse", tmp_path / f"w-{target}")
         assert curate("select", "--method", "full", "--corpus", tmp_path / target / file, *again).code == 0
         assert [row["example_id"] for row in curate("sql", kept, *again, "--json").value] == ids
@@ -61,16 +61,16 @@ def test_a_calibration_set_is_drawn_from_the_kept_rows_by_their_damage(
     assert curate("export", filled["uniform"], *arguments).code == 2
 
 
-def test_what_cannot_be_exported_is_told_in_a_sentence(curate: Run, filled: dict[str, str], tmp_path: Path) -> None:
+def test_errors_are_reported_in_one_sentence(curate: Run, filled: dict[str, str], tmp_path: Path) -> None:
     where = ("--out", tmp_path / "out", "-w", tmp_path / "w")
-    for arguments, said in (
+    for arguments, message in (
         (("nosuch", "--to", "ids"), "no selection"),
         (("--to", "llamafactory"), "did you mean 'llama-factory'"),
-        (("--to", "ids", "--rows", "5"), "goes with --to calibration only"),
+        (("--to", "ids", "--rows", "5"), "is valid with --to calibration only"),
         (("--to", "calibration", "--rows", "0"), "at least 1"),
     ):
         answer = curate("export", *arguments, *where)
-        assert (answer.code, said in answer.err, answer.err.count("\n")) == (2, True, 1), answer.err
+        assert (answer.code, message in answer.err, answer.err.count("\n")) == (2, True, 1), answer.err
     assert not (tmp_path / "out").exists()
 
 

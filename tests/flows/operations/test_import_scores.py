@@ -17,15 +17,15 @@ def test_an_imported_signal_decides(curate: Run, corpus: Path, tmp_path: Path) -
     warehouse = tmp_path / "w"
     scores = tmp_path / "mine.csv"
     scores.write_text("row,quality,length\n" + "".join(f"{row},{(row * 7) % 40},{row}\n" for row in range(1, 39)))
-    told = curate("import-scores", scores, "--corpus", corpus, "-w", warehouse, "--json").value
-    assert told["signals"] == {"length": 38, "quality": 38}
+    summary = curate("import-scores", scores, "--corpus", corpus, "-w", warehouse, "--json").value
+    assert summary["signals"] == {"length": 38, "quality": 38}
     fixed = ("--corpus", corpus, "-w", warehouse, "--method", "by-signal", "--signal", "quality")
     chosen = curate("select", *fixed, "--budget", "5", "--json").value
-    assert chosen["inputs"] == {"corpus": told["corpus_id"]}
+    assert chosen["inputs"] == {"corpus": summary["corpus_id"]}
     assert chosen["reasons"] == {"budget": 33, "filtered:no_value": 2, "selected": 5}
     places = {
         row["example_id"]: row["row"]
-        for row in Warehouse(warehouse).read("corpus", told["corpus_id"], "sources").to_pylist()
+        for row in Warehouse(warehouse).read("corpus", summary["corpus_id"], "sources").to_pylist()
     }
     ledger = Warehouse(warehouse).read("selection", chosen["selection_id"]).to_pylist()
     assert sorted((places[row["example_id"]] * 7) % 40 for row in ledger if row["kept"]) == [35, 36, 37, 38, 39]
@@ -38,10 +38,10 @@ def test_an_imported_signal_decides(curate: Run, corpus: Path, tmp_path: Path) -
     ]
     assert "imported: length, quality" in curate("status", "-w", warehouse, "--json").out
     again = curate("import-scores", scores, "-w", warehouse)
-    assert (again.code, "quality" in again.out, "0 of no example" in again.out) == (0, True, True)
+    assert (again.code, "quality" in again.out, "0 match no example" in again.out) == (0, True, True)
 
 
-def test_a_signal_that_nobody_imported(curate: Run, corpus: Path, tmp_path: Path) -> None:
+def test_a_signal_that_was_not_imported(curate: Run, corpus: Path, tmp_path: Path) -> None:
     fixed = ("select", "--corpus", corpus, "-w", tmp_path / "w", "--method", "by-signal")
     assert "--signal NAME" in curate(*fixed).err
     answer = curate(*fixed, "--signal", "quality")

@@ -1,4 +1,4 @@
-"""The curve by which the number of clusters was chosen is drawn where there is one."""
+"""The curve of the choice of the number of clusters is drawn if it was chosen automatically."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ pytest.importorskip("matplotlib", reason="the extra 'viz' is not installed")
 
 
 def test_the_curve_is_drawn_as_it_is_stored(curate: Run, corpus: Path) -> None:
-    told = curate("cluster", "--corpus", corpus, "--json").value
-    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
+    artefact = curate("cluster", "--corpus", corpus, "--json").value
+    assert Path(artefact["picture"]).read_bytes().startswith(b"\x89PNG")
     from curate.storage.report.curve_picture import curve_figure
 
-    warehouse = Warehouse(Path(told["folder"]).parents[1])
-    curve = warehouse.read("clusters", told["id"], "curve")
-    modularity, stability, chosen = curve_figure(warehouse, told["id"]).axes[0].lines
+    warehouse = Warehouse(Path(artefact["folder"]).parents[1])
+    curve = warehouse.read("clusters", artefact["id"], "curve")
+    modularity, stability, chosen = curve_figure(warehouse, artefact["id"]).axes[0].lines
     assert np.asarray(modularity.get_xdata()).tolist() == curve["k"].to_pylist()
     assert np.asarray(modularity.get_ydata()).tolist() == curve["modularity"].to_pylist()
     assert np.asarray(stability.get_ydata()).tolist() == curve["stability"].to_pylist()
-    assert set(np.asarray(chosen.get_xdata()).tolist()) == {told["facts"]["n_clusters_asked"]}
+    assert set(np.asarray(chosen.get_xdata()).tolist()) == {artefact["facts"]["n_clusters_asked"]}
 
 
-def test_a_number_that_was_given_has_no_curve(curate: Run, corpus: Path) -> None:
+def test_a_given_number_of_clusters_has_no_curve(curate: Run, corpus: Path) -> None:
     assert curate("cluster", "--corpus", corpus, "--clusters", 2, "--json").value["picture"] is None

@@ -43,9 +43,9 @@ def pair(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Pa
 def selection(curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path) -> str:
     """Return the id of a selection with scores of the pair."""
     models = ("--original", pair[0], "--compressed", pair[1])
-    told = curate("select", "--method", "donod", "-b", "0.5", "--corpus", corpus, *models, "-w", warehouse, "--json")
-    assert told.code == 0, told.err
-    return str(told.value["selection_id"])
+    answer = curate("select", "--method", "donod", "-b", "0.5", "--corpus", corpus, *models, "-w", warehouse, "--json")
+    assert answer.code == 0, answer.err
+    return str(answer.value["selection_id"])
 
 
 def test_a_selection_becomes_a_model_with_its_zeros(
@@ -55,42 +55,42 @@ def test_a_selection_becomes_a_model_with_its_zeros(
     command = ("recover", selection[:6], *FAST, "-w", warehouse)
     answer = curate(*command, "--out", out, "--json")
     assert answer.code == 0, answer.err
-    told = answer.value
-    assert (told["method"], told["merged"], told["rows"]) == ("mask_lora", True, 20)
-    assert told["sparsity_before"] == told["sparsity_after"] == 0.5
-    assert told["perplexity_after"] < told["perplexity_before"]
-    assert told["rows_heldout"] == 20  # the rows that were not selected
+    report = answer.value
+    assert (report["method"], report["merged"], report["rows"]) == ("mask_lora", True, 20)
+    assert report["sparsity_before"] == report["sparsity_after"] == 0.5
+    assert report["perplexity_after"] < report["perplexity_before"]
+    assert report["rows_heldout"] == 20  # the rows that were not selected
     before, after = (load_file(folder / "model.safetensors") for folder in (pair[1], out))
     assert all(((after[name] == 0) == (before[name] == 0)).all() for name in before if "proj" in name)
     assert "loss" in answer.err
     assert "tokens/s" in answer.err
 
     card = (out / "README.md").read_text()
-    for said in (selection, "donod", "corpus.jsonl", "half"):
-        assert said in card
+    for output in (selection, "donod", "corpus.jsonl", "half"):
+        assert output in card
     assert str(tmp_path) not in card
 
     (row,) = curate("sql", "SELECT * FROM recoveries", "-w", warehouse, "--json").value
-    assert (row["recovery_id"], row["selection_id"]) == (told["recovery_id"], selection)
-    assert row["perplexity_after"] == pytest.approx(told["perplexity_after"])
+    assert (row["recovery_id"], row["selection_id"]) == (report["recovery_id"], selection)
+    assert row["perplexity_after"] == pytest.approx(report["perplexity_after"])
     made_from = curate("sql", "SELECT role FROM lineage WHERE noun = 'recovery'", "-w", warehouse, "--json").value
     assert {one["role"] for one in made_from} == {"selection", "compressed", "original", "heldout"}
     counted = curate("sql", "SELECT count(*) AS n FROM recovery_steps", "-w", warehouse, "--json").value
-    assert counted == [{"n": told["steps"]}]
+    assert counted == [{"n": report["steps"]}]
     assert curate("doctor", "-w", warehouse).code == 0
     status = curate("status", "-w", warehouse, "--json").value
-    assert f"recovery/{told['recovery_id']}" in status["runs"][0]["artefacts"]
+    assert f"recovery/{report['recovery_id']}" in status["runs"][0]["artefacts"]
     assert not list((warehouse / "jobs").iterdir())
 
     stamp = (out / "model.safetensors").stat().st_mtime_ns
     again = curate(*command, "--json")
-    assert again.value["recovery_id"] == told["recovery_id"]
+    assert again.value["recovery_id"] == report["recovery_id"]
     assert (out / "model.safetensors").stat().st_mtime_ns == stamp
     assert curate(*command, "--out", out).code == 2
 
 
 @pytest.mark.slow
-def test_a_job_that_refuses_says_so_with_its_own_code(curate: Run, selection: str, warehouse: Path) -> None:
+def test_a_refusal_of_the_job_process_keeps_its_exit_code(curate: Run, selection: str, warehouse: Path) -> None:
     where = ("-w", warehouse)
     merging = curate("recover", "--method", "lora", *FAST, *where)
     assert (merging.code, "--method mask_lora" in merging.err) == (4, True)
@@ -117,29 +117,29 @@ def test_a_dry_run_counts_and_keeps_nothing(
     curate: Run, selection: str, pair: tuple[Path, Path], warehouse: Path
 ) -> None:
     where = ("-w", warehouse)
-    told = curate("recover", *FAST, "--dry-run", *where, "--json").value
-    assert (told["state"], told["method"], told["steps"], told["rows"]) == ("to do", "mask_lora", 6, 20)
+    report = curate("recover", *FAST, "--dry-run", *where, "--json").value
+    assert (report["state"], report["method"], report["steps"], report["rows"]) == ("to do", "mask_lora", 6, 20)
     # Two layers, each with four 16 × 16 and three 16 × 32 projections, at rank 2.
-    assert told["trainable"] == 2 * 2 * (4 * (16 + 16) + 3 * (16 + 32))
-    assert told["tokens"] > 0
-    assert told["seconds"] > 0
-    assert told["memory"] > 8 * told["trainable"]
-    said = curate("recover", *FAST, "--method", "full", "--dry-run", *where)
-    assert "(100.00%)" in said.out
+    assert report["trainable"] == 2 * 2 * (4 * (16 + 16) + 3 * (16 + 32))
+    assert report["tokens"] > 0
+    assert report["seconds"] > 0
+    assert report["memory"] > 8 * report["trainable"]
+    output = curate("recover", *FAST, "--method", "full", "--dry-run", *where)
+    assert "(100.00%)" in output.out
     assert not list((warehouse / "recovery").glob("*"))
     assert curate("recover", "--method", "lora", "--dry-run", *where).code == 4
 
 
 @pytest.mark.slow
-def test_a_teacher_reads_no_row_twice(
+def test_predictions_of_the_original_are_computed_once(
     curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path, tmp_path: Path
 ) -> None:
-    """What scoring one model at a time left serves a recovery, and what a recovery left the next model's."""
+    """A recovery uses the cache of sequential scoring, and the next recovery uses the cache of the first."""
     models = ("--original", pair[0], "--compressed", pair[1], "--corpus", corpus, "-w", warehouse)
     taught = ("recover", *FAST, "--teacher", "original", "-w", warehouse)
     assert curate("select", "--method", "donod", "-b", "0.5", "--sequential", *models).code == 0
-    said = curate(*taught, "--dry-run").out
-    assert "20 rows read before, 0 to read" in said
+    output = curate(*taught, "--dry-run").out
+    assert "20 rows cached, 0 to compute" in output
     answer = curate(*taught, "--json")
     assert answer.code == 0, answer.err
     assert answer.value["sparsity_after"] == 0.5
@@ -157,17 +157,17 @@ def test_a_teacher_reads_no_row_twice(
     assert len(list((warehouse / "cache" / "teachers").iterdir())) == 2
 
 
-def test_a_doctor_looks_at_models_too(curate: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
-    told = curate("doctor", pair[1], "--json").value
-    assert (told["kinds"], told["sparsity"], told["method"]) == (["unstructured"], 0.5, "mask_lora")
-    said = curate("doctor", pair[0]).out
-    assert "dense" in said
-    assert "lora: the model has no zeros to keep" in said
+def test_doctor_inspects_models(curate: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    report = curate("doctor", pair[1], "--json").value
+    assert (report["kinds"], report["sparsity"], report["method"]) == (["unstructured"], 0.5, "mask_lora")
+    output = curate("doctor", pair[0]).out
+    assert "dense" in output
+    assert "lora: the model has no zeros to keep" in output
     assert curate("doctor", tmp_path / "none").code == 3
 
 
 @pytest.mark.slow
-def test_a_trusted_pickle_is_looked_at_and_recovered(
+def test_a_trusted_pickle_is_inspected_and_recovered(
     curate: Run, corpus: Path, tiny: tuple[Path, Path], warehouse: Path, tmp_path: Path
 ) -> None:
     import torch
@@ -180,8 +180,8 @@ def test_a_trusted_pickle_is_looked_at_and_recovered(
     where = ("-w", warehouse)
     refused = curate("doctor", tmp_path / "pytorch_model.bin", *where)
     assert (refused.code, "add --trust-pickle" in refused.err) == (3, True)
-    told = curate("doctor", tmp_path / "pytorch_model.bin", "--trust-pickle", *where, "--json")
-    assert told.value["kinds"] == ["dense"]
+    report = curate("doctor", tmp_path / "pytorch_model.bin", "--trust-pickle", *where, "--json")
+    assert report.value["kinds"] == ["dense"]
     assert curate("select", "--method", "uniform", "--corpus", corpus, "-b", "12", *where).code == 0
     trusted = ("--model", tmp_path / "pytorch_model.bin", "--trust-pickle")
     done = curate("recover", *FAST, *trusted, *where, "--json")
@@ -195,16 +195,16 @@ def command(warehouse: Path, *more: str) -> list[str]:
     return [sys.executable, "-c", code, "recover", *how, *more]
 
 
-def progressed(warehouse: Path) -> int:
-    found = list((warehouse / "jobs").glob("*/progress.jsonl"))
-    lines = found[0].read_text().splitlines() if found else []
+def last_step(warehouse: Path) -> int:
+    files = list((warehouse / "jobs").glob("*/progress.jsonl"))
+    lines = files[0].read_text().splitlines() if files else []
     return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
-def cut_off(warehouse: Path, number: signal.Signals, *more: str) -> subprocess.Popen[str]:
-    """Start the command, end it by a signal after its first checkpoint, and return it."""
+def interrupted(warehouse: Path, number: signal.Signals, *more: str) -> subprocess.Popen[str]:
+    """Start the command, send it a signal after its first checkpoint, and return the process."""
     running = subprocess.Popen(command(warehouse, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while progressed(warehouse) < 60:
+    while last_step(warehouse) < 60:
         assert running.poll() is None
         time.sleep(0.02)
     os.kill(running.pid, number)
@@ -212,19 +212,20 @@ def cut_off(warehouse: Path, number: signal.Signals, *more: str) -> subprocess.P
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_to_the_same_bits(selection: str, warehouse: Path) -> None:
-    whole = warehouse.with_name("whole")
-    subprocess.run(["cp", "-r", str(warehouse), str(whole)], check=True)
-    assert cut_off(warehouse, signal.SIGKILL).wait() == -9
-    told = [
-        json.loads(subprocess.run(command(place), check=True, capture_output=True, text=True).stdout)
-        for place in (warehouse, whole)
+def test_a_killed_command_resumes_bit_for_bit(selection: str, warehouse: Path) -> None:
+    uninterrupted = warehouse.with_name("uninterrupted")
+    subprocess.run(["cp", "-r", str(warehouse), str(uninterrupted)], check=True)
+    assert interrupted(warehouse, signal.SIGKILL).wait() == -9
+    folders = (warehouse, uninterrupted)
+    reports = [
+        json.loads(subprocess.run(command(folder), check=True, capture_output=True, text=True).stdout)
+        for folder in folders
     ]
-    models = [Path(one["model"]) / "model.safetensors" for one in told]
+    models = [Path(report["model"]) / "model.safetensors" for report in reports]
     assert models[0].read_bytes() == models[1].read_bytes()
     losses = [
-        Warehouse(place).read("recovery", one["recovery_id"])["loss"]
-        for place, one in zip((warehouse, whole), told, strict=True)
+        Warehouse(folder).read("recovery", report["recovery_id"])["loss"]
+        for folder, report in zip(folders, reports, strict=True)
     ]
     assert losses[0].equals(losses[1])
 
@@ -234,27 +235,27 @@ def test_a_killed_command_goes_on_to_the_same_bits(selection: str, warehouse: Pa
 def test_a_terminated_command_waits_for_the_checkpoint_of_its_job(
     selection: str, warehouse: Path, processes: str
 ) -> None:
-    running = cut_off(warehouse, signal.SIGTERM, "--processes", processes)
-    _, said = running.communicate()
+    running = interrupted(warehouse, signal.SIGTERM, "--processes", processes)
+    _, output = running.communicate()
     assert running.returncode == 130
-    assert "the same command goes on where it stopped" in said
+    assert "run the same command again to continue where it stopped" in output
     (job,) = (warehouse / "jobs").iterdir()
     kept = sorted(path.name for path in (job / "work" / "checkpoints").iterdir())
     assert int(kept[-1].removeprefix("step-")) >= 60
 
 
 @pytest.mark.slow
-def test_the_demo_is_recovered_by_its_own_recipe(curate: Run, warehouse: Path) -> None:
+def test_the_demo_is_recovered_with_its_own_settings(curate: Run, warehouse: Path) -> None:
     assert curate("select", "--method", "uniform", "-b", "0.05", "-w", warehouse).code == 0
-    told = curate("recover", "-w", warehouse, "--json").value
-    assert told["settings"]["learning_rate"] == demo.RECOVERY["learning_rate"]
-    assert told["rows_heldout"] == 1650
-    assert told["perplexity_after"] < 0.95 * told["perplexity_before"]
-    assert told["sparsity_after"] == told["sparsity_before"]
+    report = curate("recover", "-w", warehouse, "--json").value
+    assert report["settings"]["learning_rate"] == demo.RECOVERY["learning_rate"]
+    assert report["rows_heldout"] == 1650
+    assert report["perplexity_after"] < 0.95 * report["perplexity_before"]
+    assert report["sparsity_after"] == report["sparsity_before"]
 
 
 @pytest.mark.slow
-def test_the_page_on_recovery_does_what_it_says(curate: Run, corpus: Path, pair: tuple[Path, Path]) -> None:
+def test_the_commands_of_the_recovery_page_run(curate: Run, corpus: Path, pair: tuple[Path, Path]) -> None:
     """Run every command of docs/recovery.md, and its Python, on small models in the folders that it names."""
     os.symlink(pair[0].parent, "models")
     settings = f'corpus = ["{corpus}"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'

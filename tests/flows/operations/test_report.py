@@ -28,26 +28,26 @@ def filled(tmp_path: Path) -> dict[str, str]:
     return warehouses.fill(Warehouse(tmp_path / "w"))
 
 
-def test_a_report_is_written_into_the_warehouse_or_where_told(
+def test_a_report_is_written_into_the_warehouse_or_to_the_given_path(
     curate: Run, filled: dict[str, str], tmp_path: Path
 ) -> None:
     where = ("-w", tmp_path / "w", "--json")
-    told = curate("report", *where).value
-    assert told["selection_id"] == filled["paser"]
-    assert told["report"] == str(tmp_path / "w" / "reports" / f"{filled['paser']}.html")
+    result = curate("report", *where).value
+    assert result["selection_id"] == filled["paser"]
+    assert result["report"] == str(tmp_path / "w" / "reports" / f"{filled['paser']}.html")
     first = (tmp_path / "w" / "reports" / f"{filled['paser']}.html").read_bytes()
     curate("report", *where)
     assert (tmp_path / "w" / "reports" / f"{filled['paser']}.html").read_bytes() == first
-    told = curate("report", filled["uniform"][:6], "--out", tmp_path / "new" / "mine.html", "--png", *where).value
+    result = curate("report", filled["uniform"][:6], "--out", tmp_path / "new" / "mine.html", "--png", *where).value
     assert (tmp_path / "new" / "mine.html").exists()
-    assert told["pictures"] == []  # no clusters, no scores, nothing to draw
-    told = curate("report", "--out", tmp_path / "mine.html", "--png", *where).value
-    assert [path.rpartition("/")[2] for path in told["pictures"]] == [
+    assert result["pictures"] == []  # no clusters, no scores, nothing to draw
+    result = curate("report", "--out", tmp_path / "mine.html", "--png", *where).value
+    assert [path.rpartition("/")[2] for path in result["pictures"]] == [
         "mine-clusters.png", "mine-plane.png", "mine-scores.png",
     ]  # fmt: skip
 
 
-def test_what_cannot_be_reported_is_told_in_a_sentence(
+def test_errors_are_reported_in_one_sentence(
     curate: Run, filled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = ("-w", tmp_path / "w")
@@ -81,11 +81,11 @@ def test_the_page_in_a_browser(curate: Run, filled: dict[str, str], tmp_path: Pa
     assert complaints == []
     heard = re.search(r'<pre id="heard">(.*?)</pre>', done.stdout, re.DOTALL)
     assert heard
-    told = json.loads(html.unescape(heard[1]))
-    assert (told["wide"], told["scroll"]) == ([], width)
-    assert len(told["kept"]) == 2
-    assert min(told["kept"]) > 10, "a picture shows no kept row"
-    assert (told["count"], told["searched"], told["rows"]) == ("60 rows found", "1 rows found", 1)
+    result = json.loads(html.unescape(heard[1]))
+    assert (result["wide"], result["scroll"]) == ([], width)
+    assert len(result["kept"]) == 2
+    assert min(result["kept"]) > 10, "a picture shows no kept row"
+    assert (result["count"], result["searched"], result["rows"]) == ("60 rows found", "1 rows found", 1)
 
     shot = tmp_path / "shot.png"
     look = browser.framed(report, tmp_path, width, 2400)

@@ -13,7 +13,7 @@ from corpora import write_corpus
 from curate.engines.recover import recover
 from curate.schemas.corpus import Turn
 from curate.schemas.recovery import RecoveryRequest
-from curate.selectors.budgets.gain_curves import Losses, cluster_curve
+from curate.selectors.budgets.gain_curves import PilotLosses, cluster_curve
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ROWS = 120
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for the file: what the first test makes, the others find done."""
+    """One folder for all tests of the file: later tests reuse the artefacts of the first."""
     return tmp_path_factory.mktemp("pilots")
 
 
@@ -55,21 +55,21 @@ def test_a_budget_by_recoverability_from_pilots_to_ledger(curate: Run, given: li
     answer = curate("select", *how, "--budget", "20")
     assert answer.code == 0, answer.err
     warehouse = Warehouse(root / "w")
-    (made,) = warehouse.list("pilots")
-    assert answer.value["inputs"]["pilots"] == made.id
-    told = warehouse.read("pilots", made.id).to_pylist()
-    curves = {row["cluster"]: row for row in warehouse.read("pilots", made.id, "curves").to_pylist()}
-    assert made.facts["n_pilots"] == len(told) == 3 * sum(not one["pooled"] for one in curves.values())
-    assert made.facts["rows_trained"] == sum(row["rows"] for row in told)
+    (pilots,) = warehouse.list("pilots")
+    assert answer.value["inputs"]["pilots"] == pilots.id
+    trainings = warehouse.read("pilots", pilots.id).to_pylist()
+    curves = {row["cluster"]: row for row in warehouse.read("pilots", pilots.id, "curves").to_pylist()}
+    assert pilots.facts["n_pilots"] == len(trainings) == 3 * sum(not one["pooled"] for one in curves.values())
+    assert pilots.facts["rows_trained"] == sum(row["rows"] for row in trainings)
     assert sum(one["usable"] for one in curves.values()) == ROWS
-    assert all(row["loss_after"] < row["loss_before"] for row in told if row["rows"] >= 15)
+    assert all(row["loss_after"] < row["loss_before"] for row in trainings if row["rows"] >= 15)
     # The curves are those of the losses that are kept, and what is printed is what decided.
-    table = warehouse.read("pilots", made.id, "losses").to_pandas()
+    table = warehouse.read("pilots", pilots.id, "losses").to_pandas()
     assert not table.duplicated(["rows", "example_id"]).any()
     for number, rows in table.groupby("cluster"):
         sizes, m = sorted(rows["rows"].unique()), rows["example_id"].nunique()
         n_tokens, first, after = (rows[name].to_numpy().reshape(-1, m) for name in ("n_tokens", "before", "after"))
-        curve = cluster_curve(Losses(np.array(sizes), n_tokens[0], first[0], after), 0)
+        curve = cluster_curve(PilotLosses(np.array(sizes), n_tokens[0], first[0], after), 0)
         assert curve.ceiling == tuple(curves[number][f"ceiling{end}"] for end in ("", "_low", "_high"))
         assert curve.tau == tuple(curves[number][f"tau{end}"] for end in ("", "_low", "_high"))
     for row in answer.value["clusters"]:
@@ -120,9 +120,9 @@ def test_other_allocations_make_no_pilots_and_a_plan_prices_them(
     assert Warehouse(tmp_path / "w").list("pilots") == []
     assert all(row["ceiling"] is row["tau"] is None for row in answer.value["clusters"])
     steps = curate("plan", *given, "-w", tmp_path / "w", "--allocation", "recoverability").value
-    (told,) = (step["estimate"] for step in steps if step["stage"] == "pilot")
-    made = Warehouse(root / "w").list("pilots")[-1].facts
-    assert told.startswith(f"{made['n_pilots']} trainings on {made['rows_trained']} rows in all, about ")
+    (estimate,) = (step["estimate"] for step in steps if step["stage"] == "pilot")
+    pilots = Warehouse(root / "w").list("pilots")[-1].facts
+    assert estimate.startswith(f"{pilots['n_pilots']} trainings on {pilots['rows_trained']} rows in all, about ")
 
 
 @pytest.mark.slow
@@ -144,30 +144,30 @@ def test_a_cell_of_a_comparison(curate: Run, given: list[str], root: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--compressed", "{compressed}"], 2, "pass --compressed FOLDER and --original FOLDER"),
         (["--original", "{original}", "--compressed", "{compressed}", "--clusters", "8"], 3, "36 usable rows"),
         (["--original", "{original}", "--compressed", "{compressed}", "--method", "donod"], 0, ""),
     ],
 )
-def test_what_cannot_be_piloted_is_told(
-    curate: Run, tiny: tuple[Path, Path], corpus: Path, tmp_path: Path, arguments: list[str], code: int, said: str
+def test_selections_that_cannot_have_pilots(
+    curate: Run, tiny: tuple[Path, Path], corpus: Path, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     words = [word.format(original=tiny[0], compressed=tiny[1]) for word in arguments]
     how = ["--corpus", corpus, "--allocation", "recoverability", "-w", tmp_path / "w", "--threads", "1"]
     answer = curate("select", *how, *words)
     assert answer.code == code, answer.err
-    assert said in answer.err
+    assert message in answer.err
     assert Warehouse(tmp_path / "w").list("pilots") == []
 
 
 @pytest.mark.slow
-def test_killed_pilots_go_on_at_the_next_cluster(given: list[str], tmp_path: Path) -> None:
-    """Kill the run around every rename of the pilots; in the end the parts are those of an uninterrupted one."""
+def test_killed_pilots_resume_at_the_next_cluster(given: list[str], tmp_path: Path) -> None:
+    """Kill the run around every rename of the pilots; the final parts equal those of an uninterrupted run."""
     words = ["select", *given, "--allocation", "recoverability", "--budget", "20"]
     assert attempts.run([*words, "-w", str(tmp_path / "whole")]) == 0
-    # What comes before the pilots is killed by another test.
+    # Kills before the pilots are covered by another test.
     assert attempts.run(["select", *given, "--budget", "20", "-w", str(tmp_path / "w")]) == 0
     survived, code, finished = tmp_path / "survived", -9, dict[str, tuple[int, bytes]]()
     while code == -9:

@@ -1,4 +1,4 @@
-"""Scoring through the command line: rows scored before are not scored again, and one model at a time says the same."""
+"""Scoring through the command line: known rows are reused, and one model at a time gives the same scores."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SIGNALS = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el
 
 @pytest.fixture
 def score(curate: Run, tiny: tuple[Path, Path]) -> Run:
-    """Return `curate score` of a corpus with the tiny pair, giving its manifest and its table."""
+    """Return a function that scores a corpus with the tiny pair and returns the manifest and the table."""
 
     def run(corpus: Path, warehouse: Path, *more: object, compressed: Path = tiny[1]) -> tuple[Any, pa.Table]:
         models = ("--original", tiny[0], "--compressed", compressed)
         answer = curate("score", "--corpus", corpus, "-w", warehouse, *models, "--part-rows", "16", *more, "--json")
         assert answer.code == 0, answer.err
-        held = Warehouse(warehouse)
-        return held.manifest("scores", answer.value["id"]), held.read("scores", answer.value["id"])
+        opened = Warehouse(warehouse)
+        return opened.manifest("scores", answer.value["id"]), opened.read("scores", answer.value["id"])
 
     return run
 
@@ -60,10 +60,10 @@ def test_a_grown_corpus_scores_its_new_rows_only(score: Run, tmp_path: Path) -> 
 
 
 def test_a_part_of_a_scored_corpus_needs_no_model(score: Run, tmp_path: Path) -> None:
-    whole = write_corpus(tmp_path / "whole.jsonl", rows=40)
+    full = write_corpus(tmp_path / "full.jsonl", rows=40)
     part = tmp_path / "part.jsonl"
-    part.write_text("\n".join(whole.read_text().splitlines()[5:25]) + "\n")
-    first, before = score(whole, tmp_path / "w")
+    part.write_text("\n".join(full.read_text().splitlines()[5:25]) + "\n")
+    first, before = score(full, tmp_path / "w")
     second, after = score(part, tmp_path / "w")
     assert second.facts["n_reused"] == len(after) == 20
     assert {row["example_id"]: row for row in before.to_pylist()}.items() >= {
@@ -88,7 +88,7 @@ def test_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_path: Path) ->
     assert alone.facts["original"] == pair.facts["original"]
 
 
-def test_the_next_compressed_model_finds_what_the_original_left(score: Run, tmp_path: Path) -> None:
+def test_the_next_compressed_model_uses_the_cache_of_the_original(score: Run, tmp_path: Path) -> None:
     corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "w"
     score(corpus, warehouse, "--sequential")
     files = sorted((warehouse / "cache" / "teachers").rglob("*.safetensors"))
@@ -105,7 +105,7 @@ def test_the_next_compressed_model_finds_what_the_original_left(score: Run, tmp_
     assert [part.digest for part in found.parts] == [part.digest for part in expected.parts]
 
 
-def test_what_a_killed_run_left_of_the_original_is_used(score: Run, tmp_path: Path) -> None:
+def test_an_incomplete_cache_of_the_original_is_completed(score: Run, tmp_path: Path) -> None:
     corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=40), tmp_path / "w"
     pair, _ = score(corpus, tmp_path / "pair")
     score(corpus, warehouse, "--sequential")
@@ -119,7 +119,7 @@ def test_what_a_killed_run_left_of_the_original_is_used(score: Run, tmp_path: Pa
     assert [part.digest for part in again.parts] == [part.digest for part in pair.parts]
 
 
-def test_a_short_memory_of_the_original_understates_the_divergence_alone(score: Run, tmp_path: Path) -> None:
+def test_a_topk_cache_lowers_the_divergence_only(score: Run, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
     exact, truth = score(corpus, tmp_path / "w", "--sequential")
     short, found = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=4")
@@ -128,18 +128,20 @@ def test_a_short_memory_of_the_original_understates_the_divergence_alone(score: 
         assert 0 < one["cds"] <= other["cds"] + 1e-6
         assert one["nll_original"] == pytest.approx(other["nll_original"], rel=1e-5)
         assert all(one[name] == other[name] for name in ("don", "nod", "nll_compressed", "entropy", "el2n"))
-    whole, same = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=1000")
+    full, same = score(corpus, tmp_path / "w", "--sequential", "--teacher-cache", "topk=1000")
     assert same.column("cds").to_pylist() == pytest.approx(truth.column("cds").to_pylist(), abs=1e-6)
 
 
-def test_a_memory_without_a_model_to_remember_is_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
+def test_a_teacher_cache_without_sequential_scoring_is_refused(
+    curate: Run, tiny: tuple[Path, Path], corpus: Path
+) -> None:
     models = ("--original", tiny[0], "--compressed", tiny[1])
     answer = curate("score", "--corpus", corpus, *models, "--teacher-cache", "topk=4")
     assert (answer.code, "--sequential" in answer.err) == (2, True)
     assert curate("score", "--corpus", corpus, *models, "--sequential", "--teacher-cache", "topk=0").code == 2
 
 
-def test_every_layer_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_path: Path) -> None:
+def test_all_layers_one_model_at_a_time_gives_the_same_bytes(score: Run, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
     pair, _ = score(corpus, tmp_path / "pair", "--layers", "all", "--batch-tokens", "64")
     alone, _ = score(corpus, tmp_path / "alone", "--layers", "all", "--batch-tokens", "64", "--sequential")
@@ -161,7 +163,7 @@ def test_two_workers_give_the_same_bytes_as_one_process(score: Run, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_an_original_read_by_two_workers_leaves_the_same(score: Run, tmp_path: Path) -> None:
+def test_two_workers_cache_the_same_predictions_of_the_original(score: Run, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=40)
     pair, _ = score(corpus, tmp_path / "pair")
     found, _ = score(corpus, tmp_path / "w", "--sequential", "--workers", "2")
@@ -170,10 +172,10 @@ def test_an_original_read_by_two_workers_leaves_the_same(score: Run, tmp_path: P
     assert len(list((tmp_path / "w" / "cache" / "teachers").rglob("*.safetensors"))) == 4
 
 
-def test_workers_that_cannot_be_are_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
+def test_contradictory_worker_settings_are_refused(curate: Run, tiny: tuple[Path, Path], corpus: Path) -> None:
     models = ("--original", tiny[0], "--compressed", tiny[1])
     answer = curate("score", "--corpus", corpus, *models, "--device", "cpu,cpu", "--workers", "2")
-    assert (answer.code, "'cpu,cpu' is one worker's and there are to be 2" in answer.err) == (2, True)
+    assert (answer.code, "'cpu,cpu' serves one worker, not 2" in answer.err) == (2, True)
     assert curate("score", "--corpus", corpus, *models, "--workers", "0").code == 2
 
 
@@ -191,18 +193,18 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 def runs(process: int) -> bool:
-    """Say whether a process is there and no zombie."""
-    place = Path(f"/proc/{process}/cmdline")
-    return place.exists() and place.read_bytes() != b""
+    """Return whether a process exists and is not a zombie, whose command line is empty."""
+    command_line = Path(f"/proc/{process}/cmdline")
+    return command_line.exists() and command_line.read_bytes() != b""
 
 
 def parts_of(warehouse: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in warehouse.glob("scores/*/part-*.parquet")}
 
 
-def wait_until(true: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     for _ in range(6000):
-        if true():
+        if condition():
             return
         time.sleep(0.01)
     raise TimeoutError
@@ -210,7 +212,7 @@ def wait_until(true: Callable[[], object]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["a worker", "the command"])
-def test_a_kill_among_workers_costs_the_parts_in_work_alone(
+def test_a_killed_worker_or_command_loses_only_unfinished_parts(
     score: Run, tiny: tuple[Path, Path], tmp_path: Path, who: str
 ) -> None:
     corpus, warehouse = write_corpus(tmp_path / "corpus.jsonl", rows=3000), tmp_path / "w"
@@ -219,12 +221,12 @@ def test_a_kill_among_workers_costs_the_parts_in_work_alone(
     workers = workers_of(running)
     assert len(workers) == 2
     os.kill(workers[1] if who == "a worker" else running.pid, signal.SIGKILL)
-    _, said = running.communicate()
+    _, errors = running.communicate()
     kept = parts_of(warehouse)
     assert 2 < len(kept) < 30
     if who == "a worker":
         assert running.returncode == 1
-        assert "worker 2 of 2 on cpu was killed by SIGKILL in part" in said.splitlines()[-1]
+        assert "worker 2 of 2 on cpu was killed by SIGKILL in part" in errors.splitlines()[-1]
     wait_until(lambda: not any(map(runs, workers)))
     again = start(corpus, tiny, warehouse)
     assert (again.wait(), again.communicate()[1] is None) == (0, False)

@@ -1,4 +1,4 @@
-"""On a terminal, an answer that is taller than the screen goes through the pager; a short one and a pipe do not."""
+"""On a terminal, a result that is taller than the screen goes through the pager; short results and pipes do not."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 CLI = [sys.executable, "-c", "from curate.flows.cli.main import main; main()"]
 
 
-def on_a_terminal(command: list[str], environment: dict[str, str]) -> str:
-    """Run a command whose output is a terminal of 24 lines, and return what came out."""
-    ours, theirs = pty.openpty()
+def run_on_terminal(command: list[str], environment: dict[str, str]) -> str:
+    """Run a command on a pseudo-terminal of 24 lines and return its output."""
+    primary, secondary = pty.openpty()
     size = {"LINES": "24", "COLUMNS": "80"}
-    child = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, env={**environment, **size})
-    os.close(theirs)
-    told = b""
+    child = subprocess.Popen(command, stdout=secondary, stderr=secondary, stdin=secondary, env={**environment, **size})
+    os.close(secondary)
+    output = b""
     while True:
         try:
-            piece = os.read(ours, 65536)
+            chunk = os.read(primary, 65536)
         except OSError:  # the terminal is closed with its last process
             break
-        if not piece:
+        if not chunk:
             break
-        told += piece
-    assert child.wait(60) == 0, told.decode()
-    return told.decode()
+        output += chunk
+    assert child.wait(60) == 0, output.decode()
+    return output.decode()
 
 
-def test_tall_answers_are_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tall_results_are_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = Warehouse(tmp_path / "w")
     warehouses.fill(warehouse)
     publish(warehouse)
@@ -50,9 +50,9 @@ def test_tall_answers_are_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     environment = {**os.environ, "PAGER": str(pager), "TERM": "xterm"}
     ask = [*CLI, "sql", "-w", str(warehouse.root)]
     tall, short = "SELECT example_id FROM examples", "SELECT example_id FROM examples LIMIT 3"
-    told = on_a_terminal([*ask, tall], environment)
-    assert "PAGED" in told
-    assert told.count("\n") > 60
-    assert "PAGED" not in on_a_terminal([*ask, short], environment)
+    output = run_on_terminal([*ask, tall], environment)
+    assert "PAGED" in output
+    assert output.count("\n") > 60
+    assert "PAGED" not in run_on_terminal([*ask, short], environment)
     piped = subprocess.run([*ask, tall], env=environment, capture_output=True, text=True, check=True)
     assert "PAGED" not in piped.stdout

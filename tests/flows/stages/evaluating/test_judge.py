@@ -1,4 +1,4 @@
-"""``judged:`` tasks through the command line; the judges here are tiny, so only the plumbing is looked at."""
+"""``judged:`` tasks through the command line; the judges are tiny models, so only the data flow is tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attempts
 import pytest
 
 from curate.flows import demo
-from curate.flows.stages.comparison_cell import recipe as trial_recipe
+from curate.flows.stages.comparison_cell import recipe as cell_recipe
 from curate.flows.stages.evaluation import recipe
 from curate.schemas.recovery import RecoveryRequest
 from curate.schemas.settings import Settings
@@ -34,19 +34,19 @@ def test_the_demo_judges_itself(curate: Run, facts: Path, tmp_path: Path) -> Non
     model = demo.model_path()
     where = ("--warehouse", tmp_path / "w", "--max-new-tokens", "4", "--limit", "3", "--json")
     both = ("--tasks", f"judged:{facts}", "--tasks", f"knowledge:{facts}")
-    told = curate("evaluate", model, *both, "--judge", model, *where)
-    assert told.code == 0, told.err
-    rows = Warehouse(tmp_path / "w").read("evaluation", told.value["evaluation_id"]).to_pylist()
+    answer = curate("evaluate", model, *both, "--judge", model, *where)
+    assert answer.code == 0, answer.err
+    rows = Warehouse(tmp_path / "w").read("evaluation", answer.value["evaluation_id"]).to_pylist()
     judged = [row for row in rows if row["kind"] == "judged"]
     assert (len(rows), len(judged)) == (6, 3)
     assert {row["status"] for row in judged} == {"ok"}
     assert any(row["said"] for row in judged)
     assert all(0 < row["score"] < 1 if row["said"] else row["score"] == 0 for row in judged)
-    assert {row["task"] for row in told.value["summary"]} == {"judged:facts", "knowledge:facts"}
-    assert any("a model's opinion" in warning for warning in told.value["warnings"])
-    manifest = Warehouse(tmp_path / "w").manifest("evaluation", told.value["evaluation_id"])
+    assert {row["task"] for row in answer.value["summary"]} == {"judged:facts", "knowledge:facts"}
+    assert any("a model's opinion" in warning for warning in answer.value["warnings"])
+    manifest = Warehouse(tmp_path / "w").manifest("evaluation", answer.value["evaluation_id"])
     assert manifest.facts["judge"] == str(model)
-    assert curate("evaluate", model, *both, "--judge", model, *where).value == told.value
+    assert curate("evaluate", model, *both, "--judge", model, *where).value == answer.value
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "compare", "compare --plan"])
@@ -58,32 +58,32 @@ def test_a_judged_task_needs_a_judge(curate: Run, tiny: tuple[Path, Path], facts
     assert not list(facts.parent.glob("here/warehouse/evaluation/*"))
 
 
-def test_a_judge_that_is_not_there(curate: Run, tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
+def test_a_missing_judge_model(curate: Run, tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
     answer = curate(
         "evaluate", tiny[0], "--tasks", f"judged:{facts}", "--judge", "nowhere", "--warehouse", tmp_path / "w"
     )
     assert (answer.code, "no model folder 'nowhere'" in answer.err) == (3, True)
 
 
-def test_a_judge_with_nothing_to_read_changes_nothing(
+def test_a_judge_without_judged_tasks_changes_nothing(
     curate: Run, tiny: tuple[Path, Path], facts: Path, tmp_path: Path
 ) -> None:
     fixed = ("evaluate", tiny[0], "--tasks", f"knowledge:{facts}", "--warehouse", tmp_path / "w", "--json")
     alone = curate(*fixed)
     beside = curate(*fixed, "--judge", tiny[1])
     assert beside.value == alone.value
-    assert "has nothing to read" in beside.err
-    assert "has nothing to read" not in alone.err
+    assert "--judge has no effect" in beside.err
+    assert "--judge has no effect" not in alone.err
 
 
-def test_only_judged_tasks_make_the_judge_a_cause(tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
+def test_the_judge_is_an_input_only_with_judged_tasks(tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w")
 
     def causes(*tasks: str, judge: Path | None) -> list[tuple[dict[str, str], str]]:
-        asked = {"tasks": tasks, "judge": None if judge is None else str(judge)}
-        settings = Settings(compressed=str(tiny[1]), evaluate=asked)
+        evaluation = {"tasks": tasks, "judge": None if judge is None else str(judge)}
+        settings = Settings(compressed=str(tiny[1]), evaluate=evaluation)
         request = RecoveryRequest(method="full", learning_rate=1e-3)
-        plans = recipe(warehouse, settings, str(tiny[0]), None, {}), trial_recipe(warehouse, settings, "s", request)
+        plans = recipe(warehouse, settings, str(tiny[0]), None, {}), cell_recipe(warehouse, settings, "s", request)
         return [(plan.inputs, plan.id) for plan in plans]
 
     plain = [causes(f"knowledge:{facts}", judge=judge) for judge in (None, *tiny)]
@@ -96,20 +96,18 @@ def test_only_judged_tasks_make_the_judge_a_cause(tiny: tuple[Path, Path], facts
         assert one[1] != other[1]
 
 
-def test_what_stands_in_the_corpus_is_not_judged(
-    curate: Run, tiny: tuple[Path, Path], facts: Path, tmp_path: Path
-) -> None:
+def test_items_of_the_corpus_are_not_judged(curate: Run, tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
     pool.write_text(json.dumps({"instruction": "NAME a fruit", "input": "", "output": "yes"}) + "\n")
     task = ("--tasks", f"judged:{facts}", "--judge", tiny[1], "--max-new-tokens", "2")
-    told = curate("evaluate", tiny[0], *task, "--corpus", pool, "--warehouse", tmp_path / "w", "--json")
-    assert told.code == 0, told.err
-    assert (told.value["n_items"], told.value["n_contaminated"]) == (6, 1)
+    answer = curate("evaluate", tiny[0], *task, "--corpus", pool, "--warehouse", tmp_path / "w", "--json")
+    assert answer.code == 0, answer.err
+    assert (answer.value["n_items"], answer.value["n_contaminated"]) == (6, 1)
 
 
 @pytest.mark.slow
-def test_a_killed_judged_evaluation_goes_on_where_it_was(tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
-    """Kill it after every part; what is there in the end is what an uninterrupted run gives."""
+def test_a_killed_judged_evaluation_resumes(tiny: tuple[Path, Path], facts: Path, tmp_path: Path) -> None:
+    """Kill it after every part; the final content equals that of an uninterrupted run."""
 
     def arguments(warehouse: Path) -> list[str]:
         task = ["evaluate", str(tiny[0]), "--tasks", f"judged:{facts}", "--judge", str(tiny[1])]

@@ -1,4 +1,4 @@
-"""A corpus that grows: only new rows are embedded and assigned, and old labels stay."""
+"""A growing corpus: only new rows are embedded and assigned to clusters, and existing labels do not change."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def write(path: Path, *parts: list[dict[str, str]]) -> Path:
     return path
 
 
-def table(told: dict[str, Any], noun: Any, name: str = "part") -> Any:
-    folder = told["folder"]
-    return Warehouse(folder.rpartition(f"/{noun}/")[0]).read(noun, told["id"], name)
+def table(artefact: dict[str, Any], noun: Any, name: str = "part") -> Any:
+    folder = artefact["folder"]
+    return Warehouse(folder.rpartition(f"/{noun}/")[0]).read(noun, artefact["id"], name)
 
 
-def test_only_new_prompts_are_embedded_and_to_the_same_bits(curate: Run, tmp_path: Path) -> None:
+def test_only_new_prompts_are_embedded_with_identical_vectors(curate: Run, tmp_path: Path) -> None:
     small = write(tmp_path / "small.jsonl", rows(0, 60))
     grown = write(tmp_path / "grown.jsonl", rows(60, 64), rows(0, 60), rows(64, 65))
     assert curate("embed", "--corpus", small, "--json").value["facts"]["n_embedded"] == 60
@@ -56,7 +56,7 @@ def test_only_new_prompts_are_embedded_and_to_the_same_bits(curate: Run, tmp_pat
     assert table(anew, "embeddings").equals(table(answer.value, "embeddings"))
 
 
-def test_new_rows_join_clusters_and_old_labels_stay(curate: Run, tmp_path: Path) -> None:
+def test_new_rows_join_clusters_and_existing_labels_do_not_change(curate: Run, tmp_path: Path) -> None:
     small = write(tmp_path / "small.jsonl", rows(0, 200))
     grown = write(tmp_path / "grown.jsonl", rows(200, 230), rows(0, 200))
     first = curate("cluster", *FIVE, "--corpus", small, "--json").value
@@ -68,7 +68,7 @@ def test_new_rows_join_clusters_and_old_labels_stay(curate: Run, tmp_path: Path)
     by_id = {row["example_id"]: row for row in new}
     stays = ("cluster", "membership", "diffusion_x", "diffusion_y", "concepts")
     assert all(by_id[row["example_id"]][name] == row[name] for row in old for name in stays)
-    # Concepts of new rows are the key phrases of their texts, under the ids that old rows know.
+    # Concepts of new rows are the key phrases of their texts, with the ids that old rows use.
     phrases = table(second, "clusters", "concepts")["phrase"].to_pylist()
     before = table(first, "clusters", "concepts")["phrase"].to_pylist()
     assert phrases[: len(before)] == before
@@ -78,22 +78,22 @@ def test_new_rows_join_clusters_and_old_labels_stay(curate: Run, tmp_path: Path)
         assert {phrases[concept] for concept in row["concepts"]} == set(key_phrases(text["instruction"]))
     sizes = {row["cluster"]: row["size"] for row in table(second, "clusters", "terms").to_pylist()}
     assert sizes == {k: sum(row["cluster"] == k for row in new) for k in sizes}
-    # Asked again, the same answer; grown again, from the larger one.
+    # The same corpus again gives the same artefact; a larger corpus grows from the largest earlier one.
     assert curate("cluster", *FIVE, "--corpus", grown, "--json").value["id"] == second["id"]
     third = write(tmp_path / "third.jsonl", rows(0, 240))
-    told = curate("cluster", *FIVE, "--corpus", third, "--json").value
-    assert (told["facts"]["n_new"], told["facts"]["n_grown"]) == (10, 40)
-    assert {row["example_id"]: row["cluster"] for row in table(told, "clusters").to_pylist()}.items() >= {
+    artefact = curate("cluster", *FIVE, "--corpus", third, "--json").value
+    assert (artefact["facts"]["n_new"], artefact["facts"]["n_grown"]) == (10, 40)
+    assert {row["example_id"]: row["cluster"] for row in table(artefact, "clusters").to_pylist()}.items() >= {
         row["example_id"]: row["cluster"] for row in new
     }.items()
-    # A new fit is a new artefact, and then goes before what grew.
+    # A new fit is a new artefact, which is then preferred over the grown one.
     refit = curate("cluster", *FIVE, "--corpus", grown, "--refit", "--json").value
     assert refit["id"] not in (first["id"], second["id"])
     assert "n_new" not in refit["facts"]
     assert curate("cluster", *FIVE, "--corpus", grown, "--json").value["id"] == refit["id"]
 
 
-def test_a_corpus_that_outgrew_its_clusters_or_lost_rows_is_clustered_anew(curate: Run, tmp_path: Path) -> None:
+def test_a_corpus_that_outgrew_its_clusters_or_lost_rows_is_clustered_again(curate: Run, tmp_path: Path) -> None:
     curate("cluster", *FIVE, "--corpus", write(tmp_path / "a.jsonl", rows(0, 60)), "--json")
     for name, parts in (("outgrown", rows(0, 91)), ("lost", rows(1, 70))):
         answer = curate("cluster", *FIVE, "--corpus", write(tmp_path / f"{name}.jsonl", parts), "--json")
@@ -122,7 +122,7 @@ def test_a_selection_of_a_grown_corpus_uses_the_grown_clusters(
     grown = write(tmp_path / "grown.jsonl", rows(0, 66))
     curate("cluster", *FIVE, "--corpus", small)
     options = ("--stratify", "clusters") if method == "donod" else ()
-    told = curate(
+    artefact = curate(
         "select",
         "--corpus",
         grown,
@@ -136,20 +136,20 @@ def test_a_selection_of_a_grown_corpus_uses_the_grown_clusters(
         6,
         "--json",
     ).value
-    assert told["n_kept"] == 6
+    assert artefact["n_kept"] == 6
 
 
 def test_vectors_of_another_precision_are_not_used_again(curate: Run, tmp_path: Path) -> None:
     small = write(tmp_path / "small.jsonl", rows(0, 20))
     curate("embed", "--corpus", small)
-    told = curate("embed", "--corpus", small, "--encoder-dtype", "bfloat16", "--json").value
-    assert (told["facts"]["n_known"], told["facts"]["n_embedded"]) == (0, 20)
+    artefact = curate("embed", "--corpus", small, "--encoder-dtype", "bfloat16", "--json").value
+    assert (artefact["facts"]["n_known"], artefact["facts"]["n_embedded"]) == (0, 20)
 
 
-def test_a_vector_that_is_not_finite_is_named(curate: Run, tmp_path: Path) -> None:
+def test_a_non_finite_vector_is_reported_with_its_example(curate: Run, tmp_path: Path) -> None:
     small = write(tmp_path / "small.jsonl", rows(0, 20))
-    told = curate("embed", "--corpus", small, "--json").value
-    (part,) = sorted(Path(told["folder"]).glob("part-*.parquet"))
+    artefact = curate("embed", "--corpus", small, "--json").value
+    (part,) = sorted(Path(artefact["folder"]).glob("part-*.parquet"))
     stored = pq.read_table(part)
     values = stored["embedding"].combine_chunks().flatten().to_numpy().copy()
     values[7 * 384 + 5] = np.nan

@@ -1,4 +1,4 @@
-"""Near-duplicates and evaluation questions are kept out of a selection, and the ledger says what each row repeats."""
+"""Near-duplicates and evaluation questions are excluded from a selection, and the ledger names the repeated row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def rows() -> list[tuple[str, str]]:
-    """Ten texts of their own, one of them again with a word exchanged, and one that holds the question."""
+    """Ten distinct texts, a near-duplicate of one of them, and a row that contains the evaluation question."""
     own = [
         (
             f"Write three sentences about the {one} and its uses in the {other} trade",
@@ -43,9 +43,9 @@ def ids(texts: list[tuple[str, str]]) -> list[str]:
     return [example_id((Turn("user", ask), Turn("assistant", answer))) for ask, answer in texts]
 
 
-def ledger(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    folder = told["artefact"]
-    table = Warehouse(folder.rpartition("/selection/")[0]).read("selection", told["selection_id"])
+def ledger(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    folder = summary["artefact"]
+    table = Warehouse(folder.rpartition("/selection/")[0]).read("selection", summary["selection_id"])
     return {row["example_id"]: row for row in table.to_pylist()}
 
 
@@ -53,7 +53,7 @@ def test_lexical_near_duplicates_leave_one_row_and_name_it(curate: Run, tmp_path
     corpus = write(tmp_path / "c.jsonl", rows())
     plain = curate("select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--json").value
     assert plain["n_kept"] == 12
-    told = curate(
+    summary = curate(
         "select",
         "--corpus",
         corpus,
@@ -66,12 +66,12 @@ def test_lexical_near_duplicates_leave_one_row_and_name_it(curate: Run, tmp_path
         "--json",
     ).value
     kept, dropped = sorted((ids(rows())[3], ids(rows())[10]))
-    found = ledger(told)
-    assert told["reasons"] == {"duplicate:lexical": 1, "selected": 11}
-    assert (found[dropped]["reason"], found[dropped]["related_id"]) == ("duplicate:lexical", kept)
-    assert 0.8 <= found[dropped]["overlap"] < 1
-    assert found[kept]["kept"]
-    assert found[kept]["overlap"] is None
+    rows_by_id = ledger(summary)
+    assert summary["reasons"] == {"duplicate:lexical": 1, "selected": 11}
+    assert (rows_by_id[dropped]["reason"], rows_by_id[dropped]["related_id"]) == ("duplicate:lexical", kept)
+    assert 0.8 <= rows_by_id[dropped]["overlap"] < 1
+    assert rows_by_id[kept]["kept"]
+    assert rows_by_id[kept]["overlap"] is None
     pinned = curate(
         "select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--near-duplicates", "lexical",
         "--pin", dropped, "--json",
@@ -83,29 +83,29 @@ def test_rows_with_an_evaluation_question_are_left_out_and_name_it(curate: Run, 
     corpus = write(tmp_path / "c.jsonl", rows())
     held_out = write(tmp_path / "eval.jsonl", [("Is water wet?", "Yes."), (QUESTION, "At twelve.")])
     arguments = ("select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--json")
-    told = curate(*arguments, "--decontaminate", held_out).value
-    row = ledger(told)[ids(rows())[11]]
+    summary = curate(*arguments, "--decontaminate", held_out).value
+    row = ledger(summary)[ids(rows())[11]]
     assert (row["reason"], row["related_id"]) == ("contaminated", ids([(QUESTION, "At twelve.")])[0])
     assert row["overlap"] == 1
-    assert told["reasons"] == {"contaminated": 1, "selected": 11}
+    assert summary["reasons"] == {"contaminated": 1, "selected": 11}
     # Another content of that file is another selection.
     held_out = write(tmp_path / "eval.jsonl", [("Is water wet?", "Yes.")])
     again = curate(*arguments, "--decontaminate", held_out).value
-    assert again["selection_id"] != told["selection_id"]
+    assert again["selection_id"] != summary["selection_id"]
     assert again["n_kept"] == 12
 
 
-def test_semantic_near_duplicates_run_the_clusters_that_they_need(curate: Run, tmp_path: Path) -> None:
+def test_semantic_near_duplicates_run_the_required_clustering(curate: Run, tmp_path: Path) -> None:
     twice = [*rows()[:10], (rows()[3][0] + ".", "Something else entirely, said in other words.")]
     corpus = write(tmp_path / "c.jsonl", twice)
-    told = curate(
+    summary = curate(
         "select", "--corpus", corpus, "--method", "uniform", "--budget", "100%", "--near-duplicates", "semantic",
         "--clusters", 2, "--json",
     ).value  # fmt: skip
     kept, dropped = sorted((ids(twice)[3], ids(twice)[10]))
-    assert {"clusters", "embeddings"} <= set(told["inputs"])
-    assert ledger(told)[dropped]["related_id"] == kept
-    assert ledger(told)[dropped]["reason"] == "duplicate:semantic"
+    assert {"clusters", "embeddings"} <= set(summary["inputs"])
+    assert ledger(summary)[dropped]["related_id"] == kept
+    assert ledger(summary)[dropped]["reason"] == "duplicate:semantic"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_semantic_near_duplicates_run_the_clusters_that_they_need(curate: Run, t
         (("--decontaminate", "absent.jsonl"), 3, "absent.jsonl"),
     ],
 )
-def test_what_cannot_be_screened_by_is_refused(
+def test_invalid_screening_options_are_refused(
     curate: Run, corpus: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     answer = curate("select", "--corpus", corpus, "--method", "uniform", *arguments)
