@@ -32,6 +32,6 @@ def test_the_offline_encoder(tiny: tuple[Path, Path], tmp_path: Path) -> None:
 def test_the_picture(tiny: tuple[Path, Path], tmp_path: Path) -> None:
     result = select("matplotlib", tiny, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert 'needs the extra "viz": pip install "curate-llm[viz]"' in result.stderr
+    assert 'matplotlib is missing: pip install "curate-llm[viz]"' in result.stderr
     assert "picture " not in result.stdout
     assert "4 of 40 examples" in result.stdout
