@@ -180,6 +180,7 @@ def _lengths(texts: list[str], encoder: Encoder) -> NDArray[np.int64]:
     tokenizer: Any = encoder.model.tokenizer
     if not texts:
         return np.zeros(0, dtype=np.int64)
+    # Only for the lengths: the model's own preprocessing tokenises each batch again.
     encoded = tokenizer(texts, truncation=True, max_length=encoder.max_tokens)["input_ids"]
     return np.array([len(ids) for ids in encoded], dtype=np.int64)
 
@@ -194,6 +195,7 @@ def batches_by_length(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator
     batch_tokens : int
         Most tokens per batch.
     """
+    # Longest first, so that out-of-memory errors appear early; stable, so that equal lengths keep their row order.
     order = np.argsort(-lengths, kind="stable")
     changes = np.flatnonzero(np.diff(lengths[order])) + 1
     for group in np.split(order, changes):
@@ -209,6 +211,7 @@ def _features(texts: list[str], encoder: Encoder) -> dict[str, Any]:
 @torch.inference_mode()
 def _forward(features: dict[str, Any], encoder: Encoder) -> NDArray[np.float32]:
     moved = {key: value.to(encoder.model.device) if hasattr(value, "to") else value for key, value in features.items()}
+    # Normalised in float32: bfloat16 has 8 bits, so lengths would be off by up to 0.4 %.
     vectors = encoder.model(moved)["sentence_embedding"].float()
     unit: NDArray[np.float32] = torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
     return unit

@@ -55,6 +55,7 @@ def encoder_folder(name: str) -> Path:
 def encoder_files(name: str) -> list[Path]:
     """Return the files of an encoder, sorted; see `encoder_folder` for the errors."""
     folder = encoder_folder(name)
+    # Hidden files are download metadata, which must not change an encoder's digest.
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
@@ -65,6 +66,7 @@ def _download(name: str) -> Path:
     repository, _, revision = name.partition("@")
     try:
         return Path(
+            # Other weight formats are never loaded.
             snapshot_download(repository, revision=revision or None, ignore_patterns=["*.onnx", "*.bin", "*.h5"])
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

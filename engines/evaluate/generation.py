@@ -106,6 +106,7 @@ def encode_questions(template: Template, conversations: Sequence[Sequence[Turn]]
     """
     questions = []
     for number, encoded in enumerate(template.encode_many(conversations), 1):
+        # The reference is the last run of supervised tokens; earlier assistant turns are part of the prompt.
         start = len(encoded.supervised)
         while start > 0 and encoded.supervised[start - 1]:
             start -= 1
@@ -123,6 +124,7 @@ def stop_tokens(model: PreTrainedModel, end_of_text: int | None) -> list[int]:
     """Return the ids that end an answer: the model's own end tokens and the tokenizer's."""
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = own if isinstance(own, list) else [own]
+    # They often differ: a chat model ends its turn with another token than the end of a text.
     return sorted({token for token in [*listed, end_of_text] if token is not None})
 
 
@@ -143,6 +145,7 @@ def greedy_answers(
     stops : sequence of int
         Tokens that end an answer; padding uses the first of them, masked out.
     """
+    # `generate` also pads rows that end early with this token; `_before_stop` removes it again.
     pad = stops[0] if stops else 0
     generation = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=list(stops) or None, pad_token_id=pad

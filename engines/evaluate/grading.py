@@ -15,6 +15,7 @@ def normal_form(text: str) -> str:
 
     The normal form of SQuAD (Rajpurkar et al. 2016) for any script: Unicode decides what is punctuation.
     """
+    # NFKC first, so that full-width and composed characters compare equal.
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = "".join(" " if unicodedata.category(c)[0] in "PS" else c for c in folded)
     return " ".join(_ARTICLES.sub(" ", kept).split())
@@ -30,6 +31,7 @@ def last_number(text: str) -> str | None:
 
     Thousands separators and trailing zeros of a fraction are dropped, so that ``1,200.00`` equals ``1200``.
     """
+    # GSM8K marks its final answer with ####. The sign also matches a hyphen: "16-3" ends with -3.
     _, mark, after = text.rpartition(_FINAL)
     numbers = _NUMBER.findall(after if mark else text)
     if not numbers:

@@ -81,7 +81,13 @@ def simple_evaluate(subject: Subject, tasks: Sequence[str], limit: int | None = 
             raise InputError(f"lm-eval knows no task {name!r}; `lm-eval ls tasks` lists them, or give a YAML file")
     model = HFLM(pretrained=subject.model, tokenizer=subject.tokenizer, batch_size=16)
     report: dict[str, Any] = lm_eval.simple_evaluate(
-        model, tasks=names, limit=limit, task_manager=manager, log_samples=True, bootstrap_iters=0
+        # No bootstrap: confidence intervals come from resampling the rows later.
+        model,
+        tasks=names,
+        limit=limit,
+        task_manager=manager,
+        log_samples=True,
+        bootstrap_iters=0,
     )
     return report
 

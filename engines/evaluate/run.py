@@ -95,6 +95,7 @@ def evaluate(
     for batch in batches:
         items = batch.to_pylist()
         results: list[Result] = [{} for _ in items]
+        # Kinds in order of appearance, not a set's order: batches must be the same in every run.
         for kind in dict.fromkeys(item["kind"] for item in items):
             chosen = [index for index, item in enumerate(items) if item["kind"] == kind]
             for index, result in zip(chosen, evaluator.evaluate(kind, [items[i] for i in chosen]), strict=True):
@@ -148,6 +149,7 @@ class _Evaluator:
             correct = start + item["answer"]
             result = _forced_result(rows[correct], forced, correct)
             if all(row.n_response for row in rows[start:stop]):
+                # By the sum over an option's tokens, as lm-eval's acc; a mean would favour long options.
                 best = start + int(np.argmin(forced.nll[start:stop]))
                 result |= {"score": float(best == correct), "said": item["references"][best - start]}
             else:
@@ -226,6 +228,7 @@ def _forced_result(row: Encoded, forced: TeacherForcingResult, index: int) -> Re
 
 def _last_start(row: Encoded) -> int:
     """Return where the last run of supervised tokens of a row begins."""
+    # Walk back from the last supervised token to the first of its run.
     stop = int(np.flatnonzero(row.supervised)[-1])
     while stop > 0 and row.supervised[stop - 1]:
         stop -= 1

@@ -68,6 +68,7 @@ def score_answers(
         nll, correct = _supervised(model, head, encoded)
         lengths = np.array([row.n_response for row in encoded])
         owner = np.repeat(np.arange(len(batch)), lengths)
+        # Assigned by row number: batches finish in any order and on several threads.
         out.nll[batch] = np.bincount(owner, weights=nll, minlength=len(batch))
         out.correct[batch] = np.bincount(owner, weights=correct, minlength=len(batch)).astype(np.int64)
         out.tokens[batch] = lengths

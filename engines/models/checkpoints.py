@@ -56,6 +56,7 @@ def resolve_model(name: str) -> Path:
     if path.exists():
         raise InputError(_pickle_message(path))
     hub = name.removeprefix(HUB_PREFIX)
+    # A relative path such as runs/model has the form of a hub name; an existing parent folder marks a path.
     looks_local = not name.startswith(HUB_PREFIX) and (not HUB_NAME.fullmatch(name) or Path(name).parent.exists())
     if looks_local:
         raise InputError(f"there is no model folder {name!r}; give a Hugging Face folder, owner/name or hub:name")
@@ -101,6 +102,7 @@ def model_files(name: str) -> list[Path]:
         return sorted(own) + model_files(adapter_base(folder))
     check_folder(folder)
     weights = [folder / WEIGHTS[0]] if (folder / WEIGHTS[0]).is_file() else _shards(folder)
+    # With trust_remote_code these files decide what the model computes.
     remote_code = sorted(folder.glob("*.py"))
     return sorted([folder / "config.json", *weights, *_tokenizer_files(folder), *remote_code])
 
@@ -160,6 +162,7 @@ def check_folder(folder: Path) -> None:
 
 def _shards(folder: Path) -> list[Path]:
     index = folder / WEIGHTS[1]
+    # Only the shards in the index: files left from an earlier save do not belong to the model.
     shards = [folder / name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
     for shard in shards:
         if not shard.is_file():

@@ -60,6 +60,7 @@ def pair_devices(name: str) -> tuple[torch.device, torch.device]:
         raise UsageError(
             f"device {name!r} names {len(names)} devices; give one, or the original's and the compressed's"
         )
+    # The same element twice if there is one name.
     return resolve_device(names[0].strip()), resolve_device(names[-1].strip())
 
 

@@ -86,6 +86,7 @@ def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
     try:
         with _atomic_folder(out) as folder:
             model.save_pretrained(folder)
+            # After save_pretrained, so that the source's generation settings replace those that it writes.
             _copy_companions(source, folder)
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 # safetensors creates weight files with mode 600, whatever the umask.
@@ -121,6 +122,7 @@ def _copy_companions(source: Path, folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
+    # Before the rename: otherwise a power cut could leave a complete name with empty files.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

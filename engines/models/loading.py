@@ -174,6 +174,13 @@ def load_model(
     check_folder(folder)
     if is_nonuniform(folder):
         return load_nonuniform(folder, dtype).to(device).eval()
+    return _from_pretrained(folder, device, dtype, trust_remote_code)
+
+
+def _from_pretrained(
+    folder: Path, device: torch.device, dtype: torch.dtype | None, trust_remote_code: bool
+) -> PreTrainedModel:
+    """Return the dense or quantised model of a folder, after checking that no weight is missing."""
     method = check_quantised(folder, device.type == "cpu")
     # Quantised weights cannot be moved afterwards: they are packed for the device on which they are loaded.
     placed: dict[str, Any] = {} if method is None else {"device_map": {"": str(device)}}
@@ -225,6 +232,7 @@ def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
 def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise InputError for a tokenizer with ids that the model has no embedding for."""
+    # The embedding and the output head may have different numbers of rows.
     rows = min(model.model.get_input_embeddings().weight.shape[0], model.head.vocabulary)
     largest = max(tokenizer.get_vocab().values(), default=-math.inf)
     if largest >= rows:

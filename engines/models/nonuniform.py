@@ -59,6 +59,7 @@ def reshape(model: PreTrainedModel, shapes: Mapping[str, list[int]]) -> None:
             )
         old = getattr(module, leaf)
         setattr(module, leaf, nn.Parameter(torch.empty(shape, dtype=old.dtype), requires_grad=False))
+        # Read by PEFT when it attaches an adapter.
         module.out_features, module.in_features = module.weight.shape
 
 

@@ -70,6 +70,7 @@ class OutputHead:
 
     def squared_norm(self) -> float:
         """Return ‖W‖_F², accumulated in float64 over blocks of rows."""
+        # On the CPU, because not every accelerator has float64.
         blocks = self.weight.detach().split(NORM_BLOCK_ROWS)
         return float(sum(block.to("cpu", torch.float64).square().sum().item() for block in blocks))
 
@@ -90,6 +91,7 @@ def output_head(model: PreTrainedModel) -> OutputHead:
             "give a causal language model whose output head is not quantised"
         )
     config = model.config.get_text_config()
+    # Cohere multiplies by logit_scale, Granite divides by logits_scaling, Gemma 2 has the soft cap.
     scale = getattr(config, "logit_scale", None) or 1.0
     divisor = getattr(config, "logits_scaling", None) or 1.0
     cap = getattr(config, "final_logit_softcapping", None)
@@ -130,6 +132,7 @@ def verify_head(model: PreTrainedModel, head: OutputHead) -> None:
             f"model class {type(model).__name__} computes its logits in another way than by its output head, with "
             "an optional scale or soft cap, from the final hidden state; don, nod and cds cannot be computed for it"
         )
+    # A causal model gives the same states for a prefix.
     half = PROBE_TOKENS // 2
     if not _close(states[:, :half], hidden_states(model, ids[:, :half]), tolerance):
         raise InputError(

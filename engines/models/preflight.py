@@ -83,6 +83,7 @@ def vocabulary(folder: Path) -> int | None:
     InputError
         If a weights file is truncated or is no safetensors file.
     """
+    # Headers before the configuration: pruned and extended models often keep an outdated vocab_size.
     stored = [rows for path in _weight_files(folder) if (rows := _output_rows(path)) is not None]
     if stored:
         return stored[0]

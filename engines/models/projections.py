@@ -43,6 +43,7 @@ def decoder_layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     InputError
         If no module list has as many entries as the configuration has layers.
     """
+    # Architectures name the list differently (layers, h, blocks), but its length is always in the configuration.
     n_layers = model.config.get_text_config(decoder=True).num_hidden_layers
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and n_layers and len(module) == n_layers:
@@ -89,6 +90,7 @@ def prunable_projections(model: PreTrainedModel) -> list[Projection]:
     for name, parameter in layers.named_parameters(prefix=path):
         if not parameter.is_floating_point():
             raise InputError(f"weight {name} is quantised ({parameter.dtype}); compress the unquantised model instead")
+        # Norm weights and biases have one dimension and are never pruned.
         if parameter.ndim > 1 and id(parameter) not in covered:
             raise InputError(
                 f"weight {name} of shape {tuple(parameter.shape)} is not an ordinary linear layer (a mixture of "

@@ -61,6 +61,7 @@ def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrained
     InputError
         Naming the first ids that differ and how many there are.
     """
+    # Compared by id, because scoring and training see ids only; added tokens are part of get_vocab.
     first = {index: token for token, index in original.get_vocab().items()}
     second = {index: token for token, index in compressed.get_vocab().items()}
     differing = sorted(index for index in first.keys() | second.keys() if first.get(index) != second.get(index))

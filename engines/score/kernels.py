@@ -109,6 +109,7 @@ def _subtract_target(logits: Tensor, p: Tensor, targets: Tensor) -> Tensor:
 
 @cache
 def _compiled(pair: bool) -> Callable[..., tuple[Tensor, ...]]:
+    # Dynamic shapes: every batch has another number of tokens, and one compilation serves all.
     return torch.compile(paired if pair else single, dynamic=True, fullgraph=True)
 
 

@@ -178,6 +178,7 @@ def predict_memory(models: Sequence[ModelSize], load: ScoringLoad) -> dict[str, 
     # A 16-bit matrix product is copied to float32 before anything is reduced.
     copied = 0 if dtype_bytes == 4 else dtype_bytes
     logits = chunk * (4 * len(models) + copied) + EAGER_COPIES * 4 * block
+    # On a GPU the process is in host memory; its context is on the device.
     process = PROCESS_BYTES + (COMPILER_BYTES if vocabulary >= MIN_COMPILED_VOCABULARY else 0)
     return {
         "weights": _weight_bytes(models, load),

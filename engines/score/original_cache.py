@@ -89,6 +89,7 @@ def take_rows(columns: Columns, ends: Sequence[int], rows: Sequence[int]) -> Col
 
 def row_key(item: Encoded) -> bytes:
     """Return 16 bytes that identify a row by its tokens and supervision mask, hence by template and length too."""
+    # Fixed dtype, so that the key does not depend on how the ids were produced.
     key = hashlib.blake2b(np.ascontiguousarray(item.ids, np.int64).tobytes(), digest_size=16)
     key.update(np.packbits(item.supervised).tobytes())
     return key.digest()
@@ -161,6 +162,7 @@ def part_writer(
         Takes the index of the part, its rows (for scoring the same as `scorer.part_scorer` will get), and a function
         that is called with their number. Raises a WarehouseError if the folder cannot be written.
     """
+    # The batches of scoring: another batch size would round differently.
     runner = batch_runner(model, config)
 
     def write(index: int, rows: Rows, progress: Callable[[int], None]) -> None:

@@ -49,6 +49,7 @@ def response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tens
     """Return the final hidden states that predict the supervised tokens, (M, d), example after example."""
     ids = pad_right([item.ids for item in rows])
     device = model.device
+    # Selected before the output head: prompts and padding never reach the (M, V) logits.
     states = hidden_states(model.model, ids.to(device))
     return states.flatten(0, 1)[response_positions(rows, ids.shape[1]).to(device)]
 

@@ -131,6 +131,7 @@ class _Scorer:
         out = {name: np.full(len(encoded), np.nan) for name in names}
         rows = [index for index, item in enumerate(encoded) if item.n_response]
         ends = row_offsets(encoded)
+        # Rows without a response are finished: no batch will report them.
         progress(len(encoded) - len(rows))
 
         def work(batch: list[int]) -> None:
@@ -152,6 +153,7 @@ class _Scorer:
             states, tape = response_states(model, rows), None
         else:
             states, tape = self._all_layers.response_states(rows)
+        # Detached: the head's gradient is computed by formula, and autograd continues from the states only.
         own, reference = ResponseStates(model.head, states.detach()), self._reference(rows, columns)
         options = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
         result = response_signals(own, targets, lengths.tolist(), *options)
@@ -213,6 +215,7 @@ def _response_only(item: Encoded, bos: int | None) -> Encoded:
 def _table(ids: pa.Array, encoded: Sequence[Encoded], computed: dict[str, NDArray[np.float64]]) -> pa.RecordBatch:
     """Return the scores of one part; signals that were not computed, and all of a row that is not ok, are null."""
     status = np.array([_status(index, item, computed) for index, item in enumerate(encoded)], dtype=object)
+    # A row that is not ok has no score at all: a partial row could be selected by the signals that it has.
     bad = status != "ok"
     columns: dict[str, Any] = {"example_id": ids.cast(pa.string()), "status": pa.array(status, pa.string())}
     for name in SIGNALS:

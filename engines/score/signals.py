@@ -47,6 +47,7 @@ def distribution(logits: Tensor, targets: Tensor) -> Distribution:
     """Return the softmax of `logits` (M, V) and the negative log-likelihood of `targets` (M,) under it."""
     log_p = torch.log_softmax(logits.float(), dim=-1)
     nll = -log_p.gather(1, targets.unsqueeze(1)).squeeze(1)
+    # The nll is taken before the clamp: an impossible target has to stay inf and give the row its status.
     log_p.clamp_min_(LOG_FLOOR)
     return Distribution(log_p, log_p.exp(), nll.clamp_min(0.0))
 
@@ -65,6 +66,7 @@ def jensen_shannon(a: Distribution, b: Distribution) -> Tensor:
     mixture = (a.p + b.p).mul_(0.5).clamp_min_(TINY).log_()
     left = (a.log_p - mixture).mul_(a.p).sum(-1)
     right = torch.sub(b.log_p, mixture, out=mixture).mul_(b.p).sum(-1)
+    # Rounding can leave the interval by about 1e-7.
     return ((left + right) * 0.5).clamp(0.0, math.log(2.0))
 
 
@@ -194,6 +196,7 @@ def delta_of_norm(
     ndarray of shape (n,), float64, in units of the weight norm, signed; larger = better.
     """
     change = rate * rate * gradient_squared - 2.0 * rate * alignment
+    # The sum is ‖W − ηG‖², which rounding can push below 0.
     return change / (math.sqrt(weight_squared) + np.sqrt(np.maximum(weight_squared + change, 0.0)))
 
 

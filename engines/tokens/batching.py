@@ -60,6 +60,7 @@ def token_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> l
     """
     batches: list[list[int]] = []
     widest = 0  # of the open batch: its first row, because lengths descend
+    # Greedy over descending lengths: a batch is as wide as its first row, so padding never exceeds the budget.
     for row in sorted(rows, key=lambda r: (-lengths[r], r)):
         if batches and widest * (len(batches[-1]) + 1) <= budget:
             batches[-1].append(row)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from tokenizers import Tokenizer
 
-from curate.engines.tokens.rendering import ChatRenderer, PlainRenderer, Rendered, Renderer, RenderingError
+from curate.engines.tokens.chat_rendering import ChatRenderer
+from curate.engines.tokens.rendering import PlainRenderer, Rendered, Renderer, RenderingError
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 
@@ -152,6 +153,7 @@ class Template:
         opening = self._opening if ids[: len(self._opening)] != self._opening else []
         tokens = np.asarray(opening + ids, dtype=np.int64)
         mask = np.concatenate([np.zeros(len(opening), np.bool_), supervised])
+        # Nothing predicts the first token, even if a span starts with it.
         mask[:1] = False
         return Encoded(tokens[: self.max_length], mask[: self.max_length], len(tokens) > self.max_length)
 
@@ -188,6 +190,7 @@ def _mask(rendered: Rendered, offsets: list[tuple[int, int]]) -> NDArray[np.bool
     """
     mask = np.zeros(len(offsets), np.bool_)
     for start, stop in rendered.spans:
+        # Offsets ascend, so the span's tokens are a range that bisection finds.
         first = bisect_left(offsets, start, key=itemgetter(0))
         if first > 0 and offsets[first - 1][1] > start and rendered.text[offsets[first - 1][0] : start].isspace():
             first -= 1

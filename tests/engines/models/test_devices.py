@@ -1,4 +1,4 @@
-"""Devices of a model pair and of worker processes."""
+"""Devices and dtypes by name, and the devices of a model pair and of worker processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from models import save_llama
 from scoring import conversations, scored
 
-from curate.engines.models.devices import pair_devices, worker_devices
+from curate.engines.models.devices import pair_devices, resolve_device, resolve_dtype, worker_devices
 from curate.engines.models.loading import load_pair
 from curate.schemas.errors import UsageError
 
@@ -23,6 +23,19 @@ def test_one_device_serves_both_models_and_two_serve_one_each() -> None:
     for name, message in (("cpu,cpu,cpu", "names 3 devices"), ("cpu,nowhere", "'nowhere' is not known")):
         with pytest.raises(UsageError, match=message):
             pair_devices(name)
+
+
+def test_devices_and_dtypes() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_dtype("auto", torch.device("cpu")) == torch.float32
+    assert resolve_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
+    with pytest.raises(UsageError, match="is not known; give auto"):
+        resolve_device("tpuu")
+    with pytest.raises(UsageError, match="did you mean 'float16'"):
+        resolve_dtype("flot16", torch.device("cpu"))
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="which has 0 CUDA devices"):
+            resolve_device("cuda")
 
 
 def test_a_missing_device_is_named() -> None:
