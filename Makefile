@@ -2,7 +2,7 @@
 # make test        install, and run the tests that are not marked slow
 # make check       formatting, lint, types, import contracts and the slow tests
 # make docs-check  run the commands of the documentation
-# make results     compare all methods on the demo and rewrite docs/results.md
+# make results     compare all methods on the demo and rewrite the pages in docs/results/
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -33,7 +33,7 @@ contracts: $(VENV)/.dev links
 	PYTHONPATH=.links $(BIN)/lint-imports
 
 docs-check: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/repository/test_docs.py tests/flows/deployments/test_deploy_page.py tests/repository/test_readme.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/repository/test_docs.py tests/repository/test_python_page.py tests/flows/deployments/test_deploy_page.py tests/repository/test_readme.py
 
 slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile
