@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from curate.flows.stages.evaluation import plain
+from curate.flows.stages.evaluation import normalised
 from curate.schemas.errors import InputError
 from curate.storage.warehouse import atomic
 
@@ -124,21 +124,21 @@ def split(
         # From the start of a shuffled file, twice what is needed, so that most of the file stays for training.
         fitting, cut = _fitting(rows[: 2 * sizes.tests] if name not in test_files else rows, lengths, longest)
         tests[name], n_long = _shuffled(fitting, rng)[: sizes.tests], n_long + cut
-    test_questions = {plain(row.question) for rows in tests.values() for row in rows}
+    test_questions = {normalised(row.question) for rows in tests.values() for row in rows}
     candidates = [
         row
         for row in [*train_files, *(r for rows in single_files.values() for r in rows)]
-        if plain(row.question) not in test_questions
+        if normalised(row.question) not in test_questions
     ]
     fitting, cut = _fitting(candidates, lengths, longest)
     fitting = _shuffled(fitting, rng)
     validation = fitting[: sizes.validation]
-    validation_questions = {plain(row.question) for row in validation}
-    training = [row for row in fitting[sizes.validation :] if plain(row.question) not in validation_questions]
+    validation_questions = {normalised(row.question) for row in validation}
+    training = [row for row in fitting[sizes.validation :] if normalised(row.question) not in validation_questions]
     training = training[: sizes.training]
     facts = _facts(training, sizes.facts)
-    fact_questions = {plain(row.question) for rows in facts.values() for row in rows}
-    pool = [row for row in training if plain(row.question) not in fact_questions][: sizes.pool]
+    fact_questions = {normalised(row.question) for rows in facts.values() for row in rows}
+    pool = [row for row in training if normalised(row.question) not in fact_questions][: sizes.pool]
     return Split(training, validation, tests, pool, facts, n_long + cut)
 
 
@@ -166,7 +166,7 @@ def _facts(training: Sequence[QuestionAnswer], each: int) -> dict[str, list[Ques
 
 def chance_of(rows: Sequence[QuestionAnswer]) -> float:
     """Return the share of the most frequent answer, at most 0.99: the score of always giving it."""
-    counts = Counter(plain(row.answer) for row in rows)
+    counts = Counter(normalised(row.answer) for row in rows)
     return min(counts.most_common(1)[0][1] / len(rows), 0.99)
 
 
