@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
-
-if TYPE_CHECKING:
-    from click import Context
 
 VERBS = (
     "init ingest embed cluster score select run plan compress recover evaluate compare explain report export sql "
@@ -20,7 +17,7 @@ VERBS = (
 class OrderedGroup(TyperGroup):
     """Lists the verbs in the order of `VERBS` instead of the order in which their modules are imported."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the verbs; one that is missing in `VERBS` comes last."""
         return sorted(super().list_commands(ctx), key=lambda verb: VERBS.index(verb) if verb in VERBS else len(VERBS))
 

@@ -21,7 +21,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 @dataclass(frozen=True, slots=True)
 class CapabilityReport:
-    """One capability of the report. Every share lies in [0, 1]."""
+    """One capability of the report. Every share is in [0, 1]."""
 
     capability: str
     rows: int

@@ -42,7 +42,7 @@ def settled_files(folder: Path, settle_seconds: float, now: float | None = None)
         relative = path.relative_to(folder)
         if any(part.startswith(".") for part in relative.parts) or path.name.endswith(UNFINISHED):
             continue
-        # An empty file is often a placeholder of a copy that has just begun.
+        # An empty file is often a placeholder of a copy that has just started.
         if path.is_file() and path.stat().st_size and now - path.stat().st_mtime >= settle_seconds:
             settled.append(str(path.absolute()))
     return tuple(settled)

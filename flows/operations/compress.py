@@ -56,7 +56,7 @@ def _amount(method: str, text: str) -> dict[str, Any]:
     if method == "blocks":
         if not text.isdecimal():
             raise UsageError(
-                f"--sparsity {text!r} is not a number of layers; --method blocks removes whole layers, say 2"
+                f"--sparsity {text!r} is not a number of layers; --method blocks removes whole layers, for example 2"
             )
         return {"n_blocks": int(text)}
     if ":" in text:

@@ -34,7 +34,7 @@ DEMO = "demo"
 
 
 def recipe(
-    warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, made_from: Mapping[str, str]
+    warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, other_inputs: Mapping[str, str]
 ) -> Recipe:
     """Return the recipe of an evaluation: the model's files, the content of the tasks, and the evaluation settings.
 
@@ -44,7 +44,7 @@ def recipe(
         Folder or hub name.
     corpus : str or None
         Id of the corpus whose prompts are excluded from the items.
-    made_from : mapping of str to str
+    other_inputs : mapping of str to str
         Other input artefacts: ``recovery`` and ``selection`` of the model, if known, and ``clusters`` to group held-out
         rows by.
     """
@@ -57,7 +57,7 @@ def recipe(
     how |= {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
     layout = {name: getattr(settings.score, name) for name in ("device", "batch_tokens")}
     layout["part_items"] = settings.evaluate.part_items
-    return Recipe("evaluation", VERSION, {**inputs, **made_from}, how, layout)
+    return Recipe("evaluation", VERSION, {**inputs, **other_inputs}, how, layout)
 
 
 def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
@@ -82,18 +82,18 @@ def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
 
 
 def evaluate(
-    warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, made_from: Mapping[str, str]
+    warehouse: Warehouse, settings: Settings, model: str, corpus: str | None, other_inputs: Mapping[str, str]
 ) -> str:
     """Evaluate one model on all tasks, and return the evaluation id; parameters as in `recipe`."""
-    plan = recipe(warehouse, settings, model, corpus, made_from)
+    plan = recipe(warehouse, settings, model, corpus, other_inputs)
     if plan.is_made(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
         items, removed = evaluation_items(warehouse, settings, corpus)
-        if "clusters" in made_from:
-            items = by_cluster(warehouse, settings, items, made_from["clusters"])
+        if "clusters" in other_inputs:
+            items = by_cluster(warehouse, settings, items, other_inputs["clusters"])
         results = run_items(builder, settings, items, model)
         builder.finish(facts(settings, results, model, removed))
     return plan.id

@@ -99,7 +99,7 @@ def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
             "example_id": corpus["example_id"].take(pa.array(new)),
             "cluster": assigned.labels,
             "membership": assigned.membership,
-            # The map is drawn anew below, once all rows have their labels.
+            # Placeholders: the map is computed below, once all rows have their labels.
             "map_x": np.zeros(len(new), np.float32),
             "map_y": np.zeros(len(new), np.float32),
             "diffusion_x": assigned.coordinates[:, 0],

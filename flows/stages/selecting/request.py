@@ -1,6 +1,6 @@
-"""What a selection was asked for, resolved once: method, its options, budget, and what all three need.
+"""The request for a selection, resolved once: method, options, budget, and the inputs that they need.
 
-Made where a command begins and passed on; nothing below reads the method or the budget from the settings again.
+Created where a command begins and passed on; no other code reads the method or the budget from the settings.
 """
 
 from __future__ import annotations
