@@ -1,1 +1,1 @@
-"""What things are: rows, artefacts, settings, errors. Imports nothing, so that any room may import it cheaply."""
+"""Data types shared by all packages: rows, artefacts, settings, errors. Imports no other package of curate."""

@@ -1,4 +1,4 @@
-"""Which Arrow schema each table of an artefact has."""
+"""Arrow schemas of the tables of all artefacts."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
 
 
 def arrow_schema(noun: Noun, table: str) -> pa.Schema | None:
-    """Return the schema of an artefact's table, or None where it depends on the artefact (embeddings) or is unknown."""
+    """Return the schema of a table, or None if it depends on the artefact (embeddings) or the table is unknown."""
     return _SCHEMAS.get((noun, table))

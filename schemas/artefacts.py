@@ -1,7 +1,7 @@
-"""What an artefact is: a noun, an id made from its content's causes, and the manifest that makes it exist.
+"""Artefacts: kinds, ids computed from inputs and settings, and manifests.
 
-An artefact id is a digest of the ids of its inputs, of the settings that change its content, and of the version of
-the method. The same causes give the same id, so that a stage that is done is skipped. Knows nothing of files.
+An artefact id is a digest of the ids of the inputs, the settings that change the content, and the version of the
+method. Equal inputs and settings give equal ids, so a finished stage is skipped. Does not access files.
 """
 
 from __future__ import annotations
@@ -15,32 +15,34 @@ Noun = Literal["corpus", "embeddings", "clusters", "scores", "pilots", "selectio
 NOUNS: tuple[Noun, ...] = get_args(Noun)
 
 ID_LENGTH = 16
-"""Hexadecimal digits of an artefact id: 64 bits, plenty for the artefacts of one warehouse."""
+"""Hexadecimal digits of an artefact id: 64 bits, enough for the artefacts of one warehouse."""
 
 
 def canonical_json(value: object) -> str:
-    """Return the one JSON text of `value`: sorted keys, no spaces, no NaN."""
+    """Return the canonical JSON text of `value`: sorted keys, no spaces, no NaN."""
+    # Artefact ids are digests of this text: any change to it makes every existing artefact unreachable.
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(value: object, length: int = ID_LENGTH) -> str:
     """Return the first `length` hexadecimal digits of the BLAKE2b digest of a JSON-able `value`."""
+    # Corpora may hold lone surrogates, which strict UTF-8 rejects.
     return hashlib.blake2b(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def artefact_id(noun: Noun, version: int, inputs: dict[str, str], settings: dict[str, Any]) -> str:
-    """Return the id of the artefact that `settings` make from `inputs`.
+    """Return the id of the artefact with these inputs and settings.
 
     Parameters
     ----------
     noun : Noun
-        What is made.
+        Kind of the artefact.
     version : int
-        Version of the method, raised by hand when its results change.
+        Version of the method, raised manually when its results change.
     inputs : dict of str to str
-        Role to digest or artefact id of everything that was read, for example ``{"corpus": "3f…"}``.
+        Role to digest or artefact id of every input, for example ``{"corpus": "3f…"}``.
     settings : dict
-        The JSON-able settings that change the content; not those that only change how fast it is made.
+        The JSON-able settings that change the content, not those that only change the speed.
     """
     return digest({"noun": noun, "version": version, "inputs": inputs, "settings": settings})
 
@@ -60,7 +62,7 @@ class PartFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artefact holds and how it came to be. Written last: without it the artefact is not there."""
+    """Contents and provenance of an artefact. Written last: without a manifest the artefact does not exist."""
 
     noun: Noun
     id: str
@@ -69,11 +71,11 @@ class Manifest:
     settings: dict[str, Any]
     parts: tuple[PartFile, ...]
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the stage found out and a reader may want: counts, the template used, warnings, model digests."""
+    """Results of the stage besides its tables: counts, the template used, warnings, model digests."""
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of Python and of the libraries that can change a number."""
     created: str = ""
-    """When it was finished, UTC, ISO 8601."""
+    """Time of completion, UTC, ISO 8601."""
     seconds: float = 0.0
     """Wall time over all attempts, in seconds."""
     peak_memory_mb: float = 0.0

@@ -1,4 +1,4 @@
-"""What a budget is: rows, a share of the corpus, or tokens (METHODS §3).
+"""Budgets of a selection: a number of rows, a share of the corpus, or tokens.
 
 ``1`` is one row, ``0.1`` and ``10%`` a tenth of the corpus after exact merging, ``2M-tokens`` two million tokens.
 """
@@ -19,7 +19,7 @@ _HELP = "give a share such as 0.1 or 10%, a number of rows such as 5000, or toke
 
 @dataclass(frozen=True)
 class Budget:
-    """How much may be kept.
+    """Upper bound of what a selection keeps.
 
     ``amount`` is a share in (0, 1] for ``unit="share"``, otherwise a positive whole number of rows or tokens.
     """
@@ -41,8 +41,8 @@ class Budget:
     def resolve(self, n_examples: int, n_tokens: int, n_quarantined: int = 0) -> int:
         """Return the budget as a whole number of rows, or of tokens if it is given in tokens.
 
-        A share is one of the corpus as its owner knows it, so that rows in quarantine count; of what is left after
-        them, no more than everything can be kept (docs/decisions/0010).
+        A share refers to all rows of the input, including those in quarantine, but is at most the number of examples
+        (docs/decisions/0010).
 
         Parameters
         ----------
@@ -62,11 +62,12 @@ class Budget:
         """
         available, what = (n_tokens, "tokens") if self.in_tokens else (n_examples, "examples")
         if self.unit == "share":
-            whole = n_examples + n_quarantined
-            rows = int((self.amount * whole).to_integral_value(ROUND_HALF_UP))
+            total = n_examples + n_quarantined
+            # Decimal arithmetic: 0.1 of 45 rows is 4.5 exactly, and half a row rounds up.
+            rows = int((self.amount * total).to_integral_value(ROUND_HALF_UP))
             if rows == 0:
                 raise InputError(
-                    f"budget {self} of {whole} examples rounds to 0 rows; "
+                    f"budget {self} of {total} examples rounds to 0 rows; "
                     "give a larger share, or a number of rows such as 1"
                 )
             return min(rows, n_examples)
@@ -81,7 +82,7 @@ def parse_budget(text: str) -> Budget:
     Raises
     ------
     UsageError
-        If it is no number, not positive, a fraction above 1, or a share outside (0 %, 100 %].
+        If it is not a number, not positive, a fraction above 1, or a share outside (0 %, 100 %].
     """
     stripped = text.strip()
     if match := _TOKENS.fullmatch(stripped):
@@ -96,6 +97,7 @@ def parse_budget(text: str) -> Budget:
     amount = Decimal(number)
     if amount <= 0:
         raise UsageError(f"budget {text!r} is not positive; {_HELP}")
+    # "1" is one row and "1.0" the whole corpus, so the decimal point decides, not the value.
     if percent or "." in number:
         share = amount / 100 if percent else amount
         if share > 1:

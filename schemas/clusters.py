@@ -1,4 +1,4 @@
-"""What a clusters artefact holds: labels, memberships, map coordinates, concepts; and what describes each cluster."""
+"""Schemas of a clusters artefact: labels, memberships, map coordinates, concepts, and descriptions of clusters."""
 
 import pyarrow as pa
 
@@ -14,8 +14,8 @@ CLUSTERS = pa.schema(
         pa.field("concepts", pa.list_(pa.int32()), nullable=False),
     ]
 )
-"""Main table, in corpus order. ``membership`` = H_ik / Σ_k H_ik in [0, 1]; ``map_*`` is the place on the map that
-people look at, ``diffusion_*`` are the first two diffusion coordinates; ``concepts`` are sorted ids into the side table
+"""Main table, in corpus order. ``membership`` = H_ik / Σ_k H_ik in [0, 1]; ``map_*`` is the position on the map for
+display, ``diffusion_*`` are the first two diffusion coordinates; ``concepts`` are sorted ids into the side table
 ``concepts``."""
 
 TERMS = pa.schema(
@@ -25,10 +25,10 @@ TERMS = pa.schema(
         pa.field("terms", pa.list_(pa.string()), nullable=False),
     ]
 )
-"""Side table ``terms``: one row per cluster, its most telling terms first."""
+"""Side table ``terms``: one row per cluster, most characteristic terms first."""
 
 CONCEPTS = pa.schema([pa.field("concept", pa.int32(), nullable=False), pa.field("phrase", pa.string(), nullable=False)])
-"""Side table ``concepts``: the phrase behind each concept id."""
+"""Side table ``concepts``: the phrase of each concept id."""
 
 CURVE = pa.schema(
     [
@@ -39,7 +39,7 @@ CURVE = pa.schema(
     ]
 )
 """Side table ``curve``: held-out modularity per number of clusters (mean and standard deviation over the splits) and
-the mean adjusted Rand index of the labels between splits. Empty when the number of clusters was given."""
+the mean adjusted Rand index of the labels between splits. Empty if the number of clusters was given."""
 
 LANDMARKS = pa.schema(
     [
@@ -48,5 +48,5 @@ LANDMARKS = pa.schema(
         pa.field("shares", pa.list_(pa.float64()), nullable=False),
     ]
 )
-"""Side table ``landmarks``: the rows that were clustered, by which new rows of a grown corpus are assigned. ``sigma``
+"""Side table ``landmarks``: the rows that were clustered, used to assign new rows of a grown corpus. ``sigma``
 is the row's scale in cosine distance, ``shares`` its membership in each cluster, adding up to 1."""

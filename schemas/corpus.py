@@ -1,7 +1,7 @@
-"""What an example is: a canonical conversation, its id, and the Arrow schemas of the corpus artefact.
+"""Examples of a corpus: canonical conversations, their ids, and the schemas of the corpus artefact.
 
 Every input shape (alpaca, sharegpt, messages, …) becomes the same list of turns. All assistant turns are supervised;
-a tool call is an assistant turn, since the model has to produce it.
+a tool call is an assistant turn, since the model must produce it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from curate.schemas.artefacts import digest
 Role = Literal["system", "user", "assistant", "tool"]
 
 ID_DIGITS = 20
-"""Hexadecimal digits of an example id: 80 bits, a collision is a one-in-a-hundred-million event at 100 M rows."""
+"""Hexadecimal digits of an example id: 80 bits, so a collision among 100 M rows has probability about 1e-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,49 +31,50 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One canonical conversation and where it stands in its source."""
+    """One canonical conversation and its position in the source."""
 
     turns: tuple[Turn, ...]
     source: str
-    """Name of the file it was read from, or of the dataset."""
+    """Name of the file or dataset it was read from."""
     row: int
     """Row (line for JSON lines) in that source, counted from 1."""
     tools: str | None = None
-    """JSON text of the tools that the conversation may call, as given."""
+    """JSON text of the tools that the conversation may call, as in the source."""
     licence: str | None = None
 
     @property
     def id(self) -> str:
-        """Digest of the conversation and its tools, not of where it came from."""
+        """Digest of the conversation and its tools, independent of the source."""
         return example_id(self.turns, self.tools)
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A row that cannot be used, and why: nothing is dropped silently."""
+    """A row that cannot be used, with the reason; no row is dropped silently."""
 
     source: str
     row: int
     column: str | None
     reason: str
-    """One clause for a person: ``"not valid JSON (Expecting ',' delimiter at character 17)"``."""
+    """One clause for the user: ``"not valid JSON (Expecting ',' delimiter at character 17)"``."""
     sample: str
-    """The beginning of the row's text (at most 200 characters), made safe to print."""
+    """The start of the row's text (at most 200 characters), safe to print."""
 
 
 def example_id(turns: tuple[Turn, ...], tools: str | None = None) -> str:
-    """Return the id of a conversation: the same text gives the same id, whatever file it stood in."""
+    """Return the id of a conversation; equal text gives equal ids in every file."""
     body: list[object] = [[turn.role, turn.content, turn.tool_call] for turn in turns]
+    # Without tools the list is not wrapped: ids from before tools were supported stay the same.
     return digest([body, tools] if tools else body, ID_DIGITS)
 
 
 def prompt_text(turns: tuple[Turn, ...] | list[Turn]) -> str:
-    """Return what the person asked: the user turns joined by blank lines. This is what is embedded (PASER §3.1)."""
+    """Return the user turns joined by blank lines: the text that is embedded (PASER, arXiv 2502.12594 §3.1)."""
     return "\n\n".join(turn.content for turn in turns if turn.role == "user")
 
 
 def response_text(turns: tuple[Turn, ...] | list[Turn]) -> str:
-    """Return what the model has to say: the assistant turns joined by blank lines."""
+    """Return the assistant turns joined by blank lines."""
     return "\n\n".join(turn.content for turn in turns if turn.role == "assistant")
 
 
@@ -97,7 +98,7 @@ EXAMPLES = pa.schema(
         pa.field("n_turns", pa.int32(), nullable=False),
     ]
 )
-"""Main table of a corpus: one row per distinct conversation, in the order in which each was first read."""
+"""Main table of a corpus: one row per distinct conversation, in the order of first occurrence."""
 
 SOURCES = pa.schema(
     [
@@ -107,7 +108,7 @@ SOURCES = pa.schema(
         pa.field("licence", pa.string()),
     ]
 )
-"""Side table ``sources``: one row per usable row that was read, duplicates included."""
+"""Side table ``sources``: one row per usable input row, including duplicates."""
 
 QUARANTINE = pa.schema(
     [
@@ -118,7 +119,7 @@ QUARANTINE = pa.schema(
         pa.field("sample", pa.string(), nullable=False),
     ]
 )
-"""Side table ``quarantine``: one row per row that could not be used."""
+"""Side table ``quarantine``: one row per unusable input row."""
 
 
 def turns_of(messages: list[dict[str, object]]) -> tuple[Turn, ...]:

@@ -1,4 +1,4 @@
-"""Defaults of dataclass fields: declared once, read and printed elsewhere. Standard library only."""
+"""Defaults and help texts of dataclass fields. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def option(default: Any, about: str) -> Any:
     default : any
         Immutable value when nothing is given.
     about : str
-        What it means, with unit and range; printed as help without the default, which is added.
+        Help text with unit and range; the default is appended where it is printed.
     """
     return field(default=default, metadata={"about": about})
 
 
 def default_of(owner: type[Any], name: str) -> Any:
-    """Return the default of a dataclass field, so that no default is written twice."""
+    """Return the default of a dataclass field, for other declarations of the same setting."""
     for item in fields(owner):
         if item.name == name and item.default is not MISSING:
             return item.default
@@ -28,7 +28,8 @@ def default_of(owner: type[Any], name: str) -> Any:
 
 
 def format_default(value: object) -> str:
-    """Return a default as a person would type it; empty for those that go without saying."""
+    """Return a default as it is typed on the command line; empty for None and bools."""
+    # pydantic's marker of a required field, compared by its text: importing pydantic here would slow every start.
     if value is None or isinstance(value, bool) or repr(value) == "PydanticUndefined":
         return ""
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""What an embedding artefact holds: one unit vector per example, in corpus order."""
+"""Schema of an embeddings artefact: one unit vector per example, in corpus order."""
 
 import pyarrow as pa
 

@@ -1,18 +1,18 @@
-"""The one error tree. Every message is one sentence for a person: what, where, the value, what to do next.
+"""Exceptions of curate. Every message is one sentence for the user: what, where, the value, what to do next.
 
-The exit code of the command line belongs to the class, so that a shell script can tell a typing mistake (2) from a
-bad file (3), a full disk (1) and a gate that said no (4).
+Each class has its exit code of the command line, so that a shell script can distinguish a usage error (2) from a bad
+file (3), a full disk (1) and a failed gate (4).
 """
 
 
 class CurateError(Exception):
-    """Base of everything that curate raises on purpose; the environment or a run failed (exit 1)."""
+    """Base class of all exceptions that curate raises deliberately; the environment or a run failed (exit 1)."""
 
     exit_code = 1
 
 
 class UsageError(CurateError):
-    """The command or a setting cannot mean anything: a budget of 1.5, an unknown method (exit 2)."""
+    """The command or a setting is invalid: a budget of 1.5, an unknown method (exit 2)."""
 
     exit_code = 2
 
@@ -24,7 +24,7 @@ class InputError(CurateError):
 
 
 class GateError(CurateError):
-    """A gate refused on purpose: drift too small, a merge that would destroy sparsity (exit 4)."""
+    """A gate stopped the run deliberately: drift too small, a merge that would destroy sparsity (exit 4)."""
 
     exit_code = 4
 
@@ -34,12 +34,12 @@ class WarehouseError(CurateError):
 
 
 class MissingExtraError(CurateError):
-    """A verb needs an optional dependency that is not installed (exit 1).
+    """A command needs an optional dependency that is not installed (exit 1).
 
     Parameters
     ----------
     what : str
-        What was asked for, as the subject of the sentence: ``"drawing the corpus map"``.
+        The requested feature, as the subject of the sentence: ``"drawing the corpus map"``.
     extra : str
         Name of the extra that provides it, one of ``[project.optional-dependencies]``.
     """
@@ -50,13 +50,13 @@ class MissingExtraError(CurateError):
 
 
 def error_of(exit_code: int, message: str) -> CurateError:
-    """Return the error of another process, by the exit code and the sentence that it left."""
+    """Return the exception for the exit code and message of another process."""
     kinds = (UsageError, InputError, GateError)
     return next((kind for kind in kinds if kind.exit_code == exit_code), CurateError)(message)
 
 
 def did_you_mean(value: str, known: "list[str] | tuple[str, ...]") -> str:
-    """Return ``", did you mean 'x'?"`` for the nearest known name, or the list of known names when none is near."""
+    """Return ``", did you mean 'x'?"`` for the most similar known name, or the list of all if none is similar."""
     from difflib import get_close_matches
 
     near = get_close_matches(value, known, n=1, cutoff=0.6)
@@ -64,5 +64,5 @@ def did_you_mean(value: str, known: "list[str] | tuple[str, ...]") -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or the name of its class when it has no message."""
+    """Return the first line of an exception's message, or its class name if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

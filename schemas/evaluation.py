@@ -1,7 +1,7 @@
-"""What an evaluation reads and writes: items to ask a model, and what became of each.
+"""Schemas of evaluations: items, results per item, and summaries.
 
-The kinds are LLM-KICK's axes in small (arXiv 2310.01382) beside held-out rows and multiple choice. A score lies in
-[0, 1] and larger is better, whatever the kind; perplexity has none, since a likelihood is no share of anything.
+The kinds are small versions of LLM-KICK's axes (arXiv 2310.01382), plus held-out rows and multiple choice. For every
+kind a score is in [0, 1] and larger is better; perplexity has no score, because a likelihood has no such scale.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CLOSED_BOOK: tuple[Kind, ...] = ("knowledge", "choice")
-"""Kinds that ask what a model knows by heart."""
+"""Kinds that test knowledge without a source in the prompt."""
 
 ITEMS = pa.schema(
     [
@@ -41,9 +41,9 @@ ITEMS = pa.schema(
         pa.field("chance", pa.float64(), nullable=False),
     ]
 )
-"""What is asked. ``messages`` ends with the reference for ``rows`` and with the question otherwise; ``references`` are
-the accepted answers, the options (``choice``, the right one at place ``answer``), the rules (``instructions``), the
-reference summary, or the text (``perplexity``); ``chance`` is what guessing scores, in [0, 1)."""
+"""Items of a task. ``messages`` ends with the reference for ``rows`` and with the question otherwise; ``references`` are
+the accepted answers, the options (``choice``, the right one at ``answer``), the rules (``instructions``), the
+reference summary, or the text (``perplexity``); ``chance`` is the expected score of guessing, in [0, 1)."""
 
 RESULTS = pa.schema(
     [
@@ -60,8 +60,8 @@ RESULTS = pa.schema(
         pa.field("chance", pa.float64(), nullable=False),
     ]
 )
-"""Main table of an evaluation, one row per item in the order asked. ``status`` is ``ok``, ``truncated`` (judged on what
-was left), ``no_response_tokens`` or ``template_error``; the figures of the last two are null."""
+"""Main table of an evaluation, one row per item in order. ``status`` is ``ok``, ``truncated`` (scored on the remaining
+tokens), ``no_response_tokens`` or ``template_error``; the figures of the last two are null."""
 
 SUMMARY = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""A setting and everything that is said of it: default, range, help text and flag, in one field.
+"""Declares settings: default, range, help text and command-line flag in one pydantic field.
 
 `curate.schemas.sections` declares the settings with `setting`; the command line, ``curate.toml`` and the environment
 all read the same fields.
@@ -7,23 +7,26 @@ all read the same fields.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.fields import FieldInfo
 
 from curate.schemas.defaults import format_default
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 Syntax = Literal["value", "repeated", "commas", "pairs", "ids", "off"]
 """How a setting is typed on the command line.
 
 ``value``: once, or as a bare flag for a bool. ``repeated``: once for each item. ``commas``: items separated by commas.
-``pairs``: ``key=value``, repeated. ``ids``: an example id or ``@file``, repeated. ``off``: a bare flag that turns it off.
+``pairs``: ``key=value``, repeated. ``ids``: an example id or ``@file``, repeated. ``off``: a bare flag that sets it to
+false.
 """
 
 
 class Section(BaseModel):
-    """Base of the sections of ``curate.toml``: frozen; unknown keys are errors."""
+    """Base class of the sections of ``curate.toml``: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -33,10 +36,10 @@ class Typed:
     """How a setting appears on the command line."""
 
     flags: tuple[str, ...] = ()
-    """Flags; empty for ``--`` and the field's name with dashes."""
+    """Flags; if empty, ``--`` and the field's name with dashes."""
     syntax: Syntax = "value"
     shown: str | None = None
-    """The default in words, where the default is None or would not say enough."""
+    """Text to show as the default, if the value itself is None or unclear."""
 
 
 def setting(
@@ -47,23 +50,24 @@ def setting(
     shown: object = None,
     **constraints: Any,
 ) -> Any:
-    """Return a pydantic field that also knows its help text and its flags.
+    """Return a pydantic field with its help text and flags.
 
     Parameters
     ----------
     default : any
-        Value when nothing is given. A callable is a default factory.
+        Default value. A callable is a default factory.
     about : str
-        One sentence, without the default, which is added where it is printed.
+        Help text, one sentence; the default is appended where it is printed.
     *flags : str
-        Flags other than the field's own name with dashes.
+        Flags, if not the field's name with dashes.
     syntax : str
-        How it is typed; see `Syntax`.
+        How it is written on the command line; see `Syntax`.
     shown : object, optional
-        What to print as the default instead of the value.
+        Text to show as the default instead of the value.
     **constraints
         Passed to `pydantic.Field`: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``min_length``.
     """
+    # json_schema_extra is the one place in a pydantic field for data of our own; it must be a dict.
     typed = Typed(flags, syntax, None if shown is None else format_default(shown))
     given = {"default_factory": default} if callable(default) else {"default": default}
     return Field(**given, description=about, json_schema_extra={"typed": asdict(typed)}, **constraints)

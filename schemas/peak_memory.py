@@ -1,4 +1,4 @@
-"""The peak memory that manifests and job reports state: what it is, in one place. Imports nothing of ours."""
+"""Peak memory of the current process, as reported in manifests and job reports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _STATUS = Path("/proc/self/status")
 def peak_memory() -> int:
     """Return the largest resident set of this process so far, in bytes.
 
-    From the kernel's ``VmHWM`` where there is one. ``ru_maxrss``, taken elsewhere, is handed on to a program by the
-    process that started it: a small run started by a large process would report the large one's peak.
+    From the kernel's ``VmHWM`` where available, otherwise from ``ru_maxrss``.
     """
+    # On Linux ru_maxrss is inherited across fork and exec: a small run started by a large process would report the
+    # peak of that process.
     if _STATUS.is_file():
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""What pilot recoveries leave: losses before and after, and the gain curve of every cluster."""
+"""Schemas of a pilots artefact: losses before and after pilot recoveries, and gain curves of clusters."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ PILOTS = pa.schema(
         pa.field("heldout_tokens", pa.int64(), nullable=False),
     ]
 )
-"""Main table: one row per piloted cluster and size, by cluster and size."""
+"""Main table: one row per pilot, ordered by cluster and size."""
 
 PILOTS_ABOUT: dict[str, str] = {
     "cluster": "number of the cluster, from 0",
     "rows": "rows of the cluster that the pilot was trained on",
-    "tokens": "tokens of all its passes, without padding",
+    "tokens": "tokens of all passes, without padding",
     "loss_before": "mean over the supervised tokens of the held-out rows under the compressed model; nats, >= 0",
     "loss_after": "the same after the pilot",
-    "heldout_rows": "rows of the same cluster that the losses are measured on; no pilot of it was trained on them",
+    "heldout_rows": "rows of the same cluster that the losses are measured on; no pilot trains on them",
     "heldout_tokens": "their supervised tokens",
 }
 
@@ -50,13 +50,13 @@ CURVES = pa.schema(
 )
 """Side table ``curves``: one row per cluster, by number."""
 
-CEILING_ABOUT = "fall of the held-out loss that more rows would approach, nats per token, >= 0"
-TAU_ABOUT = "rows after which 63 % of the ceiling is gained, > 0, larger = slower"
+CEILING_ABOUT = "limit of the decrease of the held-out loss with many rows, nats per token, >= 0"
+TAU_ABOUT = "rows after which 63 % of the ceiling is reached, > 0, larger = slower"
 
 CURVES_ABOUT: dict[str, str] = {
     "cluster": "number of the cluster, from 0",
-    "usable": "rows of the cluster that pilots could take",
-    "pooled": "true where the cluster was too small for pilots and has the curve of all that were piloted together",
+    "usable": "rows of the cluster that pilots can use",
+    "pooled": "true if the cluster is too small for pilots and has the pooled curve of all clusters with pilots",
     "ceiling": CEILING_ABOUT,
     "ceiling_low": "lower end of its 95 % interval",
     "ceiling_high": "upper end",

@@ -1,4 +1,4 @@
-"""The metrics of a recovery: one row per optimizer step."""
+"""Schema of a recovery's training metrics."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ METRICS = pa.schema(
 """Main table of a recovery: one row per optimiser step."""
 METRICS_ABOUT: dict[str, str] = {
     "step": "optimiser step, from 1",
-    "epoch": "passes over the rows after it",
+    "epoch": "passes over the rows after the step",
     "loss": "mean over the step's supervised tokens, before the step; nats, >= 0",
     "gradient_norm": "norm of the gradient before clipping, >= 0",
-    "learning_rate": "of the step",
+    "learning_rate": "learning rate of the step",
     "tokens": "tokens of the step, without padding",
     "seconds": "wall time of the step",
 }

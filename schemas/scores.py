@@ -1,4 +1,4 @@
-"""What a scores artefact holds: one column per signal (METHODS §1), in corpus order.
+"""Schemas of a scores artefact: one column per signal (docs/methods.md), in corpus order.
 
 Directions: a larger ``cds`` is more degraded; a larger ``don`` is better calibrated; a smaller ``nod`` is better.
 """
@@ -6,7 +6,7 @@ Directions: a larger ``cds`` is more degraded; a larger ``don`` is better calibr
 import pyarrow as pa
 
 SCORE_VERSION = 2
-"""Version of the method, raised by hand when a number changes: artefact ids and cached rows carry it."""
+"""Version of the signals, raised manually when a value changes; part of artefact ids and of cached rows."""
 
 SCORES = pa.schema(
     [
@@ -26,7 +26,7 @@ SCORES = pa.schema(
     ]
 )
 """Main table. A signal is null where it was not computed: ``cds`` and ``nll_original`` without a pair, ``ifd`` unless
-asked for, and all of them where ``status`` is not ``ok``. ``status`` is ``ok``, ``no_response_tokens`` or
+requested, and all of them where ``status`` is not ``ok``. ``status`` is ``ok``, ``no_response_tokens`` or
 ``non_finite:<signal>``. For a single model, ``nll_compressed`` is that model's."""
 
 IMPORTED = pa.schema(
@@ -36,8 +36,8 @@ IMPORTED = pa.schema(
         pa.field("value", pa.float64(), nullable=False),
     ]
 )
-"""Side table ``imported`` of a scores artefact that `curate import-scores` made: a user's own numbers, finite, one row
-per signal and example that has one. Such an artefact has no main table."""
+"""Side table ``imported`` of a scores artefact of `curate import-scores`: imported values, finite, one row per signal
+and example that has one. Such an artefact has no main table."""
 
 SIGNALS: tuple[str, ...] = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n", "ifd")
 

@@ -1,7 +1,7 @@
-"""Every setting of a run, by section, with its default, range, help text and flag.
+"""Settings of a run by section of ``curate.toml``, with defaults, ranges, help texts and flags.
 
-The sections of ``curate.toml``; `curate.schemas.settings` resolves them. Needs pydantic only, so that the command line
-can print its help without loading more.
+`curate.schemas.settings` resolves them. Needs pydantic only, so that the command line prints its help without loading
+more.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ MAX_LENGTH: int = default_of(RecoveryRequest, "max_length")
 
 
 def _recovery(name: str, about: str, *flags: str, **how: Any) -> Any:
-    """Return a setting whose default is that of the recovery engine."""
+    """Return a setting with the default of `RecoveryRequest`."""
     return setting(default_of(RecoveryRequest, name), about, *flags, **how)
 
 
 def _recovery_or_none(name: str, about: str, *flags: str, **how: Any) -> Any:
-    """Return a setting that leaves the default to the recovery engine, or to the demo's own recipe."""
+    """Return a setting that is None by default, so that `RecoveryRequest` or the demo's recipe decides."""
     return setting(None, about, *flags, shown=default_of(RecoveryRequest, name), **how)
 
 
 class IngestSettings(Section):
-    """How the corpus is read."""
+    """Settings of reading the corpus."""
 
     format: str | None = setting(None, "Shape of the rows (alpaca, sharegpt, messages, …).", shown="detected")
     map: dict[str, str] = setting(dict, "role=column, as in response=answer; repeatable.", syntax="pairs")
@@ -38,7 +38,7 @@ class IngestSettings(Section):
 
 
 class EmbedSettings(Section):
-    """How prompts become vectors."""
+    """Settings of embedding prompts."""
 
     encoder: str = setting("minilm", "minilm, a sentence-transformers folder, or a hub name.")
     encoder_dtype: Literal["float32", "bfloat16"] = setting("float32", "Number format of the encoder, or bfloat16.")
@@ -46,7 +46,7 @@ class EmbedSettings(Section):
 
 
 class ClusterSettings(Section):
-    """How vectors become clusters (METHODS: PASER §3.1)."""
+    """Settings of clustering (PASER, arXiv 2502.12594 §3.1)."""
 
     n_clusters: int | None = setting(
         None, "Number of clusters; chosen by held-out modularity by default.", "--clusters", ge=1
@@ -58,7 +58,7 @@ class ClusterSettings(Section):
 
 
 class ScoreSettings(Section):
-    """How the models score the corpus."""
+    """Settings of scoring."""
 
     max_length: int = setting(
         MAX_LENGTH, "Tokens kept of a conversation, capped by the models' context; also for recovery.", ge=2
@@ -88,19 +88,19 @@ class ScoreSettings(Section):
     )
     teacher_cache: str = setting(
         "exact",
-        "What is kept of the original: exact, or topk=256 (cds and the teacher's loss become lower bounds).",
+        "Predictions kept of the original: exact, or topk=256 (cds and the teacher's loss become lower bounds).",
         pattern=r"^(exact|topk=[1-9][0-9]*)$",
     )
 
 
 class SelectSettings(Section):
-    """Which rows are kept."""
+    """Settings of a selection."""
 
     method: str = setting("paser", "Selection method; docs/methods.md.", "--method", "-m")
     budget: str = setting("0.1", "0.1, 10%, 5000 (rows) or 2M-tokens.", "--budget", "-b")
     options: dict[str, Any] = setting(dict, "Settings of the method itself.")
     pin: tuple[str, ...] = setting(
-        (), "Example id, or @file of ids, to keep whatever the method says; repeatable.", syntax="ids"
+        (), "Example id, or @file of ids, to keep whatever its score; repeatable.", syntax="ids"
     )
     exclude: tuple[str, ...] = setting((), "Example id, or @file of ids, never to keep; repeatable.", syntax="ids")
     near_duplicates: tuple[Literal["lexical", "semantic"], ...] = setting(
@@ -113,12 +113,12 @@ class SelectSettings(Section):
         0.95, "Cosine of the embeddings from which two rows of a cluster are near-duplicates.", gt=0, le=1
     )
     decontaminate: tuple[str, ...] = setting(
-        (), "Evaluation file whose questions no kept row may hold; repeatable.", syntax="repeated"
+        (), "Evaluation file whose questions no kept row may contain; repeatable.", syntax="repeated"
     )
 
 
 class RecoverSettings(Section):
-    """How a compressed model is trained (METHODS: PERP, LoRA).
+    """Settings of a recovery (docs/recovery.md).
 
     Template, length, number format and device are those of ``score``.
     """
@@ -132,10 +132,10 @@ class RecoverSettings(Section):
     rank: int = _recovery("rank", "Rank of the low-rank methods.", ge=1)
     alpha: float = _recovery("alpha", "Scale of lora and mask_lora times the rank.", gt=0)
     dropout: float = _recovery("dropout", "Dropout of lora.", ge=0, lt=1)
-    parts: tuple[str, ...] = _recovery("parts", "What perp trains.", syntax="commas")
+    parts: tuple[str, ...] = _recovery("parts", "Parameters that perp trains: biases, norms, head.", syntax="commas")
     merge: bool = _recovery("merge", "Write the adapter alone instead of a merged model.", "--no-merge", syntax="off")
     reconstruct: bool = _recovery(
-        "reconstruct", "First fit each layer to the original's output; with --epochs 0 nothing else."
+        "reconstruct", "First fit each layer to the original's output; with --epochs 0 do nothing else."
     )
     teacher: Literal["none", "original"] = setting("none", "original: also learn its predictions on the response.")
     teacher_weight: float = setting(0.5, "Share of the teacher's divergence in the loss.", gt=0, le=1)
@@ -153,7 +153,7 @@ class RecoverSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """What a model is asked (METHODS §6)."""
+    """Settings of an evaluation (docs/evaluation.md)."""
 
     tasks: tuple[str, ...] = setting(
         (), "FILE or kind:FILE; repeatable; docs/evaluation.md.", "--tasks", "-t", syntax="repeated"
@@ -164,17 +164,19 @@ class EvaluateSettings(Section):
         None, "Model, folder or hub name, that grades the answers of judged tasks.", shown="none"
     )
     metric: Literal["score", "token_accuracy"] = setting(
-        "score", "score or token_accuracy: what retention is a ratio of; token accuracy suits long answers."
+        "score", "Metric of retention: score or token_accuracy, which suits long answers."
     )
     by: Literal["group", "cluster"] = setting(
-        "group", "group (as the task says), or cluster: that of the nearest row of --corpus."
+        "group", "Group items by group (from the task) or cluster (of the nearest row of --corpus)."
     )
-    decontaminate: bool = setting(True, "Also ask items that stand in the corpus.", "--no-decontaminate", syntax="off")
+    decontaminate: bool = setting(
+        True, "Also evaluate items that are in the corpus.", "--no-decontaminate", syntax="off"
+    )
     part_items: int = setting(512, "Items per part, the unit of resuming.", ge=1)
 
 
 class CompareSettings(Section):
-    """A comparison of selection methods: methods × budgets × seeds, each trained and evaluated alike (METHODS §6).
+    """A comparison of selection methods: methods × budgets × seeds, each trained and evaluated alike.
 
     Training is that of ``recover``; its ``epochs`` are passes over the budget's share of the corpus's tokens.
     """
@@ -186,26 +188,24 @@ class CompareSettings(Section):
         min_length=1,
     )
     budgets: tuple[str, ...] = setting(("0.1",), "Budgets, separated by commas.", syntax="commas", min_length=1)
-    seeds: int = setting(5, "Seeds of every method and budget, from 0.", ge=1)
-    own_epochs: bool = setting(False, "Also train on everything for as many passes, at its own cost.")
+    seeds: int = setting(5, "Number of seeds of every method and budget.", ge=1)
+    own_epochs: bool = setting(False, "Also train on everything for as many epochs, at a higher cost.")
 
 
 class RunSettings(Section):
-    """The settings of a run that belong to no section, and the sections."""
+    """All settings of a run: those outside sections, and the sections."""
 
     warehouse: Path = setting(Path("warehouse"), "Folder of all artefacts.", "--warehouse", "-w")
     corpus: tuple[str, ...] = setting(
         (), "File, folder or hub:name of instructions; repeatable.", "--corpus", "-c", syntax="repeated", shown="demo"
     )
     original: str | None = setting(None, "The model before compression: a folder or a hub name.")
-    compressed: str | None = setting(
-        None, "The compressed model, or the one that is to be trained.", "--compressed", "--model"
-    )
+    compressed: str | None = setting(None, "The compressed model, or the model to train.", "--compressed", "--model")
     seed: int = setting(0, "Seed of everything random.", ge=0)
     threads: int | None = setting(None, "CPU threads of the numerical libraries.", shown="all cores", ge=1)
     lock_timeout: float = setting(3600.0, "Seconds to wait for another run's lock.", ge=0)
     trust_remote_code: bool = setting(False, "Run code that comes with a model.")
-    trust_pickle: bool = setting(False, "Open a pickled model, which can run any code, and convert it.")
+    trust_pickle: bool = setting(False, "Load a pickled model, which can run any code, and convert it.")
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     embed: EmbedSettings = Field(default_factory=EmbedSettings)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)

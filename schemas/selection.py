@@ -1,6 +1,6 @@
-"""What a selection is: the pool that a selector reads, the decision it returns, and the ledger that keeps it.
+"""Selections: the pool that a method reads, the decision it returns, and the ledger schema.
 
-A selector is a pure function ``select(pool, budget, settings, rng) -> Selection``. Knows nothing of files and models.
+A method is a pure function ``select(pool, budget, in_tokens, settings, rng) -> Selection``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ LEDGER = pa.schema(
     ]
 )
 """Main table of a selection, in corpus order: one row for **every** example. ``rank`` counts from 1 over the kept
-rows; ``score`` is what the method ranked by (larger = taken earlier); ``overlap`` is how much a near-duplicate or a
-contaminated row shares with ``related_id``, null elsewhere."""
+rows; ``score`` is the method's score (larger = taken earlier); ``overlap`` is the similarity of a near-duplicate or a
+contaminated row to ``related_id``, null elsewhere."""
 
 ALLOCATION = pa.schema(
     [
@@ -56,22 +56,22 @@ ALLOCATION = pa.schema(
         pa.field("tau", pa.float64()),
     ]
 )
-"""Side table ``allocation``: one row per cluster. ``degradation`` is the mean ``cds`` in nats; ``budget`` what was
-allotted (rows or tokens, as the budget was given); ``filled`` the kept rows that had been refused as conflicting and
+"""Side table ``allocation``: one row per cluster. ``degradation`` is the mean ``cds`` in nats; ``budget`` that
+of the cluster (rows or tokens, as given); ``filled`` the kept rows that had been refused as conflicting and
 were taken back to fill the budget; ``refused`` the rows left out as conflicting; ``ceiling`` (nats per token) and
-``tau`` (rows) are those of the cluster's gain curve, null where the allocation does not look at it."""
+``tau`` (rows) are those of the cluster's gain curve, null if the allocation does not use it."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Everything a selector may look at, as parallel arrays in corpus order.
+    """Input of a selection method, as parallel arrays in corpus order.
 
-    All arrays have length n = number of examples after exact merging. Missing signals are simply absent.
+    All arrays have length n = number of examples after exact merging. Signals that were not computed are absent.
     """
 
     example_id: NDArray[np.str_]
     eligible: NDArray[np.bool_]
-    """False where an earlier stage already decided against the row; selectors never keep such a row."""
+    """False where an earlier stage ruled the row out; no method keeps it."""
     reason: NDArray[np.object_]
     """Why a row is not eligible, a ledger reason (``""`` where it is)."""
     n_prompt_tokens: NDArray[np.int64]
@@ -80,11 +80,11 @@ class Pool:
     """Signal name to values, NaN where not computed."""
     cluster: NDArray[np.int32] | None = None
     concepts: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None
-    """Ragged concept ids as (offsets of shape (n + 1,), values): row i has ``values[offsets[i]:offsets[i + 1]]``."""
+    """Concept ids as (offsets of shape (n + 1,), values): row i has ``values[offsets[i]:offsets[i + 1]]``."""
     embeddings: NDArray[np.float32] | None = None
     """Unit rows, shape (n, width)."""
     pinned: NDArray[np.bool_] | None = None
-    """Rows that the user wants in whatever the method says; they count towards the budget."""
+    """Rows to keep whatever their score; they count towards the budget."""
 
     def __len__(self) -> int:
         return len(self.example_id)
@@ -92,10 +92,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Selection:
-    """A selector's decision about every row of its pool.
+    """Decision of a selection method about every row of its pool.
 
     ``order`` holds the kept rows, first taken first. ``reason`` holds a ledger reason for every row, ``related`` the
-    row index it lost to (-1 where none), ``score`` what the method ranked by (NaN where it did not).
+    row index of the row it lost to (-1 if none), ``score`` the method's score (NaN if none).
     """
 
     order: NDArray[np.int64]
@@ -103,8 +103,8 @@ class Selection:
     related: NDArray[np.int64]
     score: NDArray[np.float64]
     allocation: tuple[dict[str, Any], ...] = ()
-    """Rows of ``ALLOCATION``; empty for methods that do not look at clusters."""
+    """Rows of ``ALLOCATION``; empty for methods without clusters."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Numbers worth keeping: weights, filled share, overlap of normalisations."""
+    """Figures for the manifest: weights, filled share, overlap of normalisations."""
     warnings: tuple[str, ...] = ()
     """Sentences for the user."""

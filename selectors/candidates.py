@@ -1,8 +1,8 @@
-"""Which rows of a pool compete for a budget, and what the others are told.
+"""Candidates of a selection: the rows of a pool that may be kept, and the ledger reasons of the others.
 
-Rows that an earlier stage refused keep their reason; rows without a finite value of a signal that the method reads
-are set aside with a reason of their own; rows that the user pinned stand outside the competition. Everything is in
-order of example id, so that no decision depends on the order of the corpus. Knows nothing of any method's ranking.
+Rows that an earlier stage ruled out keep its reason; rows without a finite value of a signal that the method reads get
+``filtered:non_finite:<signal>``; pinned rows are kept without competing. All rows are in order of example id, so that
+no decision depends on the order of the corpus.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 _REMEDY = {
     "cds": "score with a pair of models (--original and --compressed)",
     "nll_original": "score with a pair of models (--original and --compressed)",
-    "ifd": "ask for it when scoring (curate score --ifd)",
+    "ifd": "score with it (curate score --ifd)",
 }
 
 
@@ -41,7 +41,7 @@ class Candidates:
     rows: NDArray[np.int64]
     """Pool rows that compete, shape (m,), by example id; pins are not among them."""
     pins: NDArray[np.int64]
-    """Pool rows that are kept whatever the method says, shape (p,), by example id."""
+    """Pool rows that are kept whatever their score, shape (p,), by example id."""
     cost: NDArray[np.int64]
     """Cost of every row of the pool, shape (n,), in the budget's unit."""
     reason: NDArray[np.object_]
@@ -65,8 +65,8 @@ def find_candidates(pool: Pool, in_tokens: bool, needs: Iterable[str], method: s
     in_tokens : bool
         True if rows cost their tokens.
     needs : iterable of str
-        What the method reads, as its registry entry declares it. Of these, signals must be finite in every row that
-        competes; rows without are told ``filtered:non_finite:<signal>``.
+        What the method reads, as its registry entry declares it. Of these, signals must be finite in every competing
+        row; rows without get the reason ``filtered:non_finite:<signal>``.
     method : str
         Name of the method, for messages.
 
@@ -80,12 +80,13 @@ def find_candidates(pool: Pool, in_tokens: bool, needs: Iterable[str], method: s
     reason = np.where(pool.eligible, BUDGET, np.where(pool.reason == "", EXCLUDED, pool.reason)).astype(np.object_)
     if not pool.eligible.any():
         raise InputError(f"no row of the corpus can be selected: {_count_reasons(reason)}; fix or extend the corpus")
+    # Pins are not filtered by signals: the user decided on them, and they are not ranked.
     pinned = np.zeros(len(pool), dtype=np.bool_) if pool.pinned is None else pool.pinned
     competes = pool.eligible & ~pinned
     for name in (name for name in SIGNALS if name in needs):
-        lost = competes & ~np.isfinite(_signal(pool, name, method))
-        reason[lost] = f"filtered:non_finite:{name}"
-        competes &= ~lost
+        unusable = competes & ~np.isfinite(_signal(pool, name, method))
+        reason[unusable] = f"filtered:non_finite:{name}"
+        competes &= ~unusable
     pins = pool.eligible & pinned
     if not (competes | pins).any():
         raise InputError(f"no row of the corpus can be selected by {method}: {_count_reasons(reason)}; score it again")
@@ -95,19 +96,19 @@ def find_candidates(pool: Pool, in_tokens: bool, needs: Iterable[str], method: s
         cost=row_costs(pool, in_tokens),
         reason=reason,
         in_tokens=in_tokens,
-        warnings=_refused_pins(reason, pinned & ~pool.eligible),
+        warnings=_ineligible_pins(reason, pinned & ~pool.eligible),
     )
 
 
 def set_aside(candidates: Candidates, dropped: NDArray[np.bool_], rule: str) -> Candidates:
-    """Return `candidates` without the competing rows where `dropped` (shape (m,)), told ``filtered:<rule>``."""
+    """Return `candidates` without the rows where `dropped` (shape (m,)), which get the reason ``filtered:<rule>``."""
     reason = candidates.reason.copy()
     reason[candidates.rows[dropped]] = f"filtered:{rule}"
     return replace(candidates, rows=candidates.rows[~dropped], reason=reason)
 
 
 def budget_after_pins(candidates: Candidates, budget: int) -> int:
-    """Return what of `budget` the pinned rows leave over.
+    """Return what remains of `budget` after the pinned rows.
 
     Raises
     ------
@@ -124,15 +125,16 @@ def budget_after_pins(candidates: Candidates, budget: int) -> int:
 
 
 def required(part: T | None, name: str, method: str) -> T:
-    """Return `part` of a pool (its clusters, concepts or embeddings), or raise InputError where it is missing."""
+    """Return `part` of a pool (clusters, concepts or embeddings), or raise InputError if it is None."""
     if part is None:
         raise InputError(f"{method} needs {name}, which this corpus does not have yet; run that stage first")
     return part
 
 
 def _signal(pool: Pool, name: str, method: str) -> NDArray[np.float64]:
-    """Return one signal; refuse if no eligible row has it."""
+    """Return one signal, or raise UsageError if no eligible row has a value."""
     values = pool.signals.get(name)
+    # A column of NaN is how a signal looks that scoring left out; infinities are values that failed for a row.
     if values is None or bool(np.isnan(values[pool.eligible]).all()):
         remedy = _REMEDY.get(name, "score the corpus again")
         raise UsageError(f"{method} needs the signal {name!r}, which the scores do not hold; {remedy}")
@@ -149,7 +151,8 @@ def _count_reasons(reason: NDArray[np.object_]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts) or "it has no rows"
 
 
-def _refused_pins(reason: NDArray[np.object_], mask: NDArray[np.bool_]) -> tuple[str, ...]:
+def _ineligible_pins(reason: NDArray[np.object_], mask: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return the warning about pinned rows that an earlier stage ruled out, where there are any."""
     if not mask.any():
         return ()
-    return (f"{int(mask.sum())} pinned rows cannot be kept and stay out: {_count_reasons(reason[mask])}",)
+    return (f"{int(mask.sum())} pinned rows are not eligible and were left out: {_count_reasons(reason[mask])}",)

@@ -1,6 +1,6 @@
-"""From the order in which rows were taken to a Selection: a reason for every row, facts and shortfall.
+"""Builds a Selection from the rows that a method took: a ledger reason for every row, facts and warnings.
 
-The only place that writes ledger reasons for kept, refused and left-over rows.
+The only module that writes the ledger reasons ``selected`` and ``conflict``.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def decide(
     candidates : Candidates
         The rows that competed.
     taken : ndarray of int64
-        Places in ``candidates.rows`` of the rows taken, first taken first.
+        Positions in ``candidates.rows`` of the rows taken, in that order.
     budget : int
-        What might have been spent, in rows or tokens.
+        Upper bound of the cost of all kept rows, in rows or tokens.
     score : ndarray of shape (m,), optional
-        What the competing rows were ranked by, larger = taken earlier. NaN in the ledger where not given.
+        Score of the competing rows, larger = taken earlier; NaN in the ledger if omitted.
     conflicts : pair of ndarray of int64, optional
-        Pool rows refused as conflicting and not taken back, and the kept pool row that each lost to.
+        Pool rows refused as conflicting and not taken back, and the kept pool row that each conflicts with.
     allocation, facts, warnings
         Passed through; ``facts`` gains ``unit``, ``budget``, ``spent``, ``shortfall``, ``eligible`` and ``kept``.
     """
@@ -54,21 +54,22 @@ def decide(
         refused, rival = conflicts
         reason[refused] = CONFLICT
         related[refused] = rival
+    # Last, because a row taken back after a refusal counts as selected.
     reason[order] = SELECTED
     scores = np.full(len(reason), np.nan)
     if score is not None:
         scores[candidates.rows] = score
     spent = int(candidates.cost[order].sum())
     eligible = len(candidates.rows) + len(candidates.pins)
-    told = (*candidates.warnings, *warnings)
+    all_warnings = (*candidates.warnings, *warnings)
     if len(order) == eligible and spent < budget:
-        told += (
-            f"only {eligible} rows ({spent} {candidates.unit}) can be kept: all were taken, "
+        all_warnings += (
+            f"only {eligible} rows ({spent} {candidates.unit}) are eligible: all are kept, "
             f"{budget - spent} {candidates.unit} short of the budget of {budget}",
         )
     summary = {"unit": candidates.unit, "budget": budget, "spent": spent, "shortfall": max(budget - spent, 0)}
     counts = {"eligible": eligible, "kept": len(order), "pinned": len(candidates.pins)}
-    return Selection(order, reason, related, scores, allocation, summary | counts | dict(facts or {}), told)
+    return Selection(order, reason, related, scores, allocation, summary | counts | dict(facts or {}), all_warnings)
 
 
 def take_in_order(
@@ -79,9 +80,9 @@ def take_in_order(
     facts: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
 ) -> Selection:
-    """Return the selection that keeps the pins, then every row of `queue` that still fits.
+    """Return the selection that keeps the pins, then every row of `queue` that fits the remaining budget.
 
-    `queue` holds places in ``candidates.rows``, first offered first; the rest is as in `decide`.
+    `queue` holds positions in ``candidates.rows`` in the order of preference; the other parameters are as in `decide`.
     """
     fits = first_fit(candidates.cost[candidates.rows[queue]], budget_after_pins(candidates, budget))
     return decide(candidates, queue[fits], budget, score=score, facts=facts, warnings=warnings)

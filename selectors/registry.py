@@ -1,6 +1,6 @@
-"""Every selection method by name: its settings, its function, and what of a pool it reads.
+"""Registry of selection methods: name to settings, function and inputs.
 
-Adding a method is a file beside this one and a line here. Nothing registers itself.
+To add a method, add a module to `curate.selectors.methods` and an entry here. Nothing registers itself.
 """
 
 from __future__ import annotations
@@ -32,41 +32,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SelectionMethod:
     """One selection method."""
 
     settings: type[Any]
     """Frozen dataclass of its settings; every field has a default."""
     select: Callable[[Pool, int, bool, Any, np.random.Generator], Selection]
-    """``select(pool, budget, in_tokens, settings, rng)``, pure."""
+    """``select(pool, budget, in_tokens, settings, rng)``, a pure function."""
     needs: Callable[[Any, bool], frozenset[str]]
-    """``needs(settings, in_tokens)``: of ``clusters``, ``concepts``, ``embeddings``, ``scores`` (token counts),
-    ``reference`` (another selection), ``imported`` (a user's own signal) and the names of signals, those that `select`
-    reads."""
+    """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,
+    ``embeddings``, ``scores`` (token counts), ``reference`` (another selection), ``imported`` (an imported signal)."""
 
 
-SELECTORS: Mapping[str, Entry] = {
-    "paser": Entry(paser.PaserSettings, paser.select, paser.needs),
-    "donod": Entry(donod.DonodSettings, donod.select, donod.needs),
-    "anchored": Entry(anchored.AnchoredSettings, anchored.select, anchored.needs),
-    "uniform": Entry(uniform.UniformSettings, uniform.select, uniform.needs),
-    "length-matched": Entry(length_matched.LengthMatchedSettings, length_matched.select, length_matched.needs),
-    "longest": Entry(longest.LongestSettings, longest.select, longest.needs),
-    "high-nll": Entry(high_nll.HighNllSettings, high_nll.select, high_nll.needs),
-    "ifd": Entry(ifd.IfdSettings, ifd.select, ifd.needs),
-    "k-center": Entry(k_center.KCenterSettings, k_center.select, k_center.needs),
-    "by-signal": Entry(by_signal.BySignalSettings, by_signal.select, by_signal.needs),
-    "full": Entry(full.FullSettings, full.select, full.needs),
+SELECTORS: Mapping[str, SelectionMethod] = {
+    "paser": SelectionMethod(paser.PaserSettings, paser.select, paser.needs),
+    "donod": SelectionMethod(donod.DonodSettings, donod.select, donod.needs),
+    "anchored": SelectionMethod(anchored.AnchoredSettings, anchored.select, anchored.needs),
+    "uniform": SelectionMethod(uniform.UniformSettings, uniform.select, uniform.needs),
+    "length-matched": SelectionMethod(
+        length_matched.LengthMatchedSettings, length_matched.select, length_matched.needs
+    ),
+    "longest": SelectionMethod(longest.LongestSettings, longest.select, longest.needs),
+    "high-nll": SelectionMethod(high_nll.HighNllSettings, high_nll.select, high_nll.needs),
+    "ifd": SelectionMethod(ifd.IfdSettings, ifd.select, ifd.needs),
+    "k-center": SelectionMethod(k_center.KCenterSettings, k_center.select, k_center.needs),
+    "by-signal": SelectionMethod(by_signal.BySignalSettings, by_signal.select, by_signal.needs),
+    "full": SelectionMethod(full.FullSettings, full.select, full.needs),
 }
 
 
-def selector(name: str) -> Entry:
+def selector(name: str) -> SelectionMethod:
     """Return the method called `name`.
 
     Raises
     ------
     UsageError
-        If there is none, naming the nearest.
+        If there is none; the message names the most similar one.
     """
     if name not in SELECTORS:
         raise UsageError(f"--method {name!r} is unknown{did_you_mean(name, tuple(SELECTORS))}")

@@ -1,7 +1,6 @@
-"""What a row costs and which rows of a queue still fit (METHODS §3).
+"""Cost of rows in the budget's unit, and first-fit filling of a budget.
 
-Rows and tokens are one code with a different cost per row: 1, or the prompt and response tokens after truncation.
-Knows nothing of why the queue has its order.
+Budgets in rows and in tokens share all code: a row costs 1, or its prompt and response tokens after truncation.
 """
 
 from __future__ import annotations
@@ -24,24 +23,25 @@ def row_costs(pool: Pool, in_tokens: bool) -> NDArray[np.int64]:
 
 
 def first_fit(cost: NDArray[np.int64], budget: int) -> NDArray[np.bool_]:
-    """Return which rows of a queue are taken when each row that still fits is taken.
+    """Return which rows of a queue are taken if every row that fits the remaining budget is taken.
 
     Parameters
     ----------
     cost : ndarray of shape (m,)
-        Cost of each row, first in the queue first, >= 0.
+        Cost of each row in the order of the queue, >= 0.
     budget : int
-        What may be spent, >= 0, in the unit of `cost`.
+        Upper bound of the total cost, >= 0.
 
     Returns
     -------
     ndarray of shape (m,), bool
-        The taken rows cost at most `budget` together. A row is passed over only when it costs more than what is left
-        then, hence, where any row is passed over, less than the dearest row is left at the end.
+        The taken rows cost at most `budget` together. A row is skipped only if it costs more than what remains at its
+        turn; so if any row is skipped, less than the cost of the most expensive row remains at the end.
     """
     taken = np.zeros(len(cost), dtype=np.bool_)
     queue, left = np.arange(len(cost)), budget
-    # What is left only shrinks, so a row that does not fit now never will: a whole prefix is settled at a time.
+    # The remaining budget only shrinks, so a row that does not fit now never will. Among the rows that do, the longest
+    # prefix whose cumulative cost fits is taken at once: a few array operations instead of a loop over a million rows.
     while (queue := queue[cost[queue] <= left]).size:
         spent = np.cumsum(cost[queue])
         n_fit = int(np.searchsorted(spent, left, side="right"))
@@ -54,11 +54,12 @@ def first_fit(cost: NDArray[np.int64], budget: int) -> NDArray[np.bool_]:
 def first_fit_within(
     group: NDArray[np.int64], cost: NDArray[np.int64], remaining: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which rows of a queue are taken when each group spends its own `room`, by `first_fit`.
+    """Return which rows of a queue are taken if each group spends its own `remaining` budget, by `first_fit`.
 
-    `group` (from 0) and `cost` have shape (m,), first in the queue first; `room` has one entry per group.
+    `group` (from 0) and `cost` have shape (m,) in the order of the queue; `remaining` has one entry per group.
     """
     taken = np.zeros(len(group), dtype=np.bool_)
+    # Stable: the order of the queue inside a group must survive.
     order = np.argsort(group, kind="stable")
     ends = np.cumsum(np.bincount(group, minlength=len(remaining)))
     for members, budget in zip(np.split(order, ends[:-1]), remaining.tolist(), strict=True):

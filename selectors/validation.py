@@ -1,4 +1,4 @@
-"""Checks of selector settings. Every message names the command-line flag, for a person typed the value there."""
+"""Validation of selector settings. Messages name the command-line flag, where users type the value."""
 
 from __future__ import annotations
 

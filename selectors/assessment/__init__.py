@@ -1,1 +1,1 @@
-"""What a comparison shows: intervals, retention, paired tests, agreement of selections."""
+"""Statistics of evaluations: intervals, retention, paired comparisons, overlap of selections."""

@@ -1,8 +1,8 @@
-"""How sure a figure is: bootstrap over items, over seeds and items, and what many comparisons at once cost.
+"""Confidence intervals by bootstrap over items, or over seeds and items, and Holm's correction.
 
-Items are drawn with replacement inside their group, the same ones for every model, so that a difference between models
-is paired. Seeds are few, and a percentile interval over five of them is too narrow; their share of the uncertainty
-therefore gets the small-sample correction and Student's quantile. Knows nothing of what the scores mean.
+Items are resampled inside their group, the same ones for every model, so that differences between models are paired.
+Seeds are few, and a percentile interval over five of them is too narrow: their share of the variance gets the
+small-sample correction and Student's quantile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 COUNTED_AT_ONCE = 1 << 22
-"""Most counts of drawn items that are held at a time."""
+"""Largest number of resampling counts held in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Resampling:
     draws: int = 2000
     """Bootstrap draws, >= 1."""
     confidence: float = 0.95
-    """Share of repetitions in which an interval should hold the true value, in (0, 1)."""
+    """Coverage of the intervals, in (0, 1)."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the interval that holds it; all three NaN where the figure is not defined."""
+    """A figure and its interval; all three NaN where the figure is undefined."""
 
     value: float
     low: float
     high: float
     p: float | None = None
-    """Two-sided p-value of "the true value is 0", in (0, 1]; None where nobody asks that."""
+    """Two-sided p-value of the hypothesis that the true value is 0, in (0, 1]; None where it was not computed."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -81,6 +81,8 @@ def replicate_means(
         step = max(1, COUNTED_AT_ONCE // size)
         for start in range(0, draws, step):
             n = min(step, draws - start)
+            # A resampled mean is counts @ values / size: one matrix product for all draws and models, and the same
+            # items for every model. Shifting draw i by i · size makes one bincount count all draws at once.
             drawn = rng.integers(0, size, (n, size)) + np.arange(n)[:, None] * size
             counts = np.bincount(drawn.ravel(), minlength=n * size).reshape(n, size)
             out[start : start + n, :, g] = counts @ own / size
@@ -98,13 +100,13 @@ def group_means(values: NDArray[np.float64], group: NDArray[np.int64], n_groups:
 def percentile_interval(value: float, replicates: NDArray[np.float64], how: Resampling) -> Interval:
     """Return the percentile interval of a figure from its bootstrap replicates, with the p-value against 0.
 
-    The p-value is twice the smaller share of replicates on one side of 0, one pseudo-replicate counted on each side,
-    so that it is never 0. Replicates that are NaN (a ratio over an original that scored 0) are left out.
+    The p-value is twice the smaller share of replicates on one side of 0, with one pseudo-replicate on each side, so it
+    is never 0. NaN replicates (a ratio over an original that scored 0) are ignored.
 
     Parameters
     ----------
     value : float
-        The figure on the items as they are.
+        The figure on the original items.
     replicates : ndarray of shape (draws,)
     """
     known = replicates[np.isfinite(replicates)]
@@ -135,11 +137,10 @@ def seeds_then_items(
 
     Notes
     -----
-    Seeds are resampled with the items as they are, and items with the seeds as they are (the two are crossed: every
-    seed is scored on the same items). With S seeds the bootstrap variance over seeds is too small by S / (S − 1) on
-    average; it is scaled up. The two variances add, and the interval is Student's with Welch–Satterthwaite degrees of
-    freedom, items counting as many. With one seed there is no variance over seeds to speak of, and the interval is
-    that of the items alone: whoever shows it must say so.
+    Seeds are resampled with the items fixed, and items with the seeds fixed (the two are crossed: every seed is scored
+    on the same items). The two variances add, and the interval is Student's with Welch–Satterthwaite degrees of
+    freedom. With one seed the variance over seeds is unknown, and the interval covers the items only; displays must
+    state that.
     """
     n_seeds, k, n = values.shape
     means = group_means(values.reshape(n_seeds * k, n), group, n_groups).reshape(n_seeds, k, n_groups)
@@ -148,6 +149,8 @@ def seeds_then_items(
     drawn = rng.integers(0, n_seeds, (how.draws, n_seeds))
     over_seeds = statistic(means[drawn].mean(axis=1))
     over_items = statistic(replicate_means(values.mean(axis=0), group, n_groups, how.draws, rng))
+    # Drawing S of S seeds with replacement has variance σ̂²/S with σ̂² = Σ(x − x̄)²/S, while the unbiased estimate of the
+    # variance of a mean divides by S − 1: the bootstrap is too small by (S − 1)/S, at five seeds by a fifth.
     by_seed = float(np.nanvar(over_seeds)) * n_seeds / (n_seeds - 1) if n_seeds > 1 else 0.0
     by_item = float(np.nanvar(over_items))
     return student_interval(value, by_seed, by_item, n_seeds - 1, how.confidence)
@@ -168,6 +171,7 @@ def student_interval(value: float, by_seed: float, by_item: float, seed_freedom:
         return Interval(np.nan, np.nan, np.nan)
     if total == 0:
         return Interval(value, value, value, 1.0 if value == 0 else 0.0)
+    # Welch–Satterthwaite: ν = (a + b)² / (a²/ν_a + b²/ν_b). Items are many, so ν_b is infinite and its term vanishes.
     freedom = seed_freedom * (total / by_seed) ** 2 if by_seed > 0 else np.inf
     error = float(np.sqrt(total))
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
@@ -175,10 +179,10 @@ def student_interval(value: float, by_seed: float, by_item: float, seed_freedom:
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the p-values adjusted for their number (Holm 1979, step-down), shape (m,), in [0, 1].
+    """Return the p-values adjusted for multiple comparisons (Holm 1979, step-down), shape (m,), in [0, 1].
 
-    The i-th smallest of m is multiplied by m − i + 1, and none may be smaller than one before it. Controls the chance
-    of any false finding among all m, whatever their dependence. NaN stays NaN and does not count.
+    The i-th smallest of m is multiplied by m − i + 1, and none may be smaller than the one before it. Controls the
+    family-wise error rate under any dependence. NaN stays NaN and does not count.
     """
     adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(np.isfinite(p_values))

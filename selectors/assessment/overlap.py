@@ -1,4 +1,4 @@
-"""What two selections of one pool have in common, and how what they keep differs. Pure counting."""
+"""Compares two selections of one pool: common rows, rows per cluster, lengths and signal distributions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUANTILES = (0.1, 0.5, 0.9)
-"""Of each signal, over the corpus and over what each selection keeps."""
+"""Quantiles of each signal that are reported."""
 
 
 def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return counts, Jaccard index, and what two random draws of the same sizes would have in common.
+    """Return counts, Jaccard index, and the expected overlap of two random draws of the same sizes.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, An
 def per_cluster(
     cluster: NDArray[np.int64], first: NDArray[np.bool_], second: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
-    """Return, for each cluster, its size, the rows that each selection keeps and its share of the selection."""
+    """Return for each cluster its size, the rows that each selection keeps, and its share of each selection."""
     n = int(cluster.max()) + 1 if len(cluster) else 0
     columns = {
         "size": np.bincount(cluster, minlength=n),
@@ -57,12 +57,12 @@ def per_cluster(
 def token_histogram(
     tokens: NDArray[np.int64], first: NDArray[np.bool_], second: NDArray[np.bool_]
 ) -> list[dict[str, int]]:
-    """Return the corpus and both selections by length, in bins of a power of two; empty bins at the ends left out.
+    """Return the corpus and both selections by length, in bins of powers of two, without empty bins at the ends.
 
     Parameters
     ----------
     tokens : ndarray of shape (n,)
-        Prompt and response tokens of each example; examples of 0 tokens stand in the first bin.
+        Prompt and response tokens of each example; examples of 0 tokens are in the first bin.
     """
     bins = np.floor(np.log2(np.maximum(tokens, 1))).astype(np.int64)
     if not len(bins):
@@ -81,10 +81,10 @@ def token_histogram(
 def signal_quantiles(
     signals: Mapping[str, NDArray[np.float64]], first: NDArray[np.bool_], second: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
-    """Return quantiles of every signal over the corpus and both selections, and how far the selections are apart.
+    """Return quantiles of every signal over the corpus and both selections, and the distance of the selections.
 
     ``distance`` is the Kolmogorov–Smirnov distance of the two selections' distributions, in [0, 1], 0 = the same.
-    Signals without a finite value in all three are left out.
+    Signals without a finite value in each of the three are omitted.
     """
     rows = []
     for name, values in signals.items():
@@ -93,14 +93,15 @@ def signal_quantiles(
         if not all(len(part) for part in parts.values()):
             continue
         row: dict[str, Any] = {"signal": name, "distance": _distance(parts["first"], parts["second"])}
-        for whose, part in parts.items():
-            row |= {f"{whose}_q{round(q * 100)}": float(np.quantile(part, q)) for q in QUANTILES}
+        for subset, part in parts.items():
+            row |= {f"{subset}_q{round(q * 100)}": float(np.quantile(part, q)) for q in QUANTILES}
         rows.append(row)
     return rows
 
 
 def _distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the largest difference of the two empirical distribution functions."""
+    # Both are step functions: their difference is extreme at one of the values.
     at = np.concatenate([first, second])
     below = [np.searchsorted(np.sort(part), at, side="right") / len(part) for part in (first, second)]
     return float(np.abs(below[0] - below[1]).max())

@@ -1,8 +1,8 @@
-"""How much of the original came back (METHODS §6): retention per capability, and where training did harm.
+"""Retention: the share of the original's score that a model keeps, per capability, and negative transfer.
 
-Retention of a capability = score(model) / score(original); damage = 1 − retention(compressed). A capability on which
-the original itself is less than five points above chance is listed and left out of every mean: its ratio is noise.
-Scores are per item, larger is better, and the items of all models are the same. Knows nothing of models.
+retention = score(model) / score(original); damage = 1 − retention(compressed). A capability on which the original is
+less than five points above chance is listed but left out of every mean, because its ratio is noise. Scores are per
+item, larger is better, and all models have the same items.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARGIN = 0.05
-"""How far above chance the original must score for a capability to count."""
+"""Smallest margin of the original above chance for a capability to count."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class GroupRetention:
     original: float
     """Mean score of the original."""
     compressed: float
-    """Mean score of the compressed model; NaN where none was given."""
+    """Mean score of the compressed model; NaN without one."""
     score: float
     """Mean score of the model."""
     counted: bool
-    """Whether the original knows enough for a ratio to mean something."""
+    """Whether the original scores far enough above chance for the ratio to be meaningful."""
     retention: Interval
     """score / original, >= 0."""
     damage: float
@@ -51,20 +51,20 @@ class GroupRetention:
     p_holm: float
     """p-value of the gain, adjusted for the number of capabilities."""
     harmed: bool
-    """Negative transfer: the model is worse than the compressed one it came from, and p_holm < 1 − confidence."""
+    """Negative transfer: the model is worse than the compressed one before training, and p_holm < 1 − confidence."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """A model against its original, over all capabilities that count."""
+    """Retention of one model, per capability and over all that count."""
 
     groups: tuple[GroupRetention, ...]
     mean: Interval
     """Mean retention."""
     worst: Interval
-    """Retention of the capability that has least."""
+    """Smallest retention of a capability."""
     mean_compressed: float
-    """Mean retention of the compressed model; NaN where none was given."""
+    """Mean retention of the compressed model; NaN without one."""
 
 
 def counted(
@@ -75,10 +75,11 @@ def counted(
     Parameters
     ----------
     original, chance : ndarray of shape (n,)
-        Score of the original on each item, and what guessing would get.
+        Score of the original on each item, and the expected score of guessing.
     """
     means = group_means(np.stack([original, chance]), group, n_groups)
     with np.errstate(invalid="ignore"):
+        # The slack counts an original that is exactly at the margin, whatever the rounding of the means.
         above: NDArray[np.bool_] = means[0] - means[1] >= MARGIN - 1e-12
     return above
 
@@ -99,12 +100,12 @@ def assess_retention(
     chance: NDArray[np.float64],
     how: Resampling,
 ) -> Retention:
-    """Return what one model retained of its original, with intervals over items.
+    """Return the retention of one model, with intervals over items.
 
     Parameters
     ----------
     model, original, compressed, chance : ndarray of shape (n,), float64
-        Scores on the same items, and what guessing would get on each.
+        Scores on the same items, and the expected score of guessing on each.
     group : ndarray of shape (n,), int
         Capability, cluster or task of each item, from 0.
     n_groups : int
@@ -136,11 +137,12 @@ def assess_retention(
         for g in range(n_groups)
     )
     if not use.any():
-        nothing = Interval(np.nan, np.nan, np.nan)
-        return Retention(groups, nothing, nothing, float("nan"))
+        undefined = Interval(np.nan, np.nan, np.nan)
+        return Retention(groups, undefined, undefined, float("nan"))
     return Retention(
         groups,
         percentile_interval(point[use].mean(), drawn[:, use].mean(axis=1), how),
+        # The minimum is taken in every replicate: which capability is worst is uncertain too.
         percentile_interval(point[use].min(), drawn[:, use].min(axis=1), how),
         float(before[use].mean()),
     )

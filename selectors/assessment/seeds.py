@@ -1,7 +1,6 @@
-"""A method over its seeds: retention, the difference to a baseline, and where training did harm (METHODS §6).
+"""Retention of a method over its seeds, its gain over a baseline, and negative transfer.
 
-Every seed is scored on the same items; intervals take both into account (`curate.selectors.assessment.intervals`).
-Knows nothing of models.
+Every seed is scored on the same items; intervals cover both seeds and items (`curate.selectors.assessment.intervals`).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def harmed(
     n_groups: int,
     how: Resampling,
 ) -> NDArray[np.bool_]:
-    """Return the groups in which a method's models are worse than the compressed one, shape (n_groups,).
+    """Return which groups the method's models are worse in than the compressed model, shape (n_groups,).
 
     Negative transfer over all seeds: the interval of score − compressed, paired by item, lies below 0 and its p-value,
     adjusted for the number of groups (Holm), is below 1 − confidence.
@@ -34,6 +33,7 @@ def harmed(
     method : ndarray of shape (S, n), float64
     compressed : ndarray of shape (n,)
     """
+    # The compressed model has no seeds: it is repeated, so that resampling seeds leaves it as it is.
     values = np.stack([method, np.broadcast_to(compressed, method.shape)], axis=1)
     changes = []
     for g in range(n_groups):
@@ -42,8 +42,8 @@ def harmed(
         changes.append(seeds_then_items(own, one, 1, lambda means: means[..., 0, 0] - means[..., 1, 0], how))
     adjusted = holm(np.array([np.nan if change.p is None else change.p for change in changes]))
     below = np.array([change.high < 0 for change in changes])
-    found: NDArray[np.bool_] = below & (adjusted < 1 - how.confidence)
-    return found
+    worse: NDArray[np.bool_] = below & (adjusted < 1 - how.confidence)
+    return worse
 
 
 def retention_over_seeds(
@@ -56,7 +56,7 @@ def retention_over_seeds(
     *,
     worst: bool = False,
 ) -> Interval:
-    """Return the mean (or the worst) retention of a method over its seeds, intervals over seeds and items.
+    """Return the mean (or the worst) retention of a method over its seeds, with an interval over seeds and items.
 
     Parameters
     ----------
@@ -86,9 +86,10 @@ def retention_gain(
     *,
     worst: bool = False,
 ) -> Interval:
-    """Return retention(method) − retention(baseline), paired by seed and item; parameters as in `trial`.
+    """Return retention(method) − retention(baseline), paired by seed and item.
 
-    `method` and `baseline` have the same shape (S, n): seed s of the one ran with the same seed as s of the other.
+    Parameters are those of `retention_over_seeds`. `method` and `baseline` have the same shape (S, n): row s of both
+    was trained with the same seed.
     """
     values = np.stack([method, baseline, np.broadcast_to(original, method.shape)], axis=1)
 

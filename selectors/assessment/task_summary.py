@@ -1,7 +1,7 @@
-"""From results per item to a line per task and group, and to the question whether perplexity tells the truth.
+"""Summarises results per item by task and group, and detects where perplexity and knowledge disagree.
 
-LLM-KICK (arXiv 2310.01382): a compressed model may keep its perplexity and lose its knowledge. So perplexity alone is
-never a verdict, and where the two disagree a sentence says so. Knows nothing of models.
+LLM-KICK (arXiv 2310.01382): a compressed model may keep its perplexity and lose its knowledge. So a model is never
+judged by perplexity alone, and `disagreement` reports where the two differ.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALL_RISE = float(np.log(1.05))
-"""A rise of perplexity by less than 5 %, in nats per token: what many reports would call unharmed."""
+"""Rise of perplexity by 5 %, in nats per token; less counts as unchanged."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """One model's results as parallel arrays of shape (n,), NaN where an item has no such figure."""
+    """One model's results as parallel arrays of shape (n,), NaN where a figure does not apply to an item."""
 
     score: NDArray[np.float64]
     nll: NDArray[np.float64]
@@ -45,8 +45,8 @@ def summarise(
 ) -> list[dict[str, Any]]:
     """Return one row per group: its names, number of items, score with its interval, nll, token accuracy, chance.
 
-    Items without any figure (nothing supervised, a template that failed) do not count. The score is a mean over items,
-    nll and token accuracy are means over tokens; None where no item has the figure.
+    Items without any figure (no supervised token, a failed template) do not count. The score is a mean over items,
+    nll and token accuracy are means over tokens; None if no item has the figure.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def summarise(
     group : ndarray of shape (n,), int
         From 0, in the order of `names`.
     names : sequence of dict
-        What identifies each group; copied into its row.
+        Keys that identify each group; copied into its row.
     """
     rng = np.random.default_rng(how.seed)
     rows = []
     for g, named in enumerate(names):
-        mine = (group == g) & (np.isfinite(results.score) | np.isfinite(results.nll))
-        scores = results.score[mine]
+        usable = (group == g) & (np.isfinite(results.score) | np.isfinite(results.nll))
+        scores = results.score[usable]
         score = Interval(np.nan, np.nan, np.nan)
         if len(scores) and np.isfinite(scores).all():
             drawn = replicate_means(scores[None], np.zeros(len(scores), np.int64), 1, how.draws, rng)
@@ -68,12 +68,12 @@ def summarise(
         rows.append(
             {
                 **named,
-                "n_items": int(mine.sum()),
+                "n_items": int(usable.sum()),
                 "score": _known(score.value),
                 "score_low": _known(score.low),
                 "score_high": _known(score.high),
-                "nll": token_mean(results.nll[mine], results.n_tokens[mine]),
-                "token_accuracy": token_mean(results.token_accuracy[mine], results.n_tokens[mine]),
+                "nll": token_mean(results.nll[usable], results.n_tokens[usable]),
+                "token_accuracy": token_mean(results.token_accuracy[usable], results.n_tokens[usable]),
                 "chance": float(results.chance[group == g].mean()) if (group == g).any() else 0.0,
             }
         )
@@ -85,7 +85,7 @@ def _known(value: float) -> float | None:
 
 
 def token_mean(values: NDArray[np.float64], tokens: NDArray[np.int64]) -> float | None:
-    """Return the mean of figures per token over all tokens of the items that have one, None where none has."""
+    """Return the mean over tokens of a per-token figure, None if no item has it."""
     known = np.isfinite(values) & (tokens > 0)
     return float(np.average(values[known], weights=tokens[known])) if known.any() else None
 
@@ -93,13 +93,14 @@ def token_mean(values: NDArray[np.float64], tokens: NDArray[np.int64]) -> float 
 def nll_change(model: Results, reference: Results, use: NDArray[np.bool_], how: Resampling) -> Interval:
     """Return the change of nats per token from the reference to the model over the items `use`, paired by item.
 
-    Negative means that the perplexity fell. Both must have been asked the same items; tokens weigh equally.
+    Negative = lower perplexity. Both must have the same items; every token has the same weight.
     """
-    mine = use & np.isfinite(model.nll) & np.isfinite(reference.nll)
-    if not mine.any():
+    both = use & np.isfinite(model.nll) & np.isfinite(reference.nll)
+    if not both.any():
         return Interval(np.nan, np.nan, np.nan)
-    tokens = model.n_tokens[mine].astype(np.float64)
-    rows = np.stack([(model.nll - reference.nll)[mine] * tokens, tokens])
+    tokens = model.n_tokens[both].astype(np.float64)
+    # A mean over tokens with resampled items is a ratio of two resampled means: nats of the items over their tokens.
+    rows = np.stack([(model.nll - reference.nll)[both] * tokens, tokens])
     one = np.zeros(len(tokens), np.int64)
     means = group_means(rows, one, 1)
     drawn = replicate_means(rows, one, 1, how.draws, np.random.default_rng(how.seed))
@@ -108,10 +109,10 @@ def nll_change(model: Results, reference: Results, use: NDArray[np.bool_], how: 
 
 def score_change(model: Results, reference: Results, use: NDArray[np.bool_], how: Resampling) -> Interval:
     """Return the change of the mean score from the reference to the model over the items `use`, paired by item."""
-    mine = use & np.isfinite(model.score) & np.isfinite(reference.score)
-    if not mine.any():
+    both = use & np.isfinite(model.score) & np.isfinite(reference.score)
+    if not both.any():
         return Interval(np.nan, np.nan, np.nan)
-    change = (model.score - reference.score)[mine]
+    change = (model.score - reference.score)[both]
     drawn = replicate_means(
         change[None], np.zeros(len(change), np.int64), 1, how.draws, np.random.default_rng(how.seed)
     )
@@ -119,7 +120,7 @@ def score_change(model: Results, reference: Results, use: NDArray[np.bool_], how
 
 
 def disagreement(nll: Interval, knowledge: Interval) -> str | None:
-    """Return a sentence where perplexity and closed-book knowledge tell different stories, else None.
+    """Return a sentence if perplexity and closed-book knowledge disagree, else None.
 
     Parameters
     ----------
@@ -132,9 +133,9 @@ def disagreement(nll: Interval, knowledge: Interval) -> str | None:
         return None
     factor = np.exp(nll.value) - 1
     if knowledge.high < 0 and nll.high < SMALL_RISE:
-        told = "fell" if nll.high < 0 else "hardly changed"
+        change = "fell" if nll.high < 0 else "hardly changed"
         return (
-            f"perplexity {told} ({factor:+.1%}) while closed-book knowledge fell by {-knowledge.value:.3f} "
+            f"perplexity {change} ({factor:+.1%}) while closed-book knowledge fell by {-knowledge.value:.3f} "
             f"[{-knowledge.high:.3f}, {-knowledge.low:.3f}]: do not judge this model by its perplexity"
         )
     if knowledge.low > 0 and nll.low > 0:

@@ -1,7 +1,7 @@
-"""Did a method beat a random draw? The comparison of METHODS §6, from the scores of every cell to a word per method.
+"""Compares selection methods with a baseline over seeds: a verdict per method and budget (docs/evaluation.md).
 
-One comparison is named beforehand and stands alone; all others are corrected for their number. A method that does not
-beat the baseline beyond the interval is said not to. Knows nothing of models, files and how rows were chosen.
+One primary comparison is fixed beforehand and not corrected; all others are corrected for their number (Holm). A method
+whose interval includes 0 is reported as not better.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Arm:
     method: str
     budget: str
     scores: NDArray[np.float64]
-    """Shape (S, n): one row of item scores per seed, seeds in the same order for every arm."""
+    """Shape (S, n): one row of item scores per seed, seeds in the same order for all arms."""
 
 
 @dataclass(frozen=True)
 class ArmVerdict:
-    """What the seeds of one arm say."""
+    """Retention of one arm and its comparison with the baseline."""
 
     method: str
     budget: str
@@ -43,7 +43,7 @@ class ArmVerdict:
     mean: Interval
     """Mean retention over the capabilities that count."""
     worst: Interval
-    """Retention of the capability that has least."""
+    """Smallest retention of a capability."""
     gain: Interval
     """Mean retention minus the baseline's at the same budget, paired by seed and item; 0 for the baseline itself."""
     worst_gain: Interval
@@ -51,8 +51,8 @@ class ArmVerdict:
     """p-value of the gain; adjusted for the number of comparisons unless this is the primary one."""
     primary: bool
     word: Word
-    """``better`` or ``worse`` where the interval excludes 0 and the (adjusted) p-value agrees; ``uncorrected`` where
-    the interval alone does; ``undecided`` otherwise."""
+    """``better`` or ``worse`` if the interval excludes 0 and the (adjusted) p-value is below 1 − confidence,
+    ``uncorrected`` if only the interval does, ``undecided`` otherwise."""
 
 
 def compare_arms(
@@ -70,53 +70,59 @@ def compare_arms(
     Parameters
     ----------
     arms : sequence of Arm
-        For every budget, one of them is the baseline's. A pair of arms is compared over the seeds that both have.
+        Contains the baseline at every budget. Two arms are compared over the seeds that both have.
     baseline : str
-        Method that the others are compared with: ``"uniform"``.
+        Method that the others are compared with, ``"uniform"``.
     primary : (method, budget)
-        The comparison that was named beforehand.
+        The comparison that was fixed beforehand.
     original, chance : ndarray of shape (n,)
-        Scores of the original model, and what guessing would get.
+        Scores of the original model, and the expected scores of guessing.
     group : ndarray of shape (n,), int
         Capability of each item, from 0 to `n_groups` − 1.
     """
     use = counted(original, chance, group, n_groups)
     bases = {arm.budget: arm.scores for arm in arms if arm.method == baseline}
-    found = []
-    for arm in arms:
+
+    def retention(arm: Arm) -> list[Interval]:
+        return [retention_over_seeds(arm.scores, original, group, n_groups, use, how, worst=w) for w in (False, True)]
+
+    def gain(arm: Arm) -> list[Interval]:
         base = bases[arm.budget]
-        seeds = min(len(arm.scores), len(base))
-        mean, worst = (
-            retention_over_seeds(arm.scores, original, group, n_groups, use, how, worst=w) for w in (False, True)
-        )
-        gains = [
-            retention_gain(arm.scores[:seeds], base[:seeds], original, group, n_groups, use, how, worst=w)
+        n = min(len(arm.scores), len(base))
+        return [
+            retention_gain(arm.scores[:n], base[:n], original, group, n_groups, use, how, worst=w)
             for w in (False, True)
         ]
-        found.append((arm, mean, worst, gains))
-    others = [i for i, (arm, *_) in enumerate(found) if arm.method != baseline and (arm.method, arm.budget) != primary]
-    p_values = np.array([1.0 if gains[0].p is None else gains[0].p for _, _, _, gains in found])
-    adjusted = p_values.copy()
-    adjusted[others] = holm(p_values[others])
+
+    gains = [gain(arm) for arm in arms]
+    p_values = _adjusted(arms, [mean for mean, _ in gains], baseline, primary)
     return [
         ArmVerdict(
-            method=arm.method,
-            budget=arm.budget,
-            seeds=len(arm.scores),
-            mean=mean,
-            worst=worst,
-            gain=gains[0],
-            worst_gain=gains[1],
-            p_holm=float(p),
+            arm.method,
+            arm.budget,
+            len(arm.scores),
+            *retention(arm),
+            *own_gains,
+            p_holm=p,
             primary=(arm.method, arm.budget) == primary,
-            word="baseline" if arm.method == baseline else word_for(gains[0], float(p), 1 - how.confidence),
+            word="baseline" if arm.method == baseline else word_for(own_gains[0], p, 1 - how.confidence),
         )
-        for (arm, mean, worst, gains), p in zip(found, adjusted, strict=True)
+        for arm, own_gains, p in zip(arms, gains, p_values, strict=True)
     ]
 
 
+def _adjusted(arms: Sequence[Arm], gains: Sequence[Interval], baseline: str, primary: tuple[str, str]) -> list[float]:
+    """Return the p-values of the gains, all but the primary one adjusted for their number."""
+    p_values = np.array([1.0 if gain.p is None else gain.p for gain in gains])
+    # The primary comparison was fixed before any result was known, so it is a single test. The baseline against itself
+    # is no test: counted among the others, it would make their correction stricter.
+    others = [i for i, arm in enumerate(arms) if arm.method != baseline and (arm.method, arm.budget) != primary]
+    p_values[others] = holm(p_values[others])
+    return [float(p) for p in p_values]
+
+
 def word_for(gain: Interval, p: float, level: float) -> Word:
-    """Return what an interval and a corrected p-value say together."""
+    """Return the verdict from an interval and a corrected p-value."""
     if not gain.excludes_zero:
         return "undecided"
     if p >= level:
@@ -124,22 +130,19 @@ def word_for(gain: Interval, p: float, level: float) -> Word:
     return "better" if gain.value > 0 else "worse"
 
 
-def sentence(one: ArmVerdict, baseline: str) -> str:
+def sentence(verdict: ArmVerdict, baseline: str) -> str:
     """Return the verdict on one arm in one sentence."""
-    figure = f"{one.gain.value:+.3f} [{one.gain.low:+.3f}, {one.gain.high:+.3f}]"
-    named = f"{one.method} at {one.budget}"
-    if one.word == "baseline":
-        return (
-            f"{named} is the baseline: mean retention {one.mean.value:.3f} [{one.mean.low:.3f}, {one.mean.high:.3f}]."
-        )
-    beside = f"mean retention {figure} against {baseline}"
-    seeds = "" if one.seeds > 1 else " (one seed: the interval knows nothing of seeds)"
-    primary = ", the comparison named beforehand" if one.primary else ""
-    if one.word == "undecided":
-        return f"{named} does not beat {baseline}: {beside}, inside the interval{primary}{seeds}."
-    if one.word == "uncorrected":
-        return (
-            f"{named} is not shown to differ from {baseline}: {beside}, but p = {one.p_holm:.2g} once corrected{seeds}."
-        )
-    verb = "beats" if one.word == "better" else "is worse than"
-    return f"{named} {verb} {baseline}: {beside}, p = {one.p_holm:.2g}{primary}{seeds}."
+    arm = f"{verdict.method} at {verdict.budget}"
+    mean, gain = verdict.mean, verdict.gain
+    if verdict.word == "baseline":
+        return f"{arm} is the baseline: mean retention {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]."
+    figure = f"mean retention {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] against {baseline}"
+    p = f"p = {verdict.p_holm:.2g}"
+    seeds = "" if verdict.seeds > 1 else " (one seed: the interval does not cover seeds)"
+    primary = ", the primary comparison" if verdict.primary else ""
+    if verdict.word == "undecided":
+        return f"{arm} does not beat {baseline}: {figure}, which includes 0{primary}{seeds}."
+    if verdict.word == "uncorrected":
+        return f"{arm} is not shown to differ from {baseline}: {figure}, but {p} after correction{seeds}."
+    verb = "beats" if verdict.word == "better" else "is worse than"
+    return f"{arm} {verb} {baseline}: {figure}, {p}{primary}{seeds}."

@@ -1,1 +1,1 @@
-"""How a budget is divided between clusters."""
+"""Allocation of a budget over clusters: by degradation, size or measured gain."""

@@ -1,6 +1,11 @@
-"""How a budget is divided over clusters (PASER §3.2, METHODS §3): water-filling, then one rounding.
+"""Allocates a budget over clusters in proportion to a weight, within bounds: water-filling, then one rounding.
 
-Knows nothing of rows: clusters come as weights and bounds, in the budget's unit.
+n_k = clip(t · w_k, lower_k, upper_k) with the level t for which Σ n_k = B. In PASER w_k is CDS_k, the mean ``cds`` of
+the cluster.
+
+Source: PASER, arXiv 2502.12594 §3.2, n_k = ⌊B · CDS_k / Σ CDS⌋. Departures: the bounds (pinned rows and cluster sizes),
+and largest-remainder rounding where the paper floors and loses the remainder. Works on weights and bounds in the
+budget's unit, not on rows.
 """
 
 from __future__ import annotations
@@ -37,16 +42,16 @@ def mean_degradation(cds: NDArray[np.float64], cluster: NDArray[np.int64], n_clu
 def allocate(
     weight: NDArray[np.float64], lower: NDArray[np.int64], upper: NDArray[np.int64], total: int
 ) -> NDArray[np.int64]:
-    """Return the whole budget of every cluster: n_k ∝ weight_k, bounded, summing to `total`.
+    """Return the integer budget of every cluster: n_k ∝ weight_k within bounds, summing to `total`.
 
     Parameters
     ----------
     weight : ndarray of shape (K,)
-        Degradation of each cluster, >= 0, NaN counting as 0.
+        Degradation of each cluster, >= 0; NaN counts as 0.
     lower : ndarray of shape (K,)
-        What pinned rows already spend there.
+        Cost of the pinned rows of each cluster.
     upper : ndarray of shape (K,)
-        What all eligible rows cost there, >= `lower`.
+        Cost of all eligible rows of each cluster, >= `lower`.
     total : int
         The budget, at least Σ `lower`.
 
@@ -57,10 +62,8 @@ def allocate(
 
     Notes
     -----
-    PASER eq. for n_k, with one departure: the paper floors n_k and loses the remainder. Here clusters at a bound are
-    fixed there and the rest rescaled until nothing is over (in real numbers), then one largest-remainder rounding,
-    ties by place. What clusters of positive weight cannot hold goes to those of zero weight in proportion to their
-    eligible size, which for all-zero weights is the whole budget.
+    What clusters of positive weight cannot hold goes to those of zero weight in proportion to their eligible size; if
+    all weights are zero, that is the whole budget. Rounding ties go to the earlier cluster.
     """
     if upper.sum() <= total:
         return upper.astype(np.int64)
@@ -78,46 +81,51 @@ def fill_in_turn(
     upper: NDArray[np.int64],
     total: int,
 ) -> NDArray[np.float64]:
-    """Return real-valued budgets: `first` clusters by `fill`, and what they cannot hold to the others by size.
+    """Return real-valued budgets: `fill` for the `first` clusters, and what they cannot hold to the others by size.
 
     Parameters
     ----------
     first : ndarray of shape (K,), bool
-        Clusters that the budget is for.
+        Clusters that get the budget as far as they can hold it.
     fill : callable
-        ``fill(which, budget)`` divides a budget, no more than their `upper`, over the clusters of a mask.
+        ``fill(which, budget)`` divides a budget, at most their `upper`, over the clusters of a mask.
     lower, upper : ndarray of shape (K,)
     total : int
         Less than Σ `upper`.
     """
     share = lower.astype(np.float64)
+    # Pinned rows of the other clusters are kept in any case, so they come off the budget before it is divided.
     for_first = total - int(lower[~first].sum())
     if upper[first].sum() > for_first:
         share[first] = fill(first, for_first)
     else:
         share[first] = upper[first]
-        rest = total - int(upper[first].sum())
-        open_ = ~first & (upper > 0)
-        share[open_] = water_fill(upper[open_].astype(np.float64), lower[open_], upper[open_], rest)
+        remaining = total - int(upper[first].sum())
+        # Water-filling needs positive weights, and the weight here is the size.
+        others = ~first & (upper > 0)
+        share[others] = water_fill(upper[others].astype(np.float64), lower[others], upper[others], remaining)
     return share
 
 
 def water_fill(
     weight: NDArray[np.float64], lower: NDArray[np.int64], upper: NDArray[np.int64], total: int
 ) -> NDArray[np.float64]:
-    """Return x_k = clip(t · weight_k, lower_k, upper_k) with the t for which Σ x = `total`.
+    """Return x_k = clip(t · weight_k, lower_k, upper_k) with the level t for which Σ x = `total`.
 
     `weight` > 0, Σ `lower` <= `total` <= Σ `upper`; all of shape (K,), the result float64.
     """
     share = np.zeros(len(weight))
     free = np.ones(len(weight), dtype=np.bool_)
     while free.any():
-        rest = total - share[~free].sum()
-        share[free] = rest * (weight[free] / weight[free].sum())
+        # Normalised before the product: total · weight overflows for weights near the largest float.
+        share[free] = (total - share[~free].sum()) * (weight[free] / weight[free].sum())
         over, under = free & (share > upper), free & (share < lower)
         if not (over.any() or under.any()):
             break
-        # Fixing the side that is violated more can only move t towards it, so no fixed cluster has to be freed again.
+        # Σ clip(t · w, lower, upper) rises with t. If the upper bounds are exceeded by more than the lower bounds are
+        # missed, clipping all at this t would sum to less than `total`, so the final t is at least this t and every
+        # cluster now over its upper bound ends there; likewise for the lower bounds. So no fixed cluster is freed
+        # again, and there are at most K rounds.
         excess = (share - upper)[over].sum() - (lower - share)[under].sum()
         fixed, bound = (over, upper) if excess >= 0 and over.any() else (under, lower)
         share[fixed] = bound[fixed]
@@ -126,13 +134,13 @@ def water_fill(
 
 
 def round_to_total(share: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """Return whole numbers that sum to `total`: floors, then one more for the largest remainders, ties by place.
+    """Return integers that sum to `total`: floors, plus one for the largest remainders, ties to the earlier cluster.
 
     `share` has shape (K,), is >= 0 and sums to `total` up to rounding error.
     """
     whole = np.floor(share).astype(np.int64)
     missing = total - int(whole.sum())
-    # Remainders that differ by rounding error only are equal.
+    # Remainders that differ only by floating-point error must tie, or the outcome would depend on the platform.
     remainder = np.round(share - whole, 9)
     whole[np.argsort(-remainder, kind="stable")[:missing]] += 1
     return whole

@@ -1,8 +1,10 @@
-"""Gain curves: how much loss a cluster gives back for n rows of its own, g(n) = G · (1 − exp(−n / τ)).
+"""Fits gain curves: the loss that a cluster recovers when n of its rows are trained on.
 
-Fitted to the losses before and after pilots of a few sizes; G is the ceiling in nats per token, τ the rows after which
-63 % of it are reached. For a given τ the best G is linear least squares, so τ alone is searched, on a grid. Intervals
-are percentiles of bootstrap draws. Knows nothing of models and of budgets.
+g(n) = G · (1 − exp(−n / τ)), fitted to the losses before and after pilot recoveries of a few sizes; G is the ceiling in
+nats per token, τ the rows after which 63 % of it are reached.
+
+Source: ours, an experiment (docs/decisions/0014). For a given τ the best G is linear least squares, so only τ is
+searched, on a grid: no start values, no local minima. Intervals are percentiles of bootstrap draws.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ DRAWS = 1000
 """Bootstrap draws."""
 CONFIDENCE = 0.95
 GRID = 512
-"""Values of τ that are tried, a ratio of about 1.01 apart."""
+"""Values of τ on the grid, a ratio of about 1.01 apart."""
 SHORTEST, LONGEST = 0.25, 4.0
-"""τ is looked for between these times the smallest and the largest pilot: beyond, pilots cannot tell it."""
+"""Bounds of τ as multiples of the smallest and the largest pilot: beyond them the pilots do not identify it."""
 
 
 @dataclass(frozen=True)
 class PilotLosses:
-    """What the pilots of one cluster measured on m held-out rows."""
+    """Losses of m held-out rows of one cluster before and after its pilots."""
 
     sizes: NDArray[np.int64]
     """Rows of each pilot, shape (s,), >= 1."""
@@ -42,7 +44,7 @@ class PilotLosses:
 
 @dataclass(frozen=True)
 class GainCurve:
-    """One fitted curve; each parameter with the ends of its interval."""
+    """One fitted curve; each parameter with the bounds of its 95 % interval."""
 
     ceiling: tuple[float, float, float]
     """G in nats per token, >= 0: value, low, high."""
@@ -60,7 +62,7 @@ def fit(
     sizes : ndarray of shape (p,)
         Rows of each point, >= 1.
     gain : ndarray of shape (b, p)
-        Fall of the loss, nats per token; may be negative.
+        Decrease of the loss, nats per token; may be negative.
     weight : ndarray of shape (b, p)
         Weight of each point, >= 0, not all 0.
     most : ndarray of shape (b,)
@@ -68,23 +70,25 @@ def fit(
     """
     taus = np.geomspace(SHORTEST * sizes.min(), LONGEST * sizes.max(), GRID)
     shape = -np.expm1(-sizes / taus[:, None])  # (GRID, p)
+    # For one τ with s = shape, the error Σ w (g − G s)² = Σ w g² − 2 G Σ w g s + G² Σ w s² is a parabola in G: its
+    # minimum is moment / square, and on an interval the clipped minimum. All curves and all τ are two matrix products.
     moment, square = (weight * gain) @ shape.T, weight @ (shape**2).T  # (b, GRID)
     ceiling = np.clip(moment / square, 0.0, most[:, None])
-    # Least squares less what does not depend on the curve.
+    # The error without Σ w g², which is the same for every τ.
     best = np.argmin(ceiling**2 * square - 2.0 * ceiling * moment, axis=1)
     return ceiling[np.arange(len(gain)), best], taus[best]
 
 
 def cluster_curve(losses: PilotLosses, seed: int) -> GainCurve:
-    """Return the curve of one cluster; its intervals are over held-out rows, drawn again with replacement.
+    """Return the curve of one cluster, with intervals by resampling its held-out rows.
 
-    They tell how well the held-out rows stand for the cluster, not how another draw of the pilots' rows would have
-    trained.
+    The intervals cover the sampling of held-out rows, not how another draw of training rows would have turned out.
     """
     m = len(losses.n_tokens)
     rng = np.random.default_rng(seed)
+    # How often each row is in a resample; means over resamples are then matrix products.
     drawn = rng.multinomial(m, np.full(m, 1.0 / m), DRAWS).astype(np.float64)
-    counts = np.concatenate([np.ones((1, m)), drawn])  # the first is the sample itself
+    counts = np.concatenate([np.ones((1, m)), drawn])  # first the sample itself
     tokens = counts @ losses.n_tokens
     before = counts @ losses.before / tokens
     gain = before[:, None] - counts @ losses.after.T / tokens[:, None]
@@ -92,9 +96,9 @@ def cluster_curve(losses: PilotLosses, seed: int) -> GainCurve:
 
 
 def pooled_curve(clusters: Sequence[PilotLosses], seed: int) -> GainCurve:
-    """Return one curve for all clusters, a point weighing as much as its held-out tokens.
+    """Return one curve for all clusters, each point weighted by its held-out tokens.
 
-    It stands for a cluster too small for pilots; its intervals are over clusters, drawn again with replacement.
+    Used for clusters too small for pilots; its intervals are by resampling clusters.
     """
     k = len(clusters)
     rng = np.random.default_rng(seed)
@@ -103,6 +107,7 @@ def pooled_curve(clusters: Sequence[PilotLosses], seed: int) -> GainCurve:
     before = np.array([one.before.sum() for one in clusters])
     gains = [(one.before.sum() - one.after.sum(axis=1)) / one.n_tokens.sum() for one in clusters]
     points = np.repeat(np.arange(k), [len(one) for one in gains])
+    # The points of a cluster are drawn together: they share its held-out rows and are not independent.
     weight = (counts * tokens)[:, points]
     gain = np.broadcast_to(np.concatenate(gains), weight.shape)
     sizes = np.concatenate([one.sizes for one in clusters])

@@ -1,6 +1,7 @@
-"""Which rows pilot recoveries train on and which they are measured on, cluster by cluster.
+"""Draws the rows that pilot recoveries train on and are measured on, cluster by cluster.
 
-Knows nothing of models; `curate.selectors.budgets.gain_curves` makes of the losses what a budget is divided by.
+Source: ours. `curate.selectors.budgets.gain_curves` fits a curve to the losses, by which
+`curate.selectors.budgets.recoverability` divides the budget.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
     from curate.schemas.selection import Pool
 
 LARGEST = 96
-"""Most rows that a pilot is trained on."""
+"""Largest number of rows that a pilot trains on."""
 FACTOR, N_SIZES = 3, 3
-"""Each of the pilots of a cluster has a third of the rows of the next: three points for two parameters."""
+"""Each pilot of a cluster has a third of the rows of the next: three points for the two parameters of a curve."""
 HELDOUT = 128
-"""Most rows that the pilots of a cluster are measured on."""
+"""Largest number of rows that the pilots of a cluster are measured on."""
 UNLIKELY = 0.30
-"""Share of a cluster, what the original model finds least likely, that nothing is measured on."""
+"""Share of a cluster, least likely under the original model, that is never measured on."""
 LEAST = 36
-"""Usable rows from which a cluster has pilots of its own: half of them are 18, hence sizes 2, 6 and 18."""
+"""Smallest number of usable rows of a cluster with its own pilots: half of them are 18, so sizes 2, 6 and 18."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,11 @@ class PilotRows:
 
     cluster: int
     rows: NDArray[np.int64]
-    """Pool rows of the largest pilot; a smaller one takes the first of them."""
+    """Pool rows of the largest pilot; a smaller one takes the first of them, so that pilots are nested."""
     sizes: tuple[int, ...]
     """Rows of each pilot, ascending."""
     heldout: NDArray[np.int64]
-    """Pool rows to measure on; none of `rows`."""
+    """Pool rows to measure on, disjoint from `rows`."""
 
 
 def draw_pilots(pool: Pool, seed: int) -> tuple[list[PilotRows], dict[int, int]]:
@@ -50,24 +51,24 @@ def draw_pilots(pool: Pool, seed: int) -> tuple[list[PilotRows], dict[int, int]]
     pool : Pool
         Needs clusters, token counts and ``nll_original``; a row is usable if it is eligible and that signal finite.
     seed : int
-        With the cluster's number, of the draw.
+        Seed of the draw, with the cluster's number.
 
     Notes
     -----
-    Rows to train on are drawn from the whole cluster, as a selection's would be, wrong answers among them. Rows to
-    measure on are drawn from what is left without the `UNLIKELY` share that the original model finds least likely:
-    what a model never could do is not there to be recovered, and a wrong answer that becomes a little less surprising
-    weighs more in a mean than a right one that comes back.
+    Training rows are drawn from the whole cluster, as those of a selection would be, wrong answers included. Held-out
+    rows are drawn from the remaining rows without the `UNLIKELY` share that the original model finds least likely: what
+    the original could not do cannot be recovered, and a wrong answer that becomes slightly less surprising would weigh
+    more in a mean loss than a right one that is recovered.
     """
     if pool.cluster is None:
         raise ValueError("a pool without clusters has no pilots")
     nll = pool.signals["nll_original"]
     usable = np.flatnonzero(pool.eligible & np.isfinite(nll) & (pool.n_response_tokens > 0))
     usable = usable[np.argsort(pool.example_id[usable], kind="stable")]
-    stratum_of = pool.cluster[usable]
-    counts = {int(number): int((stratum_of == number).sum()) for number in np.unique(pool.cluster)}
+    own_cluster = pool.cluster[usable]
+    counts = {int(number): int((own_cluster == number).sum()) for number in np.unique(pool.cluster)}
     drawn = [
-        _draw(usable[stratum_of == number], nll, number, seed) for number, count in counts.items() if count >= LEAST
+        _draw(usable[own_cluster == number], nll, number, seed) for number, count in counts.items() if count >= LEAST
     ]
     return drawn, counts
 
@@ -82,8 +83,9 @@ def pilot_sizes(usable: int) -> tuple[int, ...]:
 
 def _draw(members: NDArray[np.int64], nll: NDArray[np.float64], cluster: int, seed: int) -> PilotRows:
     unlikely = worst_share(nll[members], UNLIKELY)
+    # One generator per cluster: a new cluster does not change the draws of the others.
     order = np.random.default_rng([seed, cluster]).permutation(len(members))
     sizes = pilot_sizes(len(members))
-    rest = order[sizes[-1] :]
-    likely = rest[~unlikely[rest]]
+    not_trained = order[sizes[-1] :]
+    likely = not_trained[~unlikely[not_trained]]
     return PilotRows(cluster, members[order[: sizes[-1]]], sizes, members[likely[:HELDOUT]])

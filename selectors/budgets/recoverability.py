@@ -1,16 +1,17 @@
-"""A budget divided by what it brings back rather than by what was lost (ours, an experiment).
+"""Allocates a budget over clusters by the loss that training recovers, instead of the loss that compression caused.
 
-Damage is not recoverability: a cluster may be hurt and give nothing back for any number of rows, and another may be
-whole again after ten. With a gain curve g_k(n) = G_k · (1 − exp(−n / τ_k)) for each cluster
-(`curate.selectors.budgets.gain_curves`), the budgets are the solution of the concave program
+With a gain curve g_k(n) = G_k · (1 − exp(−n / τ_k)) for each cluster (`curate.selectors.budgets.gain_curves`), the
+budgets solve the concave program
 
     maximise Σ_k w_k · g_k(n_k)   subject to   Σ_k n_k = B,   lower_k <= n_k <= upper_k,
 
-with w_k the cluster's share of the corpus's rows, so that the objective is the mean gain over the corpus. Its
-Lagrangian has a closed form, n_k = clip(τ_k · ln(w_k G_k / (τ_k λ)), lower_k, upper_k).
+with w_k the cluster's share of the corpus's rows, so that the objective is the mean gain over the corpus. Setting the
+derivative w_k G_k / τ_k · exp(−n_k / τ_k) equal to the multiplier λ gives
+n_k = clip(τ_k · ln(w_k G_k / (τ_k λ)), lower_k, upper_k).
 
-Departures from what is true: a cluster's rows are taken to help that cluster alone, and the curve, measured with rows
-drawn at random and nothing else, to hold for the rows that a method takes, mixed with others.
+Source: ours, an experiment (docs/decisions/0014); the alternative to PASER's damage (arXiv 2502.12594 §3.2), because a
+degraded cluster may recover nothing with any number of rows, and another everything with ten. Assumes that rows help
+only their own cluster, and that curves measured on random rows hold for the rows that a method selects.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ def allocate_by_gain(
     upper: NDArray[np.int64],
     total: int,
 ) -> NDArray[np.int64]:
-    """Return the whole budget of every cluster: the largest total gain, rounded once by largest remainder.
+    """Return the integer budget of every cluster with the largest total gain, rounded once by largest remainder.
 
     Parameters
     ----------
     weight : ndarray of shape (K,)
         w_k, >= 0.
     ceiling : ndarray of shape (K,)
-        G_k in nats per token, >= 0, NaN counting as 0.
+        G_k in nats per token, >= 0; NaN counts as 0.
     tau : ndarray of shape (K,)
-        τ_k in the budget's unit, > 0; not looked at where the ceiling is 0.
+        τ_k in the budget's unit, > 0; ignored where the ceiling is 0.
     lower, upper, total
-        As for `curate.selectors.budgets.allocation.allocate`, and so is the result. What clusters that gain cannot hold
-        goes to those that do not, in proportion to their eligible size; if none gains, that is the whole budget.
+        As for `curate.selectors.budgets.allocation.allocate`, and so is the result. What clusters with a gain cannot
+        hold goes to the others in proportion to their eligible size; if none gains, that is the whole budget.
     """
     if upper.sum() <= total:
         return upper.astype(np.int64)
@@ -70,28 +71,34 @@ def marginal_fill(
 
     Notes
     -----
-    The sum falls with μ and is linear between the values at which a cluster meets a bound. The stretch that holds
-    `total` is found among those values, and μ then by one division: no iteration, no tolerance.
+    Each x_k is linear in μ between the two values at which it meets its bounds, so Σ x is piecewise linear and falling.
+    The segment that contains `total` is found among those 2K breakpoints, and μ on it by one division: exact, without
+    iteration or tolerance.
     """
+    # A difference of logarithms, because worth / tau may underflow.
     height = np.log(worth) - np.log(tau)
+    # τ (height − μ) = upper below the first of these μ, and = lower above the second.
     leaves_upper, meets_lower = height - upper / tau, height - lower / tau
 
     def at(mu: float) -> NDArray[np.float64]:
         return np.clip(tau * (height - mu), lower, upper)
 
-    bends = np.unique(np.concatenate([leaves_upper, meets_lower]))
-    sums = np.array([at(mu).sum() for mu in bends])  # falling
-    place = int(np.searchsorted(-sums, -float(total)))
-    if place == 0:
+    breakpoints = np.unique(np.concatenate([leaves_upper, meets_lower]))
+    sums = np.array([at(mu).sum() for mu in breakpoints])  # falling
+    right = int(np.searchsorted(-sums, -float(total)))
+    if right == 0:
         return upper.astype(np.float64)
-    if place == len(bends):
+    if right == len(breakpoints):
         return lower.astype(np.float64)
-    middle = (bends[place - 1] + bends[place]) / 2
+    # Inside a segment the set of clusters at a bound is constant; its midpoint tells which, without comparing equals.
+    middle = (breakpoints[right - 1] + breakpoints[right]) / 2
     free = (leaves_upper < middle) & (middle < meets_lower)
     if not free.any():
-        return at(float(bends[place]))
+        return at(float(breakpoints[right]))
     fixed = np.where(middle <= leaves_upper, upper, lower)[~free].sum()
+    # Solve Σ_free τ_k (height_k − μ) + fixed = total for μ.
     mu = float(((tau * height)[free].sum() - (total - fixed)) / tau[free].sum())
     share: NDArray[np.float64] = at(mu)
+    # μ carries rounding error, by which `at` could move a cluster off a bound it must keep.
     share[~free] = np.where(middle <= leaves_upper, upper, lower)[~free]
     return share

@@ -1,6 +1,8 @@
-"""Selection cluster by cluster: group the candidates, allot the budget, take the best of each.
+"""Stratified selection: groups candidates by cluster, divides the budget over clusters, takes the best rows of each.
 
-Shared by every method that allots before it ranks. Knows nothing of how rows are scored.
+Shared by all methods with a budget per cluster. The division is by degradation (PASER, arXiv 2502.12594 §3.2), cost,
+equal shares or measured gain; the rows taken are those of PASER's rounds over clusters, for any score. Departs from
+PASER in that the outcome does not depend on how clusters are numbered.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ ALLOCATION_SIGNALS: dict[str, frozenset[str]] = {
     "degradation": frozenset({"cds"}),
     "recoverability": frozenset({"gain_ceiling", "gain_tau"}),
 }
-"""What an allocation reads of a pool beside clusters and token counts; the others read nothing."""
+"""Signals that an allocation reads besides clusters and token counts; the others read none."""
 
 
 @dataclass(frozen=True)
 class Strata:
-    """The candidates by cluster. Clusters are renumbered by their smallest example id, whatever they were called."""
+    """The candidates by cluster; strata are the clusters, renumbered by their smallest candidate."""
 
     label: NDArray[np.int64]
     """Cluster number of each stratum, shape (K,)."""
@@ -50,21 +52,23 @@ class Strata:
 
 @dataclass(frozen=True)
 class StrataPlan:
-    """What each stratum may spend."""
+    """The budget of each stratum, and what it was computed from."""
 
     degradation: NDArray[np.float64]
     """Mean cds in nats, NaN where unknown."""
     budget: NDArray[np.int64]
-    """Pins included."""
+    """In the budget's unit, cost of pins included."""
     warnings: tuple[str, ...] = ()
     ceiling: NDArray[np.float64] | None = None
-    """Of the gain curve, nats per token; None where the allocation does not look at it."""
+    """Ceiling of the gain curve, nats per token; None if the allocation does not use it."""
     tau: NDArray[np.float64] | None = None
-    """Of the gain curve, rows."""
+    """τ of the gain curve, rows; None if the allocation does not use it."""
 
 
 def group_by_cluster(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
     """Return the candidates grouped by `cluster`, one number for every row of the pool."""
+    # Candidates come first in the concatenation and are in order of example id, so the first occurrence of a cluster
+    # orders the strata independently of the corpus order and of the labels, which break ties in every rounding.
     labels, first, index = np.unique(
         np.concatenate([cluster[candidates.rows], cluster[candidates.pins], cluster]),
         return_index=True,
@@ -100,10 +104,10 @@ def plan_strata(
     candidates, strata
         The rows that may be kept.
     signals : mapping of str to ndarray of shape (n,)
-        The pool's; what `READS` names must be there.
+        Signals of the pool; those that `ALLOCATION_SIGNALS` names must be present.
     allocation : {"degradation", "proportional", "uniform", "recoverability"}
-        In proportion to the mean ``cds`` of a stratum's eligible rows (PASER), to what its eligible rows cost, the same
-        for all, or by marginal gain (`curate.selectors.budgets.recoverability`).
+        In proportion to the mean ``cds`` of a stratum's eligible rows (PASER), in proportion to their cost, equal, or
+        by marginal gain (`curate.selectors.budgets.recoverability`).
     budget : int
         In the unit of the candidates' cost.
 
@@ -112,16 +116,16 @@ def plan_strata(
     UsageError
         If the pinned rows alone cost more than `budget`.
     InputError
-        If gain curves are needed and not there.
+        If gain curves are needed and missing.
     """
-    budget_after_pins(candidates, budget)
+    budget_after_pins(candidates, budget)  # raises where pins alone exceed it
     k = len(strata.label)
-    rows, homes = (np.concatenate(pair) for pair in _pairs(candidates, strata))
+    rows, row_strata = (np.concatenate(pair) for pair in _pairs(candidates, strata))
     degradation = np.full(k, np.nan)
     if (cds := signals.get("cds")) is not None:
-        degradation = mean_degradation(cds[rows], homes, k)
+        degradation = mean_degradation(cds[rows], row_strata, k)
     if allocation == "recoverability":
-        return _by_gain(strata, signals, rows, homes, degradation, budget)
+        return _by_gain(strata, signals, rows, row_strata, degradation, budget)
     size = strata.upper.astype(np.float64)
     weight = {"degradation": degradation, "proportional": size, "uniform": np.ones(k)}[allocation]
     warnings: tuple[str, ...] = ()
@@ -134,18 +138,18 @@ def _by_gain(
     strata: Strata,
     signals: Mapping[str, NDArray[np.float64]],
     rows: NDArray[np.int64],
-    homes: NDArray[np.int64],
+    row_strata: NDArray[np.int64],
     degradation: NDArray[np.float64],
     budget: int,
 ) -> StrataPlan:
-    """Return the plan by marginal gain; `rows` are the eligible ones, `homes` their strata."""
+    """Return the plan by marginal gain; `rows` are the eligible pool rows, `row_strata` their strata."""
     k = len(strata.label)
     ceiling, tau = np.full(k, np.nan), np.full(k, np.nan)
-    # All rows of a cluster carry its curve.
+    # All rows of a cluster hold the parameters of its curve, so any of them may overwrite the others.
     for name, values in (("gain_ceiling", ceiling), ("gain_tau", tau)):
-        values[homes] = required(signals.get(name), "pilots", "--allocation recoverability")[rows]
-    # Curves count rows; a budget in tokens counts what rows of the cluster cost on average.
-    cost = strata.upper / np.maximum(np.bincount(homes, minlength=k), 1)
+        values[row_strata] = required(signals.get(name), "pilots", "--allocation recoverability")[rows]
+    # Curves are over rows: for a budget in tokens τ is scaled by the mean cost of the cluster's rows.
+    cost = strata.upper / np.maximum(np.bincount(row_strata, minlength=k), 1)
     weight = strata.size / strata.size.sum()
     shares = allocate_by_gain(weight, ceiling, tau * cost, strata.lower, strata.upper, budget)
     warnings: tuple[str, ...] = ()
@@ -157,19 +161,19 @@ def _by_gain(
 def take_best(
     candidates: Candidates, strata: Strata, plan: StrataPlan, score: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Return the places of the rows taken: each stratum's best that fit its budget, strata interleaved in rounds.
+    """Return the positions of the rows taken: the best of each stratum that fit its budget, strata interleaved.
 
-    `score` has shape (m,), larger = earlier, ties by example id. What the strata could not spend to the last token goes
-    to the rows left over, in the same order.
+    `score` has shape (m,), larger = taken earlier, ties by example id. What the strata cannot spend, because no row of
+    theirs is cheap enough, goes to the remaining rows in the same order.
     """
     queue = round_robin(strata.of, score)
-    stratum_of, cost = strata.of[queue], candidates.cost[candidates.rows[queue]]
+    own_stratum, cost = strata.of[queue], candidates.cost[candidates.rows[queue]]
     remaining = plan.budget - strata.lower
-    taken = first_fit_within(stratum_of, cost, remaining)
-    rest = np.flatnonzero(~taken)
-    late = rest[first_fit(cost[rest], int(remaining.sum() - cost[taken].sum()))]
-    places: NDArray[np.int64] = queue[np.concatenate([np.flatnonzero(taken), late])]
-    return places
+    taken = first_fit_within(own_stratum, cost, remaining)
+    not_taken = np.flatnonzero(~taken)
+    late = not_taken[first_fit(cost[not_taken], int(remaining.sum() - cost[taken].sum()))]
+    positions: NDArray[np.int64] = queue[np.concatenate([np.flatnonzero(taken), late])]
+    return positions
 
 
 def allocation_table(
@@ -182,14 +186,14 @@ def allocation_table(
 ) -> tuple[dict[str, Any], ...]:
     """Return the rows of the side table ``allocation``, by cluster number.
 
-    `taken` holds the places of all kept rows but pins, `filled` of those among them that had been refused, `refused` of
-    those left out as conflicting.
+    `taken` holds the positions of all kept rows except pins, `filled` those of them that had been refused first, and
+    `refused` the rows left out as conflicting.
     """
-    none = np.empty(0, dtype=np.int64)
+    empty = np.empty(0, dtype=np.int64)
     k = len(strata.label)
 
-    def count(*homes: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.bincount(np.concatenate(homes), minlength=k)
+    def count(*stratum: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(np.concatenate(stratum), minlength=k)
 
     columns = {
         "cluster": strata.label,
@@ -198,22 +202,24 @@ def allocation_table(
         "degradation": plan.degradation,
         "budget": plan.budget.astype(np.float64),
         "kept": count(strata.of[taken], strata.of_pins),
-        "filled": count(strata.of[none if filled is None else filled]),
-        "refused": count(strata.of[none if refused is None else refused]),
+        "filled": count(strata.of[empty if filled is None else filled]),
+        "refused": count(strata.of[empty if refused is None else refused]),
         "ceiling": np.full(k, np.nan) if plan.ceiling is None else plan.ceiling,
         "tau": np.full(k, np.nan) if plan.tau is None else plan.tau,
     }
     rows = [
         dict(zip(columns, values, strict=True)) for values in zip(*(c.tolist() for c in columns.values()), strict=True)
     ]
+    # Parquet distinguishes null from NaN; unknown values are null in the ledger's tables.
     for row in rows:
         row |= {name: None for name in ("degradation", "ceiling", "tau") if np.isnan(row[name])}
     return tuple(sorted(rows, key=lambda row: int(row["cluster"])))
 
 
-def _sums(stratum_of: NDArray[np.int64], cost: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    # Exact: float64 weights of bincount hold whole numbers to 2^53.
-    return np.bincount(stratum_of, weights=cost, minlength=k).astype(np.int64)
+def _sums(stratum: NDArray[np.int64], cost: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return the total cost of each stratum, shape (k,)."""
+    # bincount adds in float64, which is exact for integers up to 2^53.
+    return np.bincount(stratum, weights=cost, minlength=k).astype(np.int64)
 
 
 def _pairs(candidates: Candidates, strata: Strata) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:

@@ -1,1 +1,1 @@
-"""Vectors to capability clusters: affinity, diffusion map, spectral NMF, number of clusters, terms."""
+"""Clusters embeddings into capabilities: affinity, diffusion map, spectral NMF, number of clusters, terms."""

@@ -1,6 +1,9 @@
-"""From nearest neighbours to a sparse symmetric affinity: how alike two rows are, between 0 and 1.
+"""Builds the sparse symmetric affinity of rows from their nearest neighbours.
 
-Knows nothing of embeddings or clusters; needs neighbour lists only. Memory is O(n·k), never n × n.
+w_ij = exp(−d_ij² / (σ_i σ_j)) with d the cosine distance, symmetrised by the maximum.
+
+Source: PASER, arXiv 2502.12594 §3.1. Departure: the paper uses one σ for all rows; here σ_i is local by default
+(self-tuning, Zelnik-Manor & Perona 2004). Memory is O(n·k), never n × n.
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
 Bandwidth = Literal["self-tuning", "median"]
 
 SCALE_NEIGHBOUR = 7
-"""The neighbour whose distance is a row's own scale (Zelnik-Manor & Perona 2004, §2.2: 7 works throughout)."""
+"""Rank of the neighbour whose distance is a row's scale (Zelnik-Manor & Perona 2004, §2.2, who use 7 throughout)."""
 
 SCALE_FLOOR = 1e-6
-"""Smallest scale, in cosine distance: below it float32 cannot tell two directions apart."""
+"""Smallest scale, in cosine distance: below it float32 cannot distinguish two directions."""
 
 NEGLIGIBLE = 1e-12
-"""Affinities below this are dropped: they join nothing, yet would hide from the eigensolver that a graph is cut."""
+"""Affinities below this are dropped: numerically they link nothing, but would hide that the graph is disconnected."""
 
 
 def scales(distances: NDArray[np.floating[Any]], bandwidth: Bandwidth = "self-tuning") -> NDArray[np.float64]:
@@ -33,7 +36,7 @@ def scales(distances: NDArray[np.floating[Any]], bandwidth: Bandwidth = "self-tu
     Parameters
     ----------
     distances : ndarray of shape (n, k)
-        Ascending distances to the nearest neighbours; k may be smaller than 7, then the last one counts.
+        Ascending distances to the nearest neighbours; if k < 7, the last one counts.
     bandwidth : {"self-tuning", "median"}
         The distance to the row's own 7th neighbour, or one σ for all: the median of all the distances (PASER §3.1).
 
@@ -44,6 +47,7 @@ def scales(distances: NDArray[np.floating[Any]], bandwidth: Bandwidth = "self-tu
     if bandwidth not in get_args(Bandwidth):
         raise UsageError(f"unknown bandwidth {bandwidth!r}{did_you_mean(bandwidth, get_args(Bandwidth))}")
     n, k = distances.shape
+    # The floor keeps rows whose neighbours are all copies from dividing by zero.
     if k == 0:
         return np.full(n, SCALE_FLOOR)
     if bandwidth == "median":
@@ -54,7 +58,7 @@ def scales(distances: NDArray[np.floating[Any]], bandwidth: Bandwidth = "self-tu
 def affinity(
     indices: NDArray[np.int32], distances: NDArray[np.float32], bandwidth: Bandwidth = "self-tuning"
 ) -> sparse.csr_array:
-    """Return w_ij = exp(−d_ij² / (σ_i σ_j)) over the neighbour lists, symmetrised by the maximum (METHODS §2.3).
+    """Return w_ij = exp(−d_ij² / (σ_i σ_j)) over the neighbour lists, symmetrised by the maximum.
 
     Self-tuning scales are those of Zelnik-Manor & Perona (2004, eq. 1); ``bandwidth="median"`` gives PASER's single σ.
 
@@ -67,7 +71,7 @@ def affinity(
     Returns
     -------
     csr_array of shape (n, n), float64
-        Symmetric, entries in (1e-12, 1], empty diagonal, sorted indices. A row without a noticeable neighbour is empty.
+        Symmetric, entries in (1e-12, 1], empty diagonal, sorted indices. Rows without a neighbour above that are empty.
     """
     n, k = indices.shape
     sigma = scales(distances, bandwidth)
@@ -77,6 +81,7 @@ def affinity(
     starts = np.arange(n + 1, dtype=np.int32) * np.int32(k)
     directed: Any = sparse.csr_array((weights.ravel(), indices.ravel(), starts), shape=(n, n))
     directed.eliminate_zeros()
+    # The maximum, not the mean: a pair in which only one row lists the other is as close as its distance says.
     symmetric = directed.maximum(directed.T).tocsr()
     symmetric.sort_indices()
     return symmetric

@@ -1,8 +1,8 @@
-"""A map of the corpus that a person can read: a disc for every cluster, near ones near, and a place for every row.
+"""Two-dimensional map of the corpus for display: one disc per cluster, similar clusters close, one point per row.
 
-The first two diffusion coordinates are honest and unreadable: on real corpora they send one or two small groups far
-away and leave everything else in a heap. This map is for looking only; no number is computed from it. Knows nothing of
-graphs and files.
+Centres by classical scaling of the clusters' mean embeddings, area of a disc ∝ rows of the cluster. Source: ours
+(docs/decisions/0009). The first two diffusion coordinates are faithful but unreadable: on real corpora they put one or
+two small groups far away and everything else in one heap. No figure is computed from this map.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILL = 0.55
-"""Radius of a disc that held the whole corpus, where the centres span [−1, 1]."""
+"""Radius of a disc with the whole corpus, where centres span [−1, 1]."""
 GAP = 1.06
-"""Least distance of two centres, in sums of their radii."""
+"""Smallest distance of two centres, as a multiple of the sum of their radii."""
 STEPS = 500
-"""Most rounds of pushing overlapping discs apart; a hundred clusters need about fifty."""
+"""Largest number of rounds of separating overlapping discs; a hundred clusters need about fifty."""
 
 
 def cluster_map(embeddings: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Return a place in the plane for every row.
+    """Return a point in the plane for every row.
 
-    Centres of clusters stand where classical scaling of the distances between their mean embeddings puts them, pushed
-    apart until no two discs overlap; the area of a disc is the cluster's share of the rows. Inside a disc, a row's
+    Centres of clusters are at the classical scaling of the distances between their mean embeddings, moved apart until
+    no two discs overlap; the area of a disc is the cluster's share of the rows. Inside a disc, a row's
     direction is that of its two principal coordinates within the cluster, and its distance from the centre is the
-    rank of their length, so that a disc is evenly filled.
+    rank of their length, which fills the disc evenly.
 
     Parameters
     ----------
     embeddings : ndarray of shape (n, width)
         Unit rows.
     labels : ndarray of shape (n,), integer
-        0 … K−1 without a gap.
+        0 … K−1 without gaps.
 
     Returns
     -------
@@ -64,17 +64,19 @@ def classical_scaling(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the two leading principal coordinates of `points`, (n, width), scaled into [−1, 1], shape (n, 2)."""
     centred = points - points.mean(axis=0)
     values, vectors = np.linalg.eigh(centred @ centred.T)
-    found = np.zeros((len(points), 2))
-    taken = min(2, len(points))
-    found[:, :taken] = vectors[:, ::-1][:, :taken] * np.sqrt(np.maximum(values[::-1][:taken], 0.0))
-    found *= _signs(found)
-    largest = np.abs(found).max()
-    return found / largest if largest > 0 else found
+    # The Gram matrix of centred points is that of classical scaling: its eigenvectors times √eigenvalue are the
+    # principal coordinates. K × K, whatever the width.
+    scaled = np.zeros((len(points), 2))
+    n_axes = min(2, len(points))
+    scaled[:, :n_axes] = vectors[:, ::-1][:, :n_axes] * np.sqrt(np.maximum(values[::-1][:n_axes], 0.0))
+    scaled *= _signs(scaled)
+    largest = np.abs(scaled).max()
+    return scaled / largest if largest > 0 else scaled
 
 
 def separate_discs(centres: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `centres`, (K, 2), moved as little as simple relaxation moves them until no two discs overlap."""
-    # Centres that coincide have no direction in which to part: each gets its own small one.
+    """Return `centres`, (K, 2), moved apart by relaxation until no two discs overlap."""
+    # Coincident centres have no direction to separate in: each gets a small offset at the golden angle.
     angle = 2.4 * np.arange(len(centres))
     places = centres + 1e-3 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     need = GAP * (radii[:, None] + radii[None, :])
@@ -86,13 +88,14 @@ def separate_discs(centres: NDArray[np.float64], radii: NDArray[np.float64]) -> 
         if missing.max() <= 1e-3:
             break
         push = apart / np.maximum(distance, 1e-9)[..., None] * missing[..., None]
+        # Each pair moves by a quarter of the missing distance per disc: with more, neighbours on both sides overshoot.
         places = places + 0.25 * push.sum(axis=1)
     moved: NDArray[np.float64] = places - places.mean(axis=0)
     return moved
 
 
 def disc(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a place in the unit disc for each of `rows`, (m, width), centred; evenly filled, ties by position."""
+    """Return a point in the unit disc for each of the centred `rows`, (m, width), evenly filled, ties by position."""
     _, vectors = np.linalg.eigh(rows.T @ rows)
     flat = rows @ vectors[:, :-3:-1]
     flat *= _signs(flat)
@@ -102,12 +105,13 @@ def disc(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     rank = np.empty(len(rows))
     rank[np.argsort(length, kind="stable")] = np.arange(len(rows))
     angle = np.arctan2(flat[:, 1], flat[:, 0])
+    # The area inside radius r grows with r², so √rank gives every rank the same area.
     radius = np.sqrt(rank / len(rows))
     places: NDArray[np.float64] = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return places
 
 
 def _signs(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ±1 per column, so that its largest entry by magnitude becomes positive: an eigenvector has no sign."""
+    """Return ±1 per column that makes its entry of largest magnitude positive: eigenvectors have no sign."""
     largest = columns[np.abs(columns).argmax(axis=0), np.arange(columns.shape[1])]
     return np.where(largest < 0, -1.0, 1.0)

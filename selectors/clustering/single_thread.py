@@ -1,8 +1,8 @@
-"""One thread for linear algebra on small matrices, where a second costs more than it brings.
+"""Limits numerical libraries to one thread for linear algebra on small matrices.
 
 Two threads on matrices of a few columns mostly wait for each other: on a machine that does anything else, the search
-for the number of clusters took eight times as long with two as with one. One thread also adds in one order, so results
-do not depend on how many processors there are.
+for the number of clusters took eight times as long with two threads as with one. One thread also adds in a fixed order,
+so results do not depend on the number of processors.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Hold the loaded numerical libraries to one thread for the length of the block."""
+    """Limit the loaded numerical libraries to one thread inside the block."""
     with _controller().limit(limits=1):
         yield
 
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Return the loaded libraries that start threads; to look every time would cost more than k-means on few rows."""
+    """Return the loaded libraries that start threads; cached, since the search costs more than k-means on few rows."""
     return ThreadpoolController()

@@ -1,6 +1,9 @@
-"""What a cluster is about: the terms that its rows use and the other rows do not.
+"""Describes clusters by their characteristic terms, from texts and labels.
 
-Knows nothing of embeddings; needs texts and labels.
+Terms are ranked by z = δ / √(1/(y+α) + 1/(y'+α)), δ the log-odds ratio of the term between the cluster and the other
+rows. Source: Monroe, Colaresi & Quinn 2008, "Fightin' Words", eq. 16 and 20–22, with the corpus as an informative
+Dirichlet prior. Departure: counts are rows that contain the term, not occurrences, so that one long row cannot name a
+cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ TERMS = 10
 """Terms per cluster."""
 
 MAX_ROWS = 100_000
-"""Rows read: of a larger corpus every ⌈n/100,000⌉-th row of each cluster, which changes no telling term."""
+"""Rows read: of a larger corpus every ⌈n/100,000⌉-th row of each cluster, enough for characteristic terms."""
 
 MAX_CHARACTERS = 2_000
 """Characters read of one text."""
@@ -32,29 +35,27 @@ PRIOR = 0.01
 """Weight of the corpus-wide frequencies as a prior, as a share of the observed ones."""
 
 _CANDIDATES = 20
-"""Terms ranked per term wanted, before those that repeat a better one are dropped."""
+"""Terms considered per term returned, before those that repeat a better one are dropped."""
 
 
 def cluster_terms(texts: Sequence[str], labels: NDArray[np.int32], n_terms: int = TERMS) -> list[list[str]]:
-    """Return the most telling unigrams and bigrams of every cluster, best first.
+    """Return the most characteristic unigrams and bigrams of every cluster, best first (see `log_odds`).
 
-    Ranked by the z-score of the log-odds ratio between the cluster and the rest, with the corpus as an informative
-    Dirichlet prior (Monroe, Colaresi & Quinn 2008, "Fightin' Words", eq. 16, 20–22). Counted are rows that contain the
-    term, not occurrences, so that one long row cannot name a cluster. A term whose words are all in a better term, or
-    that contains one, is dropped. Only terms that the cluster uses more than the rest are given, so a list may be
-    shorter than `n_terms`, or empty. A single cluster has no rest: it gets the terms that most of its rows hold.
+    A term whose words are all in a better term, or that contains one, is dropped. Only terms that the cluster uses more
+    than the other rows are returned, so a list may be shorter than `n_terms`, or empty. A single cluster has nothing to
+    be compared with: it gets the terms of most of its rows.
 
     Parameters
     ----------
     texts : sequence of str, n
     labels : ndarray of shape (n,)
-        0 … K−1; a number without rows gets an empty list.
+        0 … K−1; a label without rows gets an empty list.
     n_terms : int
 
     Returns
     -------
     list of K lists of str
-        Among ties the bigram stands before its words, then in alphabetical order.
+        Ties: bigrams before single words, then alphabetical order.
     """
     if len(texts) != len(labels):
         raise InputError(f"there are {len(texts)} texts for {len(labels)} labels; cluster that corpus again")
@@ -64,18 +65,19 @@ def cluster_terms(texts: Sequence[str], labels: NDArray[np.int32], n_terms: int 
     try:
         present = vectoriser.fit_transform([texts[row] for row in rows])
     except ValueError:
-        # The vectoriser's way to say that no text has a term.
+        # CountVectorizer raises this if no text contains a term.
         return [[] for _ in range(n_clusters)]
     names = vectoriser.get_feature_names_out()
     scores = log_odds(*_counts(present, labels[rows], n_clusters))
-    return [_telling(row, names, n_terms) for row in scores]
+    return [_characteristic(row, names, n_terms) for row in scores]
 
 
 def log_odds(counts: NDArray[np.float64], sizes: NDArray[np.float64], prior: float = PRIOR) -> NDArray[np.float64]:
     """Return the z-score of the log-odds of each term in each cluster against all the other clusters.
 
     With y = rows of the cluster that hold the term, n its rows, α = prior × (rows of the corpus that hold the term),
-    α₀ = prior × (rows of the corpus): δ = log((y+α)/(n+α₀−y−α)) − the same for the rest; z = δ/√(1/(y+α) + 1/(y'+α)).
+    α₀ = prior × (rows of the corpus): δ = log((y+α)/(n+α₀−y−α)) − the same for the other rows;
+    z = δ/√(1/(y+α) + 1/(y'+α)).
 
     Parameters
     ----------
@@ -89,12 +91,12 @@ def log_odds(counts: NDArray[np.float64], sizes: NDArray[np.float64], prior: flo
     Returns
     -------
     ndarray of shape (K, n_terms)
-        Larger = more telling; 0 for a term as frequent inside as outside.
+        Larger = more characteristic; 0 for a term as frequent inside as outside.
     """
     alpha, alpha_all = prior * counts.sum(axis=0), prior * sizes.sum()
     inside, outside = counts + alpha, counts.sum(axis=0) - counts + alpha
     n_inside, n_outside = sizes[:, None] + alpha_all, sizes.sum() - sizes[:, None] + alpha_all
-    # A term in every row of one side would have infinite odds: a pseudo-row without it on both sides.
+    # A term in every row of one side would have infinite odds: both sides get a pseudo-row without it.
     without_inside, without_outside = n_inside - inside + prior, n_outside - outside + prior
     delta = np.log(inside / without_inside) - np.log(outside / without_outside)
     z: NDArray[np.float64] = delta / np.sqrt(1 / inside + 1 / outside)
@@ -102,34 +104,36 @@ def log_odds(counts: NDArray[np.float64], sizes: NDArray[np.float64], prior: flo
 
 
 def _terms_of(text: str) -> list[str]:
-    """Content words of a text and the pairs of them that stand side by side."""
-    found: list[str] = []
+    """Return the content words of a text and the pairs of adjacent ones."""
+    terms: list[str] = []
     for run in runs(normalised(text[:MAX_CHARACTERS])):
-        found.extend(run)
-        found.extend(map(" ".join, zip(run, run[1:], strict=False)))
-    return found
+        terms.extend(run)
+        terms.extend(map(" ".join, zip(run, run[1:], strict=False)))
+    return terms
 
 
 def _rows_read(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the rows to read: all, or every so-manieth within each cluster."""
+    """Return the rows to read: all, or every k-th row of each cluster."""
     step = -(-len(labels) // MAX_ROWS)
     if step <= 1:
         return np.arange(len(labels))
+    # Strides over the rows sorted by label take the same share of every cluster; small ones do not vanish.
     return np.sort(np.argsort(labels, kind="stable")[::step])
 
 
 def _counts(
     present: sparse.csr_matrix, labels: NDArray[np.int32], n_clusters: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows of each cluster holding each term, and rows of each cluster."""
+    """Return the number of rows of each cluster that contain each term, and of all rows of each cluster."""
+    # A product of cluster × row and row × term indicators, sparse throughout.
     ones = np.ones(len(labels), np.int64)
     owner = sparse.csr_array((ones, (labels, np.arange(len(labels)))), shape=(n_clusters, len(labels)))
     counts: Any = owner @ present
     return counts.toarray().astype(np.float64), np.bincount(labels, minlength=n_clusters).astype(np.float64)
 
 
-def _telling(scores: NDArray[np.float64], names: NDArray[np.object_], n_terms: int) -> list[str]:
-    """Best terms with a positive score, without those that repeat a better one."""
+def _characteristic(scores: NDArray[np.float64], names: NDArray[np.object_], n_terms: int) -> list[str]:
+    """Return the best terms with a positive score, without those that repeat a better one."""
     kept: list[str] = []
     words: list[set[str]] = []
     best = np.argsort(-scores, kind="stable")[: n_terms * _CANDIDATES]

@@ -1,1 +1,1 @@
-"""Rows that contradict one another: the concept graph, its pairs, and choices without conflicts."""
+"""PASER's consistency filter: the concept graph, conflicting pairs, and selection without conflicts."""

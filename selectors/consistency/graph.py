@@ -1,7 +1,12 @@
-"""The graph of concepts that accepted rows have shown together (PASER §3.3, METHODS §3), one row at a time.
+"""Concept graph of accepted rows, built one row at a time, and the test for conflicting rows.
 
-Vertices are concepts, edges join concepts that stood in one accepted row. Concepts are numbers here; what phrase is
-behind one, this module does not know.
+Vertices are concepts (integer ids), edges link concepts that occur in the same accepted row. Concepts a and b of a row
+conflict if both are known, unlinked, and n_a · n_b / n >= λ, with n_a the accepted rows that contain a and n all
+accepted rows.
+
+Source: the concept consistency graph of PASER, arXiv 2502.12594 §3.3, which is λ = 0. Departure: λ. If concepts were
+spread independently, n_a · n_b / n accepted rows would contain both, and none with probability about e^-λ, so the
+absence of a link is evidence only for pairs of frequent concepts.
 """
 
 from __future__ import annotations
@@ -19,27 +24,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConceptLists:
-    """The concepts of the competing rows, ragged, renumbered from 0 without those that can never conflict."""
+    """Concepts of the competing rows as flat arrays, renumbered from 0 without those that can never conflict."""
 
     offsets: NDArray[np.int64]
     values: NDArray[np.int32]
     """Pool row r has ``values[offsets[r]:offsets[r + 1]]``, ascending and distinct."""
     rows: NDArray[np.int64]
-    """Pool row at each place, shape (m + p,): competing rows, then pins."""
+    """Pool row at each position, shape (m + p,): competing rows, then pins."""
     n_concepts: int
     n_pairs: NDArray[np.int64]
-    """Pairs of distinct concepts of each row of the pool, before any concept was left out."""
+    """Number of pairs of distinct concepts of each pool row, including concepts that were left out."""
 
-    def ragged(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (lengths, concepts one row after the other) of the rows at `places`."""
+    def flattened(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (lengths, concatenated concepts) of the rows at the positions `places`."""
         first = self.offsets[self.rows[places]]
         lengths = self.offsets[self.rows[places] + 1] - first
+        # Index inside each row: a global count minus the start of the row, without a Python loop.
         within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return lengths, self.values[within + np.repeat(first, lengths)].astype(np.int64)
 
     def of(self, places: NDArray[np.int64]) -> list[list[int]]:
-        """Return the concepts of the rows at `places` as Python lists."""
-        lengths, flat = self.ragged(places)
+        """Return the concepts of the rows at the positions `places` as Python lists."""
+        lengths, flat = self.flattened(places)
         ends = np.cumsum(lengths)
         numbers = flat.tolist()
         return [numbers[a:b] for a, b in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
@@ -48,25 +54,27 @@ class ConceptLists:
 def concept_lists(
     offsets: NDArray[np.int64], values: NDArray[np.int32], rows: NDArray[np.int64], expectation: float
 ) -> ConceptLists:
-    """Return the concepts of the pool `rows`, without those too rare ever to conflict.
+    """Return the concepts of the pool `rows`, without those too rare to ever conflict.
 
     Parameters
     ----------
     offsets, values : ndarray
-        Ragged concept ids of the whole pool, ascending within a row.
+        Concept ids of the whole pool, ascending within a row: row i has ``values[offsets[i]:offsets[i + 1]]``.
     rows : ndarray of int64
-        Pool row at each place.
+        Pool row at each position.
     expectation : float
-        λ of `ConceptGraph`. A conflict needs n_a · n_b >= λ · n_accepted, and n_b <= n_accepted, so n_a >= λ: a concept
-        that fewer other rows hold cannot conflict, and leaving it out changes no outcome.
+        λ of `ConceptGraph`. Leaving rare concepts out does not change any decision.
     """
     n = len(offsets) - 1
-    wanted = np.zeros(n, dtype=np.bool_)
-    wanted[rows] = True
+    competing = np.zeros(n, dtype=np.bool_)
+    competing[rows] = True
     owner = np.repeat(np.arange(n, dtype=np.int32), np.diff(offsets))
-    use = wanted[owner]
+    use = competing[owner]
+    # A repeated concept counts once: values are ascending within a row, so a repetition equals its predecessor.
     use[1:] &= (values[1:] != values[:-1]) | (owner[1:] != owner[:-1])
     distinct = np.bincount(owner[use], minlength=n)
+    # A conflict needs n_a · n_b >= λ n and n_b <= n, so n_a >= λ. When a row is offered, n_a counts other rows only, so
+    # a concept needs λ of them (and at least one) besides the row itself.
     common = np.bincount(values[use]) - 1 >= max(expectation, 1.0)
     use[use] = common[values[use]]
     number = (np.cumsum(common) - 1).astype(np.int32)
@@ -80,25 +88,25 @@ def concept_lists(
 
 
 class ConceptGraph:
-    """What the rows accepted so far say about concepts.
+    """Concept graph of the rows accepted so far.
 
-    Two concepts a, b of a row *conflict* when both are known, no accepted row holds both, and
-    n_a · n_b / n_accepted >= λ, with n the accepted rows holding a concept: chance alone would leave such a pair
-    unlinked with probability about e^-λ. λ = 0 is the paper's literal rule.
+    Two concepts a, b of a row *conflict* if both are known, no accepted row contains both, and
+    n_a · n_b / n_accepted >= λ; see the module.
 
     Parameters
     ----------
     n_concepts : int
         Concepts are 0 … n_concepts - 1.
     expectation : float
-        λ >= 0.
+        λ >= 0; 0 is the paper's rule.
     """
 
     def __init__(self, n_concepts: int, expectation: float) -> None:
         self._expectation = expectation
         self._least = max(expectation, 1.0)
         self._count = [0] * n_concepts
-        # Itself and its neighbours. The list of its first row serves until a second comes: most concepts stay rare.
+        # Neighbours of each concept, itself included. After its first row that is the row's own list, shared, not
+        # copied; a set is built only for the second row. Most concepts stay rare, which saves most of the memory.
         self._linked: list[list[int] | set[int]] = [[]] * n_concepts
         self._n_accepted = 0
 
@@ -127,6 +135,7 @@ class ConceptGraph:
             return
         needed = self._expectation * self._n_accepted
         if needed:
+            # With even the most frequent partner too few joint rows expected: no pair of this concept can conflict.
             most = max([count[concept] for concept in known])
             known = [concept for concept in known if count[concept] * most >= needed]
         others = set(known)

@@ -1,8 +1,8 @@
-"""PASER's consistency pass: rows are offered in turn and refused where their concepts contradict what was taken.
+"""PASER's consistency pass: offers rows in order and refuses those that conflict with the rows already taken.
 
-The pass is sequential by nature, since every accepted row changes the graph. It is exact; it is fast because rows of
-full strata are skipped a block at a time and concepts too rare to conflict are left out beforehand. Knows nothing of
-how strata got their budgets.
+Source: PASER, arXiv 2502.12594 §3.3. The pass is sequential, because every accepted row changes the graph, and exact.
+It is fast because rows of full strata are skipped in blocks, concepts too rare to conflict are left out beforehand, and
+most refusals are found in arrays (`curate.selectors.consistency.pairs.Screen`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from curate.selectors.consistency.pairs import Screen
 
 _BLOCK = 16_384
+"""Rows of the queue that are offered together."""
 _SMALL_BLOCK = 1_024
-"""Rows of one stratum whose concepts are read at a time: most strata stop early."""
+"""Rows of one stratum whose concepts are read at a time; small, because most strata stop early."""
 
 
 def offer(
@@ -36,37 +37,38 @@ def offer(
     cost: NDArray[np.int64],
     remaining: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Offer rows in turn: take those that fit and contradict nothing (modes ``expected`` and ``strict``).
+    """Offer rows in order: take those that fit and do not conflict (modes ``expected`` and ``strict``).
 
     Parameters
     ----------
     graph : ConceptGraph
-        What was accepted before; grows by the rows taken.
+        Graph of the rows accepted so far; the rows taken are added.
     screen : Screen, optional
-        The same, where refusals are frequent enough to be worth finding many at a time. It changes no outcome.
+        The same rows in arrays, if refusals are frequent enough for it to save time. It does not change the outcome.
     lists : ConceptLists
-        Concepts by place.
+        Concepts by position.
     queue : ndarray of int64
-        Places, first offered first.
+        Positions in the order of offering.
     stratum, cost : ndarray of shape (m,)
-        Stratum and cost of the row at each place.
+        Stratum and cost of the row at each position.
     room : ndarray of shape (K,), int64
-        What each stratum may still spend; reduced in place.
+        Remaining budget of each stratum; reduced in place.
 
     Returns
     -------
     taken, refused : ndarray of int64
-        Places, in the order of the queue. Rows that did not fit are in neither.
+        Positions, in the order of the queue. Rows that did not fit are in neither.
     """
     taken: list[NDArray[np.int64]] = []
     refused: list[NDArray[np.int64]] = []
     for start in range(0, len(queue), _BLOCK):
         block = queue[start : start + _BLOCK]
+        # Budgets only shrink: what does not fit at the start of the block does not fit at its turn.
         block = block[remaining[stratum[block]] >= cost[block]]
         if len(block):
-            asked, accepted = _offer_block(graph, screen, lists, block, stratum, cost, remaining)
-            taken.append(block[asked & accepted])
-            refused.append(block[asked & ~accepted])
+            fits, accepted = _offer_block(graph, screen, lists, block, stratum, cost, remaining)
+            taken.append(block[fits & accepted])
+            refused.append(block[fits & ~accepted])
             if screen is not None:
                 screen.learn(lists, taken[-1])
     return _joined(taken), _joined(refused)
@@ -81,22 +83,25 @@ def _offer_block(
     cost: NDArray[np.int64],
     remaining: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return, for each row of `block`, whether there was room for it at its turn, and whether it was accepted."""
+    """Return for each row of `block` whether it fitted at its turn, and whether it was accepted."""
     sure = np.zeros(len(block), dtype=np.bool_) if screen is None else screen.refuses(lists, block)
     concepts = iter(lists.of(block[~sure]))
+    # Python numbers: indexing an array by a scalar is ten times slower than a list.
     left = remaining.tolist()
-    asked, accepted = [], []
-    for hopeless, stratum_of, price in zip(sure.tolist(), stratum[block].tolist(), cost[block].tolist(), strict=True):
-        mine = None if hopeless else next(concepts)
-        fits = left[stratum_of] >= price
-        taken = fits and mine is not None and not graph.refuses(mine)
-        if taken and mine is not None:
-            graph.accept(mine)
-            left[stratum_of] -= price
-        asked.append(fits)
+    fitted, accepted = [], []
+    for is_refused, own_stratum, price in zip(
+        sure.tolist(), stratum[block].tolist(), cost[block].tolist(), strict=True
+    ):
+        row_concepts = None if is_refused else next(concepts)
+        fits = left[own_stratum] >= price
+        taken = fits and row_concepts is not None and not graph.refuses(row_concepts)
+        if taken and row_concepts is not None:
+            graph.accept(row_concepts)
+            left[own_stratum] -= price
+        fitted.append(fits)
         accepted.append(taken)
     remaining[:] = left
-    return np.asarray(asked), np.asarray(accepted)
+    return np.asarray(fitted), np.asarray(accepted)
 
 
 def offer_discounted(
@@ -107,12 +112,12 @@ def offer_discounted(
     cost: NDArray[np.int64],
     remaining: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Take rows by score times (1 - share of their pairs that conflict) (mode ``soft``): nothing is refused.
+    """Take rows by score · (1 − share of their pairs that conflict) (mode ``soft``); no row is refused.
 
-    In each round every unfilled stratum takes its best row, the strata in order of those rows' scores, then places. A
-    row is judged once, when it first heads its stratum, against what had been accepted by then.
+    In each round every unfilled stratum takes its best row, strata in order of those rows' scores, then positions. A
+    row's discount is computed once, when it first heads its stratum, against the rows accepted by then.
 
-    Parameters are those of `offer`, with `score` >= 0 of shape (m,) in place of the queue. Returns the places taken.
+    Parameters are those of `offer`, with `score` >= 0 of shape (m,) instead of the queue. Returns the positions taken.
     """
     taken: list[int] = []
     left = remaining.tolist()
@@ -122,16 +127,16 @@ def offer_discounted(
     waiting = list(range(len(queues)))
     while waiting:
         heads = sorted(
-            (head, stratum_of)
-            for stratum_of in waiting
-            if (head := queues[stratum_of].head(left[stratum_of])) is not None
+            (head, own_stratum)
+            for own_stratum in waiting
+            if (head := queues[own_stratum].head(left[own_stratum])) is not None
         )
-        for _, stratum_of in heads:
-            row = queues[stratum_of].take(graph, left[stratum_of])
+        for _, own_stratum in heads:
+            row = queues[own_stratum].take(graph, left[own_stratum])
             graph.accept(row.concepts)
             taken.append(row.place)
-            left[stratum_of] -= row.cost
-        waiting = [stratum_of for _, stratum_of in heads if left[stratum_of] >= cheapest[stratum_of]]
+            left[own_stratum] -= row.cost
+        waiting = [own_stratum for _, own_stratum in heads if left[own_stratum] >= cheapest[own_stratum]]
     remaining[:] = left
     return np.asarray(taken, dtype=np.int64)
 
@@ -144,10 +149,10 @@ def refill(
     cost: NDArray[np.int64],
     remaining: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Take refused rows back where room is left: fewest `conflicts` first, then largest score, then smallest place.
+    """Take refused rows back while budget remains: fewest `conflicts` first, then largest score, then position.
 
-    `refused` holds places, `conflicts` is parallel to it; the others are as in `offer`. Returns the places taken back;
-    `room` is reduced in place.
+    `refused` holds positions, `conflicts` is parallel to it; the others are as in `offer`. Returns the positions taken
+    back; `remaining` is reduced in place.
     """
     queue = refused[np.lexsort((refused, -score[refused], conflicts))]
     back = queue[first_fit_within(stratum[queue], cost[queue], remaining)]
@@ -156,10 +161,10 @@ def refill(
 
 
 class _QueuedRow(NamedTuple):
-    """A row in a queue; smaller sorts earlier."""
+    """A row in a queue; smaller tuples are taken earlier."""
 
     key: float
-    """Minus the score."""
+    """−score, discounted once the row was judged."""
     place: int
     cost: int
     concepts: list[int]
@@ -167,7 +172,11 @@ class _QueuedRow(NamedTuple):
 
 
 class _Discounting:
-    """One stratum's rows: those not judged yet, best raw score first, and a heap of those that are."""
+    """Rows of one stratum: those not judged yet, best raw score first, and a heap of those with a discounted score.
+
+    A discount only lowers a score. So an unjudged row whose raw score is below the best judged one cannot be next, and
+    rows are judged lazily.
+    """
 
     def __init__(self, fresh: Iterator[_QueuedRow]) -> None:
         self._fresh = fresh
@@ -175,7 +184,7 @@ class _Discounting:
         self._judged: list[_QueuedRow] = []
 
     def head(self, remaining: int) -> tuple[float, int] | None:
-        """Return (minus score, place) of the best row that fits, discounted if it was judged; drop what does not."""
+        """Return (−score, position) of the best row that fits; drop rows at the front that do not."""
         while self._next is not None and self._next.cost > remaining:
             self._next = next(self._fresh, None)
         while self._judged and self._judged[0].cost > remaining:
@@ -183,7 +192,7 @@ class _Discounting:
         return min((row[:2] for row in (self._next, *self._judged[:1]) if row is not None), default=None)
 
     def take(self, graph: ConceptGraph, remaining: int) -> _QueuedRow:
-        """Remove and return the best row that fits, judging on the way those that might be it. `head` found one."""
+        """Remove and return the best row that fits, judging those that may be it; `head` must have returned one."""
         while self._next is not None and not (self._judged and self._judged[0][:2] < self._next[:2]):
             row, self._next = self._next, next(self._fresh, None)
             if row.cost <= remaining:
@@ -195,7 +204,7 @@ class _Discounting:
 def _rows(
     lists: ConceptLists, places: NDArray[np.int64], score: NDArray[np.float64], cost: NDArray[np.int64]
 ) -> Iterator[_QueuedRow]:
-    """Yield the rows at `places`, reading concepts a block at a time."""
+    """Yield the rows at the positions `places`, reading concepts one block at a time."""
     for start in range(0, len(places), _SMALL_BLOCK):
         block = places[start : start + _SMALL_BLOCK]
         columns = (-score[block], block, cost[block])

@@ -1,1 +1,1 @@
-"""The selection methods, one a file."""
+"""The selection methods, one per module."""

@@ -1,10 +1,12 @@
-"""Anchored selection (ours, METHODS §4b): PASER's budgets over rows that the original model itself finds likely.
+"""Anchored: drops the rows that the original model finds least likely, then selects with PASER's budgets.
 
-In each cluster the share of rows with the highest ``nll_original`` is set aside first (reason ``filtered:anchor``): the
-original model is what recovery wants back, hence the natural judge of a wrong answer. CDS_k is averaged over the rest,
-budgets are PASER's, and rows inside a cluster are drawn at random unless ``--rank`` says otherwise.
+In each cluster k the ⌊share · size_k⌋ rows with the highest ``nll_original`` get the reason ``filtered:anchor``. The
+budget is n_k ∝ B · CDS_k / Σ CDS with CDS_k the mean ``cds`` of the remaining rows; inside a cluster rows are drawn at
+random, or ranked by ``--rank``.
 
-When the goal is a new domain rather than recovery, the anchor may throw away what is new.
+Source: ours (docs/methods.md), on the allocation of PASER (arXiv 2502.12594 §3.2). Recovery aims at the original model,
+so its likelihood is the natural test of whether a response is right. Departs from PASER in that filter, in having no
+concept graph, and in the random order. For a new domain rather than recovery, the filter may remove what is new.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from curate.schemas.defaults import option
 from curate.selectors.budgets.strata import allocation_table, group_by_cluster, plan_strata, take_best
 from curate.selectors.candidates import Candidates, find_candidates, required, set_aside
 from curate.selectors.decision import decide
@@ -30,32 +33,32 @@ if TYPE_CHECKING:
 class AnchoredSettings:
     """Settings of `select`."""
 
-    anchor_share: float = 0.30
-    """Share of each cluster that is set aside because the original model finds it least likely, [0, 1)."""
-    rank: Literal["random", "ies", "excess"] = "random"
-    """What is taken first inside a cluster: a ``random`` draw, PASER's ``ies``, or the largest ``excess`` =
-    nll_compressed - nll_original."""
+    anchor_share: float = option(0.30, "Share of each cluster removed as least likely to the original, 0 to below 1.")
+    rank: Literal["random", "ies", "excess"] = option(
+        "random", "Order inside a cluster: random, ies or excess (nll_compressed - nll_original)."
+    )
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot mean anything, naming the flag."""
+        """Raise UsageError for values out of range, naming the flag."""
         check_number("--anchor-share", self.anchor_share, 0.0, 1.0, below=True)
         check_choice("--rank", self.rank, ("random", "ies", "excess"))
 
 
 def needs(settings: AnchoredSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool under `settings`."""
-    wanted = {"clusters", "scores", "cds", "nll_original"}
-    return frozenset(wanted | {"nll_compressed"} if settings.rank == "excess" else wanted)
+    """Return what `select` reads from a pool under `settings`."""
+    read = {"clusters", "scores", "cds", "nll_original"}
+    return frozenset(read | {"nll_compressed"} if settings.rank == "excess" else read)
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings, rng: np.random.Generator) -> Selection:
     """Return the anchored selection.
 
-    Parameters and errors are those of `curate.selectors.methods.paser.select`; `rng` is read by ``rank="random"`` only.
-    Pinned rows are never set aside.
+    Parameters and errors are those of `curate.selectors.methods.paser.select`; `rng` is used by ``rank="random"`` only.
+    Pinned rows are never filtered out.
     """
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "anchored")
     cluster = required(pool.cluster, "clusters", "anchored")
+    # Before the budgets: CDS_k must be the mean over the rows that can still be kept.
     candidates = set_aside(candidates, _unlikely(pool, candidates, cluster, settings.anchor_share), "anchor")
     strata = group_by_cluster(candidates, cluster)
     plan = plan_strata(candidates, strata, pool.signals, "degradation", budget)
@@ -66,11 +69,12 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings,
 
 
 def _unlikely(pool: Pool, candidates: Candidates, cluster: NDArray[np.int32], share: float) -> NDArray[np.bool_]:
-    """Return a mask over the competing rows: in each cluster the ⌊share · size⌋ with the highest nll_original."""
+    """Return a mask of shape (m,): the ⌊share · size⌋ candidates of each cluster with the highest nll_original."""
     dropped = np.zeros(len(candidates.rows), dtype=np.bool_)
-    nll, stratum_of = pool.signals["nll_original"][candidates.rows], cluster[candidates.rows]
-    order = np.argsort(stratum_of, kind="stable")
-    for places in np.split(order, np.flatnonzero(np.diff(stratum_of[order])) + 1):
+    nll, own_cluster = pool.signals["nll_original"][candidates.rows], cluster[candidates.rows]
+    # A stable sort keeps the order of example ids inside a cluster, by which `worst_share` breaks ties.
+    order = np.argsort(own_cluster, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(own_cluster[order])) + 1):
         dropped[places] = worst_share(nll[places], share)
     return dropped
 
@@ -78,6 +82,7 @@ def _unlikely(pool: Pool, candidates: Candidates, cluster: NDArray[np.int32], sh
 def _score(
     pool: Pool, rows: NDArray[np.int64], settings: AnchoredSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
+    """Return the score of each candidate, shape (m,), larger = taken earlier."""
     if settings.rank == "random":
         return rng.random(len(rows))
     if settings.rank == "excess":

@@ -1,7 +1,8 @@
-"""By signal: the rows with the most, or the least, of one number, the user's own or one of ours.
+"""By signal: keeps the rows with the largest, or the smallest, values of one signal.
 
-The door for judgements made elsewhere (a reward model, a human, another paper): `curate import-scores` brings them in.
-Larger is not better by nature; the user says which end to keep.
+Score = ±signal, by ``--prefer``. The signal is one that scoring computes, or one that the user imported with
+`curate import-scores`: the way in for a reward model, human ratings or another paper's method. Source: ours. Which end
+is better depends on the signal, so the user chooses it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from curate.schemas.defaults import option
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.scores import SIGNALS
 from curate.selectors.candidates import find_candidates, set_aside
@@ -22,60 +24,58 @@ if TYPE_CHECKING:
     from curate.schemas.selection import Pool, Selection
 
 IMPORTED = "imported"
-"""Name under which a pool holds a user's own signal."""
+"""Name under which a pool holds an imported signal."""
 
 
 @dataclass(frozen=True)
 class BySignalSettings:
     """Settings of `select`."""
 
-    signal: str = ""
-    """Name of an imported signal, or of one that scoring computes."""
-    prefer: Literal["high", "low"] = "high"
-    """Which end to keep."""
-    source: str = ""
-    """Scores artefact of an imported signal; the caller resolves it, and puts its values into the pool's signal
-    ``imported``."""
+    signal: str = option("", "Signal to rank by: an imported one, or one that scoring computes.")
+    prefer: Literal["high", "low"] = option("high", "End of the signal to keep: high or low.")
+    source: str = option("", "Id of the scores artefact that holds the imported signal.")
+    """Resolved by the caller, who puts the values into the pool's signal ``imported``."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot mean anything, naming the flag."""
+        """Raise UsageError for values out of range, naming the flag."""
         check_choice("--prefer", self.prefer, ("high", "low"))
 
     @property
     def imported(self) -> bool:
-        """Whether the signal is the user's own."""
+        """Whether the signal was imported rather than computed by scoring."""
         return self.signal not in SIGNALS
 
 
 def needs(settings: BySignalSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool; token counts come from scoring.
+    """Return what `select` reads from a pool; token counts come from scoring.
 
     Raises
     ------
     UsageError
-        If no signal was named.
+        If `settings` name no signal.
     """
     if not settings.signal:
         raise UsageError("by-signal needs --signal NAME: an imported signal, or one of " + ", ".join(SIGNALS))
-    wanted = {IMPORTED} if settings.imported else {"scores", settings.signal}
-    return frozenset(wanted | ({"scores"} if in_tokens else set()))
+    read = {IMPORTED} if settings.imported else {"scores", settings.signal}
+    return frozenset(read | ({"scores"} if in_tokens else set()))
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: BySignalSettings, rng: np.random.Generator) -> Selection:
-    """Return the rows at the preferred end; rows without a value are told ``filtered:no_value``.
+    """Return the rows at the preferred end; rows without a value get the reason ``filtered:no_value``.
 
-    Other parameters are those of `curate.selectors.methods.paser.select`; `rng` is not read.
+    Other parameters are those of `curate.selectors.methods.paser.select`; `rng` is not used.
 
     Raises
     ------
     UsageError
-        If no signal was named, or scoring did not compute it.
+        If `settings` name no signal, or scoring did not compute it.
     InputError
         If no row that may be kept has a value.
     """
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "by-signal")
     name = IMPORTED if settings.imported else settings.signal
     score = pool.signals[name][candidates.rows] * (1.0 if settings.prefer == "high" else -1.0)
+    # An imported signal may cover part of the corpus only: `find_candidates` checks computed signals alone.
     without = ~np.isfinite(score)
     if without.all() and not len(candidates.pins):
         raise InputError(f"no row that may be kept has a value of {settings.signal!r}; import values for this corpus")

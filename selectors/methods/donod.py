@@ -1,10 +1,13 @@
-"""DONOD (arXiv 2504.14810): keep the rows closest to the largest DON and the smallest NOD at once.
+"""DONOD: keeps the rows whose gradient step grows the weight norm most (DON) and is smallest (NOD), by TOPSIS.
 
-C_i = D⁻ / (D⁺ + D⁻) by TOPSIS over [don (benefit), nod (cost)]; the highest C to the budget (see `topsis`).
+C_i = D⁻_i / (D⁺_i + D⁻_i), with D⁺ and D⁻ the distances to the ideal (max DON, min NOD) and the anti-ideal row
+(min DON, max NOD) after weighting and normalisation; the rows with the largest C are kept up to the budget
+(`curate.selectors.ranking.topsis`).
 
-Departures, from METHODS §1 and §4: ``don`` is the norm after minus before the step, larger is better, since the literal
-sign prefers badly predicted rows (``--don-direction literal`` gives it); two other normalisations resist outliers, and
-a warning says when that matters; ``--stratify clusters`` ranks inside clusters, each with a budget of its own.
+Source: DONOD, arXiv 2504.14810 §3. Departures: ``don`` is the norm after minus before the step and larger is better,
+since the literal sign prefers badly predicted rows (``--don-direction literal`` restores it); two more normalisations
+resist outliers, and a warning tells when they matter; ``--stratify clusters`` ranks inside clusters, each with its own
+budget.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from curate.schemas.defaults import option
 from curate.selectors.budgets.strata import (
     ALLOCATION_SIGNALS,
     Strata,
@@ -36,27 +40,28 @@ if TYPE_CHECKING:
     from curate.schemas.selection import Pool, Selection
 
 _LOW_OVERLAP = 0.8
+"""Share of kept rows in common with the clipped normalisation below which outliers decide the selection."""
 
 
 @dataclass(frozen=True)
 class DonodSettings:
     """Settings of `select`."""
 
-    don_weight: float = 0.5
-    """Weight of DON in TOPSIS, [0, 1]; NOD weighs the rest."""
-    normalise: Normalise = "vector"
-    """What is done to each signal first: ``vector`` (the paper), ``winsor`` (clipped to its 1st and 99th percentile),
-    ``rank``."""
-    don_direction: Literal["default", "literal"] = "default"
-    """``default`` prefers rows that make the norm grow, ``literal`` the opposite (see METHODS §1, *The sign*)."""
-    stratify: Literal["none", "clusters"] = "none"
-    """Rank over the whole corpus, or inside each cluster with a budget per cluster."""
-    allocation: Literal["degradation", "proportional", "recoverability"] = "proportional"
-    """How ``stratify="clusters"`` shares the budget: by PASER's degradation or by ``recoverability``, which take a
-    pair, or by size."""
+    don_weight: float = option(0.5, "Weight of DON in TOPSIS, 0 to 1, the rest being that of NOD.")
+    normalise: Normalise = option("vector", "Scaling of DON and NOD: vector (the paper), winsor (clipped) or rank.")
+    don_direction: Literal["default", "literal"] = option(
+        "default", "Preferred DON: default = the norm grows, literal (the paper) = it shrinks."
+    )
+    """See docs/decisions/0002."""
+    stratify: Literal["none", "clusters"] = option(
+        "none", "Rank over the whole corpus (none) or inside clusters, each with its budget."
+    )
+    allocation: Literal["degradation", "proportional", "recoverability"] = option(
+        "proportional", "Budget per cluster, if stratified: degradation, proportional or recoverability."
+    )
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot mean anything, naming the flag."""
+        """Raise UsageError for values out of range, naming the flag."""
         check_number("--don-weight", self.don_weight, 0.0, 1.0)
         check_choice("--normalise", self.normalise, ("vector", "winsor", "rank"))
         check_choice("--don-direction", self.don_direction, ("default", "literal"))
@@ -65,18 +70,18 @@ class DonodSettings:
 
 
 def needs(settings: DonodSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool under `settings`."""
-    wanted = {"scores", "don", "nod"}
+    """Return what `select` reads from a pool under `settings`."""
+    read = {"scores", "don", "nod"}
     if settings.stratify == "clusters":
-        wanted |= {"clusters"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
-    return frozenset(wanted)
+        read |= {"clusters"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
+    return frozenset(read)
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rng: np.random.Generator) -> Selection:
-    """Return DONOD's selection. Deterministic: `rng` is not read.
+    """Return DONOD's selection. Deterministic: `rng` is not used.
 
-    Parameters and errors are those of `curate.selectors.methods.paser.select`. Facts: ``winsor_overlap``, with the
-    vector normalisation the share of the kept rows that the winsor normalisation keeps as well.
+    Parameters and errors are those of `curate.selectors.methods.paser.select`. With the vector
+    normalisation the fact ``winsor_overlap`` is the share of the kept rows that the winsor normalisation keeps too.
     """
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "donod")
     don, nod = pool.signals["don"][candidates.rows], pool.signals["nod"][candidates.rows]
@@ -96,11 +101,13 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rn
     facts: dict[str, float] = {}
     warnings = () if plan is None else plan.warnings
     if settings.normalise == "vector" and len(taken):
+        # One extreme value shrinks all others of its column after vector normalisation, and TOPSIS then ranks by the
+        # other column alone. Clipping undoes that: where the two disagree, a few outliers shaped the selection.
         facts["winsor_overlap"] = overlap = float(np.isin(taken, run("winsor")[0]).mean())
         if overlap < _LOW_OVERLAP:
             warnings += (
-                f"outliers decide: only {overlap:.0%} of the kept rows would be kept with --normalise winsor; "
-                "compare the two before trusting either",
+                f"outliers dominate: only {overlap:.0%} of the kept rows would be kept with --normalise winsor; "
+                "compare the two selections before using either",
             )
     table = () if strata is None or plan is None else allocation_table(candidates, strata, plan, taken)
     return decide(candidates, taken, budget, score=score, allocation=table, facts=facts, warnings=warnings)

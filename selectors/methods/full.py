@@ -1,4 +1,7 @@
-"""Full: every row that can be used, whatever the budget. The ceiling that a selection is compared with."""
+"""Full: keeps every eligible row, whatever the budget.
+
+No score. Source: none; it is the upper reference that a selection is compared with.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,13 @@ class FullSettings:
 
 
 def needs(settings: FullSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool."""
+    """Return what `select` reads from a pool."""
     return frozenset({"scores"} if in_tokens else set())
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: FullSettings, rng: np.random.Generator) -> Selection:
-    """Return every eligible row, by example id. Neither `budget` nor `rng` is read; the facts state what it costs."""
+    """Return every eligible row, by example id. Neither `budget` nor `rng` is used; the facts hold the cost."""
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "full")
+    # The cost of everything as the budget, so that the ledger reports no shortfall.
     everything = int(candidates.cost[pool.eligible].sum())
     return take_in_order(candidates, np.arange(len(candidates.rows)), everything)

@@ -1,6 +1,7 @@
-"""High-NLL: the rows that the model to be trained predicts worst, by ``nll_compressed`` in nats per token.
+"""High-NLL: keeps the rows that the compressed model predicts worst.
 
-A baseline, and a warning: wrong answers are badly predicted too.
+Score = ``nll_compressed`` = −(1/T) Σ_t log p(y_t | x, y_<t), nats per token over the T response tokens, largest first.
+Source: none; the hard-example baseline. Wrong responses are predicted badly as well, so it collects them.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ class HighNllSettings:
 
 
 def needs(settings: HighNllSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool."""
+    """Return what `select` reads from a pool."""
     return frozenset({"scores", "nll_compressed"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: HighNllSettings, rng: np.random.Generator) -> Selection:
     """Return the rows of highest loss; parameters and errors are those of `curate.selectors.methods.paser.select`.
 
-    `rng` is not read.
+    `rng` is not used.
     """
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "high-nll")
     score = pool.signals["nll_compressed"][candidates.rows]

@@ -1,7 +1,10 @@
-"""IFD: the rows whose instruction helps least to predict the response (arXiv 2308.12032; Superfiltering 2402.00530).
+"""IFD: keeps the rows whose instruction helps least to predict the response.
 
-Score = ``ifd``, a ratio > 0; the largest below 1 first. Rows at or above 1, whose instruction makes the response less
-likely, are held to be misaligned and set aside (reason ``filtered:ifd``), as the paper does.
+Score = ``ifd`` = exp(nll(response | instruction) − nll(response)), nll in nats per token; the largest below 1 first.
+Rows at or above 1, whose instruction makes the response less likely, count as misaligned (reason ``filtered:ifd``).
+
+Source: instruction-following difficulty, arXiv 2308.12032; with a small model, Superfiltering, arXiv 2402.00530.
+Departure: the ratio is taken with the compressed model, the one to be trained.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from curate.schemas.selection import Pool, Selection
 
 _UNHELPFUL = 1.0
+"""Ratio from which the instruction does not help."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,14 @@ class IfdSettings:
 
 
 def needs(settings: IfdSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool."""
+    """Return what `select` reads from a pool."""
     return frozenset({"scores", "ifd"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: IfdSettings, rng: np.random.Generator) -> Selection:
     """Return the rows of highest IFD below 1.
 
-    Parameters and errors are those of
-    `curate.selectors.methods.paser.select`.
-
-    `rng` is not read.
+    Other parameters and errors are those of `curate.selectors.methods.paser.select`; `rng` is not used.
 
     Raises
     ------
@@ -49,6 +50,8 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: IfdSettings, rng:
     values = pool.signals["ifd"]
     candidates = set_aside(candidates, values[candidates.rows] >= _UNHELPFUL, "ifd")
     if not len(candidates.rows) and not len(candidates.pins):
-        raise InputError("ifd finds no row whose instruction helps (every ifd is 1 or more); choose another --method")
+        raise InputError(
+            "no row has an ifd below 1, so no instruction helps to predict its response; choose another --method"
+        )
     score = values[candidates.rows]
     return take_in_order(candidates, best_first(score), budget, score)

@@ -1,8 +1,9 @@
-"""Length-matched: a random draw with the same histogram of token lengths as another selection.
+"""Length-matched: draws rows at random with the same histogram of token lengths as another selection.
 
-The control for methods that merely prefer long or short rows. Rows are binned by prompt and response tokens; each bin
-gets a budget in proportion to what the other selection spends there (water-filled where a bin runs out), and is drawn
-from at random.
+Rows are binned by b = ⌊(prompt + response tokens) / width⌋. Bin b gets n_b ∝ what the other selection spends there,
+water-filled where a bin has too few rows (`curate.selectors.budgets.allocation`), and is drawn from at random.
+
+Source: ours, a control: a method that merely prefers long or short rows does not beat it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curate.schemas.defaults import option
 from curate.schemas.errors import UsageError
 from curate.selectors.budgets.allocation import allocate
 from curate.selectors.budgets.strata import StrataPlan, group_by_cluster, take_best
@@ -30,19 +32,18 @@ REFERENCE = "reference"
 class LengthMatchedSettings:
     """Settings of `select`."""
 
-    like: str = ""
-    """Selection to match, an artefact id. The caller resolves it and marks its kept rows in the pool's signal
-    ``reference``; only the settings' digest reads it here."""
-    bin_tokens: int = 16
-    """Width of a bin of the histogram, tokens, >= 1."""
+    like: str = option("", "Selection whose token lengths are matched, an artefact id.")
+    """Resolved by the caller, who marks its kept rows in the pool's signal ``reference``; here only the digest of the
+    settings uses it."""
+    bin_tokens: int = option(16, "Width of a bin of the length histogram in tokens, at least 1.")
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot mean anything, naming the flag."""
+        """Raise UsageError for values out of range, naming the flag."""
         check_number("--bin-tokens", self.bin_tokens, 1, 1_000_000)
 
 
 def needs(settings: LengthMatchedSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool."""
+    """Return what `select` reads from a pool."""
     return frozenset({"scores", REFERENCE})
 
 
@@ -56,7 +57,7 @@ def select(
     Raises
     ------
     UsageError
-        If no selection was given, or it keeps no row.
+        If there is no selection to match, or it keeps no row.
     """
     marks = pool.signals.get(REFERENCE)
     if marks is None or not (marks > 0).any():
@@ -66,6 +67,7 @@ def select(
     bins = ((pool.n_prompt_tokens + pool.n_response_tokens) // settings.bin_tokens).astype(np.int32)
     strata = group_by_cluster(candidates, bins)
     kept = np.flatnonzero(marks > 0)
+    # Bins take the place of clusters: the same water-filling and rounding as for a budget over clusters.
     spent = np.bincount(bins[kept], weights=candidates.cost[kept], minlength=int(bins.max()) + 1)
     budgets = allocate(spent[strata.label].astype(np.float64), strata.lower, strata.upper, budget)
     plan = StrataPlan(np.full(len(budgets), np.nan), budgets)

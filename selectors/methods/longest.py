@@ -1,6 +1,7 @@
-"""Longest: the rows with the most response tokens, a simple baseline that is hard to beat (arXiv 2402.04833).
+"""Longest: keeps the rows with the most response tokens.
 
-Departure: ties, which are common, go by example id rather than by corpus order.
+Score = ``n_response_tokens`` after truncation, largest first. Source: "Long Is More for Alignment", arXiv 2402.04833,
+a simple baseline that is hard to beat. Departure: ties, which are common, go by example id, not corpus order.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ class LongestSettings:
 
 
 def needs(settings: LongestSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool."""
+    """Return what `select` reads from a pool."""
     return frozenset({"scores"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: LongestSettings, rng: np.random.Generator) -> Selection:
     """Return the longest rows; parameters and errors are those of `curate.selectors.methods.paser.select`.
 
-    `rng` is not read.
+    `rng` is not used.
     """
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "longest")
     score = pool.n_response_tokens[candidates.rows].astype(np.float64)

@@ -1,13 +1,14 @@
-"""PASER (arXiv 2502.12594 §3.2–3.3): more budget where compression hurt, efficient rows first, no contradictions.
+"""PASER: gives degraded clusters more budget, takes rows with the best degradation per cost, and skips contradictions.
 
-n_k ∝ B · CDS_k / Σ CDS with CDS_k the mean divergence of a cluster; inside a cluster by
-IES_i = cds_i / log(max(l_i², e)), l_i its tokens; a row is refused when two of its concepts are known but never stood
-together in an accepted row.
+Budget of cluster k: n_k = B · CDS_k / Σ_j CDS_j with CDS_k the mean divergence of its rows. Order inside a cluster:
+IES_i = cds_i / log(max(l_i², e)), l_i the row's tokens. A row is refused if two of its concepts both occur in accepted
+rows but never in the same one (the concept consistency graph).
 
-Departures, all from METHODS §3: budgets are rounded once and lose no remainder; clusters are interleaved so that their
-numbering does not matter; two unlinked concepts conflict only where chance would have linked them (λ = 3; the literal
-rule, ``--consistency strict``, refuses most rows once a graph exists); what refusals leave unspent is filled with the
-rows that conflict least. Allocation, ranking and noise filter can each be exchanged, for ablations.
+Source: PASER, arXiv 2502.12594 §3.2 (budgets, IES) and §3.3 (graph). Departures: budgets are rounded once and lose no
+remainder; clusters are interleaved, so their numbering does not matter; two unlinked concepts conflict only where
+chance would have linked them (λ = 3; the literal rule, ``--consistency strict``, refuses most rows once the graph has
+grown); what refusals leave unspent is filled with the rows that conflict least. Allocation, order and an optional noise
+filter are exchangeable, for ablations.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from curate.schemas.defaults import option
 from curate.selectors.budgets.strata import (
     ALLOCATION_SIGNALS,
     Allocation,
@@ -41,32 +43,33 @@ if TYPE_CHECKING:
 Consistency = Literal["expected", "strict", "soft", "off"]
 
 _LARGE_FILL = 0.5
+"""Share of kept rows that had been refused from which the consistency graph no longer shapes the selection."""
 
 
 @dataclass(frozen=True)
 class PaserSettings:
     """Settings of `select`."""
 
-    allocation: Allocation = "degradation"
-    """How the budget is shared over clusters: ``degradation`` (PASER), ``proportional`` to size, ``uniform``, or
-    ``recoverability``, by what pilot recoveries say that rows bring back (ours, an experiment)."""
-    rank: Literal["ies", "donod", "random"] = "ies"
-    """What is taken first inside a cluster: ``ies`` (PASER), ``donod`` (closeness inside the cluster), ``random``."""
-    consistency: Consistency = "expected"
-    """``expected`` (a pair conflicts only where chance would have linked it), ``strict`` (the paper), ``soft``
-    (conflicts lower the score, nothing is refused), ``off``."""
-    expectation: float = 3.0
-    """λ: number of accepted rows that would hold both concepts by chance from which an unlinked pair conflicts, >= 0;
-    read by ``expected`` and ``soft``."""
-    fill: bool = True
-    """Take refused rows back, those with fewest conflicts first, where a cluster cannot spend its budget otherwise."""
-    filter: Literal["none", "don", "nod"] = "none"
-    """Signal by which the worst rows are set aside first: smallest ``don`` or largest ``nod``."""
-    filter_share: float = 0.1
-    """Share of the competing rows that `filter` sets aside, [0, 1)."""
+    allocation: Allocation = option(
+        "degradation", "Budget per cluster: degradation, proportional, uniform or recoverability."
+    )
+    """By PASER's CDS_k, by cost, equal, or by what pilot recoveries gained (ours, an experiment)."""
+    rank: Literal["ies", "donod", "random"] = option("ies", "Order inside a cluster: ies (the paper), donod or random.")
+    consistency: Consistency = option(
+        "expected", "Concept conflicts: expected or strict (refuse the row), soft (discount), off."
+    )
+    """``strict`` is the paper's rule; ``expected`` counts a pair only where chance would have linked it."""
+    expectation: float = option(3.0, "Joint rows expected by chance from which an unlinked pair conflicts, >= 0.")
+    """λ; used by ``expected`` and ``soft``."""
+    fill: bool = option(True, "Leave budget unspent instead of taking refused rows back.")
+    """If true, a cluster that cannot spend its budget otherwise takes its refused rows back, fewest conflicts first."""
+    filter: Literal["none", "don", "nod"] = option(
+        "none", "Noise filter: remove the rows of smallest don or largest nod first, or none."
+    )
+    filter_share: float = option(0.1, "Share of the rows that --filter removes, 0 to below 1.")
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot mean anything, naming the flag."""
+        """Raise UsageError for values out of range, naming the flag."""
         check_choice("--allocation", self.allocation, get_args(Allocation))
         check_choice("--rank", self.rank, ("ies", "donod", "random"))
         check_choice("--consistency", self.consistency, ("expected", "strict", "soft", "off"))
@@ -76,17 +79,17 @@ class PaserSettings:
 
 
 def needs(settings: PaserSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool under `settings`."""
-    wanted = {"clusters", "scores"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
+    """Return what `select` reads from a pool under `settings`."""
+    read = {"clusters", "scores"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     if settings.rank == "ies":
-        wanted.add("cds")
+        read.add("cds")
     if settings.rank == "donod":
-        wanted |= {"don", "nod"}
+        read |= {"don", "nod"}
     if settings.filter != "none":
-        wanted.add(settings.filter)
+        read.add(settings.filter)
     if settings.consistency != "off":
-        wanted.add("concepts")
-    return frozenset(wanted)
+        read.add("concepts")
+    return frozenset(read)
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rng: np.random.Generator) -> Selection:
@@ -95,15 +98,14 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
     Parameters
     ----------
     pool : Pool
-        Needs what `needs` names.
+        Must hold what `needs` names.
     budget : int
         Rows, or tokens if `in_tokens`.
     in_tokens : bool
         True if a row costs its prompt and response tokens.
     settings : PaserSettings
-        See there.
     rng : numpy.random.Generator
-        Read by ``rank="random"`` only.
+        Used by ``rank="random"`` only.
 
     Raises
     ------
@@ -115,6 +117,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "paser")
     if settings.filter != "none":
         values = pool.signals[settings.filter][candidates.rows]
+        # Before the budgets, so that noise does not count as degradation of its cluster.
         badness = -values if settings.filter == "don" else values
         candidates = set_aside(candidates, worst_share(badness, settings.filter_share), settings.filter)
     strata = group_by_cluster(candidates, required(pool.cluster, "clusters", "paser"))
@@ -137,14 +140,14 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
         conflicts=(candidates.rows[result.refused], result.rival),
         allocation=allocation_table(candidates, strata, plan, result.order, result.filled, result.refused),
         facts={"filled": len(result.filled), "filled_share": share, "refused": len(result.refused)},
-        warnings=plan.warnings + _told(candidates, result, share, budget, fill),
+        warnings=plan.warnings + _refusal_warnings(candidates, result, share, budget, fill),
     )
 
 
 def _score(
     pool: Pool, candidates: Candidates, strata: Strata, settings: PaserSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return what rows are ranked by inside a cluster, shape (m,), >= 0, larger = earlier."""
+    """Return the score of each candidate inside its cluster, shape (m,), >= 0, larger = taken earlier."""
     rows = candidates.rows
     if settings.rank == "random":
         return rng.random(len(rows))
@@ -153,8 +156,10 @@ def _score(
     return efficiency(pool.signals["cds"][rows], pool.n_prompt_tokens[rows], pool.n_response_tokens[rows])
 
 
-def _told(candidates: Candidates, result: Taken, filled_share: float, budget: int, fill: bool) -> tuple[str, ...]:
-    """Return the warnings about refusals."""
+def _refusal_warnings(
+    candidates: Candidates, result: Taken, filled_share: float, budget: int, fill: bool
+) -> tuple[str, ...]:
+    """Return the warnings about refused rows."""
     if filled_share > _LARGE_FILL:
         return (
             f"{filled_share:.0%} of the kept rows had been refused as conflicting and were taken back to fill the "
@@ -164,7 +169,7 @@ def _told(candidates: Candidates, result: Taken, filled_share: float, budget: in
     short = budget - int(candidates.cost[kept].sum())
     if not fill and len(result.refused) and short > 0:
         return (
-            f"{short} {candidates.unit} of the budget of {budget} stay unspent, "
-            "for rows refused as conflicting are not taken back",
+            f"{short} {candidates.unit} of the budget of {budget} stay unspent, because "
+            "rows refused as conflicting are not taken back; drop --no-fill or raise --expectation",
         )
     return ()

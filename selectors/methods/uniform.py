@@ -1,7 +1,8 @@
-"""Uniform: a random draw without replacement, the baseline that every method has to beat.
+"""Uniform: draws rows at random without replacement, the baseline that every method has to beat.
 
-Budgets in rows need no model at all; budgets in tokens need token counts. The draw is over rows in order of example id,
-so that it does not depend on the order of the corpus, and a larger budget in rows contains the smaller one.
+The first rows of a random permutation that fit the budget. Budgets in rows need no model; budgets in tokens need token
+counts. Source: none. The permutation is over rows in order of example id, so the draw does not depend on the order of
+the corpus, and a larger budget in rows contains the smaller one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class UniformSettings:
 
 
 def needs(settings: UniformSettings, in_tokens: bool) -> frozenset[str]:
-    """Return what `select` reads of a pool."""
+    """Return what `select` reads from a pool."""
     return frozenset({"scores"} if in_tokens else set())
 
 

@@ -1,9 +1,9 @@
-"""Nearest rows out of compressed rows: for very many queries, where the exact search would cost too much.
+"""Nearest-neighbour search over product-quantised rows, for many queries where exact search is too slow.
 
-The rows are kept as product-quantised codes of half a byte for four dimensions (Jégou, Douze & Schmid 2011; the 4-bit
-form of André, Kermarrec & Le Scouarnec 2017, as in faiss's FastScan), all of them are scanned, and the best candidates
-are compared again exactly. Measured on 20,000 prompts of 384 dimensions: recall 0.998 of 15 neighbours in 0.4 of the
-exact search's time, where a graph index (HNSW) took as long as the exact one. Knows nothing of clusters.
+Every four dimensions are encoded in half a byte (Jégou, Douze & Schmid 2011; in the 4-bit form of André, Kermarrec &
+Le Scouarnec 2017, faiss's FastScan); all codes are scanned, and the best candidates are compared again exactly. On
+20,000 prompts of 384 dimensions: recall 0.998 of 15 neighbours in 0.4 of the time of exact search; a graph index (HNSW)
+took as long as exact search.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST = 5_000
-"""With fewer rows the exact search is as fast, and there would be too few to learn codes from."""
+"""Fewer rows are searched exactly: that is as fast, and they are too few to train codes on."""
 
 CANDIDATES = 8
-"""Rows compared again exactly, per neighbour asked for."""
+"""Rows compared again exactly, per neighbour requested."""
 
 RECALL_QUERIES = 1_000
-"""Queries on which a recall is worth measuring."""
+"""Number of queries on which recall is measured."""
 
 _DIMENSIONS_PER_CODE = 4
 
@@ -36,7 +36,7 @@ class CompressedIndex:
     Parameters
     ----------
     rows : ndarray of shape (m, width), float32
-        Unit rows. With fewer than 5,000 nothing is compressed and the search is exact.
+        Unit rows. With fewer than 5,000 the search is exact.
     """
 
     def __init__(self, rows: NDArray[np.float32]) -> None:
@@ -51,7 +51,7 @@ class CompressedIndex:
     def nearest(
         self, queries: NDArray[np.float32], k: int, *, threads: int | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return nearly always the nearest rows of every query by d = 1 − cosine, nearest first.
+        """Return the approximate nearest rows of every query by d = 1 − cosine, nearest first.
 
         Parameters
         ----------
@@ -59,13 +59,13 @@ class CompressedIndex:
             Unit rows.
         k : int
         threads : int, optional
-            Threads of the search; the process's default if not given.
+            Threads of the search; the process's default if omitted.
 
         Returns
         -------
         indices : ndarray of shape (n, min(k, m)), int32
         distances : same shape, float32
-            Exact distances of the rows given, in [0, 2].
+            Exact distances of the rows returned, in [0, 2].
         """
         if self._index is None or k * CANDIDATES > len(self._rows):
             return nearest(queries, self._rows, k, threads=threads)
@@ -74,17 +74,19 @@ class CompressedIndex:
         return ordered(indices.astype(np.int32), np.clip(np.float32(1) - similarities, 0, 2))
 
     def recall(self, queries: NDArray[np.float32], k: int, *, threads: int | None = None) -> float:
-        """Return the share of the true `k` nearest rows that `nearest` finds, over all these queries."""
-        found, true = self.nearest(queries, k, threads=threads)[0], nearest(queries, self._rows, k, threads=threads)[0]
-        return float((found[:, :, None] == true[:, None, :]).any(axis=2).mean())
+        """Return the share of the true `k` nearest rows that `nearest` returns, over all queries."""
+        own, true = self.nearest(queries, k, threads=threads)[0], nearest(queries, self._rows, k, threads=threads)[0]
+        return float((own[:, :, None] == true[:, None, :]).any(axis=2).mean())
 
 
 def _build(rows: NDArray[np.float32]) -> faiss.IndexRefineFlat:
+    """Return the index of codes with exact re-ranking."""
     padded = _padded(rows)
     width = padded.shape[1]
     codes = faiss.IndexPQFastScan(width, width // _DIMENSIONS_PER_CODE, 4, faiss.METRIC_INNER_PRODUCT)
     index = faiss.IndexRefineFlat(codes)
     index.k_factor = CANDIDATES
+    # Codes are trained by k-means: with several threads sums, and so codes, would differ from run to run.
     with search_threads(1):
         index.train(padded)
         index.add(padded)
@@ -92,6 +94,6 @@ def _build(rows: NDArray[np.float32]) -> faiss.IndexRefineFlat:
 
 
 def _padded(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the rows with zeros up to a width that divides into codes: no inner product changes."""
+    """Return the rows padded with zeros to a multiple of four dimensions; no inner product changes."""
     missing = -rows.shape[1] % _DIMENSIONS_PER_CODE
     return np.pad(rows, ((0, 0), (0, missing))) if missing else rows

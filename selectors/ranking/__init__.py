@@ -1,1 +1,1 @@
-"""Orders over rows: a preference per row in, an order out."""
+"""Orders rows by one or several signals."""

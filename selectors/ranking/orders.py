@@ -1,6 +1,7 @@
-"""Orders: best first, worst share, PASER's efficiency score and its round-robin over clusters.
+"""Orders of rows: best first, worst share, PASER's efficiency score and its round-robin over clusters.
 
-Every function takes rows in order of example id and breaks ties by that order. Knows nothing of budgets.
+Every function takes rows in order of example id and breaks ties by that order, so that no order depends on the order of
+the corpus.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def best_first(score: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the places of `score` (shape (m,), finite) from largest to smallest, ties by place."""
+    """Return the positions of `score` (shape (m,), finite) from largest to smallest, ties by position."""
     return np.argsort(-score, kind="stable")
 
 
 def worst_share(badness: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
-    """Return a mask of shape (m,) over the ⌊share · m⌋ largest values; among equals the later places go first.
+    """Return a mask of shape (m,) over the ⌊share · m⌋ largest values; among equals the later positions.
 
     `badness` is finite, shape (m,); `share` lies in [0, 1].
     """
-    # The slack keeps 0.29 · 100 = 28.999999999999996 from losing a row.
+    # Without the slack, 0.29 · 100 = 28.999999999999996 would drop one row too few.
     n_dropped = int(share * len(badness) + 1e-9)
     dropped = np.zeros(len(badness), dtype=np.bool_)
     dropped[np.argsort(badness, kind="stable")[len(badness) - n_dropped :]] = True
@@ -53,11 +54,13 @@ def efficiency(
     token finite. The authors' code mixes input tokens with output characters; here both are tokens.
     """
     length = (n_prompt_tokens + n_response_tokens).astype(np.float64)
+    # log(l²) = 2 log l and log e = 1: the square is never formed, and lengths of 0 and 1 fall on the floor.
     return cds / np.maximum(2.0 * np.log(np.maximum(length, 1.0)), 1.0)
 
 
 def rank_within(stratum: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return each row's place inside its stratum, shape (m,): 0 for the largest score, ties by place in the arrays."""
+    """Return the rank of each row inside its stratum, shape (m,): 0 for the largest score, ties by position."""
+    # Sorted by stratum, then score, the rank is the position minus the start of the stratum.
     order = np.lexsort((-score, stratum))
     sizes = np.bincount(stratum)
     starts = np.cumsum(sizes) - sizes
@@ -67,7 +70,7 @@ def rank_within(stratum: NDArray[np.int64], score: NDArray[np.float64]) -> NDArr
 
 
 def round_robin(stratum: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the order in which rows are offered: every stratum's best, then every stratum's second, and so on.
+    """Return the order of PASER's rounds: the best row of every stratum, then the second of every stratum, and so on.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def round_robin(stratum: NDArray[np.int64], score: NDArray[np.float64]) -> NDArr
     Returns
     -------
     ndarray of shape (m,), int64
-        Places, by (rank inside the stratum, -score, place). Skipping the rows of a stratum that is full gives PASER's
-        rounds, hence the outcome does not depend on how strata are numbered.
+        Positions, by (rank inside the stratum, -score, position). With the rows of full strata skipped, these are
+        PASER's rounds, independent of how strata are numbered.
     """
     return np.lexsort((-score, rank_within(stratum, score)))

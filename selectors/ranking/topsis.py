@@ -1,6 +1,7 @@
-"""TOPSIS: how close each row is to the best DON and NOD seen together (DONOD §3, arXiv 2504.14810; METHODS §4).
+"""TOPSIS over DON and NOD: the closeness of each row to the ideal row, DONOD's score.
 
-Knows nothing of budgets and files; expects finite values only.
+C_i = D⁻_i / (D⁺_i + D⁻_i), D⁺ and D⁻ the distances to the ideal and the anti-ideal row. Source: DONOD, arXiv 2504.14810
+§3. Departure: the two columns may be clipped or replaced by ranks first. Values must be finite.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ def closeness(
     don_weight : float
         Weight of `don` in [0, 1]; `nod` weighs the rest.
     normalise : {"vector", "winsor", "rank"}
-        What is done to a column before the paper's vector normalisation: nothing; clipping to its 1st and 99th
-        percentile; replacing values by their mean rank.
+        Transformation of a column before the paper's vector normalisation: none; clipped to its 1st and 99th
+        percentile; replaced by mean ranks.
 
     Returns
     -------
     ndarray of shape (m,), float64
-        C_i = D⁻ / (D⁺ + D⁻) in [0, 1], larger = better; ½ where both distances are zero.
+        C_i in [0, 1], larger = better; ½ where both distances are zero.
 
     Notes
     -----
     With v the weighted normalised columns, A⁺ = (max v_don, min v_nod), A⁻ = (min v_don, max v_nod) and D the Euclidean
     distances to them. A column whose norm is zero stays zero.
     """
+    # D⁺ = D⁻ = 0 only if all rows are equal; then the ideal is also the anti-ideal and every row is halfway.
     if len(don) == 0:
         return np.zeros(0)
     benefit = don_weight * _normalised(don, normalise)
@@ -62,7 +64,7 @@ def closeness_within(
     don_weight: float = 0.5,
     normalise: Normalise = "vector",
 ) -> NDArray[np.float64]:
-    """Return `closeness` computed inside each stratum (shape (m,), numbered from 0) on its own."""
+    """Return `closeness` computed separately inside each stratum (shape (m,), numbered from 0)."""
     result = np.empty(len(don))
     order = np.argsort(stratum, kind="stable")
     for places in np.split(order, np.cumsum(np.bincount(stratum))[:-1]) if len(order) else []:
@@ -71,6 +73,7 @@ def closeness_within(
 
 
 def _normalised(column: NDArray[np.float64], normalise: Normalise) -> NDArray[np.float64]:
+    """Return the transformed column divided by its Euclidean norm, shape (m,)."""
     values = column.astype(np.float64)
     if normalise == "winsor":
         values = np.clip(values, *np.percentile(values, _WINSOR_PERCENTILES))
@@ -79,14 +82,15 @@ def _normalised(column: NDArray[np.float64], normalise: Normalise) -> NDArray[np
     largest = np.abs(values).max()
     if largest == 0:
         return values
-    # Scaled first: the squares of 1e-200 and 1e200 are not representable.
+    # Scaled by the largest value first: the squares of 1e-200 and 1e200 are not representable.
     scaled = values / largest
     unit: NDArray[np.float64] = scaled / np.sqrt(np.sum(scaled**2))
     return unit
 
 
 def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ranks from 1, equal values sharing the mean of theirs."""
+    """Return ranks from 1, equal values sharing their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    # Equal values occupy the ranks last − count + 1 … last, whose mean is last − (count − 1)/2.
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2.0)[inverse]

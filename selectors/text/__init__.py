@@ -1,1 +1,1 @@
-"""Text as words, phrases and shingles: concepts, near-duplicates, contamination."""
+"""Text features as words, phrases and shingles: concepts, near-duplicates, contamination."""

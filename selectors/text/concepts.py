@@ -1,8 +1,8 @@
-"""Concepts of a text: its key phrases by RAKE, as integer ids that later stages can link without reading text again.
+"""Extracts the concepts of texts, their key phrases by RAKE, as integer ids.
 
-RAKE (Rose, Engel, Cramer & Cowley 2010, "Automatic keyword extraction from individual documents", §1.3): candidate
-phrases are the runs of words between stop words and punctuation; a word scores degree/frequency over the candidates of
-its text, a phrase the sum over its words. Knows nothing of clusters or scores; no language is told to it.
+Candidate phrases are the runs of words between stop words and punctuation; a word scores degree/frequency over the
+candidates of its text, a phrase the sum over its words. Source: RAKE, Rose, Engel, Cramer & Cowley 2010, "Automatic
+keyword extraction from individual documents", §1.3. No language is specified or detected.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ MOST = 12
 """Concepts kept per example."""
 
 MAX_WORDS = 4
-"""Longest phrase; a longer run (lists without commas, a language without stop words here) counts as single words."""
+"""Words of the longest phrase; a longer run (a list without commas, an unknown language) counts as single words."""
 
 
 @dataclass(frozen=True)
 class Concepts:
-    """The concepts of n examples as a ragged array of ids, and the phrase behind each id."""
+    """The concepts of n examples as flat ids with offsets, and the phrase of each id."""
 
     offsets: NDArray[np.int64]
     """Shape (n + 1,): example i has ``values[offsets[i]:offsets[i + 1]]``."""
     values: NDArray[np.int32]
     """Ids, ascending within each example, each at most once."""
     phrases: list[str]
-    """Phrase of each id, normalised; ids are given in the order of first appearance."""
+    """Phrase of each id, normalised; ids are in the order of first occurrence."""
 
 
 def key_phrases(text: str, most: int = MOST) -> list[str]:
     """Return the `most` highest-scoring phrases of one text, best first, ties in alphabetical order.
 
-    Departs from RAKE in counting a run of more than four words as single words, in splitting scripts without spaces
-    (`curate.selectors.text.words.runs`), and in keeping a fixed number rather than a third of the candidates.
+    Departures from RAKE: a run of more than four words counts as single words; scripts without spaces are split
+    (`curate.selectors.text.words.runs`); a fixed number is kept rather than a third of the candidates.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def key_phrases(text: str, most: int = MOST) -> list[str]:
     for phrase in candidates:
         for word in phrase:
             lengths.setdefault(word, []).append(len(phrase))
-    # degree/frequency of a word: the mean length of the phrases it stands in.
-    weight = {word: sum(found) / len(found) for word, found in lengths.items()}
+    # The degree of a word sums the lengths of its phrases, so degree/frequency is their mean length.
+    weight = {word: sum(own) / len(own) for word, own in lengths.items()}
     scores = {" ".join(phrase): sum(map(weight.__getitem__, phrase)) for phrase in set(candidates)}
     return sorted(scores, key=lambda phrase: (-scores[phrase], phrase))[:most]
 
@@ -69,13 +69,13 @@ def extract(texts: Iterable[str], most: int = MOST) -> Concepts:
     ----------
     texts : iterable of str
     most : int
-        Concepts per text at most.
+        Largest number of concepts per text.
     """
     ids: dict[str, int] = {}
     offsets, values = array("q", [0]), array("i")
     for text in texts:
-        found = [ids.setdefault(phrase, len(ids)) for phrase in key_phrases(text, most)]
-        values.extend(sorted(found))
+        text_ids = [ids.setdefault(phrase, len(ids)) for phrase in key_phrases(text, most)]
+        values.extend(sorted(text_ids))
         offsets.append(len(values))
     return Concepts(np.array(offsets, np.int64), np.array(values, np.int32), list(ids))
 

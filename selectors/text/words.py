@@ -1,7 +1,6 @@
-"""Words of any text, in any script, and which of them say nothing by themselves.
+"""Splits texts in any script into words, and lists the stop words.
 
-The one tokeniser of concepts and cluster terms. Knows nothing of scores or clusters; refuses nothing: every string,
-NUL bytes and lone surrogates included, has a (possibly empty) list of words.
+The tokeniser of concepts and cluster terms. Every string is valid input, NUL bytes and lone surrogates included.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_CHARACTERS = 20_000
-"""Characters read of one text; a row of a megabyte costs no more than a long page."""
+"""Characters read of one text, so that a row of a megabyte costs no more than a long page."""
 
 _ENGLISH = """
 a about above across after again against all almost along already also although always am among an and another any
@@ -34,7 +33,7 @@ want was wasn't way we we're well went were weren't what what's whatever when wh
 whose why will with within without won't would wouldn't yes yet you you'd you'll you're you've your yours yourself
 """
 
-# Function words of further languages, without those that carry meaning in English text.
+# Function words of other languages, except those that have a meaning in English text ("war", "die", "sin").
 _OTHERS = """
 aber als auch auf aus bei bis das dass dem der des dich dir doch du durch ein eine einem einen einer eines er es für
 haben hatte ich ihr im ist ja kann kein keine mein mich mir mit nach nicht noch nur ob oder ohne sehr sein seine sich
@@ -58,13 +57,13 @@ maar met mijn naar niet nog nu om ook op te uit veel voor waar wat wel we wij ze
 """
 
 STOP_WORDS = frozenset(unicodedata.normalize("NFKC", _ENGLISH + _OTHERS).casefold().split())
-"""Normalised like the text. Ours: function words of English, fuller, and of ten other languages, shorter."""
+"""Function words of English and, in shorter lists, of ten other languages, normalised like the text."""
 
 _FUNCTION_CHARACTERS = (
     "的了是在和与與及或不"
     "我你您他她它们們这這那之其也都就而但被把将將从從对對为為以于於上中下请請吗嗎呢吧啊很个個些么麼什怎"
 )
-"""Chinese characters that mostly serve grammar: a run of characters is cut there, as a sentence is at stop words."""
+"""Chinese characters with mostly grammatical function; they break a run of characters as stop words break a phrase."""
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Thai, Lao, Burmese, Khmer and Han: written without spaces between words."""
@@ -76,7 +75,7 @@ UNSPACED_SCRIPTS = _UNSPACED + _KATAKANA + _HIRAGANA
 _JOINERS = "\u200c\u200d"
 
 _ASCII_TOKEN = re.compile(r"\w+(?:['\-]\w+)*|[^ \t]")
-"""What `_token` comes to for text without other characters."""
+"""The pattern of `_token` restricted to ASCII text."""
 
 
 def normalised(text: str) -> str:
@@ -85,12 +84,12 @@ def normalised(text: str) -> str:
 
 
 def runs(text: str) -> Iterator[list[str]]:
-    """Yield the runs of content words of a text: maximal sequences that no stop word or punctuation breaks.
+    """Yield the runs of content words of a text: maximal sequences without stop words or punctuation.
 
     A word is letters, digits, marks and underscores with single hyphens or apostrophes inside, so that identifiers of
-    code stay whole; numbers, single letters and stop words break a run, and so do line ends. Katakana is taken as
-    words; hiragana, which is mostly grammar, breaks. A run of an unspaced script is cut into overlapping pairs of
-    characters (with their marks), each a run of its own, as search engines do for want of a dictionary.
+    code stay whole; numbers, single letters and stop words break a run, and so do line ends. Katakana counts as words;
+    hiragana, which is mostly grammatical, breaks a run. A run of an unspaced script is cut into overlapping pairs of
+    characters (with their marks), each a run of its own, as search engines do without a dictionary.
 
     Parameters
     ----------
@@ -98,7 +97,7 @@ def runs(text: str) -> Iterator[list[str]]:
         As `normalised` returns it.
     """
     if text.isascii():
-        # Four times as fast, and most text is this.
+        # Four times as fast, and most text is ASCII.
         tokens: Iterator[tuple[str, str | None]] = ((token, "word") for token in _ASCII_TOKEN.findall(text))
     else:
         tokens = ((match[0], match.lastgroup) for match in _token().finditer(text))
@@ -122,14 +121,14 @@ def _carries_meaning(word: str) -> bool:
 
 
 def _pairs(characters: str) -> list[str]:
-    """Overlapping pairs of base characters with their marks; a lone character is a word by itself."""
+    """Return the overlapping pairs of base characters with their marks; a single character is a word by itself."""
     bases = _base().findall(characters)
     return ["".join(pair) for pair in zip(bases, bases[1:], strict=False)] or bases
 
 
 @cache
 def _marks() -> str:
-    """All combining marks, which Python's own word class leaves out: without them Hindi falls apart."""
+    """Return all combining marks, which Python's word class leaves out: without them Hindi words are split."""
     return "".join(c for c in map(chr, range(0x300, sys.maxunicode + 1)) if unicodedata.category(c) in ("Mn", "Mc"))
 
 
@@ -141,7 +140,7 @@ def _token() -> re.Pattern[str]:
     part = rf"{letter}(?:{letter}|[{_marks()}{_JOINERS}])*"
     word = rf"(?P<word>{part}(?:['’\-]{part})*|[{_KATAKANA}]+)"
     cut = rf"(?P<unspaced>(?:(?!{skipped}){unspaced}|(?<={unspaced})[{_marks()}])+)"
-    # Blanks between two words do not break a run; anything else, line ends included, does.
+    # Blanks between two words do not break a run; everything else does, including line ends.
     return re.compile(rf"{word}|{cut}|(?P<break>[^ \t\u00a0\u3000])")
 
 

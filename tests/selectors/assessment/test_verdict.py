@@ -35,7 +35,7 @@ def test_better_worse_and_undecided() -> None:
     assert found[1].p_holm == pytest.approx(min(1.0, 2 * found[1].gain.p))
     told = [sentence(one, "uniform") for one in found]
     assert "beats uniform" in told[0]
-    assert "named beforehand" in told[0]
+    assert "the primary comparison" in told[0]
     assert "is worse than uniform" in told[1]
     assert "does not beat uniform" in told[2]
     assert "is the baseline" in told[3]

@@ -28,5 +28,5 @@ def test_missing_signal_says_how_to_get_it():
 
 def test_no_row_below_one_is_unusable_input():
     pool = make_pool(20, ineligible=0.0)
-    with pytest.raises(InputError, match="1 or more"):
+    with pytest.raises(InputError, match="no row has an ifd below 1"):
         run(replace(pool, signals={"ifd": np.full(20, 1.5)}), 5)

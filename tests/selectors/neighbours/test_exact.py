@@ -79,7 +79,7 @@ def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_no_neighbours_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="0 neighbours"):
+    with pytest.raises(UsageError, match="number of neighbours 0 is too small"):
         neighbours(np.eye(3, dtype=np.float32), 0)
 
 
