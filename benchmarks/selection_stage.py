@@ -38,7 +38,7 @@ from references.pools import make_pool  # noqa: E402  (needs the tests' folder o
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Noun
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 PART_ROWS = 4096
 MODES = ("expected", "strict", "soft", "off")
@@ -114,7 +114,7 @@ def measure(warehouse: Warehouse, upstream: Upstream, mode: str, seeds: range) -
     }
 
 
-def against_rows(pool: Pool, chosen: Selection) -> float:
+def against_rows(pool: Pool, chosen: Decision) -> float:
     """Return how many times faster the ledger is built by columns than row by row; exits if the two differ."""
     from curate.flows.stages.selecting.screening import Screened
 

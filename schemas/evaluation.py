@@ -41,8 +41,8 @@ ITEMS = pa.schema(
         pa.field("chance", pa.float64(), nullable=False),
     ]
 )
-"""Items of a task. ``messages`` ends with the reference for ``rows`` and with the question otherwise; ``references`` are
-the accepted answers, the options (``choice``, the right one at ``answer``), the rules (``instructions``), the
+"""Items of a task. ``messages`` ends with the reference for ``rows`` and with the question otherwise; ``references``
+are the accepted answers, the options (``choice``, the right one at ``answer``), the rules (``instructions``), the
 reference summary, or the text (``perplexity``); ``chance`` is the expected score of guessing, in [0, 1)."""
 
 RESULTS = pa.schema(

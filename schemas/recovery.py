@@ -86,7 +86,7 @@ class RecoveryRequest:
             if part not in PERP_PARTS:
                 raise UsageError(f"perp part {part!r} is not known{did_you_mean(part, PERP_PARTS)}")
         if not self.parts:
-            raise UsageError(f"perp has no parameters to train; give any of {', '.join(PERP_PARTS)}")
+            raise UsageError(f"perp has nothing to train; give any of {', '.join(PERP_PARTS)}")
         if self.reconstruct and not self.merge:
             raise UsageError(
                 "reconstruction changes the model's own weights, which an adapter alone does not hold; keep merge on"

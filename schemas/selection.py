@@ -1,6 +1,6 @@
 """Selections: the pool that a method reads, the decision it returns, and the ledger schema.
 
-A method is a pure function ``select(pool, budget, in_tokens, settings, rng) -> Selection``.
+A method is a pure function ``select(pool, budget, in_tokens, settings, rng) -> Decision``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Decision:
     """Decision of a selection method about every row of its pool.
 
     ``order`` holds the kept rows, first taken first. ``reason`` holds a ledger reason for every row, ``related`` the

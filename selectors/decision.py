@@ -1,4 +1,4 @@
-"""Builds a Selection from the rows that a method took: a ledger reason for every row, facts and warnings.
+"""Builds the decision of a method from the rows that a method took: a ledger reason for every row, facts and warnings.
 
 The only module that writes the ledger reasons ``selected`` and ``conflict``.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.schemas.selection import CONFLICT, SELECTED, Selection
+from curate.schemas.selection import CONFLICT, SELECTED, Decision
 from curate.selectors.candidates import Candidates, budget_after_pins
 from curate.selectors.row_costs import first_fit
 
@@ -29,8 +29,8 @@ def decide(
     allocation: tuple[dict[str, Any], ...] = (),
     facts: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
-) -> Selection:
-    """Return the selection that keeps the pins and the rows that were taken.
+) -> Decision:
+    """Return the decision that keeps the pins and the rows that were taken.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def decide(
         )
     summary = {"unit": candidates.unit, "budget": budget, "spent": spent, "shortfall": max(budget - spent, 0)}
     counts = {"eligible": eligible, "kept": len(order), "pinned": len(candidates.pins)}
-    return Selection(order, reason, related, scores, allocation, summary | counts | dict(facts or {}), all_warnings)
+    return Decision(order, reason, related, scores, allocation, summary | counts | dict(facts or {}), all_warnings)
 
 
 def take_in_order(
@@ -79,8 +79,8 @@ def take_in_order(
     score: NDArray[np.float64] | None = None,
     facts: Mapping[str, Any] | None = None,
     warnings: Sequence[str] = (),
-) -> Selection:
-    """Return the selection that keeps the pins, then every row of `queue` that fits the remaining budget.
+) -> Decision:
+    """Return the decision that keeps the pins, then every row of `queue` that fits the remaining budget.
 
     `queue` holds positions in ``candidates.rows`` in the order of preference; the other parameters are as in `decide`.
     """

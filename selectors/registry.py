@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SelectionMethod:
 
     settings: type[Any]
     """Frozen dataclass of its settings; every field has a default."""
-    select: Callable[[Pool, int, bool, Any, np.random.Generator], Selection]
+    select: Callable[[Pool, int, bool, Any, np.random.Generator], Decision]
     """``select(pool, budget, in_tokens, settings, rng)``, a pure function."""
     needs: Callable[[Any, bool], frozenset[str]]
     """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 
 def assert_valid_selection(
-    selection: Selection, pool: Pool, budget: int, in_tokens: bool, *, may_fall_short: bool = False
+    selection: Decision, pool: Pool, budget: int, in_tokens: bool, *, may_fall_short: bool = False
 ) -> None:
     """Fail unless `selection` decides every row of `pool` and spends `budget` as docs/methods.md promises.
 
@@ -44,7 +44,7 @@ def assert_valid_selection(
     _assert_allocation(selection, budget)
 
 
-def _assert_allocation(selection: Selection, budget: int) -> None:
+def _assert_allocation(selection: Decision, budget: int) -> None:
     rows = selection.allocation
     if not rows:
         return

@@ -16,7 +16,7 @@ from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
 from curate.schemas.errors import InputError, UsageError, did_you_mean
-from curate.schemas.selection import ALLOCATION, LEDGER, Pool, Selection
+from curate.schemas.selection import ALLOCATION, LEDGER, Decision, Pool
 from curate.storage.maintenance.forgotten import forgotten
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def choose(warehouse: Warehouse, request: SelectionRequest, corpus: str, *ids: s
     return plan.id
 
 
-def select_rows(warehouse: Warehouse, request: SelectionRequest, corpus: str, pool: Pool) -> Selection:
+def select_rows(warehouse: Warehouse, request: SelectionRequest, corpus: str, pool: Pool) -> Decision:
     """Return the method's selection from a pool, the budget resolved to a whole number of rows or tokens."""
     tokens = int((pool.n_prompt_tokens + pool.n_response_tokens).sum())
     quarantined = warehouse.manifest("corpus", corpus).facts["n_quarantined"]
@@ -157,7 +157,7 @@ def _why_nothing_is_kept(pool: Pool, request: SelectionRequest) -> str:
     )
 
 
-def ledger(selection_id: str, pool: Pool, chosen: Selection, found: Screened) -> pa.Table:
+def ledger(selection_id: str, pool: Pool, chosen: Decision, found: Screened) -> pa.Table:
     """Return the ledger: one row of ``LEDGER`` per example, in corpus order."""
     n = len(pool)
     rank = np.zeros(n, dtype=np.int32)
@@ -179,7 +179,7 @@ def ledger(selection_id: str, pool: Pool, chosen: Selection, found: Screened) ->
     )
 
 
-def facts(pool: Pool, chosen: Selection) -> dict[str, Any]:
+def facts(pool: Pool, chosen: Decision) -> dict[str, Any]:
     """Return the counts that the catalog and the summary show."""
     tokens = pool.n_prompt_tokens + pool.n_response_tokens
     return {

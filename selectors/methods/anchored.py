@@ -26,7 +26,7 @@ from curate.selectors.validation import check_choice, check_number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def needs(settings: AnchoredSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset(read | {"nll_compressed"} if settings.rank == "excess" else read)
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings, rng: np.random.Generator) -> Decision:
     """Return the anchored selection.
 
     Parameters and errors are those of `curate.selectors.methods.paser.select`; `rng` is used by ``rank="random"`` only.

@@ -21,7 +21,7 @@ from curate.selectors.ranking.orders import best_first
 from curate.selectors.validation import check_choice
 
 if TYPE_CHECKING:
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 IMPORTED = "imported"
 """Name under which a pool holds an imported signal."""
@@ -60,7 +60,7 @@ def needs(settings: BySignalSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset(read | ({"scores"} if in_tokens else set()))
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: BySignalSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: BySignalSettings, rng: np.random.Generator) -> Decision:
     """Return the rows at the preferred end; rows without a value get the reason ``filtered:no_value``.
 
     Other parameters are those of `curate.selectors.methods.paser.select`; `rng` is not used.

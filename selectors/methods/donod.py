@@ -37,7 +37,7 @@ from curate.selectors.validation import check_choice, check_number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 _LOW_OVERLAP = 0.8
 """Share of kept rows in common with the clipped normalisation below which outliers decide the selection."""
@@ -77,7 +77,7 @@ def needs(settings: DonodSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset(read)
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rng: np.random.Generator) -> Decision:
     """Return DONOD's selection. Deterministic: `rng` is not used.
 
     Parameters and errors are those of `curate.selectors.methods.paser.select`. With the vector

@@ -14,7 +14,7 @@ from curate.selectors.candidates import find_candidates
 from curate.selectors.decision import take_in_order
 
 if TYPE_CHECKING:
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def needs(settings: FullSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset({"scores"} if in_tokens else set())
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: FullSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: FullSettings, rng: np.random.Generator) -> Decision:
     """Return every eligible row, by example id. Neither `budget` nor `rng` is used; the facts hold the cost."""
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "full")
     # The cost of everything as the budget, so that the ledger reports no shortfall.

@@ -16,7 +16,7 @@ from curate.selectors.ranking.orders import best_first
 if TYPE_CHECKING:
     import numpy as np
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def needs(settings: HighNllSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset({"scores", "nll_compressed"})
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: HighNllSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: HighNllSettings, rng: np.random.Generator) -> Decision:
     """Return the rows of highest loss; parameters and errors are those of `curate.selectors.methods.paser.select`.
 
     `rng` is not used.

@@ -20,7 +20,7 @@ from curate.selectors.ranking.orders import best_first
 if TYPE_CHECKING:
     import numpy as np
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 _UNHELPFUL = 1.0
 """Ratio from which the instruction does not help."""
@@ -36,7 +36,7 @@ def needs(settings: IfdSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset({"scores", "ifd"})
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: IfdSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: IfdSettings, rng: np.random.Generator) -> Decision:
     """Return the rows of highest IFD below 1.
 
     Other parameters and errors are those of `curate.selectors.methods.paser.select`; `rng` is not used.

@@ -21,7 +21,7 @@ from curate.selectors.decision import decide
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 _FRONT = 4096
 """Rows updated after every pick: few enough for a processor's cache at a few hundred dimensions."""
@@ -43,7 +43,7 @@ def needs(settings: KCenterSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset({"embeddings", "scores"} if in_tokens else {"embeddings"})
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: KCenterSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: KCenterSettings, rng: np.random.Generator) -> Decision:
     """Return the farthest-first cover, starting from the pins, or from a random row where there are none.
 
     Parameters and errors are those of `curate.selectors.methods.paser.select`. The ledger's score is the distance of a

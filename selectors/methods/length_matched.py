@@ -22,7 +22,7 @@ from curate.selectors.decision import decide
 from curate.selectors.validation import check_number
 
 if TYPE_CHECKING:
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 REFERENCE = "reference"
 """Name of the signal that marks the rows of the other selection: 1 where it keeps a row, 0 elsewhere."""
@@ -49,7 +49,7 @@ def needs(settings: LengthMatchedSettings, in_tokens: bool) -> frozenset[str]:
 
 def select(
     pool: Pool, budget: int, in_tokens: bool, settings: LengthMatchedSettings, rng: np.random.Generator
-) -> Selection:
+) -> Decision:
     """Return a draw that matches the lengths of the selection marked in ``pool.signals["reference"]``.
 
     Other parameters and errors are those of `curate.selectors.methods.paser.select`.

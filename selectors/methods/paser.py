@@ -38,7 +38,7 @@ from curate.selectors.validation import check_choice, check_number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 Consistency = Literal["expected", "strict", "soft", "off"]
 
@@ -92,7 +92,7 @@ def needs(settings: PaserSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset(read)
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rng: np.random.Generator) -> Decision:
     """Return PASER's selection.
 
     Parameters

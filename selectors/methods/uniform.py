@@ -16,7 +16,7 @@ from curate.selectors.decision import take_in_order
 if TYPE_CHECKING:
     import numpy as np
 
-    from curate.schemas.selection import Pool, Selection
+    from curate.schemas.selection import Decision, Pool
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def needs(settings: UniformSettings, in_tokens: bool) -> frozenset[str]:
     return frozenset({"scores"} if in_tokens else set())
 
 
-def select(pool: Pool, budget: int, in_tokens: bool, settings: UniformSettings, rng: np.random.Generator) -> Selection:
+def select(pool: Pool, budget: int, in_tokens: bool, settings: UniformSettings, rng: np.random.Generator) -> Decision:
     """Return a uniform draw; parameters and errors are those of `curate.selectors.methods.paser.select`."""
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "uniform")
     return take_in_order(candidates, rng.permutation(len(candidates.rows)), budget)

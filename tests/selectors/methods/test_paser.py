@@ -99,7 +99,7 @@ def test_a_pin_that_is_not_eligible_stays_out_and_is_reported():
     out = int(np.flatnonzero(~pool.eligible)[0])
     selection = run(replace(pool, pinned=np.arange(60) == out), 10)
     assert out not in selection.order
-    assert "1 pinned rows cannot be kept" in selection.warnings[0]
+    assert "1 pinned rows are not eligible" in selection.warnings[0]
 
 
 def test_strict_reports_what_it_filled_and_no_fill_what_it_left():
