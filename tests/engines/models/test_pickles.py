@@ -82,12 +82,12 @@ def test_the_folder_reproduces_the_pickled_model(pickled: tuple[Path, torch.Tens
     assert json.loads((folder / "shapes.json").read_text())["model.layers.1.mlp.down_proj.weight"] == [16, 16]
     assert len(json.loads((folder / "shapes.json").read_text())) == 7
     assert (folder / "tokenizer.json").is_file()
-    model_kind = inspect_model(str(folder))
-    assert model_kind.kinds == ("ragged",)
-    assert "model.layers.*.self_attn.q_proj.weight" in model_kind.ragged
+    findings = inspect_model(str(folder))
+    assert findings.kinds == ("ragged",)
+    assert "model.layers.*.self_attn.q_proj.weight" in findings.nonuniform
 
 
-def test_a_ragged_model_is_recovered_to_a_ragged_model(folder: Path, tmp_path: Path) -> None:
+def test_a_nonuniform_model_stays_nonuniform_when_recovered(folder: Path, tmp_path: Path) -> None:
     words = [*WORDS, *WORDS]
     rows = [[Turn("user", " ".join(words[i : i + 3])), Turn("assistant", words[i])] for i in range(16)]
     request = RecoveryRequest(rank=2, batch=8, epochs=3, learning_rate=1e-2)
@@ -160,7 +160,7 @@ def test_pickles_without_a_model_are_rejected(
     assert "it cannot be opened" in capsys.readouterr().err
 
 
-def test_a_ragged_folder_that_does_not_fit(folder: Path, tmp_path: Path) -> None:
+def test_a_nonuniform_folder_that_does_not_match_is_rejected(folder: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(folder, tmp_path / "broken")
     (broken / "shapes.json").write_text("{}")
     with pytest.raises(InputError, match=r"does not fit its shapes.json"):
