@@ -27,7 +27,7 @@ def gc(settings: Settings, grace_days: float, delete: bool) -> dict[str, Any]:
     UsageError
         If `grace_days` is negative.
     GateError
-        If a run is active and `delete` is true.
+        If a manifest or run record cannot be read, or a run is active and `delete` is true.
     """
     if not grace_days >= 0:
         raise UsageError(f"--grace-days {grace_days:g} is negative; give 0 or more")

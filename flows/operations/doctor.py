@@ -46,9 +46,9 @@ def inventory(root: Path) -> dict[str, Any]:
     artefacts: list[dict[str, Any]] = []
     problems: list[str] = []
     for noun in NOUNS:
-        manifests, unreadable = warehouse.scan(noun)
-        problems += unreadable
-        artefacts += [_artefact_row(warehouse, manifest) for manifest in manifests]
+        listing = warehouse.scan(noun)
+        problems += [str(problem) for problem in listing.problems]
+        artefacts += [_artefact_row(warehouse, manifest) for manifest in listing.manifests]
     runs, unreadable = read_runs(warehouse.root)
     heads = ("id", "started", "finished", "command", "status", "error", "artefacts")
     return {
@@ -106,9 +106,9 @@ def examine(root: Path) -> dict[str, Any]:
     problems: list[str] = _clashes()
     artefacts = parts = 0
     for noun in NOUNS:
-        manifests, unreadable = warehouse.scan(noun)
-        problems += unreadable
-        for manifest in manifests:
+        listing = warehouse.scan(noun)
+        problems += [str(problem) for problem in listing.problems]
+        for manifest in listing.manifests:
             artefacts, parts = artefacts + 1, parts + len(manifest.parts)
             problems += verify(warehouse, noun, manifest.id)
     problems += catalog_problems(warehouse)

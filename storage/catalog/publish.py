@@ -51,7 +51,7 @@ def publish(warehouse: Warehouse) -> Path:
     with lock.locked(warehouse.root / ".catalog.lock", warehouse.lock_timeout, f"the catalog {target}"):
         atomic.clean(warehouse.root)
         unfinished = atomic.temporary(target)
-        manifests = {noun: warehouse.list(noun)[::-1] for noun in NOUNS}
+        manifests = {noun: warehouse.list_readable(noun)[::-1] for noun in NOUNS}
         try:
             _build(unfinished, warehouse, manifests)
         except (duckdb.Error, UnicodeEncodeError) as error:

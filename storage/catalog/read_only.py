@@ -13,6 +13,7 @@ import duckdb
 from curate.schemas.errors import UsageError, WarehouseError, first_line
 from curate.storage.catalog.publish import FILE
 from curate.storage.catalog.sql_text import quoted
+from curate.storage.warehouse.listing import list_artefacts
 from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
 
 if TYPE_CHECKING:
@@ -108,7 +109,11 @@ def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
     ------
     UsageError
         If there is none or there are several; they are named.
+    WarehouseError
+        If the manifest of a selection cannot be read, so that the latest is unknown.
     """
+    if given in (LATEST, PREVIOUS):
+        _refuse_unreadable(con, given)
     newest = "SELECT selection_id FROM selections ORDER BY created DESC, selection_id DESC"
     known: list[str] = run_sql(con, newest)["selection_id"].to_pylist()
     if not known:
@@ -124,3 +129,10 @@ def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
     if matches:
         raise UsageError(f"selection {given!r} could be any of {names}; give more digits")
     raise UsageError(f"no selection begins with {given!r}; the newest are {names}")
+
+
+def _refuse_unreadable(con: duckdb.DuckDBPyConnection, given: str) -> None:
+    """Raise a WarehouseError if the catalog may lack a selection, because its manifest cannot be read."""
+    (path,) = con.execute("SELECT path FROM duckdb_databases() WHERE database_name = 'catalog'").fetchall()[0]
+    for problem in list_artefacts(Path(path).parent, "selection").problems:
+        raise WarehouseError(problem.blocks(f"cannot tell which selection is the {given}"))

@@ -10,7 +10,6 @@ from curate.storage.catalog import publish
 from curate.storage.catalog.read_only import open_catalog, run_sql
 from curate.storage.catalog.sql_text import name
 from curate.storage.catalog.views import VIEWS
-from curate.storage.warehouse.builder import MANIFEST
 
 if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
@@ -23,7 +22,10 @@ def catalog_problems(warehouse: Warehouse) -> list[str]:
 
     Costs the opening of a file or two a view, whatever the number of rows.
     """
-    held = {one.id for one in warehouse.list("selection")}
+    listing = warehouse.scan("selection")
+    held = {one.id for one in listing.manifests}
+    # The catalog may hold an unreadable selection from before; `curate doctor` reports its manifest by itself.
+    unreadable = {problem.artefact_id for problem in listing.problems}
     path = warehouse.root / publish.FILE
     if not path.exists():
         return [f"there is no {path}, but there are selections; {_REBUILD}"] if held else []
@@ -38,17 +40,12 @@ def catalog_problems(warehouse: Warehouse) -> list[str]:
             listed = set(run_sql(con, "SELECT selection_id FROM selections")["selection_id"].to_pylist())
     except CurateError as error:
         return [str(error)]
-    if listed != held:
-        example = sorted(listed ^ held)[0]
+    if listed - unreadable != held - unreadable:
+        example = sorted((listed ^ held) - unreadable)[0]
         problems.append(f"{path} and the artefacts do not hold the same selections ({example} for one); {_REBUILD}")
     return problems
 
 
 def unfinished(warehouse: Warehouse) -> list[tuple[Noun, str]]:
     """Return noun and id of every artefact that was begun and has no manifest: under way, or to be resumed."""
-    return [
-        (noun, path.name)
-        for noun in NOUNS
-        for path in sorted((warehouse.root / noun).glob("[!.]*"))
-        if path.is_dir() and not (path / MANIFEST).exists()
-    ]
+    return [(noun, artefact_id) for noun in NOUNS for artefact_id in warehouse.scan(noun).unfinished]

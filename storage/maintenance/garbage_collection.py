@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
 from curate.schemas.errors import GateError
 from curate.storage.catalog import publish
-from curate.storage.maintenance import checkup
 from curate.storage.warehouse import atomic, lock, runs
 from curate.storage.warehouse.places import RECOVERED, ROOTS, TEACHERS, TRASH
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 60.0
 DAY = 86400.0
+_STOPPED = "garbage collection stopped and removed nothing"
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,20 @@ def find(warehouse: Warehouse, grace_days: float, now: float | None = None) -> l
         Younger things are kept, since a run may be about to use them and a reader may have an older catalog open.
     now : float, optional
         Seconds since the epoch; the present where not given.
+
+    Raises
+    ------
+    GateError
+        If a manifest or a run record cannot be read: what it needs is unknown, so nothing can be judged.
     """
     now = time.time() if now is None else now
-    made = {noun: warehouse.list(noun) for noun in NOUNS}
+    listings = {noun: warehouse.scan(noun) for noun in NOUNS}
+    for problem in (problem for listing in listings.values() for problem in listing.problems):
+        raise GateError(problem.blocks(_STOPPED))
+    made = {noun: listing.manifests for noun, listing in listings.items()}
     needed = _needed(made, _recent(warehouse, grace_days, now))
     found = [one for noun in NOUNS for one in _artefacts(warehouse, noun, made[noun], needed, now)]
-    found += _unfinished(warehouse, now)
+    found += _unfinished(warehouse, {noun: listing.unfinished for noun, listing in listings.items()}, now)
     found += _pictures(warehouse, {one.id for one in made["selection"]}, now)
     found += _models(warehouse, {one.id for one in made["recovery"]}, now)
     found += _teachers(warehouse, now)
@@ -75,7 +83,7 @@ def collect(warehouse: Warehouse, grace_days: float) -> list[Garbage]:
     Raises
     ------
     GateError
-        If a run is under way.
+        If a run is under way, or a manifest or a run record cannot be read.
     WarehouseError
         If the disk refuses, or runs are noted for longer than a minute.
     """
@@ -113,13 +121,20 @@ def _needed(made: dict[Noun, list[Manifest]], recent: set[str]) -> set[str]:
 
 def _recent(warehouse: Warehouse, grace_days: float, now: float) -> set[str]:
     """Return the ids of what runs made or found done that are younger than the grace period."""
-    records, _ = runs.read_runs(warehouse.root)
-    young = [one for one in records if _age(one.started, now) < grace_days]
+    young = [one for one in _run_records(warehouse) if _age(one.started, now) < grace_days]
     return {name.rpartition("/")[2] for one in young for name in one.artefacts}
 
 
+def _run_records(warehouse: Warehouse) -> list[runs.RunRecord]:
+    """Return all run records; one that cannot be read may be of a run that is using what looks like garbage."""
+    records, problems = runs.read_runs(warehouse.root)
+    if problems:
+        raise GateError(f"{_STOPPED}: {problems[0]}")
+    return records
+
+
 def _refuse_if_running(warehouse: Warehouse, grace_days: float) -> None:
-    for one in runs.read_runs(warehouse.root)[0]:
+    for one in _run_records(warehouse):
         # A run on another host that never ended is taken for dead after the grace period.
         if one.status == "running" and _age(one.started, time.time()) < max(grace_days, 1.0):
             raise GateError(
@@ -136,9 +151,8 @@ def _artefacts(
             yield Garbage(path, "no selection and no recent run uses it", _age(one.created, now), _size(path))
 
 
-def _unfinished(warehouse: Warehouse, now: float) -> Iterator[Garbage]:
-    for noun, name in checkup.unfinished(warehouse):
-        path = warehouse.folder(noun, name)
+def _unfinished(warehouse: Warehouse, ids: dict[Noun, list[str]], now: float) -> Iterator[Garbage]:
+    for path in (warehouse.folder(noun, one) for noun in NOUNS for one in ids[noun]):
         yield Garbage(path, "it was begun and never finished", _changed(path, now), _size(path))
 
 

@@ -133,9 +133,16 @@ def read_runs(root: Path) -> tuple[list[RunRecord], list[str]]:
 
     A run that says it is running but whose process is gone from this host is returned as interrupted.
     """
+    folder = root / FOLDER
     records: list[RunRecord] = []
     problems: list[str] = []
-    for path in sorted((root / FOLDER).glob("[0-9]*.json"), reverse=True):
+    try:
+        names = sorted(os.listdir(folder), reverse=True)
+    except OSError as error:
+        # A folder that cannot be listed is not the same as no runs: garbage collection relies on the difference.
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.lexists(folder)
+        return [], [] if absent else [f"{folder} cannot be read ({error}); check its permissions and the disk"]
+    for path in (folder / name for name in names if name[:1].isdigit() and name.endswith(".json")):
         try:
             records.append(_as_it_is(RunRecord(**json.loads(path.read_bytes()))))
         except (OSError, ValueError, TypeError) as error:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.artefact_tables import arrow_schema
-from curate.schemas.artefacts import Manifest, Noun, PartFile
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.warehouse import atomic, file_digests, lock, part_file, runs
+from curate.storage.warehouse import atomic, file_digests, listing, lock, part_file, runs
 from curate.storage.warehouse.builder import MANIFEST, Builder, new_begin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from curate.schemas.artefacts import Manifest, Noun, PartFile
 
 LATEST = "latest"
 PREVIOUS = "previous"
@@ -60,7 +61,9 @@ class Warehouse:
 
     def has(self, noun: Noun, artefact_id: str) -> bool:
         """Say whether an artefact is there, that is, finished."""
-        return (self.folder(noun, artefact_id) / MANIFEST).is_file()
+        path = self.folder(noun, artefact_id) / MANIFEST
+        with atomic.reporting("read", path):
+            return path.is_file()
 
     def manifest(self, noun: Noun, artefact_id: str) -> Manifest:
         """Return the manifest of an artefact by its full id.
@@ -72,48 +75,79 @@ class Warehouse:
         """
         if not self.has(noun, artefact_id):
             raise WarehouseError(f"{noun} {artefact_id} is not in {self.root}; run the stage that makes it again")
-        return _read_manifest(self.folder(noun, artefact_id) / MANIFEST)
+        return listing.read_manifest(self.folder(noun, artefact_id) / MANIFEST)
 
-    def scan(self, noun: Noun) -> tuple[list[Manifest], list[str]]:
-        """Return the readable manifests of a noun, newest first, and a sentence for each unreadable one."""
-        manifests: list[Manifest] = []
-        problems: list[str] = []
-        for path in sorted((self.root / noun).glob(f"[!.]*/{MANIFEST}")):
-            try:
-                manifests.append(_read_manifest(path))
-            except WarehouseError as error:
-                problems.append(str(error))
-        return sorted(manifests, key=lambda one: (one.created, one.id), reverse=True), problems
+    def scan(self, noun: Noun) -> listing.Listing:
+        """Return the artefacts of a noun: finished, unfinished, and unreadable ones.
+
+        A caller that decides anything by absence or by age must look at ``problems``, or use `list`.
+        """
+        return listing.list_artefacts(self.root, noun)
+
+    def list_readable(self, noun: Noun) -> list[Manifest]:
+        """Return the readable finished artefacts of a noun, newest first; each unreadable one is logged as a warning.
+
+        Only for displays, and for caches, where a missing artefact costs time and changes no result.
+        """
+        found = self.scan(noun)
+        for problem in found.problems:
+            _log.warning("%s", problem)
+        return found.manifests
 
     def list(self, noun: Noun) -> list[Manifest]:
-        """Return the artefacts of a noun, newest first; an unreadable one is left out with a logged warning."""
-        manifests, problems = self.scan(noun)
-        for problem in problems:
-            _log.warning("%s", problem)
-        return manifests
+        """Return all finished artefacts of a noun, newest first.
+
+        Raises
+        ------
+        WarehouseError
+            If one cannot be read: without it the list would be incomplete.
+        """
+        found = self.scan(noun)
+        if found.problems:
+            raise WarehouseError(found.problems[0].blocks(f"cannot list every {noun}"))
+        return found.manifests
 
     def find(self, noun: Noun, prefix: str) -> Manifest:
-        """Return the one artefact whose id begins with `prefix`, ``"latest"``, or ``"previous"`` (the one before it).
+        """Return the artefact whose id begins with `prefix`, ``"latest"``, or ``"previous"`` (the one before it).
 
         Raises
         ------
         UsageError
             If there is none or there are several; they are named.
+        WarehouseError
+            If an unreadable artefact could be the one.
         """
-        known = self.list(noun)
-        if not known:
-            raise UsageError(f"there is no {noun} in {self.root} yet; run `curate select` first")
-        if prefix == PREVIOUS and len(known) == 1:
-            raise UsageError(f"there is only one {noun} in {self.root}, {known[0].id}; make another first")
+        found = self.scan(noun)
+        known = found.manifests
         if prefix in (LATEST, PREVIOUS):
-            return known[prefix == PREVIOUS]
+            if found.problems:
+                raise WarehouseError(found.problems[0].blocks(f"cannot tell which {noun} is the {prefix}"))
+            return self._by_age(noun, known, prefix)
+        if not known and not found.problems:
+            raise self._no_artefact(noun)
         matches = [one for one in known if one.id.startswith(prefix)] if prefix else []
-        if len(matches) == 1:
-            return matches[0]
+        # A full id is unambiguous, whatever copies of its folder are called.
+        exact = [one for one in matches if one.id == prefix]
+        for problem in found.problems:
+            if not exact and (problem.artefact_id or prefix).startswith(prefix):
+                raise WarehouseError(problem.blocks(f"cannot find {noun} {prefix!r}"))
+        if len(exact or matches) == 1:
+            return (exact or matches)[0]
         names = ", ".join(one.id for one in (matches or known)[:5])
         if matches:
             raise UsageError(f"{noun} {prefix!r} could be any of {names}; give more digits")
-        raise UsageError(f"no {noun} in {self.root} begins with {prefix!r}; the newest are {names}")
+        newest = f"; the newest are {names}" if names else ""
+        raise UsageError(f"no {noun} in {self.root} begins with {prefix!r}{newest}")
+
+    def _by_age(self, noun: Noun, known: Sequence[Manifest], which: str) -> Manifest:
+        if not known:
+            raise self._no_artefact(noun)
+        if which == PREVIOUS and len(known) == 1:
+            raise UsageError(f"there is only one {noun} in {self.root}, {known[0].id}; make another first")
+        return known[which == PREVIOUS]
+
+    def _no_artefact(self, noun: Noun) -> UsageError:
+        return UsageError(f"there is no {noun} in {self.root} yet; run `curate select` first")
 
     def read(
         self, noun: Noun, artefact_id: str, table: str = part_file.MAIN, columns: Sequence[str] | None = None
@@ -243,15 +277,3 @@ def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:
         raise WarehouseError(f"{path} is missing; delete the {MANIFEST} beside it, and run again") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise WarehouseError(f"{path} cannot be read ({first_line(error)}); {_REMAKE}") from error
-
-
-def _read_manifest(path: Path) -> Manifest:
-    with atomic.reporting("read", path):
-        text = path.read_bytes()
-    try:
-        manifest = Manifest.from_json(text.decode("utf-8", "surrogatepass"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WarehouseError(f"{path} is damaged; delete it and run the same command again") from error
-    if manifest.id != path.parent.name or manifest.noun != path.parent.parent.name:
-        raise WarehouseError(f"{path} belongs to {manifest.noun} {manifest.id}; move its folder back, or delete it")
-    return manifest

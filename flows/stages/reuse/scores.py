@@ -28,7 +28,7 @@ def earlier(warehouse: Warehouse, plan: Recipe) -> list[Manifest]:
 
     matches = [
         one
-        for one in warehouse.list("scores")
+        for one in warehouse.list_readable("scores")
         if (one.version, one.settings, causes(one.inputs)) == (plan.version, plan.settings, causes(plan.inputs))
     ]
     # Where several contain a row the first one's scores are used: the order must not depend on when they were created.

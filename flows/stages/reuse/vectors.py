@@ -81,7 +81,7 @@ def _same_encoder(warehouse: Warehouse, plan: Recipe) -> list[Manifest]:
     """Return the embeddings computed by the encoder of `plan`, newest first."""
     return [
         one
-        for one in warehouse.list("embeddings")
+        for one in warehouse.list_readable("embeddings")
         if (one.version, one.settings.get("dtype")) == (plan.version, plan.settings["dtype"])
         and one.inputs.get("encoder") == plan.inputs["encoder"]
     ]

@@ -43,3 +43,18 @@ def test_a_negative_grace_and_a_run_under_way_are_refused(curate: Run, tmp_path:
     with warehouse.start_run("select", {}):
         answer = curate("gc", "--grace-days", "0", "--delete", "-w", warehouse.root)
     assert (answer.code, "is under way" in answer.err, answer.err.count("\n")) == (4, True, 1)
+
+
+def test_an_unreadable_manifest_stops_it_with_exit_code_4(curate: Run, tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w")
+    ids = warehouses.fill(warehouse)
+    path = warehouse.folder("selection", ids["paser"]) / "manifest.json"
+    path.write_text("")
+    for flags in ((), ("--delete",)):
+        answer = curate("gc", "--grace-days", "0", *flags, "-w", warehouse.root)
+        assert (answer.code, answer.err.count("\n")) == (4, 1)
+        assert f"{path} is damaged; see `curate doctor`" in answer.err
+    assert all(warehouse.has(noun, ids[noun]) for noun in ("corpus", "embeddings", "clusters", "scores", "recovery"))
+    answer = curate("doctor", "-w", warehouse.root)
+    assert (answer.code, f"{path} is damaged" in answer.out) == (1, True)
+    assert f"{path} is damaged" in curate("status", "-w", warehouse.root, "--json").value["problems"][0]

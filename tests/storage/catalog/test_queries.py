@@ -281,3 +281,15 @@ def test_questions_that_cannot_be_asked(con: duckdb.DuckDBPyConnection) -> None:
         ask(con, "quarantine_reasons", {"x": "3"})
     with pytest.raises(UsageError, match="parameter limit is 'many', which is not a whole number"):
         ask(con, "runs", {"limit": "many"})
+
+
+def test_the_latest_selection_is_refused_while_a_manifest_cannot_be_read(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    ids = warehouses.fill(warehouse)
+    path = warehouse.folder("selection", ids["paser"]) / "manifest.json"
+    path.write_text("{")
+    publish(warehouse)
+    with open_catalog(tmp_path) as con:
+        with pytest.raises(WarehouseError, match=f"which selection is the latest: {path} is damaged"):
+            ask(con, "reasons")
+        assert ask(con, "reasons", {"selection": ids["uniform"]}).num_rows > 0

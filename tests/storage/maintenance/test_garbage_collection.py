@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +25,7 @@ from curate.storage.warehouse import places
 from curate.storage.warehouse.warehouse import Warehouse, verify
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 DAY = 86400.0
 LATER = 8 * DAY
@@ -213,3 +215,69 @@ def test_a_killed_collection_is_finished_by_the_next(warehouse: Warehouse, ids: 
     garbage_collection.collect(warehouse, 7)
     assert not list(warehouse.root.rglob(f"{places.TRASH}*"))
     assert f"selection/{ids['paser']}" in existing(warehouse)
+
+
+def content(warehouse: Warehouse) -> dict[str, bytes]:
+    """Return every file of the warehouse, locks left out, so that a test can compare all bytes."""
+    files = (path for path in sorted(warehouse.root.rglob("*")) if path.is_file() and not path.name.endswith(".lock"))
+    return {str(path.relative_to(warehouse.root)): path.read_bytes() for path in files}
+
+
+def other_id(path: Path) -> None:
+    path.write_text(path.read_text().replace(f'"id": "{path.parent.name}"', f'"id": "{"a" * 16}"'))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_text("{"), "is damaged"),
+        (lambda path: path.write_bytes(b""), "is damaged"),
+        (other_id, f"belongs to selection {'a' * 16}"),
+    ],
+)
+def test_nothing_is_removed_while_a_manifest_cannot_be_read(
+    warehouse: Warehouse, ids: dict[str, str], damage: Callable[[Path], None], reason: str
+) -> None:
+    publish(warehouse)
+    path = warehouse.folder("selection", ids["paser"]) / "manifest.json"
+    damage(path)
+    before = content(warehouse)
+    stopped = f"garbage collection stopped and removed nothing: {path} {reason}; see `curate doctor`"
+    for act in (garbage_collection.find, garbage_collection.collect):
+        with pytest.raises(GateError, match=stopped) as caught:
+            act(warehouse, 0)
+        assert caught.value.exit_code == 4
+        assert f"remove the folder {path.parent}" in str(caught.value)
+    assert content(warehouse) == before
+
+
+@pytest.mark.parametrize("noun", ["corpus", "recovery"])
+def test_nothing_is_removed_when_the_disk_does_not_return_a_manifest(
+    warehouse: Warehouse, ids: dict[str, str], noun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, before = Path.read_bytes, content(warehouse)
+    broken = warehouse.folder(noun, ids[noun]) / "manifest.json"  # type: ignore[arg-type]
+
+    def failing(path: Path) -> bytes:
+        if path == broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        with pytest.raises(GateError, match=f"{broken} cannot be read .Input/output error.; see `curate doctor`"):
+            garbage_collection.collect(warehouse, 0)
+    assert content(warehouse) == before
+    garbage_collection.collect(warehouse, 0)
+    assert f"embeddings/{ids['unused']}" not in existing(warehouse), "once it can be read again, collection goes on"
+
+
+def test_nothing_is_removed_while_a_run_record_cannot_be_read(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    with warehouse.start_run("embed", {}) as run:
+        run.add("embeddings", ids["of other"])
+    path = warehouse.root / "runs" / f"{run.record.id}.json"
+    path.write_text("{")
+    before = content(warehouse)
+    with pytest.raises(GateError, match=f"removed nothing: {path} cannot be read"):
+        garbage_collection.collect(warehouse, 0)
+    assert content(warehouse) == before

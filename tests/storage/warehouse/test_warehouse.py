@@ -85,28 +85,35 @@ def test_a_folder_without_manifest_is_not_there(copy: tuple[Warehouse, dict[str,
         warehouse.read("scores", ids["scores"])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parts": [{}]}', '{"parts": 3}', '{"parts": [], "speed": 1}'])
-def test_a_damaged_manifest_is_named_and_blocks_nothing(
-    copy: tuple[Warehouse, dict[str, str]], text: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("prefix", ["latest", "previous"])
+def test_the_latest_is_refused_while_a_manifest_cannot_be_read(
+    copy: tuple[Warehouse, dict[str, str]], prefix: str
 ) -> None:
     warehouse, ids = copy
-    path = warehouse.folder("selection", ids["paser"]) / "manifest.json"
-    path.write_text(text)
-    found, problems = warehouse.scan("selection")
-    assert [one.id for one in found] == [ids["uniform"]]
-    assert len(problems) == 1
-    assert f"{path} is damaged" in problems[0]
-    with caplog.at_level(logging.WARNING):
-        assert warehouse.find("selection", "latest").id == ids["uniform"]
-    assert str(path) in caplog.text
-    with pytest.raises(WarehouseError, match="is damaged"):
-        warehouse.manifest("selection", ids["paser"])
+    path = warehouse.folder("selection", ids["uniform"]) / "manifest.json"
+    path.write_text("{")
+    unknown = f"which selection is the {prefix}: {path} is damaged; see `curate doctor`"
+    with pytest.raises(WarehouseError, match=unknown):
+        warehouse.find("selection", prefix)
+    with pytest.raises(WarehouseError, match=f"cannot list every selection: {path} is damaged"):
+        warehouse.list("selection")
+    assert warehouse.find("recovery", "latest").id == ids["recovery"], "other nouns are not affected"
 
 
-def test_a_folder_under_another_name_is_not_believed(copy: tuple[Warehouse, dict[str, str]]) -> None:
+def test_an_id_is_found_beside_an_unreadable_artefact(
+    copy: tuple[Warehouse, dict[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
     warehouse, ids = copy
-    warehouse.folder("scores", ids["scores"]).rename(warehouse.folder("scores", "f" * 16))
-    assert f"belongs to scores {ids['scores']}" in warehouse.scan("scores")[1][0]
+    path = warehouse.folder("selection", ids["uniform"]) / "manifest.json"
+    path.write_text("{")
+    assert warehouse.find("selection", ids["paser"][:8]).id == ids["paser"]
+    with pytest.raises(WarehouseError, match=f"cannot find selection '{ids['uniform'][:8]}': {path} is damaged"):
+        warehouse.find("selection", ids["uniform"][:8])
+    with pytest.raises(UsageError, match=f"begins with 'zz'; the newest are {ids['paser']}"):
+        warehouse.find("selection", "zz")
+    with caplog.at_level(logging.WARNING):
+        assert [one.id for one in warehouse.list_readable("selection")] == [ids["paser"]]
+    assert f"{path} is damaged" in caplog.text
 
 
 def test_verify_names_every_damaged_part(copy: tuple[Warehouse, dict[str, str]]) -> None:
