@@ -1,4 +1,4 @@
-"""Rows with a structure that a person can see: well separated directions with noise around them."""
+"""Synthetic rows with an obvious structure: well separated directions with noise."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Clustering the slow, obvious way: dense matrices and loops, double precision. For a few hundred rows at most."""
+"""Reference clustering with dense matrices and loops in double precision, for a few hundred rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def affinity_loop(indices: NDArray[np.int32], distances: NDArray[np.float32], ba
 
 
 def operator_dense(affinity: Matrix, alpha: float = 1.0) -> tuple[Matrix, Matrix]:
-    """S = D^-½ W̃ D^-½ and D, with matrices that nobody should build for large n."""
+    """S = D^-½ W̃ D^-½ and D, with dense n × n matrices."""
     q = np.diag([s**-alpha if s > 0 else 0.0 for s in affinity.sum(axis=1)])
     thinned = q @ affinity @ q
     d = thinned.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Slow, obvious versions of the compression methods: Python loops over single weights, whole forward passes."""
+"""Reference compression methods: Python loops over single weights, full forward passes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_model(config: Any, seed: int = 0, spread: float = 0.2) -> PreTrainedModel:
-    """Return a random float32 model whose layers do something noticeable."""
+    """Return a random float32 model whose layers have a measurable effect."""
     torch.manual_seed(seed)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     model.train(False)
@@ -98,7 +98,7 @@ def wanda_loop(
     sparsity: float | None,
     nm: tuple[int, int] | None,
 ) -> None:
-    """Prune `model` by Wanda: for each layer run the whole model, look at that layer's inputs, prune it, go on."""
+    """Prune `model` by Wanda: for each layer run the whole model, record that layer's inputs and prune it."""
     names = list(linears(model, marker))
     prefixes = sorted({name[: name.index(".", len(marker) + name.index(marker))] for name in names}, key=_number)
     for prefix in prefixes:
@@ -165,7 +165,7 @@ def _states(
 def skipping_logits(
     model: PreTrainedModel, layers: nn.ModuleList, removed: Sequence[int], row: torch.Tensor
 ) -> torch.Tensor:
-    """Return the logits when the layers `removed` hand their input on unchanged."""
+    """Return the logits when the layers `removed` return their input unchanged."""
     hooks = [layers[i].register_forward_hook(lambda _, inputs, output: inputs[0]) for i in removed]
     with torch.no_grad():
         logits: torch.Tensor = model(row, use_cache=False).logits

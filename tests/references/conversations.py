@@ -1,4 +1,4 @@
-"""Conversations drawn at random, and obvious writers for every shape and container that the readers know."""
+"""Random conversations, and simple writers for every shape and container that the readers support."""
 
 import csv
 import gzip
@@ -193,10 +193,10 @@ def json_lines(rows: Sequence[Row]) -> bytes:
 
 
 def examples(rows: Sequence[Example | Quarantined]) -> list[Example]:
-    """The usable ones of what a reader yielded."""
+    """Return the usable rows that a reader yielded."""
     return [row for row in rows if isinstance(row, Example)]
 
 
 def problems(rows: Sequence[Example | Quarantined]) -> list[Quarantined]:
-    """The unusable ones of what a reader yielded."""
+    """Return the unusable rows that a reader yielded."""
     return [row for row in rows if isinstance(row, Quarantined)]

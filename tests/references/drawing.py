@@ -1,15 +1,15 @@
-"""Weighted drawing without replacement, by its definition: the chance of every order in which rows can be drawn."""
+"""Reference weighted sampling without replacement: the probability of every ordered draw by definition."""
 
 from itertools import permutations
 
 
-def chances_of_each_order(weights: list[float], n: int) -> dict[tuple[int, ...], float]:
-    """Return the chance of each ordered draw of `n` rows, one after another among the rows that are left."""
-    chances = {}
+def order_probabilities(weights: list[float], n: int) -> dict[tuple[int, ...], float]:
+    """Return the probability of each ordered draw of `n` rows, one after another among the rows that are left."""
+    probabilities = {}
     for order in permutations(range(len(weights)), n):
-        chance, left = 1.0, sum(weights)
+        probability, left = 1.0, sum(weights)
         for row in order:
-            chance *= weights[row] / left
+            probability *= weights[row] / left
             left -= weights[row]
-        chances[order] = chance
-    return chances
+        probabilities[order] = probability
+    return probabilities

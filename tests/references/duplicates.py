@@ -1,4 +1,4 @@
-"""Near-duplicates and contamination by loops over sets of words."""
+"""Reference near-duplicates and contamination by loops over sets of words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Gram = tuple[str, ...]
 
 def grams_loop(pieces: Sequence[str], n: int) -> set[Gram]:
     """Word n-grams of a text of spaced words."""
-    found: set[Gram] = set()
+    grams: set[Gram] = set()
     for piece in pieces:
         words = re.findall(r"\w+", unicodedata.normalize("NFKC", piece).casefold())
         if words and len(words) < n:
-            found.add(tuple(words))
-        found |= {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
-    return found
+            grams.add(tuple(words))
+        grams |= {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+    return grams
 
 
 def jaccard_loop(a: set[Gram], b: set[Gram]) -> float:

@@ -1,4 +1,4 @@
-"""Evaluation the slow and obvious way: one row at a time, float64, no batches, no caches."""
+"""Reference evaluation: one row at a time, float64, no batches, no caches."""
 
 from __future__ import annotations
 

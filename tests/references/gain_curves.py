@@ -1,4 +1,4 @@
-"""Slow, obvious versions of the gain curves and of the budgets made from them."""
+"""Reference gain curves and budgets by SciPy's general solvers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def fit_slowly(sizes, gains, most, taus):
     """Fit one curve by SciPy's least squares from several starts, bounds as given."""
     best, error = (0.0, taus[0]), math.inf
     for start in np.geomspace(taus[0], taus[1], 12):
-        found, _ = curve_fit(
+        parameters, _ = curve_fit(
             gain, sizes, gains, p0=(most / 2, start), bounds=([0.0, taus[0]], [most, taus[1]]), max_nfev=20000
         )
-        left = float(((gain(sizes, *found) - gains) ** 2).sum())
+        left = float(((gain(sizes, *parameters) - gains) ** 2).sum())
         if left < error:
-            best, error = tuple(found), left
+            best, error = tuple(parameters), left
     return best, error
 
 

@@ -1,4 +1,4 @@
-"""Statistics the slow and obvious way: loops over draws, groups and items."""
+"""Reference statistics: loops over draws, groups and items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic pools for selector tests and benchmarks: drawn, nothing real in them."""
+"""Synthetic random pools for tests and benchmarks of selection methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_pool(
 ) -> Any:
     """Return a pool of `n` rows with every signal, clusters of uneven size and damage, and Zipf-like concepts.
 
-    Typed as anything: a test need not prove that the optional parts of this `Pool` are there.
+    Typed as Any, so that tests need not check that the optional parts of this `Pool` are present.
     """
     rng = np.random.default_rng(seed)
     cluster = rng.choice(n_clusters, n, p=rng.dirichlet(np.full(n_clusters, 2.0))).astype(np.int32)

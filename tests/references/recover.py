@@ -1,4 +1,4 @@
-"""Slow, obvious versions of recovery: weights built entry by entry, losses row by row, ordinary differentiation."""
+"""Reference recovery: weights entry by entry, losses row by row, plain autograd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The signals as the papers define them: one row at a time, float64, autograd, nothing clever."""
+"""Reference signals as the papers define them: one row at a time, float64, autograd."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def divergence_loop(one: torch.Tensor, other: torch.Tensor) -> float:
 def signals_loop(
     original: PreTrainedModel, compressed: PreTrainedModel, ids: list[int], mask: list[bool], rate: float
 ) -> dict[str, float]:
-    """Return every signal of one example from two whole models in float64; W is the compressed model's output layer."""
+    """Return every signal of one example from two whole models in float64; W is the compressed model's output head."""
     row = torch.tensor([ids])
     places = [t for t in range(1, len(ids)) if mask[t]]
     with torch.no_grad():
@@ -41,9 +41,9 @@ def signals_loop(
     after = (weight.detach() - rate * gradient).norm()
     probabilities = torch.softmax(chosen.detach(), dim=1)
     errors = probabilities - torch.nn.functional.one_hot(targets, chosen.shape[1])
-    told = [divergence_loop(teacher[t - 1], student.detach()[t - 1]) for t in places]
+    divergences = [divergence_loop(teacher[t - 1], student.detach()[t - 1]) for t in places]
     return {
-        "cds": sum(told) / len(told),
+        "cds": sum(divergences) / len(divergences),
         "don": float(after - weight.detach().norm()),
         "nod": float(rate * gradient.norm()),
         "nll_compressed": float(loss.detach()),

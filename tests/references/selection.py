@@ -1,4 +1,4 @@
-"""Slow, obvious versions of everything that selectors compute: loops, sets and exact fractions."""
+"""Reference selection methods: loops, sets and exact fractions."""
 
 from __future__ import annotations
 
@@ -89,21 +89,21 @@ def closeness_loop(don: Iterable[float], nod: Iterable[float], don_weight: float
 
 
 class GraphLoop:
-    """PASER's concept graph as the list of accepted concept sets; everything is counted anew at every question."""
+    """PASER's concept graph as the list of accepted concept sets; everything is recounted for every query."""
 
     def __init__(self, expectation: float) -> None:
         self.expectation = expectation
         self.accepted: list[tuple[int, set[int]]] = []
 
     def conflicts(self, concepts: set[int]) -> list[tuple[int, int]]:
-        found = []
+        conflicting = []
         for a, b in combinations(sorted(concepts), 2):
             n_a = sum(a in held for _, held in self.accepted)
             n_b = sum(b in held for _, held in self.accepted)
             linked = any({a, b} <= held for _, held in self.accepted)
             if n_a and n_b and not linked and n_a * n_b >= self.expectation * len(self.accepted):
-                found.append((a, b))
-        return found
+                conflicting.append((a, b))
+        return conflicting
 
     def rival(self, concepts: set[int]) -> int:
         pairs = self.conflicts(concepts)
@@ -112,7 +112,7 @@ class GraphLoop:
 
 
 class PassLoop:
-    """PASER's rounds, literally: each unfilled cluster offers its next row; rows are numbers in order of example id."""
+    """PASER's rounds as written: each unfilled cluster offers its next row; rows are numbers in order of example id."""
 
     def __init__(self, score, home, cost, concepts, quota, expectation, pins=()):
         self.score, self.home, self.cost, self.concepts = score, home, cost, concepts
@@ -169,7 +169,7 @@ class PassLoop:
             self.close_gap(queue, fill, check)
 
     def close_gap(self, queue, fill, check):
-        """Offer what clusters could not spend to all rows left over, in the order of the rounds."""
+        """Offer what clusters could not spend to all remaining rows, in the order of the rounds."""
         self.room["all"] = sum(self.room.values())
         before = set(self.refused)
         for row in [row for row in queue if row not in self.order and row not in before]:
@@ -183,8 +183,8 @@ class PassLoop:
     def queue(self, rows):
         place: dict[int, int] = {}
         for k in self.room:
-            mine = sorted((r for r in rows if self.home[r] == k), key=lambda r: (-self.score[r], r))
-            place |= {row: i for i, row in enumerate(mine)}
+            members = sorted((r for r in rows if self.home[r] == k), key=lambda r: (-self.score[r], r))
+            place |= {row: i for i, row in enumerate(members)}
         return sorted(rows, key=lambda r: (place[r], -self.score[r], r))
 
     def run_soft(self, rows):

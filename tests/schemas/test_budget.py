@@ -1,4 +1,4 @@
-"""What people type as a budget, and how many rows or tokens it is."""
+"""Parsing of budgets and their size in rows or tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_tokens(text: str, tokens: int) -> None:
 @pytest.mark.parametrize(
     "text", ["0", "0.0", "0%", "-3", "-0.1", "1.5", "101%", "abc", "", "nan", "1e3", "0-tokens", "0.5-tokens"]
 )
-def test_budgets_that_mean_nothing(text: str) -> None:
+def test_invalid_budgets(text: str) -> None:
     with pytest.raises(UsageError, match="give a share such as 0.1 or 10%"):
         parse_budget(text)
 

@@ -1,4 +1,4 @@
-"""A setting's default, range, help text and flag come from one field."""
+"""Default, range, help text and flag of a setting come from one field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sample(Section):
     names: tuple[str, ...] = setting((), "Which.", syntax="commas")
 
 
-def test_one_field_says_everything() -> None:
+def test_one_field_holds_default_help_and_flags() -> None:
     fields = Sample.model_fields
     assert help_of(fields["count"]) == "How many. [5]"
     assert typed_of(fields["count"]) == Typed(("--count", "-n"))

@@ -1,4 +1,4 @@
-"""A process reports its own peak, not that of the process that started it."""
+"""A process reports its own peak memory, not that of its parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_peak_follows_what_is_allocated() -> None:
     assert peak_memory() >= 300 * MIB, "a peak does not fall"
 
 
-def test_a_small_program_of_a_large_process_is_small() -> None:
+def test_the_peak_of_a_child_is_its_own() -> None:
     held = bytearray(400 * MIB)
     code = "from curate.schemas.peak_memory import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

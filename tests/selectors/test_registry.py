@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_bits(name, kwargs):
 
 
 @pytest.mark.parametrize(("name", "kwargs"), VARIANTS)
-def test_only_what_is_declared_is_read(name, kwargs):
+def test_reads_only_declared_inputs(name, kwargs):
     entry = selector(name)
     for in_tokens in (False, True):
         needs = entry.needs(entry.settings(**kwargs), in_tokens)
@@ -158,7 +158,7 @@ def test_settings_are_frozen_dataclasses_with_defaults_for_everything():
                 setattr(instance, field.name, None)
 
 
-def test_an_unknown_method_names_the_nearest():
+def test_an_unknown_method_names_the_most_similar():
     with pytest.raises(UsageError, match="--method 'pasr' is unknown, did you mean 'paser'"):
         selector("pasr")
 

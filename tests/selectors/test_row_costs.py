@@ -8,7 +8,7 @@ from curate.selectors.row_costs import first_fit, row_costs
 
 
 @given(st.lists(st.integers(0, 40), max_size=60), st.integers(0, 300))
-def test_first_fit_agrees_with_the_loop_and_leaves_less_than_the_dearest(cost, budget):
+def test_first_fit_agrees_with_the_loop_and_leaves_less_than_the_largest_cost(cost, budget):
     taken = first_fit(np.array(cost, dtype=np.int64), budget)
     assert taken.tolist() == first_fit_loop(cost, budget)
     spent = sum(price for price, kept in zip(cost, taken, strict=True) if kept)

@@ -1,4 +1,4 @@
-"""Two selections compared agree with counting by hand."""
+"""The comparison of two selections agrees with counting."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CLUSTER = RNG.integers(0, 4, N)
 
 def test_overlap_agrees_with_sets() -> None:
     a, b = (set(np.flatnonzero(mask).tolist()) for mask in (FIRST, SECOND))
-    found = overlap(FIRST, SECOND)
-    assert (found["kept_first"], found["kept_second"], found["kept_both"]) == (len(a), len(b), len(a & b))
-    assert found["jaccard"] == pytest.approx(len(a & b) / len(a | b))
-    assert found["share_of_smaller"] == pytest.approx(len(a & b) / min(len(a), len(b)))
+    result = overlap(FIRST, SECOND)
+    assert (result["kept_first"], result["kept_second"], result["kept_both"]) == (len(a), len(b), len(a & b))
+    assert result["jaccard"] == pytest.approx(len(a & b) / len(a | b))
+    assert result["share_of_smaller"] == pytest.approx(len(a & b) / min(len(a), len(b)))
     draws = [(RNG.permutation(N)[: len(a)][:, None] == RNG.permutation(N)[: len(b)]).sum() for _ in range(2000)]
-    assert found["both_by_chance"] == pytest.approx(np.mean(draws), rel=0.05)
+    assert result["both_by_chance"] == pytest.approx(np.mean(draws), rel=0.05)
 
 
 def test_selections_that_keep_nothing() -> None:
@@ -34,10 +34,10 @@ def test_clusters_agree_with_counting() -> None:
     rows = per_cluster(CLUSTER, FIRST, SECOND)
     assert [row["cluster"] for row in rows] == [0, 1, 2, 3]
     for row in rows:
-        mine = row["cluster"] == CLUSTER
-        assert row["size"] == sum(mine)
-        assert row["kept_both"] == sum(mine & FIRST & SECOND)
-        assert row["share_first"] == pytest.approx(sum(mine & FIRST) / sum(FIRST))
+        in_cluster = row["cluster"] == CLUSTER
+        assert row["size"] == sum(in_cluster)
+        assert row["kept_both"] == sum(in_cluster & FIRST & SECOND)
+        assert row["share_first"] == pytest.approx(sum(in_cluster & FIRST) / sum(FIRST))
     assert sum(row["share_second"] for row in rows) == pytest.approx(1)
 
 

@@ -1,4 +1,4 @@
-"""A method over its seeds: what is better is found, what is equal is not, and harm is flagged beyond chance only."""
+"""Over seeds, better methods are detected, equal ones are not, and negative transfer is flagged if significant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answers(*shares: float, items: int = 200) -> np.ndarray:
 GROUP = np.repeat(np.arange(3), 200)
 
 
-def test_a_method_that_is_better_everywhere_is_found_and_an_equal_one_is_not() -> None:
+def test_gain_excludes_zero_for_a_better_method_only() -> None:
     rng = np.random.default_rng(3)
     original, use = answers(0.9, 0.8, 0.9), np.ones(3, dtype=bool)
 

@@ -16,7 +16,7 @@ def test_proportional_to_degradation_when_nothing_is_full():
     assert allot([1.0, 2.0, 1.0], [100, 100, 100], 40) == [10, 20, 10]
 
 
-def test_a_full_cluster_hands_its_share_to_the_others():
+def test_the_share_of_a_full_cluster_goes_to_the_others():
     assert allot([8.0, 1.0, 1.0], [10, 100, 100], 40) == [10, 15, 15]
 
 
@@ -25,12 +25,12 @@ def test_overflow_cascades_over_several_fillings():
     assert allot([6.0, 3.0, 1.0], [10, 12, 100], 40) == [10, 12, 18]
 
 
-def test_one_rounding_by_largest_remainder_ties_by_place():
+def test_one_rounding_by_largest_remainder_ties_by_position():
     assert allot([1.0, 1.0, 1.0], [9, 9, 9], 10) == [4, 3, 3]
     assert allot([1.0, 1.0, 1.0], [9, 9, 9], 11) == [4, 4, 3]
 
 
-def test_what_is_left_goes_to_clusters_without_degradation_by_size():
+def test_the_remainder_goes_to_clusters_without_degradation_by_size():
     assert allot([1.0, 0.0, 0.0], [5, 10, 30], 25) == [5, 5, 15]
     assert allot([1.0, 0.0, 0.0], [50, 10, 30], 25) == [25, 0, 0]
 
@@ -82,7 +82,7 @@ def test_quota_is_met_for_adversarial_weights(pairs, share):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_quota_is_met_with_many_clusters_of_wild_sizes(seed):
+def test_quota_is_met_with_many_clusters_of_extreme_sizes(seed):
     rng = np.random.default_rng(seed)
     upper = rng.integers(0, 10 ** rng.integers(1, 7, 500))
     weight = rng.gamma(0.05, 1.0, 500)
@@ -102,7 +102,7 @@ def test_rounding_treats_remainders_within_rounding_error_as_equal():
     assert round_to_total(np.array([1.5 - 1e-12, 2.5, 3.0]), 7).tolist() == [2, 2, 3]
 
 
-def test_mean_degradation_skips_what_is_unknown():
+def test_mean_degradation_ignores_nan():
     cds = np.array([0.1, np.nan, 0.3, 0.5])
     means = mean_degradation(cds, np.array([0, 0, 0, 2]), 3)
     assert means[0] == pytest.approx(0.2)

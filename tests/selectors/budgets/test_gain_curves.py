@@ -29,10 +29,10 @@ def test_the_fit_is_that_of_least_squares(seed):
 
 
 @pytest.mark.parametrize(("ceiling", "tau"), [(0.3, 20.0), (0.1, 8.0), (0.5, 60.0)])
-def test_a_curve_without_noise_is_found(ceiling, tau):
-    found = fit(SIZES, gain(SIZES, ceiling, tau)[None], np.ones((1, 3)), np.array([0.9]))
-    assert found[0][0] == pytest.approx(ceiling, rel=0.01)
-    assert found[1][0] == pytest.approx(tau, rel=0.012)
+def test_a_curve_without_noise_is_recovered(ceiling, tau):
+    result = fit(SIZES, gain(SIZES, ceiling, tau)[None], np.ones((1, 3)), np.array([0.9]))
+    assert result[0][0] == pytest.approx(ceiling, rel=0.01)
+    assert result[1][0] == pytest.approx(tau, rel=0.012)
 
 
 def test_weights_are_repetitions():
@@ -42,7 +42,7 @@ def test_weights_are_repetitions():
     np.testing.assert_allclose(np.concatenate(twice), np.concatenate(weighed))
 
 
-def test_intervals_hold_planted_curves_about_as_often_as_they_say():
+def test_intervals_cover_planted_curves():
     """95 % intervals over held-out rows; three points and a curve leave them a little off."""
     held = np.zeros(2)
     for seed in range(100):
@@ -62,8 +62,8 @@ def test_training_that_harms_has_no_ceiling():
     assert cluster_curve(worse, 0).ceiling == (0.0, 0.0, 0.0)
 
 
-def test_a_ceiling_is_not_above_what_there_was_to_lose():
-    # Straight pilots would otherwise be carried on for ever.
+def test_a_ceiling_is_at_most_the_loss():
+    # Gains linear in the rows would otherwise be extrapolated without limit.
     gains = np.array([[0.02, 0.064, 0.192]])
     ceiling, tau = fit(SIZES, gains, np.ones((1, 3)), np.array([0.2]))
     assert ceiling[0] <= 0.2

@@ -69,7 +69,7 @@ def test_marginal_gains_are_equal_where_no_bound_holds(seed):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_whole_budgets_lose_next_to_nothing_against_row_by_row(seed):
+def test_rounded_budgets_are_close_to_the_greedy_optimum(seed):
     worth, tau, lower, upper, total = drawn(seed)
     ours = allocate_by_gain(np.ones_like(worth), worth, tau, lower, upper, total)
     exact = split_row_by_row(worth, tau, lower, upper, total)
@@ -99,7 +99,7 @@ def test_bounds_hold_and_the_budget_is_spent(case):
 
 
 @given(wild())
-def test_a_larger_budget_takes_nothing_from_any_cluster(case):
+def test_budgets_are_monotone_in_the_total(case):
     ceiling, tau, lower, upper, total = case
     gaining = np.nan_to_num(ceiling) > 0
     if not gaining.any():
@@ -113,7 +113,7 @@ def test_a_larger_budget_takes_nothing_from_any_cluster(case):
     assert (after >= before - 1e-9).all()
 
 
-def test_what_cannot_be_recovered_gets_nothing_until_the_rest_is_full():
+def test_clusters_without_gain_get_nothing_until_the_others_are_full():
     weight, tau, lower = np.full(3, 1 / 3), np.array([10.0, 10.0, 10.0]), np.zeros(3, int)
     ceiling, upper = np.array([0.4, 0.0, 0.4]), np.array([30, 60, 30])
     assert allocate_by_gain(weight, ceiling, tau, lower, upper, 40).tolist() == [20, 0, 20]
@@ -121,7 +121,7 @@ def test_what_cannot_be_recovered_gets_nothing_until_the_rest_is_full():
     assert allocate_by_gain(weight, np.zeros(3), tau, lower, upper, 60).tolist() == [15, 30, 15]
 
 
-def test_what_comes_back_after_a_few_rows_is_not_given_more():
+def test_saturated_clusters_get_no_more_rows():
     # Both ceilings are the same; one is reached after a few rows.
     lower, upper = bounds(500, 500)
     got = allocate_by_gain(np.full(2, 0.5), np.array([0.3, 0.3]), np.array([3.0, 40.0]), lower, upper, 100)
@@ -137,7 +137,7 @@ def bounds(*upper):
 @given(
     st.integers(5, 120), st.integers(0, 10**6), st.booleans(), st.integers(0, 3), st.sampled_from(["paser", "donod"])
 )
-def test_a_selection_keeps_every_promise(n, seed, in_tokens, n_pins, method):
+def test_a_selection_by_recoverability_is_valid(n, seed, in_tokens, n_pins, method):
     pool = with_curves(make_pool(n, seed, n_clusters=4), seed, zero=[seed % 2])
     pool = replace(pool, pinned=np.arange(n) < n_pins)
     cost = pool.n_prompt_tokens + pool.n_response_tokens if in_tokens else np.ones(n, int)
@@ -153,7 +153,7 @@ def test_a_selection_keeps_every_promise(n, seed, in_tokens, n_pins, method):
         assert row["ceiling"] is None or row["ceiling"] >= 0
 
 
-def test_a_budget_in_tokens_counts_what_rows_of_a_cluster_cost():
+def test_token_budgets_scale_curves_by_the_cost_of_rows():
     """Rows of cluster 0 cost ten times as much: the same curve in rows buys it ten times the tokens' reach."""
     n = 400
     pool = make_pool(n, 0, n_clusters=2, ineligible=0.0)
@@ -172,11 +172,11 @@ def test_a_budget_in_tokens_counts_what_rows_of_a_cluster_cost():
     np.testing.assert_allclose([paid[0], paid[1]], expected, atol=1.0)
 
 
-def test_no_gain_anywhere_is_told():
+def test_no_gain_anywhere_is_a_warning():
     chosen = run(with_curves(make_pool(60, 1, n_clusters=3), zero=[0, 1, 2]), 10)
     assert "no cluster gained by its pilots" in chosen.warnings[0]
 
 
-def test_without_pilots_the_error_says_what_is_missing():
+def test_without_pilots_the_error_names_them():
     with pytest.raises(InputError, match="--allocation recoverability needs pilots"):
         run(make_pool(60, 1), 10)

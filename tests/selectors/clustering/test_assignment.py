@@ -43,7 +43,7 @@ def test_agrees_with_a_loop() -> None:
         assert joined.far[i] == (distance.min() > 0.3)
 
 
-def test_a_row_far_from_everything_follows_its_nearest() -> None:
+def test_a_row_far_from_all_landmarks_gets_the_nearest_label() -> None:
     landmarks = landmarks_of(sigma=1e-6)
     joined = assign(unit_rows(-np.ones((1, 24), np.float32)), landmarks, 10)
     assert joined.far.tolist() == [True]
@@ -56,7 +56,7 @@ def test_the_landmarks_themselves_are_not_far() -> None:
     assert not assign(landmarks.rows, landmarks, 10).far.any()
 
 
-def test_a_row_gets_the_same_in_any_company() -> None:
+def test_assignment_does_not_depend_on_other_rows() -> None:
     rows = unit_rows(blobs(50, 3, seed=4)[0])
     for bandwidth in ("self-tuning", "median"):
         whole = assign(rows, landmarks_of(), 10, bandwidth)
@@ -64,11 +64,11 @@ def test_a_row_gets_the_same_in_any_company() -> None:
         np.testing.assert_allclose(whole.membership[:25], half.membership, rtol=1e-5)
 
 
-def test_no_rows_are_no_trouble() -> None:
+def test_no_rows() -> None:
     assert assign(np.empty((0, 24), np.float32), landmarks_of(), 10).labels.shape == (0,)
 
 
-def test_radius_is_a_percentile_or_everything() -> None:
+def test_radius_is_a_percentile_or_the_largest_distance() -> None:
     assert radius(np.arange(101, dtype=np.float32) / 100) == pytest.approx(0.99)
     assert radius(np.empty(0, np.float32)) == FARTHEST
 
@@ -79,14 +79,14 @@ def test_radius_is_a_percentile_or_everything() -> None:
      (2, 20, False), (5, 20, True), (20, 20, True)],
 )  # fmt: skip
 def test_drift_needs_twice_the_expected_share_and_more_than_chance(n_far: int, n: int, drifted: bool) -> None:
-    found = drift(n_far, n)
-    assert found["drifted"] is drifted
+    result = drift(n_far, n)
+    assert result["drifted"] is drifted
     # The tail of the binomial distribution, term by term.
     tail = sum(math.comb(n, k) * 0.01**k * 0.99 ** (n - k) for k in range(n_far, n + 1)) if n <= 20 else None
-    assert tail is None or found["p"] == pytest.approx(tail)
+    assert tail is None or result["p"] == pytest.approx(tail)
 
 
-def test_places_and_a_compressed_index_give_what_all_rows_and_exact_search_give() -> None:
+def test_positions_and_compressed_index_agree_with_all_rows_and_exact_search() -> None:
     rows = unit_rows(blobs(5_600, 40, width=48, noise=0.15)[0])
     fitted, others = np.arange(5_000), np.arange(5_599, 4_999, -1)
     shares = np.random.default_rng(0).dirichlet(np.ones(4), 5_000)

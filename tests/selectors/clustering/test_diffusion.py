@@ -43,7 +43,7 @@ def test_leading_pairs_agree_with_a_dense_solver(n: int) -> None:
     np.testing.assert_allclose(spectrum.vectors.T @ spectrum.vectors, np.eye(6), atol=1e-4)
 
 
-def test_every_piece_has_the_eigenvalue_one_exactly() -> None:
+def test_every_component_has_the_eigenvalue_one_exactly() -> None:
     pieces = [graph_of(400, 1), graph_of(30, 1), sparse.csr_array((1, 1)), graph_of(350, 1)]
     op = diffusion_operator(sparse.csr_array(sparse.block_diag(pieces)))
     spectrum = leading_eigenpairs(op, 5, seed=0)
@@ -56,21 +56,21 @@ def test_every_piece_has_the_eigenvalue_one_exactly() -> None:
     np.testing.assert_allclose(op.matrix @ spectrum.vectors[:, :3], spectrum.vectors[:, :3], atol=1e-12)
 
 
-def test_more_pieces_than_pairs_takes_the_largest() -> None:
+def test_more_components_than_pairs_takes_the_largest() -> None:
     pieces = [graph_of(n, 1) for n in (20, 40, 30)]
     spectrum = leading_eigenpairs(diffusion_operator(sparse.csr_array(sparse.block_diag(pieces))), 2, seed=0)
     assert spectrum.values.tolist() == [1, 1]
     assert np.flatnonzero(spectrum.vectors.any(axis=1)).tolist() == list(range(20, 90))
 
 
-def test_isolated_rows_do_not_use_up_the_pairs_of_the_rest() -> None:
+def test_isolated_rows_do_not_take_pairs_from_the_others() -> None:
     op = diffusion_operator(sparse.csr_array(sparse.block_diag([graph_of(100, 3), sparse.csr_array((6, 6))])))
     spectrum = leading_eigenpairs(op, 4, seed=0)
     assert (spectrum.values > 0).all()
     assert not spectrum.vectors[100:].any()
 
 
-def test_two_cliques_are_told_apart_by_the_second_vector() -> None:
+def test_the_second_vector_separates_two_cliques() -> None:
     op = diffusion_operator(two_cliques(0.01))
     second = leading_eigenpairs(op, 2, seed=0).vectors[:, 1]
     assert (np.sign(second[:4]) == np.sign(second[0])).all()
@@ -89,7 +89,7 @@ def test_same_seed_same_bits() -> None:
     np.testing.assert_allclose(leading_eigenpairs(op, 5, seed=8).values, first.values[:5], atol=2e-3)
 
 
-def test_without_convergence_subspace_iteration_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subspace_iteration_is_the_fallback_without_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
     # A ring's leading eigenvalues lie so close together that one restart is never enough.
     op = diffusion_operator(build_graph(unit_rows(ring(800)), 6).affinity)
     exact = np.linalg.eigvalsh(op.matrix.toarray())[::-1][:4]
@@ -118,7 +118,7 @@ def test_coordinates_of_a_ring_are_a_circle() -> None:
     np.testing.assert_allclose(spread, spread[0], rtol=1e-3)
 
 
-def test_coordinates_tell_pieces_apart() -> None:
+def test_coordinates_separate_components() -> None:
     op = diffusion_operator(sparse.csr_array(sparse.block_diag([graph_of(40, 1), graph_of(60, 1), graph_of(50, 1)])))
     drawn = diffusion_coordinates(leading_eigenpairs(op, 3, seed=0), op)
     pieces = [drawn[:40], drawn[40:100], drawn[100:]]

@@ -19,7 +19,7 @@ def clumps(n_clumps: int, size: int, seed: int = 0) -> np.ndarray[tuple[int, int
 
 
 @pytest.mark.parametrize(("n_clumps", "size"), [(2, 20), (40, 20), (300, 7), (5, 200)])
-def test_pieces_become_one_graph(n_clumps: int, size: int) -> None:
+def test_components_are_linked_into_one_graph(n_clumps: int, size: int) -> None:
     rows = clumps(n_clumps, size)
     graph = build_graph(rows, 5)
     assert graph.n_pieces == n_clumps
@@ -30,14 +30,14 @@ def test_pieces_become_one_graph(n_clumps: int, size: int) -> None:
     assert not dense.diagonal().any()
 
 
-def test_a_graph_in_one_piece_is_left_alone() -> None:
+def test_a_connected_graph_is_unchanged() -> None:
     rows = unit_rows(blobs(100, 1)[0])
     lists = affinity(*neighbours(rows, 10))
     assert connected_components(lists, directed=False)[0] == 1
     assert (join_pieces(rows, lists, 10) != lists).nnz == 0
 
 
-def test_links_do_not_grow_with_the_piece() -> None:
+def test_the_number_of_links_does_not_grow_with_the_component() -> None:
     for size in (50, 400):
         rows = clumps(2, size)
         lists = affinity(*neighbours(rows, 5))
@@ -47,7 +47,7 @@ def test_links_do_not_grow_with_the_piece() -> None:
         assert (joined[:size, :size] != lists[:size, :size]).nnz == 0
 
 
-def test_links_go_to_the_nearest_other_piece() -> None:
+def test_links_go_to_the_nearest_other_component() -> None:
     centres = np.array([[1, 0, 0], [0.9, 0.43589, 0], [0, 0.6, 0.8]], np.float32)
     rows = unit_rows(
         np.repeat(centres, 30, axis=0) + 1e-4 * np.random.default_rng(0).standard_normal((90, 3)).astype("f4")
@@ -58,7 +58,7 @@ def test_links_go_to_the_nearest_other_piece() -> None:
     assert joined[:30, 60:].nnz == 0
 
 
-def test_isolated_rows_are_joined() -> None:
+def test_isolated_rows_are_linked() -> None:
     rows = unit_rows(blobs(12, 3)[0])
     joined = join_pieces(rows, sparse.csr_array((12, 12)), 3)
     assert connected_components(joined, directed=False)[0] == 1

@@ -1,4 +1,4 @@
-"""The map for looking: discs that do not overlap, near clusters near, every row in its disc."""
+"""The map: discs do not overlap, similar clusters are close, every row is in its disc."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_row_is_in_its_disc_and_no_two_discs_overlap() -> None:
     assert np.array_equal(places, cluster_map(rows, labels))
 
 
-def test_discs_are_pushed_apart_even_from_one_point() -> None:
+def test_discs_are_separated_even_from_one_point() -> None:
     radii = np.array([0.3, 0.2, 0.1, 0.25])
     centres = separate_discs(np.zeros((4, 2)), radii)
     for i in range(4):
@@ -36,11 +36,11 @@ def test_discs_are_pushed_apart_even_from_one_point() -> None:
 def test_scaling_keeps_the_distances_of_points_in_a_plane() -> None:
     flat = np.random.default_rng(1).normal(size=(9, 2))
     turn = np.linalg.qr(np.random.default_rng(2).normal(size=(5, 2)))[0]
-    found = classical_scaling(flat @ turn.T + 3.0)
+    result = classical_scaling(flat @ turn.T + 3.0)
     wanted = np.linalg.norm(flat[:, None] - flat[None], axis=-1)
-    got = np.linalg.norm(found[:, None] - found[None], axis=-1)
+    got = np.linalg.norm(result[:, None] - result[None], axis=-1)
     assert np.allclose(got / got.max(), wanted / wanted.max())
-    assert np.abs(found).max() == pytest.approx(1.0)
+    assert np.abs(result).max() == pytest.approx(1.0)
 
 
 def test_a_disc_is_evenly_filled() -> None:

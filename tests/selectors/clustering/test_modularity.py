@@ -68,7 +68,7 @@ def test_known_values() -> None:
 
 
 @pytest.mark.parametrize("groups", [2, 4, 7])
-def test_finds_the_planted_number(groups: int) -> None:
+def test_chooses_the_planted_number(groups: int) -> None:
     chosen, curve = choose_n_clusters(graph_of(30 * groups, groups, noise=0.06), seed=0)
     assert chosen == groups
     point = next(point for point in curve if point.k == groups)
@@ -76,7 +76,7 @@ def test_finds_the_planted_number(groups: int) -> None:
     assert 0.5 < point.modularity / (1 - 1 / groups) < 1.1
 
 
-def test_the_curve_turns_over_and_is_complete() -> None:
+def test_the_curve_has_a_maximum_and_is_complete() -> None:
     chosen, curve = choose_n_clusters(graph_of(210, 5, noise=0.2), seed=0)
     tried = [point.k for point in curve]
     assert tried == sorted(set(tried))

@@ -29,7 +29,7 @@ def test_agrees_with_the_dense_update_from_the_same_start() -> None:
     assert (ours.iterations, ours.converged) == (15, False)
 
 
-def test_the_error_never_rises() -> None:
+def test_the_error_never_increases() -> None:
     matrix = operator_of(120, 3)
     factor = start_matrix(matrix, np.random.default_rng(0).integers(0, 3, 120).astype(np.int32), 3)
     errors = [error_dense(matrix.toarray(), factor)]
@@ -57,7 +57,7 @@ def test_two_cliques_with_a_weak_bridge() -> None:
     assert factor.converged
 
 
-def test_finds_separated_groups() -> None:
+def test_recovers_separated_groups() -> None:
     rows, group = blobs(240, 6, noise=0.1)
     op = diffusion_operator(build_graph(unit_rows(rows), 12).affinity)
     factor = spectral_nmf(op.matrix, leading_eigenpairs(op, 6, seed=0).vectors, 6, seed=1)
@@ -86,7 +86,7 @@ def test_memberships_are_shares() -> None:
     ("labels", "expected"),
     [([5, 2, 2, 9, 9], [2, 0, 0, 1, 1]), ([3], [0]), ([1, 0, 1], [0, 1, 0]), ([0, 7, 7], [1, 0, 0])],
 )
-def test_numbering_is_by_size_then_first_row(labels: list[int], expected: list[int]) -> None:
+def test_labels_are_ordered_by_size_then_first_row(labels: list[int], expected: list[int]) -> None:
     renamed, n_clusters = relabel_by_size(np.array(labels, np.int32))
     assert renamed.tolist() == expected
     assert renamed.dtype == np.int32

@@ -19,9 +19,9 @@ def corpus(n: int = 30) -> tuple[list[str], np.ndarray[tuple[int], np.dtype[np.i
 
 
 def test_each_cluster_gets_its_own_words() -> None:
-    found = cluster_terms(*corpus())
-    assert len(found) == 3
-    own = [{word for term in cluster for word in term.split()} for cluster in found]
+    result = cluster_terms(*corpus())
+    assert len(result) == 3
+    own = [{word for term in cluster for word in term.split()} for cluster in result]
     assert {"sort", "integers", "python"} <= own[0]
     assert {"translate", "sentence", "french"} <= own[1]
     assert {"apples", "eating"} <= own[2]
@@ -48,7 +48,7 @@ def test_a_term_in_every_row_of_a_cluster_has_a_finite_score() -> None:
     assert scores[0, 0] > 0 > scores[1, 0]
 
 
-def test_what_repeats_a_better_term_is_dropped() -> None:
+def test_terms_that_repeat_a_better_one_are_dropped() -> None:
     texts = ["prime numbers"] * 10 + ["odd numbers"] * 10 + ["weather report"] * 10
     labels = np.repeat([0, 0, 1], 10).astype(np.int32)
     first, second = cluster_terms(texts, labels)
@@ -63,10 +63,10 @@ def test_one_long_row_cannot_name_a_cluster() -> None:
     assert "banana" not in " ".join(cluster_terms(texts, labels)[0])
 
 
-def test_shared_terms_are_not_telling() -> None:
+def test_shared_terms_are_not_characteristic() -> None:
     texts = ["common alpha", "common beta"] * 10
-    found = cluster_terms(texts, np.array([0, 1] * 10, np.int32))
-    assert all("common" not in cluster for cluster in found)
+    result = cluster_terms(texts, np.array([0, 1] * 10, np.int32))
+    assert all("common" not in cluster for cluster in result)
 
 
 @pytest.mark.parametrize("texts", [[], ["", ""], ["the of and", "12 3"]])
@@ -83,7 +83,7 @@ def test_number_of_terms() -> None:
     assert [len(cluster) for cluster in cluster_terms(*corpus(), n_terms=2)] == [2, 2, 2]
 
 
-def test_large_corpora_are_thinned_within_each_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_corpora_are_sampled_within_each_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     texts, labels = corpus(300)
     whole = cluster_terms(texts, labels)
     monkeypatch.setattr(terms, "MAX_ROWS", 100)
@@ -93,7 +93,7 @@ def test_large_corpora_are_thinned_within_each_cluster(monkeypatch: pytest.Monke
     assert [set(cluster) for cluster in cluster_terms(texts, labels)] == [set(cluster) for cluster in whole]
 
 
-def test_lengths_that_differ_are_refused() -> None:
+def test_different_lengths_are_an_error() -> None:
     with pytest.raises(InputError, match="2 texts for 3 labels"):
         cluster_terms(["a", "b"], np.zeros(3, np.int32))
 

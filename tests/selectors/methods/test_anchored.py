@@ -26,7 +26,7 @@ def anchored_rows(pool, share=0.3):
     return stay
 
 
-def test_the_least_likely_third_of_each_cluster_is_set_aside():
+def test_the_least_likely_third_of_each_cluster_is_filtered():
     pool = make_pool(300, n_clusters=4)
     selection = run(pool, 50)
     stay = {i for rows in anchored_rows(pool).values() for i in rows}
@@ -35,7 +35,7 @@ def test_the_least_likely_third_of_each_cluster_is_set_aside():
 
 
 @pytest.mark.parametrize("rank", ["random", "ies", "excess"])
-def test_budgets_follow_degradation_over_the_rest(rank):
+def test_budgets_follow_the_degradation_of_remaining_rows(rank):
     pool = make_pool(300, n_clusters=4)
     selection = run(pool, 50, rank=rank)
     stay = anchored_rows(pool)
@@ -60,7 +60,7 @@ def test_ranks():
     assert set(run(pool, 9).order) != set(run(pool, 9, seed=1).order)
 
 
-def test_pins_are_not_set_aside():
+def test_pins_are_not_filtered():
     pool = make_pool(100, ineligible=0.0, n_clusters=2)
     worst = int(np.argmax(pool.signals["nll_original"]))
     assert run(replace(pool, pinned=np.arange(100) == worst), 10).order[0] == worst

@@ -1,4 +1,4 @@
-"""The rows at one end of a number."""
+"""Selection of the rows at one end of a signal."""
 
 import numpy as np
 import pytest
@@ -23,19 +23,19 @@ def test_the_preferred_end_is_kept(prefer, sign):
     values = np.round(RNG.normal(size=80), 1)
     values[::9] = np.nan
     pool.signals["imported"] = values
-    found = select(pool, 20, False, BySignalSettings(signal="mine", prefer=prefer), RNG)
-    assert pool.example_id[found.order].tolist() == kept_loop(pool, values, 20, sign)
+    result = select(pool, 20, False, BySignalSettings(signal="mine", prefer=prefer), RNG)
+    assert pool.example_id[result.order].tolist() == kept_loop(pool, values, 20, sign)
     without = pool.eligible & np.isnan(values)
-    assert set(found.reason[without]) == {"filtered:no_value"}
+    assert set(result.reason[without]) == {"filtered:no_value"}
 
 
-def test_our_own_signals_need_scores_and_imported_ones_do_not():
+def test_computed_signals_need_scores_and_imported_ones_do_not():
     assert needs(BySignalSettings(signal="entropy"), False) == {"scores", "entropy"}
     assert needs(BySignalSettings(signal="mine"), False) == {"imported"}
     assert needs(BySignalSettings(signal="mine"), True) == {"imported", "scores"}
 
 
-def test_what_cannot_mean_anything():
+def test_invalid_settings():
     with pytest.raises(UsageError, match="--signal NAME"):
         needs(BySignalSettings(), False)
     with pytest.raises(UsageError, match="--prefer 'hihg' is unknown, did you mean 'high'"):

@@ -42,7 +42,7 @@ def test_weight_of_one_ranks_by_don_alone():
 
 
 @pytest.mark.parametrize("allocation", ["degradation", "proportional"])
-def test_inside_clusters_with_budgets_of_their_own(allocation):
+def test_clusters_have_their_own_ranking_and_budget(allocation):
     pool = make_pool(300, n_clusters=5)
     selection = run(pool, 60, stratify="clusters", allocation=allocation)
     members = {k: np.flatnonzero(pool.eligible & (pool.cluster == k)) for k in np.unique(pool.cluster).tolist()}
@@ -55,7 +55,7 @@ def test_inside_clusters_with_budgets_of_their_own(allocation):
     assert [row["budget"] for row in selection.allocation] == [quota[ordered.index(k)] for k in sorted(ordered)]
 
 
-def test_warns_when_outliers_decide():
+def test_warns_when_outliers_dominate():
     pool = make_pool(1000, ineligible=0.0)
     assert not run(pool, 100).warnings
     don = pool.signals["don"].copy()

@@ -6,7 +6,7 @@ from references.pools import make_pool
 from curate.selectors.methods.full import FullSettings, select
 
 
-def test_everything_that_can_be_used_whatever_the_budget():
+def test_keeps_all_eligible_rows_whatever_the_budget():
     pool = replace(make_pool(100), pinned=np.arange(100) == 7)
     for in_tokens in (False, True):
         selection = select(pool, 3, in_tokens, FullSettings(), np.random.default_rng(0))

@@ -12,7 +12,7 @@ def run(pool, budget):
     return select(pool, budget, False, IfdSettings(), np.random.default_rng(0))
 
 
-def test_largest_below_one_first_and_the_rest_is_set_aside():
+def test_largest_below_one_first_and_the_others_are_filtered():
     pool = make_pool(300)
     ifd = pool.signals["ifd"]
     selection = run(pool, 40)
@@ -26,7 +26,7 @@ def test_missing_signal_says_how_to_get_it():
         run(replace(make_pool(20), signals={}), 5)
 
 
-def test_no_row_below_one_is_unusable_input():
+def test_no_row_below_one_is_an_input_error():
     pool = make_pool(20, ineligible=0.0)
     with pytest.raises(InputError, match="no row has an ifd below 1"):
         run(replace(pool, signals={"ifd": np.full(20, 1.5)}), 5)

@@ -23,7 +23,7 @@ def test_agrees_with_the_loop_whatever_the_front(monkeypatch, front):
     assert (np.diff(distance[1:]) < 1e-5).all(), "each pick is at most as far as the one before"
 
 
-def test_pins_are_centres_already():
+def test_pins_are_the_first_centres():
     points = np.eye(4, dtype=np.float32)
     picks, distance = farthest_first(points, np.ones(4, int), 3, points[:1], start=None)
     assert picks.tolist() == [1, 2, 3]
@@ -36,7 +36,7 @@ def test_identical_rows_are_each_picked_once():
     assert sorted(picks.tolist()) == list(range(9))
 
 
-def test_rows_that_cost_too_much_are_passed_over():
+def test_rows_that_cost_too_much_are_skipped():
     points = np.eye(4, dtype=np.float32)
     picks, _ = farthest_first(points, np.array([5, 9, 4, 2]), 11, points[:0], start=0)
     assert picks.tolist() == [0, 2, 3]

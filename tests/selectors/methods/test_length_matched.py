@@ -23,7 +23,7 @@ def lengths(pool):
     return pool.n_prompt_tokens + pool.n_response_tokens
 
 
-def test_histogram_is_the_other_selections():
+def test_the_histogram_matches_the_other_selection():
     pool = make_pool(2000)
     longest = np.argsort(-lengths(pool) * pool.eligible)[:300]
     kept = np.isin(np.arange(2000), np.random.default_rng(1).choice(longest, 150, replace=False))
@@ -50,7 +50,7 @@ def test_token_budgets_share_tokens():
     assert abs(lengths(pool)[got].mean() - lengths(pool)[kept].mean()) < 8
 
 
-def test_bins_that_run_out_are_filled_from_others():
+def test_budget_of_exhausted_bins_goes_to_others():
     pool = make_pool(200, ineligible=0.0)
     kept = np.arange(200) == int(np.argmax(lengths(pool)))
     assert len(run(marked(pool, kept), 60).order) == 60

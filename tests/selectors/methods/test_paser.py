@@ -25,7 +25,7 @@ def run(pool, budget, in_tokens=False, **chosen):
     [("expected", 3.0), ("expected", 1.0), ("strict", 0.0), ("soft", 3.0), ("soft", 0.0), ("off", 0.0)],
 )
 @pytest.mark.parametrize("pins", [0, 6])
-def test_agrees_with_the_rounds_played_one_by_one(monkeypatch, in_tokens, fill, mode, expectation, pins):
+def test_agrees_with_the_reference_rounds(monkeypatch, in_tokens, fill, mode, expectation, pins):
     monkeypatch.setattr(offers, "_BLOCK", 16)
     monkeypatch.setattr(offers, "_SMALL_BLOCK", 3)
     for seed in range(3):
@@ -37,7 +37,9 @@ def test_agrees_with_the_rounds_played_one_by_one(monkeypatch, in_tokens, fill, 
         assert selection.order.tolist() == order
         refused = np.flatnonzero(selection.reason == "conflict")
         assert set(refused.tolist()) == set(rivals)
-        if expectation <= 1.0:  # beyond, concepts left out as too rare can hide the rival of a conflict since resolved
+        if (
+            expectation <= 1.0
+        ):  # above, rare concepts are left out, which may change the rival of a conflict resolved since
             assert {int(i): int(selection.related[i]) for i in refused} == rivals
         assert selection.facts.get("filled", 0) == len(filled)
         if mode == "strict":
@@ -51,7 +53,7 @@ def test_budget_follows_degradation_and_numbering_of_clusters_does_not_matter():
         assert run(pool, 57, **settings).order.tolist() == run(renamed, 57, **settings).order.tolist()
 
 
-def test_no_damage_means_shares_by_size_and_a_warning():
+def test_without_degradation_budgets_follow_size_with_a_warning():
     pool = make_pool(300, ineligible=0.0, n_clusters=3)
     pool = replace(pool, signals={**pool.signals, "cds": np.zeros(300)})
     selection = run(pool, 100, consistency="off")
@@ -60,7 +62,7 @@ def test_no_damage_means_shares_by_size_and_a_warning():
     assert "no cluster is degraded" in selection.warnings[0]
 
 
-def test_ablations_rank_by_something_else():
+def test_other_ranks():
     pool = make_pool(200, n_clusters=1)
     eligible = sorted(np.flatnonzero(pool.eligible), key=lambda i: pool.example_id[i])
     close = closeness_loop(pool.signals["don"][eligible], pool.signals["nod"][eligible])
@@ -94,7 +96,7 @@ def test_pins_survive_filters_and_missing_signals():
         run(pool, 1)
 
 
-def test_a_pin_that_is_not_eligible_stays_out_and_is_reported():
+def test_an_ineligible_pin_is_left_out_with_a_warning():
     pool = make_pool(60, ineligible=0.3)
     out = int(np.flatnonzero(~pool.eligible)[0])
     selection = run(replace(pool, pinned=np.arange(60) == out), 10)
@@ -102,7 +104,7 @@ def test_a_pin_that_is_not_eligible_stays_out_and_is_reported():
     assert "1 pinned rows are not eligible" in selection.warnings[0]
 
 
-def test_strict_reports_what_it_filled_and_no_fill_what_it_left():
+def test_strict_reports_filled_rows_and_no_fill_the_shortfall():
     pool = make_pool(600, n_concepts=80, n_clusters=3)
     filled = run(pool, 400, consistency="strict")
     assert filled.facts["filled_share"] > 0.5
@@ -114,7 +116,7 @@ def test_strict_reports_what_it_filled_and_no_fill_what_it_left():
     assert "stay unspent" in short.warnings[0]
 
 
-def test_two_known_concepts_never_seen_together_conflict_and_name_the_earliest_holder():
+def test_known_unlinked_concepts_conflict_and_name_the_earliest_row():
     n = 3
     pool = replace(
         make_pool(n, ineligible=0.0, n_clusters=1),

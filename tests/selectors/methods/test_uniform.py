@@ -30,7 +30,7 @@ def test_a_larger_budget_contains_the_smaller():
     assert large[:10].tolist() == small.tolist()
 
 
-def test_pins_come_out_of_the_budget():
+def test_pins_count_towards_the_budget():
     pool = replace(make_pool(50, ineligible=0.0), pinned=np.arange(50) < 3)
     order = select(pool, 10, False, UniformSettings(), np.random.default_rng(0)).order
     assert set(order[:3].tolist()) == {0, 1, 2}

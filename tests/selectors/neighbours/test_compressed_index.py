@@ -12,28 +12,28 @@ def structured(n: int, width: int = 64, seed: int = 0) -> np.ndarray:
     return unit_rows(blobs(n, 40, width=width, noise=0.15, seed=seed)[0])
 
 
-def test_nearly_all_true_neighbours_are_found() -> None:
+def test_recall_of_true_neighbours_is_high() -> None:
     rows, queries = structured(SMALLEST), structured(500, seed=1)
     index = CompressedIndex(rows)
     assert not index.exact
     assert index.recall(queries, 15) > 0.98
     indices, distances = index.nearest(queries, 15)
-    # What is given is exact, even where a true neighbour was missed.
+    # Returned distances are exact, even if a true neighbour was missed.
     np.testing.assert_allclose(distances, 1 - np.einsum("nkw,nw->nk", rows[indices], queries), atol=3e-7)
     assert (np.diff(distances, axis=1) >= 0).all()
 
 
-def test_recall_counts_what_a_loop_counts() -> None:
+def test_recall_agrees_with_a_loop() -> None:
     rows = structured(SMALLEST)
     queries = structured(40, seed=1)
     index = CompressedIndex(rows)
-    found = index.nearest(queries, 7)[0]
+    indices = index.nearest(queries, 7)[0]
     hits = 0
     for place, query in enumerate(queries):
         everything = np.vstack([query[None], rows[np.argsort(-(rows @ query))[:60]]])
         best = np.argsort(-(rows @ query))[:60]
         true = {int(best[j - 1]) for _, j in neighbours_loop(everything, 7)[0]}
-        hits += len(true & set(found[place].tolist()))
+        hits += len(true & set(indices[place].tolist()))
     assert index.recall(queries, 7) == pytest.approx(hits / 280, abs=1e-9)
 
 

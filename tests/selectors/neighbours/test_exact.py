@@ -22,7 +22,7 @@ def test_agrees_with_a_full_sort() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(1, 30), k=st.integers(1, 40), distinct=st.integers(1, 30), seed=st.integers(0, 99))
-def test_lists_hold_the_nearest_others_whatever_is_repeated(n: int, k: int, distinct: int, seed: int) -> None:
+def test_lists_hold_the_nearest_other_rows_with_any_repetitions(n: int, k: int, distinct: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((distinct, 6)).astype(np.float32)[rng.integers(0, distinct, n)]
     indices, distances = neighbours(rows, k)
@@ -65,7 +65,7 @@ def test_length_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_row_that_is_not_finite_is_named(bad: float) -> None:
+def test_errors_name_the_non_finite_row(bad: float) -> None:
     rows, _ = blobs(40, 2)
     rows[17, 5] = bad
     with pytest.raises(InputError, match=f"row 17 has {bad} in dimension 5"):
@@ -73,7 +73,7 @@ def test_a_row_that_is_not_finite_is_named(bad: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 0), (2, 2, 2)])
-def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
+def test_wrong_shapes_are_errors(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="shape"):
         unit_rows(np.zeros(shape, np.float32))
 
@@ -83,7 +83,7 @@ def test_no_neighbours_is_a_usage_error() -> None:
         neighbours(np.eye(3, dtype=np.float32), 0)
 
 
-def test_input_is_left_as_it_was_and_lengths_become_one() -> None:
+def test_unit_rows_have_length_one_and_the_input_is_unchanged() -> None:
     rows, _ = blobs(30, 3)
     before = rows.copy()
     unit = unit_rows(rows)
@@ -102,7 +102,7 @@ def test_threads_are_restored_and_do_not_change_the_bits() -> None:
     assert one[1].tobytes() == two[1].tobytes()
 
 
-def test_nearest_gives_no_more_rows_than_there_are() -> None:
+def test_nearest_returns_at_most_all_rows() -> None:
     rows = unit_rows(blobs(4, 2)[0])
     indices, _ = nearest(rows[:2], rows, 10)
     assert np.sort(indices, axis=1).tolist() == [[0, 1, 2, 3]] * 2

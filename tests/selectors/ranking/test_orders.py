@@ -7,7 +7,7 @@ from references.selection import PassLoop, efficiency_loop
 from curate.selectors.ranking.orders import best_first, efficiency, rank_within, round_robin, worst_share
 
 
-def test_best_first_breaks_ties_by_place():
+def test_best_first_breaks_ties_by_position():
     assert best_first(np.array([1.0, 3.0, 1.0, 3.0])).tolist() == [1, 3, 0, 2]
 
 
@@ -26,7 +26,7 @@ def test_efficiency_of_one_token_is_finite_and_falls_with_length():
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.1, 0.2, 0.3])), min_size=1, max_size=40))
-def test_round_robin_agrees_with_rounds_played_one_by_one(rows):
+def test_round_robin_agrees_with_the_reference_rounds(rows):
     stratum, score = np.array([k for k, _ in rows]), np.array([s for _, s in rows])
     offered = PassLoop(score, stratum, [1] * len(rows), None, {k: 99 for k in set(stratum.tolist())}, 0.0)
     offered.concepts = [set()] * len(rows)
@@ -45,7 +45,7 @@ def test_worst_share_drops_whole_rows(share, dropped):
     assert mask.tolist() == [i < dropped for i in range(10)]
 
 
-def test_worst_share_does_not_lose_a_row_to_binary_fractions():
+def test_worst_share_is_exact_for_decimal_fractions():
     assert worst_share(np.arange(100.0), 0.29).sum() == 29
 
 

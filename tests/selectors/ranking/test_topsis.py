@@ -36,7 +36,7 @@ def test_equal_rows_are_in_the_middle():
     assert closeness(np.full(3, 0.2), np.full(3, 0.7)).tolist() == [0.5, 0.5, 0.5]
 
 
-def test_a_zero_column_decides_nothing():
+def test_a_zero_column_has_no_influence():
     don = np.array([3.0, 1.0, 2.0])
     assert np.argsort(-closeness(don, np.zeros(3))).tolist() == [0, 2, 1]
     assert closeness(np.zeros(2), np.zeros(2)).tolist() == [0.5, 0.5]
@@ -59,7 +59,7 @@ def top_tenth(score):
 
 
 @pytest.mark.parametrize(("normalise", "robust"), [("vector", False), ("winsor", True), ("rank", True)])
-def test_only_the_vector_form_is_at_the_mercy_of_an_outlier(normalise, robust):
+def test_only_the_vector_normalisation_is_sensitive_to_an_outlier(normalise, robust):
     rng = np.random.default_rng(1)
     don, nod = rng.normal(size=1000), rng.gamma(2.0, size=1000)
     clean = top_tenth(closeness(don, nod, normalise=normalise))
@@ -69,12 +69,12 @@ def test_only_the_vector_form_is_at_the_mercy_of_an_outlier(normalise, robust):
 
 
 def test_equal_values_share_their_mean_rank():
-    # As ranks (1.5, 1.5, 3) of don and (1, 2, 3) of nod; equal don cannot be told apart by order.
+    # As ranks (1.5, 1.5, 3) of don and (1, 2, 3) of nod; equal values of don share a rank.
     first = closeness(np.array([1.0, 1.0, 5.0]), np.array([1.0, 2.0, 3.0]), normalise="rank")
     np.testing.assert_allclose(first, closeness_loop([1.5, 1.5, 3.0], [1.0, 2.0, 3.0]), rtol=1e-12)
 
 
-def test_inside_strata_each_is_on_its_own():
+def test_strata_are_ranked_separately():
     rng = np.random.default_rng(2)
     don, nod, stratum = rng.normal(size=60), rng.gamma(2.0, size=60), rng.integers(0, 4, 60)
     got = closeness_within(stratum, don, nod)

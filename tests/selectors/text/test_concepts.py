@@ -34,29 +34,29 @@ def test_long_runs_count_as_single_words() -> None:
     assert key_phrases(" ".join(run)) == sorted(run)
 
 
-def test_ids_come_in_the_order_of_appearance_and_stand_sorted() -> None:
-    found = extract(["green apples", "", "red pears. green apples", "green apples. Red  Pears!"])
-    assert found.phrases == ["green apples", "red pears"]
-    assert found.offsets.tolist() == [0, 1, 1, 3, 5]
-    assert found.values.tolist() == [0, 0, 1, 0, 1]
-    assert found.offsets.dtype == np.int64
-    assert found.values.dtype == np.int32
+def test_ids_are_in_order_of_occurrence_and_sorted_within_a_row() -> None:
+    result = extract(["green apples", "", "red pears. green apples", "green apples. Red  Pears!"])
+    assert result.phrases == ["green apples", "red pears"]
+    assert result.offsets.tolist() == [0, 1, 1, 3, 5]
+    assert result.values.tolist() == [0, 0, 1, 0, 1]
+    assert result.offsets.dtype == np.int64
+    assert result.values.dtype == np.int32
 
 
 @given(st.lists(st.text(max_size=80), max_size=12))
 def test_every_row_has_its_phrases(texts: list[str]) -> None:
-    found = extract(iter(texts))
-    assert len(found.offsets) == len(texts) + 1
-    assert len(set(found.phrases)) == len(found.phrases)
+    result = extract(iter(texts))
+    assert len(result.offsets) == len(texts) + 1
+    assert len(set(result.phrases)) == len(result.phrases)
     for i, text in enumerate(texts):
-        ids = found.values[found.offsets[i] : found.offsets[i + 1]].tolist()
+        ids = result.values[result.offsets[i] : result.offsets[i + 1]].tolist()
         assert ids == sorted(set(ids))
-        assert {found.phrases[concept] for concept in ids} == set(key_phrases(text))
+        assert {result.phrases[concept] for concept in ids} == set(key_phrases(text))
 
 
 def test_no_texts() -> None:
-    found = extract([])
-    assert (found.offsets.tolist(), found.values.tolist(), found.phrases) == ([0], [], [])
+    result = extract([])
+    assert (result.offsets.tolist(), result.values.tolist(), result.phrases) == ([0], [], [])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from curate.selectors.text.contamination import LEAST_OVERLAP, WORDS, contaminat
 from curate.selectors.text.shingles import shingles
 
 
-def test_finds_what_the_loop_finds() -> None:
+def test_contamination_agrees_with_the_loop() -> None:
     draw = random.Random(0)
     words = [f"word{i}" for i in range(300)]
     items = [draw.choices(words, k=draw.randint(3, 40)) for _ in range(60)]
@@ -17,22 +17,22 @@ def test_finds_what_the_loop_finds() -> None:
         row[len(row) // 2 :] = item[: draw.randint(len(item) // 3, len(item))]
     corpus = [(" ".join(row[: len(row) // 2]), " ".join(row[len(row) // 2 :])) for row in rows]
     questions = [(" ".join(item),) for item in items]
-    found = contamination(shingles(corpus, WORDS), shingles(questions, WORDS))
+    result = contamination(shingles(corpus, WORDS), shingles(questions, WORDS))
     grams = [grams_loop(item, WORDS) for item in questions]
     expected = [contamination_loop(grams_loop(row, WORDS), grams, LEAST_OVERLAP) for row in corpus]
-    assert [(-1 if one is None else one[0]) for one in expected] == found.item.tolist()
+    assert [(-1 if one is None else one[0]) for one in expected] == result.item.tolist()
     held = [one[1] for one in expected if one]
     assert len(held) > 10
-    np.testing.assert_allclose(found.overlap[found.item >= 0], held)
+    np.testing.assert_allclose(result.overlap[result.item >= 0], held)
 
 
-def test_a_phrase_that_all_questions_share_does_not_condemn() -> None:
+def test_a_phrase_shared_by_all_questions_is_not_contamination() -> None:
     stem = "which of the following best explains the reason why "
     items = [(stem + " ".join(f"thing{i} part{j}" for j in range(9)),) for i in range(20)]
     corpus = [(stem + "cats purr", "they like it"), (items[7][0], "an answer")]
-    found = contamination(shingles(corpus, WORDS), shingles(items, WORDS))
-    assert found.item.tolist() == [-1, 7]
-    assert found.overlap[1] == 1
+    result = contamination(shingles(corpus, WORDS), shingles(items, WORDS))
+    assert result.item.tolist() == [-1, 7]
+    assert result.overlap[1] == 1
 
 
 def test_no_items_and_no_rows() -> None:

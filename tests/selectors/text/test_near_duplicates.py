@@ -30,18 +30,18 @@ def texts(n: int, repeated: int, seed: int = 0) -> list[tuple[str, str]]:
 def test_lexical_drops_what_the_loop_drops() -> None:
     rows = texts(200, 120)
     sets = [grams_loop(row, WORDS) for row in rows]
-    found = lexical(shingles(rows, WORDS), 0.8)
+    result = lexical(shingles(rows, WORDS), 0.8)
     expected = drop_loop(len(rows), lambda a, b: jaccard_loop(sets[a], sets[b]) >= 0.8)
-    assert (found.keeper >= 0).tolist() == expected
+    assert (result.keeper >= 0).tolist() == expected
     assert sum(expected) > 40
-    for row in np.flatnonzero(found.keeper >= 0):
-        assert found.keeper[row] < row
-        assert found.keeper[found.keeper[row]] == -1
-        assert found.similarity[row] >= 0.8
-    assert np.isnan(found.similarity[found.keeper < 0]).all()
+    for row in np.flatnonzero(result.keeper >= 0):
+        assert result.keeper[row] < row
+        assert result.keeper[result.keeper[row]] == -1
+        assert result.similarity[row] >= 0.8
+    assert np.isnan(result.similarity[result.keeper < 0]).all()
 
 
-def test_texts_without_words_are_no_duplicates_of_each_other() -> None:
+def test_texts_without_words_are_not_duplicates() -> None:
     assert (
         lexical(shingles([("…", ""), ("", "!"), ("a b c d", ""), ("a b c d", "")], WORDS), 0.8).keeper
     ).tolist() == [
@@ -52,11 +52,11 @@ def test_texts_without_words_are_no_duplicates_of_each_other() -> None:
     ]
 
 
-def test_twenty_thousand_copies_are_one() -> None:
-    found = lexical(shingles([("the same old text again", "and the same answer")] * 20_000, WORDS), 0.8)
-    assert found.keeper[0] == -1
-    assert (found.keeper[1:] == 0).all()
-    assert (found.similarity[1:] == 1).all()
+def test_twenty_thousand_copies_are_reduced_to_one() -> None:
+    result = lexical(shingles([("the same old text again", "and the same answer")] * 20_000, WORDS), 0.8)
+    assert result.keeper[0] == -1
+    assert (result.keeper[1:] == 0).all()
+    assert (result.similarity[1:] == 1).all()
 
 
 def test_semantic_drops_what_the_loop_drops() -> None:
@@ -65,28 +65,28 @@ def test_semantic_drops_what_the_loop_drops() -> None:
     cluster = np.append(group, group[::10]).astype(np.int32)
     cosine = 1 - distances_dense(rows)
     threshold = 0.97
-    found = semantic(rows, cluster, threshold)
+    result = semantic(rows, cluster, threshold)
     expected = drop_loop(len(rows), lambda a, b: bool(cluster[a] == cluster[b] and cosine[a, b] >= threshold))
-    kept = np.flatnonzero(found.keeper < 0)
-    # Rounds may hand a row on where the loop would keep it, but no two kept rows are ever a pair, and most agree.
+    kept = np.flatnonzero(result.keeper < 0)
+    # Rounds may drop a row that the loop keeps, but no two kept rows are a pair, and most decisions agree.
     close = (cosine[np.ix_(kept, kept)] >= threshold) & (cluster[kept][:, None] == cluster[kept])
     assert close.sum() == len(kept)
-    assert np.mean((found.keeper >= 0) == expected) > 0.95
-    assert (found.keeper[300:] >= 0).all()
-    assert all(cluster[row] == cluster[found.keeper[row]] for row in np.flatnonzero(found.keeper >= 0))
+    assert np.mean((result.keeper >= 0) == expected) > 0.95
+    assert (result.keeper[300:] >= 0).all()
+    assert all(cluster[row] == cluster[result.keeper[row]] for row in np.flatnonzero(result.keeper >= 0))
 
 
-def test_semantic_leaves_copies_in_other_clusters_alone() -> None:
+def test_semantic_keeps_copies_in_other_clusters() -> None:
     rows = np.tile(np.array([[1.0, 2.0]], np.float32), (4, 1))
     assert semantic(rows, np.array([0, 1, 0, 1], np.int32), 0.95).keeper.tolist() == [-1, -1, 0, 1]
 
 
-def test_forty_copies_among_few_neighbours_are_one() -> None:
+def test_more_copies_than_neighbours_are_reduced_to_one() -> None:
     rows = np.tile(np.array([[1.0, 2.0]], np.float32), (40, 1))
     assert semantic(rows, np.zeros(40, np.int32), 0.95).keeper.tolist() == [-1] + [0] * 39
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "rensa", None)
