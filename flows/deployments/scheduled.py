@@ -16,13 +16,12 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.concurrency.sync import concurrency
-from prefect.deployments import run_deployment
 from prefect.states import Completed
 
 from curate.flows import progress
 from curate.flows.deployments.curation import PrefectLog, curation
-from curate.flows.deployments.drift_gate import worth_training
 from curate.flows.deployments.drop_folder import settled_files
+from curate.flows.deployments.recovery_start import start_recovery
 from curate.schemas.errors import GateError
 from curate.schemas.settings import resolve
 from curate.storage.warehouse.warehouse import Warehouse
@@ -47,6 +46,8 @@ def nightly(
 ) -> State[Any]:
     """Select from all files in the drop folder if they or the settings have changed since the last run.
 
+    A report that is missing is written, and a recovery that is missing is started, whether the selection is new or not.
+
     Parameters
     ----------
     drop : str
@@ -56,7 +57,7 @@ def nightly(
     settle_seconds : float
         Files that changed more recently wait for the next run.
     recovery : str, optional
-        Deployment that trains on a new selection, ``"recovery/recovery"``; by default none is started.
+        Deployment that trains on the selection, ``"recovery/recovery"``; by default none is started.
     overlap_limit : float
         Overlap with the last trained selection, as Jaccard index, from which that deployment is not started.
     """
@@ -64,20 +65,19 @@ def nightly(
     if not files:
         return Completed(name=NOTHING_NEW, message=f"no settled file in {Path(drop).absolute()}")
     resolved = resolve({**(settings or {}), "corpus": files})
-    if existing := _existing_selection(resolved):
-        return Completed(name=NOTHING_NEW, message=f"{len(files)} files, nothing new: selection {existing} is current")
-    selection_id = str(curation(resolved.model_dump(mode="json")))
     warehouse = Warehouse(resolved.warehouse)
-    _publish_artifacts(warehouse, selection_id, resolved)
-    message = f"selection {selection_id} of {len(files)} files"
+    existing = _existing_selection(resolved)
+    selection_id = existing or str(curation(resolved.model_dump(mode="json")))
+    if not (warehouse.root / "reports" / f"{selection_id}.html").exists():
+        _publish_artifacts(warehouse, selection_id, resolved)
+    is_current = f"{len(files)} files, nothing new: selection {selection_id} is current"
+    message = is_current if existing else f"selection {selection_id} of {len(files)} files"
+    started = False
     if recovery is not None:
-        decision = worth_training(warehouse, selection_id, overlap_limit)
-        get_run_logger().info("%s %s: %s", "starting" if decision.train else "not starting", recovery, decision.reason)
-        if decision.train:
-            # timeout=0: start the deployment and return, instead of occupying this worker until it has trained.
-            run_deployment(recovery, parameters={"selection": selection_id, "settings": settings or {}}, timeout=0)
-        message += f"; recovery {'started' if decision.train else 'not started'}, {decision.reason}"
-    return Completed(message=message)
+        started, reason = start_recovery(warehouse, selection_id, recovery, settings or {}, overlap_limit)
+        get_run_logger().info("%s %s: %s", "starting" if started else "not starting", recovery, reason)
+        message += f"; recovery {'started' if started else 'not started'}, {reason}"
+    return Completed(name=None if started or not existing else NOTHING_NEW, message=message)
 
 
 @flow(name="recovery", persist_result=False)

@@ -10,12 +10,12 @@ from documents import ROOT
 
 from curate.flows.deployments.retries import is_transient
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
-from curate.storage.warehouse.atomic import reporting
+from curate.storage.warehouse.atomic import disk_errors
 
 
 def warehouse_error(code: int) -> WarehouseError:
     """Return the error that the warehouse raises for an operating system error."""
-    with pytest.raises(WarehouseError) as caught, reporting("write", ROOT):
+    with pytest.raises(WarehouseError) as caught, disk_errors("write", ROOT):
         raise OSError(code, os.strerror(code))
     return caught.value
 
