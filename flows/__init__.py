@@ -46,10 +46,10 @@ class Selection:
         dict
             ``example_id``, ``rank`` (from 1, first taken first) and ``messages``, turns with ``role`` and ``content``.
         """
-        from curate.storage.exports.rows import kept_rows, ranks
+        from curate.storage.exports.rows import kept_ranks, kept_rows
 
         corpus = self.warehouse.manifest("selection", self.id).inputs["corpus"]
-        for row in kept_rows(self.warehouse, corpus, ranks(self.warehouse, self.id)):
+        for row in kept_rows(self.warehouse, corpus, kept_ranks(self.warehouse, self.id)):
             messages = [{"role": turn.role, "content": turn.content} for turn in row.turns]
             yield {"example_id": row.example_id, "rank": row.rank, "messages": messages}
 

@@ -62,6 +62,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+\.(?:py|md|js))`", page.read_text("utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_index_names_every_page() -> None:
     named = {Path(link).name for link in links((DOCS / "README.md").read_text())}
     assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= named
