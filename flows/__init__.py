@@ -63,8 +63,8 @@ class Recovery:
 
     def report(self) -> dict[str, Any]:
         """Return what ``curate recover --json`` prints; ``model`` is the folder of the recovered model."""
-        made = self.warehouse.manifest("recovery", self.id)
-        return {"recovery_id": made.id, "inputs": made.inputs, "settings": made.settings, **made.facts}
+        manifest = self.warehouse.manifest("recovery", self.id)
+        return {"recovery_id": manifest.id, "inputs": manifest.inputs, "settings": manifest.settings, **manifest.facts}
 
 
 def settings(**options: Any) -> Settings:

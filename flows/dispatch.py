@@ -49,8 +49,8 @@ def recover(
     local.refuse_taken(out)
     ready, chosen = local.for_selection(settings, selection)
     warehouse = Warehouse(ready.warehouse.absolute())
-    made = recipe(warehouse, ready, chosen).id
+    recovery_id = recipe(warehouse, ready, chosen).id
     if anew:
-        shutil.rmtree(warehouse.root / "jobs" / made, ignore_errors=True)
+        shutil.rmtree(warehouse.root / "jobs" / recovery_id, ignore_errors=True)
     recovery(chosen, settings.model_dump(mode="json"))
-    return warehouse, local.copied(warehouse, made, out)
+    return warehouse, local.copied(warehouse, recovery_id, out)

@@ -49,7 +49,7 @@ def estimate(settings: Settings) -> dict[str, Any]:
     settings = demo_settings(warehouse, settings) if demo else settings
     corpus_recipe = corpus.recipe(warehouse, settings)
     scored = scores.recipe(warehouse, settings, corpus_recipe.id)
-    inputs = read_inputs(warehouse, settings, corpus_recipe.id, scored.id) if scored.is_made(warehouse) else None
+    inputs = read_inputs(warehouse, settings, corpus_recipe.id, scored.id) if scored.exists_in(warehouse) else None
     size = inputs or _guess(warehouse, settings, corpus_recipe)
     predicted: dict[Cell, str] = {}
     finished: dict[Cell, dict[str, Any]] = {}
@@ -134,7 +134,7 @@ def _training_of(
         return None
     request = training(settings, inputs, cell, tokens_kept(warehouse, chosen, inputs.scores))
     plan = cell_recipe(warehouse, settings, chosen, request)
-    if not plan.is_made(warehouse):
+    if not plan.exists_in(warehouse):
         return None
     training_facts: dict[str, Any] = warehouse.manifest("evaluation", plan.id).facts["training"]
     return training_facts

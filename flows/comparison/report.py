@@ -121,11 +121,12 @@ def report(
     verdicts = compare_arms(given, BASELINE, primary, original.scores, original.group, n, original.chance, Resampling())
     damaged = _scores(warehouse, compressed, original)
     by_arm = {(arm.method, arm.budget): _groups(arm.scores, damaged, original) for arm in given}
+    average = retention_over_seeds(damaged[None], original.scores, original.group, n, original.counts, Resampling())
     return {
         "metric": original.metric,
         "primary": f"{primary[0]} against {BASELINE} at {primary[1]}",
         "seeds": settings.compare.seeds,
-        "compressed": interval(retention_over_seeds(damaged[None], original.scores, original.group, n, original.counts, Resampling())),
+        "compressed": interval(average),
         "capabilities": [name for name, counts in zip(original.names, original.counts, strict=True) if counts],
         "left_out": [name for name, counts in zip(original.names, original.counts, strict=True) if not counts],
         "n_items": len(original.scores),

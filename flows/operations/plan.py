@@ -70,7 +70,7 @@ def demo_settings(warehouse: Warehouse, settings: Settings) -> Settings:
 
 def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
     """Return characters and examples of a corpus that is ingested, else two Nones."""
-    if not read.is_made(warehouse):
+    if not read.exists_in(warehouse):
         return None, None
     import pyarrow.compute as pc
 
@@ -82,7 +82,7 @@ def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | N
 def _describe(
     warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, characters: int | None
 ) -> dict[str, Any]:
-    exists = step.is_made(warehouse)
+    exists = step.exists_in(warehouse)
     estimate, memory = "", None
     if exists:
         estimate = f"took {warehouse.manifest(step.noun, step.id).seconds:.1f} s"

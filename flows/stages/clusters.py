@@ -38,7 +38,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings_
     inputs = {"corpus": corpus_id, "embeddings": embeddings_id}
     how = {**settings.cluster.model_dump(exclude={"refit"}), "seed": settings.seed}
     fresh = Recipe("clusters", VERSION, inputs, how)
-    if settings.cluster.refit or fresh.is_made(warehouse):
+    if settings.cluster.refit or fresh.exists_in(warehouse):
         return fresh
     if grown := grown_before(warehouse, fresh):
         return Recipe("clusters", VERSION, grown.inputs, how)
@@ -49,7 +49,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings_
 def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings_id: str) -> str:
     """Cluster the corpus, describe each cluster, extract concepts, and return the clusters id."""
     plan = recipe(warehouse, settings, corpus_id, embeddings_id)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:

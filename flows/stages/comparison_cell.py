@@ -48,7 +48,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
 def trial(warehouse: Warehouse, settings: Settings, selection: str, request: RecoveryRequest) -> str:
     """Train, evaluate, and return the evaluation id."""
     plan = recipe(warehouse, settings, selection, request)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
@@ -58,10 +58,10 @@ def trial(warehouse: Warehouse, settings: Settings, selection: str, request: Rec
         trained = time.monotonic() - began
         items, _ = evaluation_items(warehouse, settings, None)
         results = run_items(builder, settings, items, str(model))
-        told = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
-        told |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
-        told |= {"seconds_asking": time.monotonic() - began - trained}
-        builder.finish({**facts(settings, results, f"trained on {selection}", 0), "training": told})
+        training = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
+        training |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
+        training |= {"seconds_asking": time.monotonic() - began - trained}
+        builder.finish({**facts(settings, results, f"trained on {selection}", 0), "training": training})
         shutil.rmtree(model, ignore_errors=True)
     return plan.id
 
@@ -70,7 +70,7 @@ def _trained(
     warehouse: Warehouse, settings: Settings, cell: str, selection: str, request: RecoveryRequest
 ) -> tuple[Any, dict[str, Any]]:
     """Return the folder of the trained model, which only this cell uses, and what training reported."""
-    from curate.engines.recover import recover
+    from curate.engines.recover import Observer, RecoveryContext, recover
 
     folder, work = (warehouse.root / place / f"trial-{cell}" for place in ("models", "cache"))
     # Left by an attempt that was killed after training; without its report it is of no use.
@@ -83,8 +83,8 @@ def _trained(
             folder,
             request,
             original=settings.original,
-            work=work,
-            tell=lambda step, total: advance(request.batch),
+            context=RecoveryContext(work=work),
+            observer=Observer(on_step=lambda step, total: advance(request.batch)),
         )
     shutil.rmtree(work, ignore_errors=True)
     return folder, report

@@ -48,7 +48,7 @@ def ingest(warehouse: Warehouse, settings: Settings) -> str:
     from curate.storage.inputs.corpus_tables import canonical_chunks
 
     plan = recipe(warehouse, settings)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:

@@ -37,7 +37,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
 def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
     """Embed the prompts of the corpus that no earlier embeddings contain, and return the embeddings id."""
     plan = recipe(warehouse, settings, corpus_id)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:

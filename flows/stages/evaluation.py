@@ -65,7 +65,7 @@ def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
     from curate.engines.evaluate.harness import harness_files
     from curate.flows import demo
     from curate.storage.formats import source_digest
-    from curate.storage.inputs.task_files import task_file
+    from curate.storage.inputs.task_files import parse_task
 
     parts: list[object] = []
     for word in settings.evaluate.tasks:
@@ -73,7 +73,7 @@ def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
             files = (demo.heldout_path(), demo.heldout_truth_path())
             parts.append([DEMO, [warehouse.digests.file(path) for path in files]])
             continue
-        task = task_file(word)
+        task = parse_task(word)
         if task.kind == "lm-eval":
             parts.append([task.kind, task.path, [warehouse.digests.file(path) for path in harness_files(task.path)]])
         else:
@@ -86,7 +86,7 @@ def evaluate(
 ) -> str:
     """Evaluate one model on all tasks, and return the evaluation id; parameters as in `recipe`."""
     plan = recipe(warehouse, settings, model, corpus, other_inputs)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
@@ -142,9 +142,9 @@ def facts(settings: Settings, results: pa.Table, model: str, removed: int) -> di
 
 
 def _harness_tasks(settings: Settings) -> list[str]:
-    from curate.storage.inputs.task_files import task_file
+    from curate.storage.inputs.task_files import parse_task
 
-    files = [task_file(word) for word in settings.evaluate.tasks if word != DEMO]
+    files = [parse_task(word) for word in settings.evaluate.tasks if word != DEMO]
     return [file.path for file in files if file.kind == "lm-eval"]
 
 
@@ -171,13 +171,13 @@ def evaluation_items(warehouse: Warehouse, settings: Settings, corpus: str | Non
 
 def _items(settings: Settings) -> Iterator[dict[str, Any]]:
     from curate.flows.demo.evaluation_items import heldout_items
-    from curate.storage.inputs.task_files import read_items, task_file
+    from curate.storage.inputs.task_files import read_items, parse_task
 
     names: set[str] = set()
     for word in settings.evaluate.tasks:
         name, rows = DEMO, islice(heldout_items(), settings.evaluate.limit)
         if word != DEMO:
-            task = task_file(word)
+            task = parse_task(word)
             if task.kind == "lm-eval":
                 continue
             name, rows = task.name, read_items(task, settings.evaluate.limit)  # type: ignore[assignment]

@@ -25,7 +25,7 @@ from curate.selectors.budgets.pilot_rows import LEAST, draw_pilots
 from curate.storage.maintenance.forgotten import forgotten
 
 if TYPE_CHECKING:
-    from curate.engines.recover.pilots import Piloted
+    from curate.engines.recover.pilots import PilotResult
     from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.selection import Pool
     from curate.schemas.settings import Settings
@@ -85,7 +85,7 @@ def pilot(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id:
         If no cluster has enough usable rows.
     """
     plan = recipe(warehouse, settings, corpus_id, clusters_id, scores_id)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
@@ -130,7 +130,7 @@ def _train(
             advance(rows[index])
 
 
-def _losses(one: PilotRows, pool: Pool, result: Piloted) -> pa.Table:
+def _losses(one: PilotRows, pool: Pool, result: PilotResult) -> pa.Table:
     """Return a row of ``LOSSES`` for each pilot and held-out row."""
     s, m = result.after.shape
     return pa.table(
@@ -146,7 +146,7 @@ def _losses(one: PilotRows, pool: Pool, result: Piloted) -> pa.Table:
     )
 
 
-def _summary(one: PilotRows, result: Piloted) -> pa.Table:
+def _summary(one: PilotRows, result: PilotResult) -> pa.Table:
     """Return a row of ``PILOTS`` for each pilot."""
     s, m = result.after.shape
     tokens = int(result.n_tokens.sum())

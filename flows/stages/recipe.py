@@ -33,8 +33,8 @@ class Recipe:
         """The artefact's id."""
         return artefact_id(self.noun, self.version, self.inputs, self.settings)
 
-    def is_made(self, warehouse: Warehouse) -> bool:
-        """Return True if the warehouse already holds the artefact."""
+    def exists_in(self, warehouse: Warehouse) -> bool:
+        """Return True if the warehouse holds the artefact."""
         return warehouse.has(self.noun, self.id)
 
     def build(self, warehouse: Warehouse) -> AbstractContextManager[Builder]:

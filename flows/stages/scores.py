@@ -48,7 +48,7 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
     """
     from curate.flows.stages import corpus
 
-    if settings.compressed is None or recipe(warehouse, settings, corpus.recipe(warehouse, settings).id).is_made(
+    if settings.compressed is None or recipe(warehouse, settings, corpus.recipe(warehouse, settings).id).exists_in(
         warehouse
     ):
         return
@@ -67,7 +67,7 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
 def score(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
     """Score every example of the corpus that was not scored in an earlier corpus, and return the scores id."""
     plan = recipe(warehouse, settings, corpus_id)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:

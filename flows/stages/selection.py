@@ -51,12 +51,12 @@ def with_reference(warehouse: Warehouse, request: SelectionRequest, corpus: str)
 
 def _to_match(warehouse: Warehouse, like: str, corpus: str) -> Manifest:
     if like:
-        found = warehouse.find("selection", like)
-        if found.inputs["corpus"] != corpus:
+        match = warehouse.find("selection", like)
+        if match.inputs["corpus"] != corpus:
             raise UsageError(
-                f"--like {found.id} was selected from another corpus ({found.inputs['corpus']}); name another"
+                f"--like {match.id} was selected from another corpus ({match.inputs['corpus']}); name another"
             )
-        return found
+        return match
     others = [one for one in warehouse.list("selection") if one.settings["method"] not in BASELINES]
     others = [one for one in others if one.inputs["corpus"] == corpus]
     if not others:
@@ -65,8 +65,8 @@ def _to_match(warehouse: Warehouse, like: str, corpus: str) -> Manifest:
 
 
 def _import_of(warehouse: Warehouse, signal: str, source: str, corpus: str) -> Manifest:
-    made = [warehouse.find("scores", source)] if source else warehouse.list("scores")
-    imports = [one for one in made if one.inputs["corpus"] == corpus and "signals" in one.facts]
+    candidates = [warehouse.find("scores", source)] if source else warehouse.list("scores")
+    imports = [one for one in candidates if one.inputs["corpus"] == corpus and "signals" in one.facts]
     for one in imports:
         if signal in one.facts["signals"]:
             return one
@@ -111,7 +111,7 @@ def choose(warehouse: Warehouse, request: SelectionRequest, corpus: str, *ids: s
     """
     request = with_reference(warehouse, request, corpus)
     plan = recipe(warehouse, request, corpus, *ids)
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         return plan.id
     with plan.build(warehouse) as builder:
         if builder.done:
@@ -157,12 +157,12 @@ def _why_nothing_is_kept(pool: Pool, request: SelectionRequest) -> str:
     )
 
 
-def ledger(selection_id: str, pool: Pool, chosen: Decision, found: Screened) -> pa.Table:
+def ledger(selection_id: str, pool: Pool, chosen: Decision, screened: Screened) -> pa.Table:
     """Return the ledger: one row of ``LEDGER`` per example, in corpus order."""
     n = len(pool)
     rank = np.zeros(n, dtype=np.int32)
     rank[chosen.order] = np.arange(1, len(chosen.order) + 1)
-    lost_to = np.where(chosen.related >= 0, pool.example_id[chosen.related], found.related_id)
+    lost_to = np.where(chosen.related >= 0, pool.example_id[chosen.related], screened.related_id)
     return pa.table(
         {
             "selection_id": pa.array([selection_id] * n, pa.string()),
@@ -173,7 +173,7 @@ def ledger(selection_id: str, pool: Pool, chosen: Decision, found: Screened) -> 
             "related_id": pa.array(lost_to, mask=lost_to == ""),
             "cluster": pa.nulls(n, pa.int32()) if pool.cluster is None else pa.array(pool.cluster, pa.int32()),
             "score": pa.array(chosen.score, pa.float64(), mask=np.isnan(chosen.score)),
-            "overlap": pa.array(found.overlap, mask=np.isnan(found.overlap)),
+            "overlap": pa.array(screened.overlap, mask=np.isnan(screened.overlap)),
         },
         schema=LEDGER,
     )
