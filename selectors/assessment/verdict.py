@@ -83,31 +83,30 @@ def compare_arms(
     use = counted(original, chance, group, n_groups)
     bases = {arm.budget: arm.scores for arm in arms if arm.method == baseline}
 
-    def retention(arm: Arm) -> list[Interval]:
-        return [retention_over_seeds(arm.scores, original, group, n_groups, use, how, worst=w) for w in (False, True)]
+    def retention(arm: Arm, worst: bool) -> Interval:
+        return retention_over_seeds(arm.scores, original, group, n_groups, use, how, worst=worst)
 
-    def gain(arm: Arm) -> list[Interval]:
-        base = bases[arm.budget]
-        n = min(len(arm.scores), len(base))
-        return [
-            retention_gain(arm.scores[:n], base[:n], original, group, n_groups, use, how, worst=w)
-            for w in (False, True)
-        ]
+    def gain(arm: Arm, worst: bool) -> Interval:
+        n = min(len(arm.scores), len(bases[arm.budget]))
+        base = bases[arm.budget][:n]
+        return retention_gain(arm.scores[:n], base, original, group, n_groups, use, how, worst=worst)
 
-    gains = [gain(arm) for arm in arms]
-    p_values = _adjusted(arms, [mean for mean, _ in gains], baseline, primary)
+    gains = [gain(arm, worst=False) for arm in arms]
+    p_values = _adjusted(arms, gains, baseline, primary)
     return [
         ArmVerdict(
-            arm.method,
-            arm.budget,
-            len(arm.scores),
-            *retention(arm),
-            *own_gains,
+            method=arm.method,
+            budget=arm.budget,
+            seeds=len(arm.scores),
+            mean=retention(arm, worst=False),
+            worst=retention(arm, worst=True),
+            gain=own_gain,
+            worst_gain=gain(arm, worst=True),
             p_holm=p,
             primary=(arm.method, arm.budget) == primary,
-            word="baseline" if arm.method == baseline else word_for(own_gains[0], p, 1 - how.confidence),
+            word="baseline" if arm.method == baseline else word_for(own_gain, p, 1 - how.confidence),
         )
-        for arm, own_gains, p in zip(arms, gains, p_values, strict=True)
+        for arm, own_gain, p in zip(arms, gains, p_values, strict=True)
     ]
 
 

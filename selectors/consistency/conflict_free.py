@@ -90,10 +90,10 @@ def take_conflict_free(
     # stratum; only then do rows refused in the first pass get it, since each of them costs consistency.
     others, one_stratum = _without(queue, np.append(first.taken, first.refused)), np.zeros(len(score), dtype=np.int64)
     pooled = remaining.sum(keepdims=True)
-    late = state.run(others, one_stratum, pooled, fill)
+    second = state.run(others, one_stratum, pooled, fill)
     left = ~np.isin(first.refused, first.filled)
     back = refill(first.refused[left], first.conflicts[left], score, one_stratum, state.cost, pooled) if fill else _NONE
-    return state.conclude([first, late], back)
+    return state.conclude([first, second], back)
 
 
 @dataclass(frozen=True)
