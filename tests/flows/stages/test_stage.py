@@ -15,8 +15,8 @@ def test_every_noun_is_made_by_a_stage() -> None:
     assert {stage.noun for stage in STAGES} == set(NOUNS)
 
 
-def test_every_stage_is_in_the_table() -> None:
-    assert {stage.run for stage in STAGES} == {getattr(stages, name) for name in stages.__all__}
+def test_every_stage_of_the_package_is_in_the_table() -> None:
+    assert {getattr(stages, name) for name in stages.__all__} <= {stage.run for stage in STAGES}
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.verb)
