@@ -73,7 +73,7 @@ def measure(method: RecoveryMethod, options: argparse.Namespace) -> dict[str, An
         batch_tokens=options.batch_tokens, max_length=options.length,
     )  # fmt: skip
     adaptation = attach(sparse_model(sizes, device, dtype), method, request)
-    metrics = train(adaptation, rows, request, 1e-4, precision=dtype).metrics[WARM_UP_STEPS:]
+    metrics = train(adaptation, rows, request, precision=dtype).metrics[WARM_UP_STEPS:]
     seconds = statistics.median(entry["seconds"] for entry in metrics)
     return {
         "method": method,

@@ -1,6 +1,6 @@
-"""What a recovery would cost: exact counts of what is trained and read, time and memory from one step that is not kept.
+"""Estimates a recovery: exact counts of trained parameters and tokens; time and memory from one step that is discarded.
 
-Loads the model, since nothing less tells how fast it trains here. Writes nothing.
+Loads the model, because the speed of training on a machine has to be measured. Writes no results.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from curate.engines.recover.methods.attach import attach
-from curate.engines.recover.prepare import lay_out, load
+from curate.engines.recover.prepare import load_setup, prepare_recovery
 from curate.engines.recover.results.report import peak_memory
-from curate.engines.recover.run import loss_of
+from curate.engines.recover.training.distillation import batch_loss
 from curate.engines.recover.training.loop import autocast
 from curate.engines.recover.training.loss import response_loss
-from curate.engines.recover.training.original_predictions import known, library_beside, read_lessons
-from curate.engines.recover.training.rows import Plan, make_batch
+from curate.engines.recover.training.original_predictions import PredictionCache, predict_rows
+from curate.engines.recover.training.rows import BatchPlan, make_batch
 from curate.engines.score.original_cache import row_key
 from curate.engines.tokens.batching import token_batches
 
 if TYPE_CHECKING:
     from curate.engines.recover.methods.attach import Adaptation
-    from curate.engines.recover.prepare import Layout, Prepared
-    from curate.engines.recover.training.loop import Loss
-    from curate.engines.recover.training.original_predictions import Lessons, Library
+    from curate.engines.recover.prepare import LoadedSetup, RecoverySetup
+    from curate.engines.recover.training.loop import BatchLoss
+    from curate.engines.recover.training.original_predictions import OriginalPredictions
     from curate.engines.recover.training.rows import Rows
     from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
 
 MOMENT_BYTES = 8
-"""AdamW's two float32 moments of one trained number; they come with the first step that is kept."""
+"""Bytes of AdamW's two float32 moments per trained parameter. The optimiser's first step allocates them, which an
+estimate does not take."""
 
 FORWARD_SHARE = 1 / 3
-"""Of a training step's arithmetic, what a forward pass alone takes."""
+"""Share of a forward pass in the arithmetic of a training step; the backward pass costs about twice as much."""
 
 
 def estimate(
@@ -47,101 +48,108 @@ def estimate(
     heldout: Rows = (),
     original: str | None = None,
     template_digest: str | None = None,
-    library: Library | None = None,
+    cache: PredictionCache | None = None,
     processes: int = 1,
 ) -> dict[str, Any]:
-    """Return what `curate.engines.recover.recover` would do with the same arguments, and what it would cost.
+    """Return what `curate.engines.recover.recover` would do with the same arguments, and its cost.
 
     Returns
     -------
     dict, JSON-able
         ``method``, ``reason``, ``detected``; ``parameters``, ``trainable``, ``trainable_share``; ``rows``,
         ``rows_skipped``, ``rows_heldout``; ``processes`` and ``steps``; ``tokens`` of all passes without padding;
-        ``seconds``, the three perplexities and the original's pass over rows that it has not read included, a
-        reconstruction not; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``; and with a
-        teacher's weight ``teacher``: the ``rows`` that it has read before, ``rows_to_read`` and ``tokens_to_read``, and
-        the ``bytes`` on the disk that these will take.
+        ``seconds``, including the three perplexities and the original's pass over rows without stored predictions, but
+        not a reconstruction; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``; and with a
+        teacher's weight ``teacher``: the ``rows`` with stored predictions, ``rows_to_read`` and ``tokens_to_read``
+        without, and the ``bytes`` on disk that these will take.
 
     Raises
     ------
-    As `recover`, for everything that can be told before training.
+    As `recover`, for every error that is detected before training.
     """
-    layout = lay_out(model, rows, request, heldout=heldout, original=original, template_digest=template_digest)
-    plan = Plan(len(layout.rows), request.batch, request.epochs, request.seed)
-    first = _first_pass(layout, plan)
-    # The original comes and goes before the model does, as in the job, so that the peak is that of the larger phase.
-    lessons, taught = _lessons(layout, original, request, library, first)
-    ready = load(layout, request)
-    parameters = sum(one.numel() for one in ready.model.parameters())
-    adaptation = attach(ready.model, ready.method, request)
-    lengths = [len(item.ids) for item in ready.rows]
+    setup = prepare_recovery(model, rows, request, heldout=heldout, original=original, template_digest=template_digest)
+    plan = BatchPlan(len(setup.rows), request.batch, request.epochs, request.seed)
+    first_pass = _first_pass(setup, plan)
+    # The original is loaded and freed before the model, as in the job, so that the peak is that of the larger phase.
+    predictions, teacher = _teacher_estimate(setup, original, request, cache, first_pass)
+    loaded = load_setup(setup, request)
+    parameters = sum(one.numel() for one in loaded.model.parameters())
+    adaptation = attach(loaded.model, loaded.method, request)
+    lengths = [len(item.ids) for item in loaded.rows]
     tokens = sum(lengths[row] for step in range(plan.steps) for row in plan.rows(step))
-    loss = loss_of(ready, lessons, request) or (lambda batch: response_loss(ready.model, batch))
-    pace = _tokens_per_second(ready, adaptation, request, first, loss)
-    measured = 3 * sum(len(item.ids) for item in ready.heldout) + taught.get("tokens_to_read", 0)
-    sharers = processes if ready.device.type == "cuda" else 1
+    loss = batch_loss(loaded, predictions, request) or (lambda batch: response_loss(loaded.model, batch))
+    speed = _tokens_per_second(loaded, adaptation, request, first_pass, loss)
+    forward_tokens = 3 * sum(len(item.ids) for item in loaded.heldout) + teacher.get("tokens_to_read", 0)
+    # On a CPU several processes share the same cores.
+    speedup = processes if loaded.device.type == "cuda" else 1
     return {
-        "method": ready.method,
-        "reason": ready.why,
-        "detected": ready.found.to_json(),
+        "method": loaded.method,
+        "reason": loaded.reason,
+        "detected": loaded.findings.to_json(),
         "parameters": parameters,
         "trainable": adaptation.n_trainable,
         "trainable_share": adaptation.n_trainable / parameters,
-        "rows": len(ready.rows),
-        "rows_skipped": ready.n_skipped,
-        "rows_heldout": len(ready.heldout),
+        "rows": len(loaded.rows),
+        "rows_skipped": loaded.n_skipped,
+        "rows_heldout": len(loaded.heldout),
         "processes": processes,
         "steps": plan.steps,
         "tokens": tokens,
-        "seconds": (tokens / sharers + FORWARD_SHARE * measured) / pace,
+        "seconds": (tokens / speedup + FORWARD_SHARE * forward_tokens) / speed,
         "memory": peak_memory() + MOMENT_BYTES * adaptation.n_trainable,
-        "device": str(ready.model.device),
-        "dtype": str(ready.precision).removeprefix("torch."),
-        **({"teacher": taught} if taught else {}),
+        "device": str(loaded.model.device),
+        "dtype": str(loaded.precision).removeprefix("torch."),
+        **({"teacher": teacher} if teacher else {}),
     }
 
 
-def _first_pass(layout: Layout, plan: Plan) -> list[Encoded]:
+def _first_pass(setup: RecoverySetup, plan: BatchPlan) -> list[Encoded]:
     """Return the rows of the first step's largest forward and backward pass."""
-    chosen = [layout.rows[row] for row in plan.rows(0)]
-    first = token_batches([len(item.ids) for item in chosen], range(len(chosen)), layout.batch_tokens)[0]
-    return [chosen[row] for row in first]
+    rows = [setup.rows[row] for row in plan.rows(0)]
+    first = token_batches([len(item.ids) for item in rows], range(len(rows)), setup.batch_tokens)[0]
+    return [rows[row] for row in first]
 
 
-def _lessons(
-    layout: Layout, original: str | None, request: RecoveryRequest, library: Library | None, first: list[Encoded]
-) -> tuple[Lessons | None, dict[str, Any]]:
-    """Return what the original says of the `first` rows, read aside where it has not, and what the rest will cost."""
+def _teacher_estimate(
+    setup: RecoverySetup,
+    original: str | None,
+    request: RecoveryRequest,
+    cache: PredictionCache | None,
+    rows: list[Encoded],
+) -> tuple[OriginalPredictions | None, dict[str, Any]]:
+    """Return the original's predictions of `rows` and the cost of those that are missing for all rows."""
     if original is None or not request.taught:
         return None, {}
-    with tempfile.TemporaryDirectory() as aside:
-        shelf = library or library_beside(Path(aside), original)
-        there = known(shelf, layout.precision, request.teacher_top)[0]
-        missing = [item for item in layout.rows if row_key(item) not in there]
-        lessons = read_lessons(layout, original, request, shelf, first, into=Path(aside))
-        lessons.of(first)  # opens its files, which then may go
-        return lessons, {
-            "rows": len(layout.rows) - len(missing),
+    with tempfile.TemporaryDirectory() as temporary:
+        source = cache or PredictionCache.in_work_folder(Path(temporary), original)
+        stored = source.matches(setup.precision, request.teacher_top)[0]
+        missing = [item for item in setup.rows if row_key(item) not in stored]
+        predictions = predict_rows(setup, original, request, source, rows, new_folder=Path(temporary))
+        # Opens the files of these rows, which stay readable after the folder is deleted.
+        predictions.lookup(rows)
+        return predictions, {
+            "rows": len(setup.rows) - len(missing),
             "rows_to_read": len(missing),
             "tokens_to_read": sum(len(item.ids) for item in missing),
-            "bytes": int(lessons.bytes_per_token() * sum(item.n_response for item in missing)),
+            "bytes": int(predictions.bytes_per_token() * sum(item.n_response for item in missing)),
         }
 
 
 def _tokens_per_second(
-    ready: Prepared, adaptation: Adaptation, request: RecoveryRequest, rows: list[Encoded], loss_of_batch: Loss
+    loaded: LoadedSetup, adaptation: Adaptation, request: RecoveryRequest, rows: list[Encoded], compute_loss: BatchLoss
 ) -> float:
-    """Return the pace of one forward and backward pass, the second time it is run."""
-    batch = make_batch(rows, ready.model.device)
+    """Return the speed of one forward and backward pass, the second time it is run: the first includes warming up."""
+    batch = make_batch(rows, loaded.model.device)
     adaptation.model.train()
     if request.gradient_checkpointing:
         adaptation.model.gradient_checkpointing_enable({"use_reentrant": False})
     seconds = 0.0
     for _ in range(2):
-        began = time.perf_counter()
-        with torch.random.fork_rng(), autocast(ready.model.device, ready.precision):
-            loss = loss_of_batch(batch)
+        started = time.perf_counter()
+        with torch.random.fork_rng(), autocast(loaded.model.device, loaded.precision):
+            loss = compute_loss(batch)
             loss.backward()
-            loss.item()  # waits for the device
-        seconds = time.perf_counter() - began
+            # CUDA runs asynchronously; reading the value waits for it.
+            loss.item()
+        seconds = time.perf_counter() - started
     return batch.n_tokens / seconds

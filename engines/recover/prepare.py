@@ -1,6 +1,6 @@
-"""Everything that stands before training: what was done to the model, the method, the model itself, the encoded rows.
+"""Preparation of a recovery: detects the compression, chooses the method, encodes the rows and loads the model.
 
-Shared by the job and by its dry run. Knows nothing of where results go.
+Shared by `recover`, its estimate and pilots. Does not write files.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Layout:
-    """What is decided before a model is in memory, and the encoded rows."""
+class RecoverySetup:
+    """Everything that is decided before a model is in memory, and the encoded rows."""
 
     name: str
     """The model's folder or hub name, as given."""
     folder: Path
     source: Path
-    """Folder of the weights and their companions; the base's for an adapter."""
+    """Folder of the weights, configuration and tokenizer; the base's for an adapter."""
     tokenizer: PreTrainedTokenizerBase
-    found: Findings
+    findings: Findings
+    """The detected compression."""
     method: RecoveryMethod
-    why: str
+    reason: str
+    """Why this method, one clause."""
     template: Template
     rows: list[Encoded]
     n_skipped: int
@@ -54,19 +56,20 @@ class Layout:
     heldout: list[Encoded]
     device: torch.device
     precision: torch.dtype
+    """Dtype of matrix products."""
     stored: torch.dtype
-    """Number format of the source's weights, and of the result's."""
+    """Dtype of the source's weights, and of the result's."""
     batch_tokens: int
 
 
 @dataclass(eq=False)
-class Prepared(Layout):
-    """The same with the model, ready to be adapted."""
+class LoadedSetup(RecoverySetup):
+    """A setup with its model in memory, not yet adapted."""
 
     model: PreTrainedModel
 
 
-def lay_out(
+def prepare_recovery(
     model: str,
     rows: Rows,
     request: RecoveryRequest,
@@ -74,28 +77,27 @@ def lay_out(
     heldout: Rows = (),
     original: str | None = None,
     template_digest: str | None = None,
-) -> Layout:
-    """Return what can be told without loading a model.
+) -> RecoverySetup:
+    """Return the setup of a recovery, without loading a model.
 
     Raises
     ------
     GateError
-        When the method does not go with what was done to the model, or the rows would be laid out otherwise than they
-        were scored.
+        When the method would destroy the compression, or the rows were scored with another template or length.
     InputError
         When the model or the rows cannot be used.
     UsageError
-        For an unknown device, number format or template, or when the request needs an original and none was given.
+        For an unknown device, dtype or template, or when the request needs an original and none was given.
     """
     if original is None and (request.reconstruct or request.teacher_weight):
-        asked = "--reconstruct" if request.reconstruct else "--teacher original"
-        raise UsageError(f"{asked} needs the model before compression; pass --original FOLDER")
+        option = "--reconstruct" if request.reconstruct else "--teacher original"
+        raise UsageError(f"{option} needs the model before compression; pass --original FOLDER")
     folder = resolve_model(model)
-    found = inspect_model(model, original)
-    method, why = choose_method(request, found)
+    findings = inspect_model(model, original)
+    method, reason = choose_method(request, findings)
     source = resolve_model(adapter_base(folder)) if is_adapter(folder) else folder
-    first = resolve_model(original) if original is not None else None
-    tokenizer = load_tokenizer(folder, first, trust_remote_code=request.trust_remote_code)
+    original_folder = resolve_model(original) if original is not None else None
+    tokenizer = load_tokenizer(folder, original_folder, trust_remote_code=request.trust_remote_code)
     device = resolve_device(request.device)
     stored = stored_dtype(source) or torch.float32
     precision = working_dtype(request.dtype, device, stored)
@@ -103,35 +105,35 @@ def lay_out(
     template = Template(tokenizer, request.template, min(request.max_length, context or request.max_length))  # type: ignore[arg-type]
     _check_digest(template, template_digest)
     encoded, skipped = encode_rows(template, rows)
-    apart = encode_rows(template, heldout)[0] if len(heldout) else []
+    encoded_heldout = encode_rows(template, heldout)[0] if len(heldout) else []
     budget = request.batch_tokens or default_batch_tokens(device.type, training=True)
-    return Layout(
-        model, folder, source, tokenizer, found, method, why, template,
-        encoded, skipped, apart, device, precision, stored, budget,
+    return RecoverySetup(
+        model, folder, source, tokenizer, findings, method, reason, template,
+        encoded, skipped, encoded_heldout, device, precision, stored, budget,
     )  # fmt: skip
 
 
-def load(layout: Layout, request: RecoveryRequest) -> Prepared:
-    """Return the layout with its model in memory, checked to be one that can be trained.
+def load_setup(setup: RecoverySetup, request: RecoveryRequest) -> LoadedSetup:
+    """Return the setup with its model in memory, verified to be trainable here.
 
     Raises
     ------
     InputError
         When the model cannot be used.
     """
-    network = load_to_train(layout, request)
+    network = load_for_training(setup, request)
     verify_head(network, output_head(network))
-    return Prepared(**vars(layout), model=network)
+    return LoadedSetup(**vars(setup), model=network)
 
 
-def load_to_train(layout: Layout, request: RecoveryRequest) -> PreTrainedModel:
-    """Return the model as its method trains it, nothing adapted yet."""
-    # Weights that are trained themselves are loaded in float32 and only multiplied in less.
-    loaded = torch.float32 if layout.method == "full" else layout.precision
+def load_for_training(setup: RecoverySetup, request: RecoveryRequest) -> PreTrainedModel:
+    """Return the model in the dtype that its method needs, not yet adapted."""
+    # Trained weights need float32: updates are lost to rounding in 16 bits. Autocast then rounds the products only.
+    dtype = torch.float32 if setup.method == "full" else setup.precision
     network = load_model(
-        layout.folder,
-        layout.device,
-        loaded if layout.found.quantisation is None else None,
+        setup.folder,
+        setup.device,
+        dtype if setup.findings.quantisation is None else None,
         trust_remote_code=request.trust_remote_code,
     )
     keep_gradient_layout(network)
@@ -139,8 +141,8 @@ def load_to_train(layout: Layout, request: RecoveryRequest) -> PreTrainedModel:
     return network
 
 
-def load_original(ready: Prepared, original: str, request: RecoveryRequest) -> PreTrainedModel:
-    """Return the model before compression, beside the one in training.
+def load_original(loaded: LoadedSetup, original: str, request: RecoveryRequest) -> PreTrainedModel:
+    """Return the model before compression, in memory together with the one to train.
 
     Raises
     ------
@@ -148,21 +150,21 @@ def load_original(ready: Prepared, original: str, request: RecoveryRequest) -> P
         When the two do not share vocabulary or tokenizer.
     """
     folder = resolve_model(original)
-    network = load_model(folder, ready.device, ready.precision, trust_remote_code=request.trust_remote_code)
-    make_pair(LanguageModel(network, original), LanguageModel(ready.model, str(ready.source)), ready.tokenizer)
+    network = load_model(folder, loaded.device, loaded.precision, trust_remote_code=request.trust_remote_code)
+    make_pair(LanguageModel(network, original), LanguageModel(loaded.model, str(loaded.source)), loaded.tokenizer)
     return network
 
 
 def working_dtype(name: str, device: torch.device, stored: torch.dtype) -> torch.dtype:
-    """Return the number format of the products.
+    """Return the dtype of matrix products.
 
-    ``auto`` never rounds the weights that were stored: float16 has too small a range for gradients, and in bfloat16 it
-    would lose three of its bits, so that such a model runs in float32.
+    ``auto`` never rounds the stored weights: float16 has too small a range for gradients, and bfloat16 would drop three
+    bits of it, so a float16 model runs in float32.
 
     Raises
     ------
     UsageError
-        For float16, and for a name that is not known.
+        For float16, and for an unknown name.
     """
     if name == "float16":
         raise UsageError("dtype 'float16' has too small a range for gradients; train with --dtype bfloat16 or float32")
@@ -174,7 +176,7 @@ def working_dtype(name: str, device: torch.device, stored: torch.dtype) -> torch
 def _check_digest(template: Template, scored: str | None) -> None:
     if scored is not None and template.digest() != scored:
         raise GateError(
-            f"the rows would be laid out otherwise than they were scored: template {template.name!r} with "
+            f"the rows would be tokenised differently than for their scores: template {template.name!r} with "
             f"{template.max_length} tokens has digest {template.digest()}, the scores have {scored}; "
             "give the --template, --max-length and tokenizer of the scores, or score again"
         )

@@ -94,11 +94,11 @@ def refuse_taken(out: Path | None) -> None:
         raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
 
 
-def copied(warehouse: Warehouse, made: str, out: Path | None) -> str:
+def copied(warehouse: Warehouse, recovery_id: str, out: Path | None) -> str:
     """Copy the model of recovery `made` to `out`, if one is given, and return `made`."""
     if out is not None:
-        copy_result(Path(warehouse.manifest("recovery", made).facts["model"]), out)
-    return made
+        copy_result(Path(warehouse.manifest("recovery", recovery_id).facts["model"]), out)
+    return recovery_id
 
 
 def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     As `recover`, for everything that can be told before training.
     """
     from curate.engines.recover.estimate import estimate
-    from curate.engines.recover.training.original_predictions import library_of
+    from curate.engines.recover.training.original_predictions import PredictionCache
 
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
@@ -125,10 +125,10 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
         heldout=apart.to_batches(),
         original=asked["original"],
         template_digest=asked["template_digest"],
-        library=None if asked["library"] is None else library_of(asked["library"]),
+        cache=None if asked["library"] is None else PredictionCache.from_json(asked["library"]),
         processes=recovery_stage.processes(settings),
     )
-    state = "cached" if plan.is_made(warehouse) else "to do"
+    state = "cached" if plan.exists_in(warehouse) else "to do"
     return {"recovery_id": plan.id, "state": state, "selection": chosen, **told}
 
 

@@ -22,7 +22,7 @@ from curate.flows.stages.recovering.job_process import run_job
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
-from curate.storage.warehouse.places import RECOVERED, TEACHERS
+from curate.storage.warehouse.places import RECOVERED, ORIGINAL_CACHE
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest
@@ -98,9 +98,9 @@ def recover(warehouse: Warehouse, settings: Settings, selection_id: str, anew: b
         Forget the checkpoints of an attempt that was cut off.
     """
     plan = recipe(warehouse, settings, selection_id)
-    if plan.is_made(warehouse) and result_folder(warehouse, plan.id).is_dir():
+    if plan.exists_in(warehouse) and result_folder(warehouse, plan.id).is_dir():
         return plan.id
-    if plan.is_made(warehouse):
+    if plan.exists_in(warehouse):
         raise WarehouseError(
             f"the model of recovery {plan.id} is gone from {result_folder(warehouse, plan.id)}; "
             f"delete {warehouse.folder('recovery', plan.id)} and run the same command again"
@@ -123,7 +123,7 @@ def _run(
     warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path, anew: bool
 ) -> dict[str, Any]:
     """Run the job, unless its result is there, and return its report."""
-    from curate.engines.recover.results.workplace import read_report
+    from curate.engines.recover.results.work_folder import read_report
 
     report = read_report(out)
     if report is None:
@@ -182,7 +182,7 @@ def _library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
     if settings.recover.teacher == "none" or settings.original is None:
         return None
     digest = warehouse.digests.files(model_files(settings.original))
-    return {"folder": str(warehouse.root / TEACHERS), "original": digest}
+    return {"folder": str(warehouse.root / ORIGINAL_CACHE), "original": digest}
 
 
 def selected_rows(warehouse: Warehouse, selection: Manifest) -> pa.Table:

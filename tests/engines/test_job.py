@@ -1,4 +1,4 @@
-"""The job process: what it reads and leaves, how it is stopped, and that a kill costs nothing but time."""
+"""The job process: its files, signals, and resuming after a kill without a change of the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transformers import LlamaConfig
 
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.job import main, step_line
-from curate.engines.recover.results.workplace import read_report
+from curate.engines.recover.results.work_folder import read_report
 from curate.schemas.corpus import MESSAGES
 from curate.schemas.recovery import RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
@@ -40,7 +40,7 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_job(folder: Path, model: Path, **changes: Any) -> Path:
-    """Write a job of 24 rows beside its result's place ``out``."""
+    """Write a job of 24 rows, with ``out`` beside it as the output folder."""
     words = [*WORDS, *WORDS]
     turns = [(" ".join(words[i % 20 : i % 20 + 3]), words[i % 20]) for i in range(24)]
     messages = [
@@ -49,11 +49,11 @@ def make_job(folder: Path, model: Path, **changes: Any) -> Path:
     ]
     settings: dict[str, Any] = {"method": "mask_lora", "rank": 2, "batch": 6, "epochs": 5, "learning_rate": 1e-2}
     request = RecoveryRequest(**{**settings, "checkpoint_steps": 5, **changes})
-    asked: dict[str, Any] = {"kind": "recover", "model": str(model), "original": None, "out": str(folder / "out")}
-    asked |= {"request": request.to_json(), "template_digest": None, "lineage": {"selection": "abc"}}
+    description: dict[str, Any] = {"kind": "recover", "model": str(model), "original": None, "out": str(folder / "out")}
+    description |= {"request": request.to_json(), "template_digest": None, "lineage": {"selection": "abc"}}
     job = folder / "job"
     job.mkdir(parents=True)
-    (job / "job.json").write_text(json.dumps(asked))
+    (job / "job.json").write_text(json.dumps(description))
     pq.write_table(pa.table({"messages": pa.array(messages, MESSAGES)}), job / "rows.parquet")
     pq.write_table(pa.table({"messages": pa.array(messages[:5], MESSAGES)}), job / "heldout.parquet")
     return job
@@ -71,7 +71,7 @@ def steps(job: Path) -> list[int]:
 
 def wait_for(job: Path, step: int) -> None:
     for _ in range(6000):
-        if (found := steps(job)) and found[-1] >= step:
+        if (finished := steps(job)) and finished[-1] >= step:
             return
         time.sleep(0.01)
     raise TimeoutError(f"step {step} was not reached")
@@ -81,7 +81,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "out" / "model.safetensors").read_bytes()
 
 
-def test_a_job_leaves_model_report_metrics_and_log(
+def test_a_job_writes_model_report_metrics_and_log(
     sparse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -101,7 +101,7 @@ def test_a_job_leaves_model_report_metrics_and_log(
     assert not (job / "error.json").exists()
 
 
-def test_progress_is_told_in_words() -> None:
+def test_a_step_is_logged_with_speed_and_time_left() -> None:
     entry = {"step": 5, "loss": 1.25, "tokens": 3000, "seconds": 2.0}
     assert step_line(entry, 35) == "step 5 of 35: loss 1.2500, 1,500 tokens/s, 1.0 min left"
 
@@ -109,28 +109,28 @@ def test_progress_is_told_in_words() -> None:
 @pytest.mark.parametrize(
     ("change", "code", "piece"),
     [
-        ({"kind": "dance"}, 3, "asks for 'dance'"),
+        ({"kind": "dance"}, 3, "has kind 'dance'"),
         ({"model": "nowhere"}, 3, "there is no model folder"),
-        ({"template_digest": "else"}, 4, "laid out otherwise"),
+        ({"template_digest": "else"}, 4, "tokenised differently"),
     ],
 )
-def test_a_job_that_fails_says_why(
+def test_a_failed_job_records_its_error(
     sparse: Path, tmp_path: Path, change: dict[str, Any], code: int, piece: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     job = make_job(tmp_path, sparse)
-    asked = json.loads((job / "job.json").read_text())
-    (job / "job.json").write_text(json.dumps({**asked, **change}))
+    description = json.loads((job / "job.json").read_text())
+    (job / "job.json").write_text(json.dumps({**description, **change}))
     assert main([str(job)]) == code
-    told = json.loads((job / "error.json").read_text())
-    assert told["exit_code"] == code
-    assert piece in told["error"]
+    error = json.loads((job / "error.json").read_text())
+    assert error["exit_code"] == code
+    assert piece in error["error"]
     assert main([str(tmp_path / "none")]) == 3
 
 
 @pytest.mark.slow
-def test_training_runs_where_the_warehouse_cannot(sparse: Path, tmp_path: Path) -> None:
-    """A GPU machine has torch, transformers and pyarrow, and need not have the rest."""
+def test_training_needs_no_warehouse_packages(sparse: Path, tmp_path: Path) -> None:
+    """A GPU machine needs torch, transformers, peft and pyarrow only."""
     job = make_job(tmp_path, sparse)
     code = f"import sys\nfor name in {BLOCKED}: sys.modules[name] = None\n"
     code += f"from curate.engines.job import main\nsys.exit(main([{str(job)!r}]))"
@@ -141,7 +141,7 @@ def test_training_runs_where_the_warehouse_cannot(sparse: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["mask_lora", "full"])
-def test_a_kill_in_mid_training_changes_no_bit(sparse: Path, tmp_path: Path, method: str) -> None:
+def test_a_killed_job_resumes_to_the_same_bits(sparse: Path, tmp_path: Path, method: str) -> None:
     long = {"method": method, "epochs": 40}
     whole = make_job(tmp_path / "whole", sparse, **long)
     assert start(whole).wait() == 0
@@ -158,10 +158,10 @@ def test_a_kill_in_mid_training_changes_no_bit(sparse: Path, tmp_path: Path, met
     assert one is not None
     assert other is not None
     assert [e["loss"] for e in one["metrics"]] == [e["loss"] for e in other["metrics"]]
-    # It went on at its checkpoints: every attempt began where the last had written one, not at the first step.
-    again = [step for step, before in zip(steps(job)[1:], steps(job), strict=False) if step <= before]
-    assert all(step % 5 == 1 and step > 15 for step in again)
-    assert len(again) <= 2
+    # Every attempt started at the last checkpoint of the one before, not at the first step.
+    restarts = [step for step, before in zip(steps(job)[1:], steps(job), strict=False) if step <= before]
+    assert all(step % 5 == 1 and step > 15 for step in restarts)
+    assert len(restarts) <= 2
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_a_signal_writes_a_checkpoint_and_exits(sparse: Path, tmp_path: Path, nu
     assert running.wait(60) == 130
     (kept,) = (job / "work" / "checkpoints").iterdir()
     assert kept.name == f"step-{steps(job)[-1]:06d}"
-    assert "the same command goes on there" in json.loads((job / "error.json").read_text())["error"]
+    assert "run the same command again to resume" in json.loads((job / "error.json").read_text())["error"]
 
 
 @pytest.mark.slow
@@ -195,11 +195,11 @@ def test_a_job_ends_with_the_process_that_started_it(sparse: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_never_work_on_one_job(sparse: Path, tmp_path: Path) -> None:
+def test_a_second_process_waits_for_the_first(sparse: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path, sparse, epochs=60)
     both = [start(job) for _ in range(2)]
     codes = sorted(one.wait() for one in both)
-    # The second waits for the first, then finds that the result is there.
+    # The second waits for the lock, then sees that the result exists.
     assert codes == [0, 2]
     assert "exists and is not empty" in (job / "job.log").read_text()
     shutil.rmtree(job)

@@ -1,1 +1,1 @@
-"""What is trained, and how it becomes one model again: LoRA, masked LoRA, PERP, reconstruction."""
+"""Recovery methods: detection of the compression, choice of a method, LoRA, masked LoRA, PERP, reconstruction."""

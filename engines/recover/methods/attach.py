@@ -1,7 +1,6 @@
-"""The five ways to train a model back (METHODS: PERP, LoRA): what is trained, how it is merged, how it is saved.
+"""The five recovery methods (METHODS: PERP, LoRA): the tensors that each trains, how it merges and saves them.
 
-`attach` prepares a model in place and returns an `Adaptation`; everything else about a method stands behind that.
-Knows nothing of rows and of the training loop.
+`attach` prepares a model in place and returns an `Adaptation`, the interface that the training loop uses.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from curate.engines.models.projections import find_projections
-from curate.engines.recover.methods.masked_product import Kind, LowRankLinear
-from curate.engines.recover.methods.sparsity import hold_pattern
+from curate.engines.recover.methods.masked_product import LowRankLinear, ProductKind
+from curate.engines.recover.methods.sparsity import freeze_zeros_if_sparse
 from curate.schemas.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -41,24 +40,27 @@ class Adaptation(ABC):
     model : PreTrainedModel
         The model to run; changed in place.
     trainable : mapping of str to Parameter
-        What the optimiser moves, by name, in a fixed order.
+        The tensors that the optimiser updates, by name, in a fixed order.
     """
+
+    method: RecoveryMethod
+    """Set by `attach`."""
 
     def __init__(self, model: PreTrainedModel, trainable: Mapping[str, nn.Parameter]) -> None:
         self.model, self.trainable = model, dict(trainable)
 
     @property
     def n_trainable(self) -> int:
-        """Number of trained numbers."""
+        """Number of trained parameters."""
         return sum(parameter.numel() for parameter in self.trainable.values())
 
     @abstractmethod
     def merge(self) -> None:
-        """Make of `model` the ordinary model again that computes the same."""
+        """Turn `model` into an ordinary model that computes the same."""
 
     @abstractmethod
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
-        """Write what was trained to the new folder; return False where that is the model itself."""
+        """Write the trained tensors to the new folder; return False, writing nothing, if they are the whole model."""
 
 
 class _Lora(Adaptation):
@@ -69,7 +71,7 @@ class _Lora(Adaptation):
 
         names: list[str] | str = [projection.name for projection in find_projections(model)]
         if getattr(model, "quantization_method", None) is not None:
-            # Quantised layers need not be linear layers of torch; PEFT knows its own.
+            # Quantised layers need not be torch's linear layers; PEFT recognises its own.
             names = "all-linear"
             prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
         if not names:
@@ -82,7 +84,7 @@ class _Lora(Adaptation):
             task_type="CAUSAL_LM",
         )
         with warnings.catch_warnings():
-            # It tells us that it looks at GPT-2 the right way round, and warns of a name of transformers.
+            # PEFT warns that it handles GPT-2's transposed layers, and about a deprecated name in transformers.
             warnings.simplefilter("ignore")
             self._wrapped = get_peft_model(model, config)
         trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
@@ -93,39 +95,38 @@ class _Lora(Adaptation):
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         self._wrapped.save_pretrained(str(folder))
-        # PEFT's own card names a model hub and holds blanks to fill in.
+        # PEFT's own model card is a form with blanks; `model_card` writes a better one.
         (folder / "README.md").unlink(missing_ok=True)
         return True
 
 
 class _LowRank(Adaptation):
-    """mask_lora and scale_lora: every linear projection behind a masked or scaled product."""
+    """mask_lora and scale_lora: a masked or scaled low-rank product on every linear projection."""
 
-    def __init__(self, model: PreTrainedModel, request: RecoveryRequest, kind: Kind) -> None:
-        found = find_projections(model)
-        if not found:
+    def __init__(self, model: PreTrainedModel, request: RecoveryRequest, kind: ProductKind) -> None:
+        projections = find_projections(model)
+        if not projections:
             raise InputError(f"the layers of model type {model.config.model_type!r} have no linear projection to adapt")
         model.requires_grad_(False)
         self._layers: dict[str, LowRankLinear] = {}
-        for one in found:
-            wrapped = LowRankLinear(
-                one.module, isinstance(one.module, Conv1D), request.rank, request.alpha / request.rank, kind
-            )
-            self._layers[one.name] = wrapped
-            _put(model, one.name, wrapped)
+        for projection in projections:
+            transposed = isinstance(projection.module, Conv1D)
+            wrapped = LowRankLinear(projection.module, transposed, request.rank, request.alpha / request.rank, kind)
+            self._layers[projection.name] = wrapped
+            _replace_module(model, projection.name, wrapped)
         trainable = {f"{name}.{part}": getattr(one, part) for name, one in self._layers.items() for part in "ab"}
         super().__init__(model, trainable)
 
     def merge(self) -> None:
         for name, one in self._layers.items():
-            _put(self.model, name, one.merged())
+            _replace_module(self.model, name, one.merged())
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         return _save_tensors(self.trainable, folder, facts)
 
 
 class _Perp(Adaptation):
-    """Biases, norms, output head, or any union of them."""
+    """perp: biases, norms, output head, or any union of them."""
 
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
         model.requires_grad_(False)
@@ -136,26 +137,26 @@ class _Perp(Adaptation):
             raise UsageError(
                 f"the model has none of {', '.join(request.parts)} to train; give --parts norms, head or another method"
             )
-        super().__init__(model, _free(trainable))
-        hold_pattern(model, trainable)
+        super().__init__(model, _make_trainable(trainable))
+        freeze_zeros_if_sparse(model, trainable)
 
     def merge(self) -> None:
-        """Nothing to do: the model's own weights were trained."""
+        """Do nothing: the model's own weights were trained."""
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         return _save_tensors(self.trainable, folder, facts)
 
 
 class _Full(Adaptation):
-    """Every weight; zeros get no gradient and so stay."""
+    """full: every weight; zeros get no gradient and stay zero."""
 
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
         trainable = dict(model.named_parameters())
-        super().__init__(model, _free(trainable))
-        hold_pattern(model, trainable)
+        super().__init__(model, _make_trainable(trainable))
+        freeze_zeros_if_sparse(model, trainable)
 
     def merge(self) -> None:
-        """Nothing to do: the model's own weights were trained."""
+        """Do nothing: the model's own weights were trained."""
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         return False
@@ -171,23 +172,26 @@ ADAPTATIONS: dict[RecoveryMethod, Callable[[PreTrainedModel, RecoveryRequest], A
 
 
 def attach(model: PreTrainedModel, method: RecoveryMethod, request: RecoveryRequest) -> Adaptation:
-    """Prepare `model` for training by `method`, in place; the start depends on the request's seed only.
+    """Prepare `model` for training by `method`, in place; the initial adapter depends on the request's seed only.
 
     Raises
     ------
     InputError
-        When the model has nothing that the method could train.
+        When the model has nothing that the method can train.
     UsageError
-        When ``perp`` was asked for parts that the model does not have.
+        When the model has none of the parts requested for ``perp``.
     """
     with torch.random.fork_rng():
         torch.manual_seed(request.seed)
-        return ADAPTATIONS[method](model, request)
+        adaptation = ADAPTATIONS[method](model, request)
+    adaptation.method = method
+    return adaptation
 
 
 def _perp_part(model: PreTrainedModel, name: str, parameter: nn.Parameter) -> str | None:
     """Return which part of PERP's union a parameter belongs to."""
     head = model.get_output_embeddings()
+    # By identity, not by name: a tied head appears under the name of the embeddings.
     if any(parameter is one for one in head.parameters(recurse=False)):
         return "head"
     if name.endswith(".bias") and "norm" not in name and ".ln_" not in name:
@@ -195,15 +199,15 @@ def _perp_part(model: PreTrainedModel, name: str, parameter: nn.Parameter) -> st
     return "norms" if parameter.ndim == 1 else None
 
 
-def _free(trainable: Mapping[str, nn.Parameter]) -> Mapping[str, nn.Parameter]:
-    """Make parameters trainable, in float32: steps of 1e-4 are lost in the rounding of 16 bits."""
+def _make_trainable(trainable: Mapping[str, nn.Parameter]) -> Mapping[str, nn.Parameter]:
+    """Make parameters trainable, in float32: updates of 1e-4 would be lost to rounding in 16 bits."""
     for one in trainable.values():
         one.data = one.data.float()
         one.requires_grad_(True)
     return trainable
 
 
-def _put(model: nn.Module, name: str, module: nn.Module) -> None:
+def _replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, module)
 

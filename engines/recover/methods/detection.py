@@ -1,7 +1,7 @@
-"""What was done to a model: zeros and their pattern, ragged widths, missing layers, quantisation, an adapter.
+"""Detects how a model was compressed: zeros and their pattern, nonuniform widths, removed layers, quantisation.
 
-Detected from the weights, never declared, one tensor in memory at a time and without building the model, so that a
-folder that no stock class can load is recognised too. Knows nothing of training.
+Works on the weights themselves, one tensor in memory at a time and without building the model, so that folders that no
+class of transformers can load are covered too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import torch
 
 SPARSE_FROM = 0.01
-"""Share of zeros from which a matrix counts as pruned: rounding to 16 bits leaves far fewer by chance."""
+"""Share of zeros from which a matrix counts as pruned: rounding to 16 bits creates far fewer."""
 
 GROUPS = (2, 4, 8, 16, 32)
-"""Group sizes M that an N:M pattern is looked for in."""
+"""Group sizes M that are tested for an N:M pattern."""
 
 PATTERN_SLACK = 0.02
 """How far the share of zeros may lie from 1 − N/M: at high sparsity some N:M bounds hold by chance, but loosely."""
@@ -29,14 +29,14 @@ _LAYER = re.compile(r"\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """One weight matrix of a decoder layer."""
+class MatrixStatistics:
+    """Zeros of one weight matrix of a decoder layer."""
 
     name: str
     layer: int
     shape: tuple[int, ...]
     zeros: int
-    most: tuple[tuple[int, ...], tuple[int, ...]]
+    max_nonzero: tuple[tuple[int, ...], tuple[int, ...]]
     """Most non-zero weights in any group of each size of `GROUPS`, along the last axis and along the one before; the
     group size itself where the axis is not divisible by it."""
 
@@ -56,18 +56,18 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was detected. Several may hold at once: a model can lose layers and weights."""
+    """The detected compression. Several kinds can hold at once: a model can lose both layers and weights."""
 
     sparsity: float
     """Share of zeros in the decoder layers' matrices, in [0, 1]."""
     pattern: str | None
-    """``"2:4"`` where every pruned matrix keeps that pattern along its inputs."""
-    ragged: tuple[str, ...]
-    """Matrices whose shape differs between layers, ``*`` for the layer."""
+    """``"2:4"`` if every pruned matrix has that pattern along its inputs."""
+    nonuniform: tuple[str, ...]
+    """Matrices whose shape differs between layers, ``*`` for the layer; JSON key ``ragged``."""
     layers: int
-    """Decoder layers that the weights hold."""
+    """Decoder layers in the weights."""
     layers_removed: int
-    """Layers that the original, the configuration or a gap in the numbering says there were, and are not."""
+    """Layers that are missing compared with the original, the configuration or the numbering."""
     quantisation: str | None
     """Method and bits, ``"gptq 4-bit"``."""
     adapter_base: str | None
@@ -75,28 +75,30 @@ class Findings:
 
     @property
     def sparse(self) -> bool:
-        """Whether there are zeros to keep."""
+        """Whether there are zeros to preserve."""
         return self.sparsity >= SPARSE_FROM
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What was done, in the words of the command line; ``("dense",)`` where nothing was."""
-        found = [
+        """The kinds of compression, as the command line prints them; ``("dense",)`` if there is none."""
+        kinds = [
             (self.adapter_base is not None, "adapter"),
             (self.quantisation is not None, "quantised"),
             (self.sparse and self.pattern is not None, "n:m"),
             (self.sparse and self.pattern is None, "unstructured"),
-            (bool(self.ragged), "ragged"),
+            (bool(self.nonuniform), "ragged"),
             (self.layers_removed > 0, "blocks-removed"),
         ]
-        return tuple(kind for holds, kind in found if holds) or ("dense",)
+        return tuple(kind for holds, kind in kinds if holds) or ("dense",)
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as JSON values."""
-        return {"kinds": list(self.kinds), **asdict(self), "ragged": list(self.ragged)}
+        # The key "ragged" is older than the field's name; manifests and scripts read it.
+        values = {"ragged" if name == "nonuniform" else name: value for name, value in asdict(self).items()}
+        return {"kinds": list(self.kinds), **values, "ragged": list(self.nonuniform)}
 
     def sentence(self) -> str:
-        """Return the findings in words."""
+        """Return the findings as one line of text."""
         share = f"{100 * self.sparsity:.1f} % of the weights are zero"
         words = {
             "dense": "dense",
@@ -104,7 +106,7 @@ class Findings:
             "quantised": f"quantised ({self.quantisation})",
             "n:m": f"{self.pattern} sparse ({share})",
             "unstructured": f"unstructured sparse ({share})",
-            "ragged": f"layers of different widths ({', '.join(self.ragged[:2])})",
+            "ragged": f"layers of different widths ({', '.join(self.nonuniform[:2])})",
             "blocks-removed": f"{self.layers_removed} of {self.layers + self.layers_removed} layers removed",
         }
         return "; ".join(words[kind] for kind in self.kinds)
@@ -117,20 +119,20 @@ def detect(
     original_layers: int | None = None,
     adapter_base: str | None = None,
 ) -> Findings:
-    """Return what was done to a model.
+    """Return how a model was compressed.
 
     Parameters
     ----------
     weights : iterable of (str, Tensor)
-        Every named tensor of the model, in any order; what belongs to no numbered layer is passed over.
+        Every named tensor of the model, in any order; tensors outside numbered layers are ignored.
     config : mapping
         The content of ``config.json``.
     original_layers : int, optional
-        Decoder layers of the model before compression. A folder saved with fewer layers throughout cannot tell.
+        Decoder layers of the model before compression. Needed if the layers were renumbered when it was saved.
     adapter_base : str, optional
-        Base of the adapter, where the folder holds one; then `weights` are the base's.
+        Base of the adapter, if the folder holds one; then `weights` are the base's.
     """
-    matrices: list[Matrix] = []
+    matrices: list[MatrixStatistics] = []
     layers: set[int] = set()
     for name, tensor in weights:
         match = _LAYER.search(name)
@@ -139,14 +141,14 @@ def detect(
         layers.add(int(match[1]))
         if tensor.ndim >= 2 and tensor.is_floating_point():
             matrices.append(describe_matrix(name, int(match[1]), tensor))
-    told = layers_of(config)
-    expected = max([original_layers or 0, told or 0, *(index + 1 for index in layers)])
+    configured = layers_of(config)
+    expected = max([original_layers or 0, configured or 0, *(index + 1 for index in layers)])
     total = sum(matrix.weights for matrix in matrices)
     quantisation = quantisation_of(config)
     return Findings(
         sparsity=sum(matrix.zeros for matrix in matrices) / total if total and quantisation is None else 0.0,
         pattern=pattern_of(matrices),
-        ragged=ragged_roles(matrices),
+        nonuniform=nonuniform_matrices(matrices),
         layers=len(layers),
         layers_removed=max(0, expected - len(layers)) if layers else 0,
         quantisation=quantisation,
@@ -154,24 +156,25 @@ def detect(
     )
 
 
-def describe_matrix(name: str, layer: int, tensor: torch.Tensor) -> Matrix:
-    """Return what `detect` needs to know of one matrix."""
-    full = tensor != 0
-    zeros = full.numel() - int(full.count_nonzero())
-    axes = (full, full.transpose(-1, -2)) if zeros >= SPARSE_FROM * full.numel() else ()
-    most = tuple(tuple(_most(axis, group) for group in GROUPS) for axis in axes)
-    return Matrix(name, layer, tuple(tensor.shape), zeros, most if len(most) == 2 else (GROUPS, GROUPS))
+def describe_matrix(name: str, layer: int, tensor: torch.Tensor) -> MatrixStatistics:
+    """Return the statistics of one matrix that `detect` needs."""
+    nonzero = tensor != 0
+    zeros = nonzero.numel() - int(nonzero.count_nonzero())
+    # The groups of a dense matrix are full; counting them would take most of the time of an inspection.
+    axes = (nonzero, nonzero.transpose(-1, -2)) if zeros >= SPARSE_FROM * nonzero.numel() else ()
+    most = tuple(tuple(_max_nonzero(axis, group) for group in GROUPS) for axis in axes)
+    return MatrixStatistics(name, layer, tuple(tensor.shape), zeros, most if len(most) == 2 else (GROUPS, GROUPS))
 
 
-def _most(full: torch.Tensor, group: int) -> int:
-    """Return the most non-zero entries that `group` consecutive ones along the last axis hold."""
-    if full.shape[-1] % group:
+def _max_nonzero(nonzero: torch.Tensor, group: int) -> int:
+    """Return the largest number of non-zero entries in any `group` consecutive ones along the last axis."""
+    if nonzero.shape[-1] % group:
         return group
-    return int(full.reshape(-1, group).sum(1).max())
+    return int(nonzero.reshape(-1, group).sum(1).max())
 
 
-def pattern_of(matrices: Iterable[Matrix]) -> str | None:
-    """Return the tightest ``N:M`` that every pruned matrix keeps along one axis, None where there is none.
+def pattern_of(matrices: Iterable[MatrixStatistics]) -> str | None:
+    """Return the tightest ``N:M`` that every pruned matrix has along one axis, None if there is none.
 
     Linear layers have their inputs on the last axis; GPT-2's have them on the first.
     """
@@ -180,38 +183,39 @@ def pattern_of(matrices: Iterable[Matrix]) -> str | None:
         return None
     sparsity = sum(matrix.zeros for matrix in pruned) / sum(matrix.weights for matrix in pruned)
     for axis in (0, 1):
-        bounds = [(max(m.most[axis][i] for m in pruned) / group, group) for i, group in enumerate(GROUPS)]
+        bounds = [(max(m.max_nonzero[axis][i] for m in pruned) / group, group) for i, group in enumerate(GROUPS)]
         density, group = min(bounds)
         if density < 1 and abs(sparsity - (1 - density)) <= PATTERN_SLACK:
             return f"{round(density * group)}:{group}"
     return None
 
 
-def ragged_roles(matrices: Iterable[Matrix]) -> tuple[str, ...]:
-    """Return the matrices whose shape differs between layers, sorted, ``*`` in place of the layer's number."""
+def nonuniform_matrices(matrices: Iterable[MatrixStatistics]) -> tuple[str, ...]:
+    """Return the matrices whose shape differs between layers, sorted, with ``*`` in place of the layer number."""
     shapes: dict[str, set[tuple[int, ...]]] = defaultdict(set)
     for matrix in matrices:
         shapes[_LAYER.sub(".*.", matrix.name, count=1)].add(matrix.shape)
-    return tuple(sorted(role for role, found in shapes.items() if len(found) > 1))
+    return tuple(sorted(role for role, distinct in shapes.items() if len(distinct) > 1))
 
 
 def quantisation_of(config: Mapping[str, Any]) -> str | None:
-    """Return method and bits of a quantised model as its configuration states them, None for an ordinary one."""
-    stated = config.get("quantization_config")
-    if not stated:
+    """Return method and bits of a quantised model from its configuration, None for an ordinary model."""
+    settings = config.get("quantization_config")
+    if not settings:
         return None
-    method = str(stated.get("quant_method", "unknown method"))
-    bits = stated.get("bits")
-    if bits is None and "load_in_4bit" in stated:
-        bits = 4 if stated["load_in_4bit"] else 8 if stated.get("load_in_8bit") else None
+    method = str(settings.get("quant_method", "unknown method"))
+    bits = settings.get("bits")
+    if bits is None and "load_in_4bit" in settings:
+        bits = 4 if settings["load_in_4bit"] else 8 if settings.get("load_in_8bit") else None
     if bits is None:
-        digits = re.search(r"(?:fp|int|uint)(\d+)", str(stated))
+        # torchao, fp8 and others give the bits only as part of a type's name.
+        digits = re.search(r"(?:fp|int|uint)(\d+)", str(settings))
         bits = int(digits[1]) if digits else None
     return f"{method} {bits}-bit" if bits is not None else method
 
 
 def layers_of(config: Mapping[str, Any]) -> int | None:
-    """Return the number of decoder layers that a configuration states, None where it states none."""
+    """Return the number of decoder layers in a configuration, None if it has none."""
     for section in (config, config.get("text_config") or {}):
         for key in ("num_hidden_layers", "n_layer", "num_layers"):
             if isinstance(section.get(key), int):

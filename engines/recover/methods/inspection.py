@@ -1,4 +1,4 @@
-"""Reads a model folder for `detection`: its configuration and its tensors one at a time, an adapter's base included."""
+"""Inspects a model folder: reads its configuration and tensors, or those of an adapter's base, for `detection`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def inspect_model(model: str, original: str | None = None) -> Findings:
-    """Return what was done to the model of a folder or hub name.
+    """Return how the model of a folder or hub name was compressed.
 
     Parameters
     ----------
     model : str
         A Hugging Face folder in safetensors, an adapter over one, or a hub name.
     original : str, optional
-        The model before compression; only its configuration is read, to tell removed layers.
+        The model before compression; only its configuration is read, to detect removed layers.
 
     Raises
     ------
     InputError
-        When the folder holds no usable model; the sentence names what it holds instead.
+        When the folder holds no usable model; the message names what it holds instead.
     """
     folder = resolve_model(model)
     base = None
@@ -39,8 +39,8 @@ def inspect_model(model: str, original: str | None = None) -> Findings:
         base = adapter_base(folder)
         folder = resolve_model(base)
     check_folder(folder)
-    before = None if original is None else layers_of(read_config(resolve_model(original)))
-    return detect(named_tensors(folder), read_config(folder), original_layers=before, adapter_base=base)
+    original_layers = None if original is None else layers_of(read_config(resolve_model(original)))
+    return detect(named_tensors(folder), read_config(folder), original_layers=original_layers, adapter_base=base)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        When it is missing or no JSON object.
+        When it is missing or not a JSON object.
     """
     path = folder / "config.json"
     try:
@@ -57,7 +57,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"model configuration {str(path)!r} cannot be read ({error}); restore it") from error
     if not isinstance(value, dict):
-        raise InputError(f"model configuration {str(path)!r} is no JSON object; restore it")
+        raise InputError(f"model configuration {str(path)!r} is not a JSON object; restore it")
     return value
 
 

@@ -1,7 +1,6 @@
 """The masked and the scaled low-rank product of PERP (arXiv 2312.15230, §3.2), forward and backward.
 
-`effective_weight` is the one formula: training multiplies by it and merging stores it, so that merging changes
-nothing. Knows nothing of models.
+Training multiplies by `effective_weight` and merging stores it: one formula, so that merging does not change the model.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-Kind = Literal["mask", "scale"]
+ProductKind = Literal["mask", "scale"]
 
 
-def effective_weight(weight: Tensor, a: Tensor, b: Tensor, scale: float, kind: Kind) -> Tensor:
-    """Return the weight that a low-rank adapter makes of `weight`; zeros stay zero.
+def effective_weight(weight: Tensor, a: Tensor, b: Tensor, scale: float, kind: ProductKind) -> Tensor:
+    """Return `weight` with a low-rank adapter applied; zeros stay zero.
 
     ``mask``: W + s · [W ≠ 0] ∘ (BA). ``scale``: W ∘ (BA), without s.
 
@@ -45,12 +44,12 @@ class LowRankProduct(torch.autograd.Function):
     """y = x · effective_weightᵀ, keeping neither the effective weight nor the mask between forward and backward.
 
     With G = gᵀx, the gradient of the effective weight, and D = s · [W ≠ 0] ∘ G for ``mask``, D = W ∘ G for ``scale``:
-    dB = D Aᵀ and dA = Bᵀ D. Ordinary differentiation would keep two or three matrices of the weight's size for every
-    layer; here they live as long as one layer's step.
+    dB = D Aᵀ and dA = Bᵀ D. Automatic differentiation would keep two or three matrices of the weight's size for every
+    layer until the backward pass; here they are freed after each layer.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float, kind: Kind) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float, kind: ProductKind) -> Tensor:
         """Return y of shape (..., out) for x of shape (..., in)."""
         ctx.save_for_backward(x, weight, a, b)
         ctx.scale, ctx.kind = scale, kind
@@ -89,17 +88,17 @@ class LowRankLinear(torch.nn.Module):
         alpha / rank, for ``mask``.
     kind : {"mask", "scale"}
         ``mask`` starts as LoRA does, A random and B zero. ``scale`` starts at BA = 1 exactly: the first column of B
-        and the first row of A are one, the other columns of B zero and the other rows of A random; the constant start
-        of the paper's appendix, 1/√r everywhere, never leaves rank one.
+        and the first row of A are one, the other columns of B zero and the other rows of A random. The constant start
+        of the paper's appendix, 1/√r everywhere, has equal gradients in every row and never leaves rank one.
     """
 
-    def __init__(self, base: torch.nn.Module, transposed: bool, rank: int, scale: float, kind: Kind) -> None:
+    def __init__(self, base: torch.nn.Module, transposed: bool, rank: int, scale: float, kind: ProductKind) -> None:
         super().__init__()
         self.base, self.transposed, self.scale, self.kind = base, transposed, scale, kind
         out, inputs = self.matrix.shape
-        place = self.matrix.device
-        self.a = torch.nn.Parameter(torch.empty(rank, inputs, device=place))
-        self.b = torch.nn.Parameter(torch.zeros(out, rank, device=place))
+        device = self.matrix.device
+        self.a = torch.nn.Parameter(torch.empty(rank, inputs, device=device))
+        self.b = torch.nn.Parameter(torch.zeros(out, rank, device=device))
         torch.nn.init.kaiming_uniform_(self.a, a=5**0.5)
         if kind == "scale":
             with torch.no_grad():
@@ -121,6 +120,6 @@ class LowRankLinear(torch.nn.Module):
 
     @torch.no_grad()
     def merged(self) -> torch.nn.Module:
-        """Return the base layer, holding the effective weight."""
+        """Store the effective weight in the base layer and return it."""
         self.matrix.copy_(effective_weight(self.matrix, self.a, self.b, self.scale, self.kind))
         return self.base

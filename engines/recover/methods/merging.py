@@ -1,7 +1,4 @@
-"""From a trained model to an ordinary one: merged, in the source's number format, with the zeros it had; checked.
-
-Knows nothing of folders.
-"""
+"""Merging: turns a trained model into an ordinary one with the source's dtype and zeros, and verifies it."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.engines.recover.methods.sparsity import Pattern, restore_pattern, verify_pattern
+from curate.engines.recover.methods.sparsity import NonzeroMasks, restore_nonzeros, verify_zeros
 from curate.engines.recover.training.rows import make_batch
 from curate.schemas.errors import GateError
 
@@ -22,17 +19,17 @@ if TYPE_CHECKING:
     from curate.engines.tokens.templates import Encoded
 
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Largest difference of a logit, relative to the largest, that rounding the merged weights explains: some tens of units
-in the last place, since errors add up over the layers."""
+"""Largest difference of a logit, relative to the largest logit, that rounding the merged weights explains: some tens of
+units in the last place, since errors add up over the layers."""
 
 
-def merge(adaptation: Adaptation, pattern: Pattern, stored: torch.dtype) -> None:
-    """Merge what was trained, round to the number format `stored`, and check the zeros.
+def merge(adaptation: Adaptation, masks: NonzeroMasks, stored: torch.dtype) -> None:
+    """Merge the trained tensors into the model, round to the dtype `stored`, and check the zeros.
 
     Raises
     ------
     GateError
-        When a zero was filled or one came to be.
+        When a zero was filled or a weight became zero.
     """
     adaptation.merge()
     model = adaptation.model
@@ -40,8 +37,9 @@ def merge(adaptation: Adaptation, pattern: Pattern, stored: torch.dtype) -> None
         parameter.requires_grad_(False)
         if parameter.is_floating_point():
             parameter.data = parameter.data.to(stored)
-    restore_pattern(model, pattern)
-    verify_pattern(model, pattern)
+    # After rounding, which is what can turn a tiny weight into a zero.
+    restore_nonzeros(model, masks)
+    verify_zeros(model, masks)
     model.config.use_cache = True
 
 
@@ -51,24 +49,25 @@ def probe_logits(adapted: torch.nn.Module, rows: Sequence[Encoded]) -> list[Tens
     training = adapted.training
     adapted.eval()
     device = next(adapted.parameters()).device
-    found = [adapted(make_batch([row], device).ids, use_cache=False).logits[0].float().cpu() for row in rows]
+    logits = [adapted(make_batch([row], device).ids, use_cache=False).logits[0].float().cpu() for row in rows]
     adapted.train(training)
-    return found
+    return logits
 
 
-def agreement(trained: Sequence[Tensor], merged: Sequence[Tensor], stored: torch.dtype) -> float:
+def compare_logits(trained: Sequence[Tensor], merged: Sequence[Tensor], stored: torch.dtype) -> float:
     """Return the largest difference of two models' logits, relative to the largest logit.
 
     Raises
     ------
     GateError
-        When it is more than rounding to `stored` explains: the merged model would not be what was trained.
+        When it is more than rounding to `stored` explains: the merged model is not the trained one.
     """
     largest = max(float(one.abs().max()) for one in trained)
     difference = max(float((a - b).abs().max()) for a, b in zip(trained, merged, strict=True)) / max(largest, 1e-9)
+    # Written so that NaN fails too.
     if not difference <= TOLERANCE.get(stored, 1e-1):
         raise GateError(
             f"the merged model differs from the trained one by {difference:.1%} of the largest logit, more than "
-            f"rounding to {str(stored).removeprefix('torch.')} explains; use --no-merge and report it"
+            f"rounding to {str(stored).removeprefix('torch.')} explains; use --no-merge and report this as a bug"
         )
     return difference

@@ -1,9 +1,9 @@
-"""Block-wise reconstruction: each pruned decoder layer learns to give what the original's layer gives.
+"""Layer-wise reconstruction: trains each pruned decoder layer to reproduce the output of the original's layer.
 
-Per layer, min ‖ f_pruned(x̂) − f_original(x) ‖² over the layer's own weights, zeros held (PERP, arXiv 2312.15230, §3.3,
-layer by layer there, whole decoder layers here, as in its successor). x is what reaches the layer in the original, x̂
-what reaches it in the pruned model whose earlier layers are reconstructed already, so that their remaining error is
-made good too. Needs a handful of sequences and one layer's gradients at a time. Knows nothing of losses on text.
+Per layer, min ‖ f_pruned(x̂) − f_original(x) ‖² over the layer's own weights, zeros frozen (PERP, arXiv 2312.15230,
+§3.3, which does it per linear layer; whole decoder layers are from its successor). x is the layer's input in the
+original, x̂ its input in the pruned model with all earlier layers reconstructed, so that a layer also corrects the
+remaining error of those before it. Needs a few sequences and the gradients of one layer at a time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 
 from curate.engines.compress.layerwise import LayerInputs, record_layer_inputs
 from curate.engines.models.projections import decoder_layers
-from curate.engines.recover.methods.sparsity import hold_zeros
+from curate.engines.recover.methods.sparsity import freeze_zeros
+from curate.engines.recover.observer import SILENT, Interrupted, Observer
 from curate.schemas.errors import UsageError, WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -35,7 +36,7 @@ SEQUENCES = 128
 EPOCHS = 10
 BATCH = 8
 """Sequences of one optimiser step."""
-RATE = 5e-4
+LEARNING_RATE = 5e-4
 """Learning rate of the first step; falls linearly to zero over a layer's steps."""
 
 
@@ -45,28 +46,25 @@ def reconstruct(
     rows: Sequence[Encoded],
     seed: int,
     *,
-    kept: Path | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    say: Callable[[int, int], None] | None = None,
+    folder: Path | None = None,
+    observer: Observer = SILENT,
 ) -> list[dict[str, float]]:
-    """Change the layers of `model` in place and return the error of each before and after.
+    """Reconstruct the layers of `model` in place and return the error of each before and after.
 
     Parameters
     ----------
     model : PreTrainedModel
-        The pruned model. A layer is trained in float32 and goes back to its own number format.
+        The pruned model. A layer is trained in float32 and converted back to its own dtype.
     original : PreTrainedModel
         The model before compression, with as many layers of the same widths.
     rows : sequence of Encoded
         `SEQUENCES` of them are drawn.
     seed : int
-        Decides which, and their order.
-    kept : Path, optional
-        Folder that finished layers are kept in; those that are there already are put back instead of made.
-    stop : callable
-        Asked before every layer; True ends the work with `Interrupted`.
-    say : callable, optional
-        Called with (layers done, layers in all).
+        Decides which rows, and their order.
+    folder : Path, optional
+        Finished layers are saved here; saved ones are loaded instead of trained.
+    observer : Observer
+        `should_stop` is called before every layer, `on_layer` after it.
 
     Returns
     -------
@@ -76,94 +74,107 @@ def reconstruct(
     Raises
     ------
     UsageError
-        When the two models' layers cannot be compared.
+        When the layers of the two models cannot be compared.
+    Interrupted
+        When the observer requested it.
     """
-    from curate.engines.recover.training.loop import Interrupted
-
-    _, layers = decoder_layers(model)
-    _, wanted = decoder_layers(original)
-    if len(layers) != len(wanted):
-        raise UsageError(
-            f"--reconstruct compares layer by layer, and the model has {len(layers)} where the original has "
-            f"{len(wanted)}; train it without"
-        )
-    fixed = next((name for name, one in model.named_parameters() if not one.is_floating_point()), None)
-    if fixed is not None:
-        raise UsageError(f"--reconstruct changes weights, and {fixed} is quantised; train an adapter without it")
+    layers, original_layers = _comparable_layers(model, original)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:SEQUENCES])
     ids = [torch.from_numpy(rows[row].ids)[None] for row in drawn]
-    own, ideal = _usable(record_layer_inputs(model, ids)), _usable(record_layer_inputs(original, ids))
+    inputs = _differentiable(record_layer_inputs(model, ids))
+    targets = _differentiable(record_layer_inputs(original, ids))
     errors: list[dict[str, float]] = []
-    for index, (layer, goal) in enumerate(zip(layers, wanted, strict=True)):
-        if stop():
-            raise Interrupted(f"stopped before layer {index + 1} of {len(layers)}; the same command goes on there")
+    for index, (layer, original_layer) in enumerate(zip(layers, original_layers, strict=True)):
+        if observer.should_stop():
+            raise Interrupted(
+                f"stopped before layer {index + 1} of {len(layers)}; run the same command again to resume"
+            )
         with torch.no_grad():
-            ideal.hidden = list(_outputs(goal, ideal, index, model.device))
-        found = None if kept is None else _put_back(layer, kept / f"layer-{index:04d}")
-        if found is None:
-            stored = next(layer.parameters()).dtype
-            found = _fit(layer.float(), own, ideal.hidden, index, [seed, index], model.device)
-            layer.to(stored)
-            if kept is not None:
-                _keep(layer, found, kept / f"layer-{index:04d}")
-        errors.append(found)
+            targets.hidden = list(_outputs(original_layer, targets, index, model.device))
+        saved = None if folder is None else folder / f"layer-{index:04d}"
+        error = None if saved is None else _load_layer(layer, saved)
+        if error is None:
+            dtype = next(layer.parameters()).dtype
+            error = _fit(layer.float(), inputs, targets.hidden, index, [seed, index], model.device)
+            layer.to(dtype)
+            if saved is not None:
+                _save_layer(layer, error, saved)
+        errors.append(error)
         with torch.no_grad():
-            own.hidden = list(_outputs(layer, own, index, model.device))
-        if say is not None:
-            say(index + 1, len(layers))
+            # From the layer as it is stored, rounded: that is what the next layer will get.
+            inputs.hidden = list(_outputs(layer, inputs, index, model.device))
+        observer.on_layer(index + 1, len(layers))
     return errors
+
+
+def _comparable_layers(model: PreTrainedModel, original: PreTrainedModel) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Return the decoder layers of both models; raise UsageError if they cannot be compared or trained."""
+    _, layers = decoder_layers(model)
+    _, original_layers = decoder_layers(original)
+    if len(layers) != len(original_layers):
+        raise UsageError(
+            f"--reconstruct compares layer by layer, and the model has {len(layers)} where the original has "
+            f"{len(original_layers)}; train it without"
+        )
+    quantised = next((name for name, one in model.named_parameters() if not one.is_floating_point()), None)
+    if quantised is not None:
+        raise UsageError(f"--reconstruct changes weights, and {quantised} is quantised; train an adapter without it")
+    return layers, original_layers
 
 
 def _fit(
     layer: nn.Module,
-    own: LayerInputs,
-    goal: Sequence[torch.Tensor],
+    inputs: LayerInputs,
+    targets: Sequence[torch.Tensor],
     index: int,
     seed: Sequence[int],
     device: torch.device,
 ) -> dict[str, float]:
-    """Train one layer towards `goal` and return its error before and after."""
+    """Train one layer towards `targets` and return its error before and after."""
     layer.requires_grad_(True)
     trained = dict(layer.named_parameters())
-    hooks = hold_zeros(layer, trained)
-    optimiser = torch.optim.AdamW(trained.values(), lr=RATE, weight_decay=0.0)
-    before = _error(layer, own, goal, index, device)
-    per_epoch = -(-len(goal) // BATCH)
-    for step in range(EPOCHS * per_epoch):
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng([*seed, epoch]).permutation(len(goal))
-        chosen = [int(row) for row in order[place * BATCH : (place + 1) * BATCH]]
-        scale = sum(float(goal[row].square().sum()) for row in chosen)
-        part = LayerInputs([own.hidden[row] for row in chosen], [[own.calls[index][row] for row in chosen]])
-        for out, row in zip(_outputs(layer, part, 0, device), chosen, strict=True):
-            ((out - goal[row].to(device)).square().sum() / scale).backward()
+    hooks = freeze_zeros(layer, trained)
+    optimiser = torch.optim.AdamW(trained.values(), lr=LEARNING_RATE, weight_decay=0.0)
+    before = _relative_error(layer, inputs, targets, index, device)
+    steps_per_epoch = -(-len(targets) // BATCH)
+    for step in range(EPOCHS * steps_per_epoch):
+        epoch, number = divmod(step, steps_per_epoch)
+        order = np.random.default_rng([*seed, epoch]).permutation(len(targets))
+        batch = [int(row) for row in order[number * BATCH : (number + 1) * BATCH]]
+        # Relative to the batch's targets: one learning rate then suits layers of any output scale.
+        scale = sum(float(targets[row].square().sum()) for row in batch)
+        selected = LayerInputs([inputs.hidden[row] for row in batch], [[inputs.calls[index][row] for row in batch]])
+        for out, row in zip(_outputs(layer, selected, 0, device), batch, strict=True):
+            ((out - targets[row].to(device)).square().sum() / scale).backward()
         for group in optimiser.param_groups:
-            group["lr"] = RATE * (1 - step / (EPOCHS * per_epoch))
+            group["lr"] = LEARNING_RATE * (1 - step / (EPOCHS * steps_per_epoch))
         optimiser.step()
         optimiser.zero_grad()
     for hook in hooks:
         hook.remove()
     layer.requires_grad_(False)
-    return {"before": before, "after": _error(layer, own, goal, index, device)}
+    return {"before": before, "after": _relative_error(layer, inputs, targets, index, device)}
 
 
 @torch.no_grad()
-def _error(layer: nn.Module, own: LayerInputs, goal: Sequence[torch.Tensor], index: int, device: torch.device) -> float:
-    """Return ‖out − goal‖² / ‖goal‖² over all sequences."""
-    outs = _outputs(layer, own, index, device)
-    off = sum(float((out - one.to(device)).square().sum()) for out, one in zip(outs, goal, strict=True))
-    return off / max(sum(float(one.square().sum()) for one in goal), 1e-30)
+def _relative_error(
+    layer: nn.Module, inputs: LayerInputs, targets: Sequence[torch.Tensor], index: int, device: torch.device
+) -> float:
+    """Return ‖out − target‖² / ‖target‖² over all sequences."""
+    outs = _outputs(layer, inputs, index, device)
+    squared = sum(float((out - one.to(device)).square().sum()) for out, one in zip(outs, targets, strict=True))
+    return squared / max(sum(float(one.square().sum()) for one in targets), 1e-30)
 
 
-def _outputs(layer: nn.Module, stream: LayerInputs, index: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Yield what `layer` makes of each sequence."""
-    for _, out in stream.run_layer(layer, index, device, next(layer.parameters()).dtype):
+def _outputs(layer: nn.Module, inputs: LayerInputs, index: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Yield the output of `layer` for each sequence."""
+    for _, out in inputs.run_layer(layer, index, device, next(layer.parameters()).dtype):
         yield out
 
 
-def _usable(stream: LayerInputs) -> LayerInputs:
-    """Return a stream recorded in inference mode as one that gradients may pass through."""
-    return LayerInputs(_cloned(stream.hidden), _cloned(stream.calls))
+def _differentiable(inputs: LayerInputs) -> LayerInputs:
+    """Return a copy of inputs that were recorded in inference mode: autograd refuses such tensors."""
+    return LayerInputs(_cloned(inputs.hidden), _cloned(inputs.calls))
 
 
 def _cloned(value: Any) -> Any:
@@ -176,26 +187,26 @@ def _cloned(value: Any) -> Any:
     return value
 
 
-def _keep(layer: nn.Module, found: dict[str, float], folder: Path) -> None:
-    """Keep a finished layer, whole or not at all: the errors are written last."""
+def _save_layer(layer: nn.Module, error: dict[str, float], folder: Path) -> None:
+    """Save a finished layer. The errors are written last: a folder without them is incomplete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: one.detach().cpu().contiguous() for name, one in layer.named_parameters()}
         save_file(state, folder / "layer.safetensors")
         unfinished = folder / ".tmp-errors.json"
-        unfinished.write_text(json.dumps(found), "utf-8")
+        unfinished.write_text(json.dumps(error), "utf-8")
         unfinished.rename(folder / "errors.json")
-    except (OSError, SafetensorError) as error:
-        raise WarehouseError(f"cannot keep the reconstructed layer {folder} ({error}); free some space") from error
+    except (OSError, SafetensorError) as failure:
+        raise WarehouseError(f"cannot save the reconstructed layer {folder} ({failure}); free some space") from failure
 
 
-def _put_back(layer: nn.Module, folder: Path) -> dict[str, float] | None:
-    """Put a finished layer's weights back and return its errors, None where it is not finished."""
+def _load_layer(layer: nn.Module, folder: Path) -> dict[str, float] | None:
+    """Load a finished layer's weights and return its errors, None if it is not finished."""
     if not (folder / "errors.json").is_file():
         return None
     state = load_file(folder / "layer.safetensors")
     with torch.no_grad():
         for name, one in layer.named_parameters():
             one.copy_(state[name])
-    found: dict[str, float] = json.loads((folder / "errors.json").read_text("utf-8"))
-    return found
+    error: dict[str, float] = json.loads((folder / "errors.json").read_text("utf-8"))
+    return error

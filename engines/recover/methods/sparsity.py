@@ -1,7 +1,4 @@
-"""The zeros of a model: which there are, that training leaves them alone, and that a result has exactly the same.
-
-Knows nothing of methods.
-"""
+"""Sparsity preservation: records a model's zeros, keeps training from changing them, and verifies the result."""
 
 from __future__ import annotations
 
@@ -21,80 +18,84 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel
 
-Pattern = dict[str, torch.Tensor]
-"""Name of each linear weight that has zeros, to where it is not zero: bool, of the weight's shape."""
+NonzeroMasks = dict[str, torch.Tensor]
+"""For each linear weight that has zeros, by name: True where it is not zero, bool, of the weight's shape."""
 
 
-def zero_pattern(model: PreTrainedModel) -> Pattern:
-    """Return where the linear layers' weights, output head included, are not zero; those without a zero are left out.
+def nonzero_masks(model: PreTrainedModel) -> NonzeroMasks:
+    """Return masks of the linear layers' weights, output head included; weights without a zero are left out.
 
     Empty for a model with fewer zeros than `SPARSE_FROM`: those are chance, not pruning.
     """
-    found: Pattern = {}
+    masks: NonzeroMasks = {}
     if share_of_zeros(model) < SPARSE_FROM:
-        return found
+        return masks
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Conv1D):
-            full = module.weight.detach() != 0
-            if not bool(full.all()):
-                found[f"{name}.weight"] = full
-    return found
+            nonzero = module.weight.detach() != 0
+            if not bool(nonzero.all()):
+                masks[f"{name}.weight"] = nonzero
+    return masks
 
 
 def share_of_zeros(model: PreTrainedModel) -> float:
-    """Return the share of zeros in the linear layers but the output head, in [0, 1]."""
+    """Return the share of zeros in the linear layers other than the output head, in [0, 1]."""
     head = model.get_output_embeddings()
-    found = [m.weight for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
-    found = [one for one in found if one.is_floating_point()]  # what a quantised layer packs is no weight
-    zeros = sum(one.numel() - int(one.count_nonzero()) for one in found)
-    return zeros / max(1, sum(one.numel() for one in found))
+    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    # A quantised layer packs several weights into one integer, of which a zero means nothing.
+    weights = [one for one in weights if one.is_floating_point()]
+    zeros = sum(one.numel() - int(one.count_nonzero()) for one in weights)
+    return zeros / max(1, sum(one.numel() for one in weights))
 
 
-def hold_pattern(model: PreTrainedModel, trainable: Mapping[str, nn.Parameter]) -> None:
-    """Zero the gradient of every trainable weight of a pruned `model` that is zero now: an optimiser never moves it."""
+def freeze_zeros_if_sparse(model: PreTrainedModel, trainable: Mapping[str, nn.Parameter]) -> None:
+    """Apply `freeze_zeros` to a pruned model; chance zeros of a dense one are trained."""
     if share_of_zeros(model) >= SPARSE_FROM:
-        hold_zeros(model, trainable)
+        freeze_zeros(model, trainable)
 
 
-def hold_zeros(model: nn.Module, trainable: Mapping[str, nn.Parameter]) -> list[RemovableHandle]:
-    """Zero the gradient of what is zero now in the linear layers' weights; return the hooks."""
+def freeze_zeros(model: nn.Module, trainable: Mapping[str, nn.Parameter]) -> list[RemovableHandle]:
+    """Zero the gradient of every linear weight that is zero now, so that an optimiser never moves it; return the hooks.
+
+    This holds for AdamW without weight decay: its moments of such a weight stay zero too.
+    """
     hooks = []
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | Conv1D) and (parameter := trainable.get(f"{name}.weight")) is not None:
-            full = parameter.detach() != 0
-            if not bool(full.all()):
-                hooks.append(parameter.register_hook(_masking(full)))
+            nonzero = parameter.detach() != 0
+            if not bool(nonzero.all()):
+                hooks.append(parameter.register_hook(_masking(nonzero)))
     return hooks
 
 
-def _masking(full: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda gradient: gradient * full
+def _masking(nonzero: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda gradient: gradient * nonzero
 
 
 @torch.no_grad()
-def restore_pattern(model: PreTrainedModel, pattern: Pattern) -> None:
-    """Give weights that rounding to the model's number format made zero the format's smallest normal value.
+def restore_nonzeros(model: PreTrainedModel, masks: NonzeroMasks) -> None:
+    """Set weights that rounding to the model's dtype made zero to the smallest normal value of that dtype.
 
-    A weight may come that near to zero in training; without this the pattern would lose it.
+    Training can bring a weight that close to zero; the result would then have a zero more than the source.
     """
-    modules = dict(model.named_parameters())
-    for name, full in pattern.items():
-        weight = modules[name]
-        lost = full & (weight == 0)
+    parameters = dict(model.named_parameters())
+    for name, nonzero in masks.items():
+        weight = parameters[name]
+        lost = nonzero & (weight == 0)
         if bool(lost.any()):
             weight[lost] = torch.finfo(weight.dtype).tiny
 
 
-def verify_pattern(model: PreTrainedModel, pattern: Pattern) -> None:
-    """Check that the zeros of `model` are exactly those of `pattern`.
+def verify_zeros(model: PreTrainedModel, masks: NonzeroMasks) -> None:
+    """Check that the zeros of `model` are exactly those of `masks`.
 
     Raises
     ------
     GateError
-        Naming the first weight where a zero was filled, or one was lost, and how many.
+        Names the first weight with filled or new zeros, and how many.
     """
-    now = zero_pattern(model)
-    for name, before in pattern.items():
+    now = nonzero_masks(model)
+    for name, before in masks.items():
         after = now.get(name, torch.ones_like(before))
         filled, lost = int((~before & after).sum()), int((before & ~after).sum())
         if filled or lost:

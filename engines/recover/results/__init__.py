@@ -1,1 +1,1 @@
-"""What a recovery leaves behind: report, model card, folder."""
+"""Output of a recovery: the report, the model card and the model folder."""

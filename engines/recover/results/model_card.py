@@ -1,7 +1,4 @@
-"""The model card of a recovered model: what it was, how it was trained, on which rows, and what came of it.
-
-Pure text. Knows nothing of files.
-"""
+"""The model card of a recovered model: its compression, training, data and results, as Markdown text."""
 
 from __future__ import annotations
 
@@ -16,21 +13,21 @@ _SETTINGS = (
 
 
 def model_card(report: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
-    """Return the card as Markdown with a YAML head.
+    """Return the card as Markdown with a YAML header.
 
     Parameters
     ----------
     report : mapping
         As `curate.engines.recover.recover` returns it.
     lineage : mapping
-        Where the rows come from: artefact ids, counts of the ledger's reasons, licences.
+        Origin of the rows: artefact ids, counts of the ledger's reasons, licences.
     """
     request = report["request"]
     lines = ["---", "library_name: transformers" if report["merged"] else "library_name: peft", "tags: [curate]", "---"]
     lines += ["", "# Recovered model", ""]
     lines += [
-        f"Trained back by `{report['method']}` ({report['reason']}) on {report['rows']:,} rows, {report['steps']:,} "
-        f"steps, {report['tokens']:,} tokens. What was detected: {', '.join(report['detected']['kinds'])}.",
+        f"Recovered by `{report['method']}` ({report['reason']}) on {report['rows']:,} rows, {report['steps']:,} "
+        f"steps, {report['tokens']:,} tokens. Detected compression: {', '.join(report['detected']['kinds'])}.",
         "",
         "| | before | after |",
         "|---|---:|---:|",
@@ -39,9 +36,9 @@ def model_card(report: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
     if report["perplexity_before"] is not None:
         before, after = report["perplexity_before"], report["perplexity_after"]
         lines.append(f"| perplexity on {report['rows_heldout']:,} held-out rows | {before:.4f} | {after:.4f} |")
-    lines += ["", "Perplexity alone is no verdict: it hides lost knowledge. Evaluate the capabilities too.", ""]
+    lines += ["", "Perplexity alone does not show lost knowledge. Evaluate the capabilities too.", ""]
     lines += ["## Data", ""]
-    lines += _listed(lineage) or ["Rows were given directly; nothing is known of where they come from."]
+    lines += _listed(lineage) or ["Rows were given directly; their origin is not recorded."]
     lines += ["", "## Settings", "", f"- learning rate: {report['learning_rate']}"]
     lines += [f"- {name.replace('_', ' ')}: {_plain(request[name])}" for name in _SETTINGS]
     lines += [f"- template digest: {report['template_digest']} ({report['template']})"]

@@ -1,7 +1,4 @@
-"""What a recovery says of itself: the facts of its report, before training, after it, and of the device.
-
-Knows nothing of how it is trained.
-"""
+"""The report of a recovery: model and rows before training, the training itself, perplexity and peak memory."""
 
 from __future__ import annotations
 
@@ -16,44 +13,44 @@ from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 
 if TYPE_CHECKING:
     from curate.engines.recover.methods.attach import Adaptation
-    from curate.engines.recover.prepare import Prepared
+    from curate.engines.recover.prepare import LoadedSetup
 
 
-def facts_before(ready: Prepared) -> dict[str, Any]:
-    """Return what is known of the model and its rows before training."""
+def facts_before_training(loaded: LoadedSetup) -> dict[str, Any]:
+    """Return method, settings, sizes and perplexity of the model and its rows before training."""
     return {
-        "method": ready.method,
-        "reason": ready.why,
-        "detected": ready.found.to_json(),
-        "parameters": sum(one.numel() for one in ready.model.parameters()),
-        "sparsity_before": share_of_zeros(ready.model),
-        "perplexity_before": heldout_perplexity(ready),
-        "rows": len(ready.rows),
-        "rows_skipped": ready.n_skipped,
-        "rows_heldout": len(ready.heldout),
-        "template": ready.template.name,
-        "template_digest": ready.template.digest(),
-        "max_length": ready.template.max_length,
-        "dtype": str(ready.precision).removeprefix("torch."),
-        "device": str(ready.model.device),
+        "method": loaded.method,
+        "reason": loaded.reason,
+        "detected": loaded.findings.to_json(),
+        "parameters": sum(one.numel() for one in loaded.model.parameters()),
+        "sparsity_before": share_of_zeros(loaded.model),
+        "perplexity_before": heldout_perplexity(loaded),
+        "rows": len(loaded.rows),
+        "rows_skipped": loaded.n_skipped,
+        "rows_heldout": len(loaded.heldout),
+        "template": loaded.template.name,
+        "template_digest": loaded.template.digest(),
+        "max_length": loaded.template.max_length,
+        "dtype": str(loaded.precision).removeprefix("torch."),
+        "device": str(loaded.model.device),
     }
 
 
-def sizes(adaptation: Adaptation, parameters: int, epochs: float) -> dict[str, Any]:
-    """Return how much is trained, of a model of so many parameters."""
+def trainable_size(adaptation: Adaptation, parameters: int, epochs: float) -> dict[str, Any]:
+    """Return number and share of the trained parameters, of a model with `parameters` in all."""
     trained = adaptation.n_trainable if epochs else 0
     return {"trainable": trained, "trainable_share": trained / parameters}
 
 
-def facts_of_steps(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[str, Any]:
-    """Return what the steps say, and a warning for what they did not reach."""
+def training_summary(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[str, Any]:
+    """Return totals over the steps, and a warning if trained tensors got no gradient."""
     losses = [entry["loss"] for entry in metrics]
     tokens, seconds = sum(entry["tokens"] for entry in metrics), sum(entry["seconds"] for entry in metrics)
-    notes = []
+    warnings = []
     if unreached:
-        notes.append(
-            f"{len(unreached)} trained tensors got no gradient in the first step and are trained in vain, "
-            f"first {unreached[0]}"
+        warnings.append(
+            f"{len(unreached)} trained tensors got no gradient in the first step, so training them has no effect; "
+            f"the first is {unreached[0]}"
         )
     return {
         "steps": len(metrics),
@@ -62,7 +59,7 @@ def facts_of_steps(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[
         "loss_first": _mean(losses[:10]) if losses else None,
         "loss_last": _mean(losses[-10:]) if losses else None,
         "metrics": metrics,
-        "warnings": notes,
+        "warnings": warnings,
     }
 
 
@@ -70,16 +67,16 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def heldout_perplexity(ready: Prepared) -> float | None:
+def heldout_perplexity(loaded: LoadedSetup) -> float | None:
     """Return the perplexity of the held-out rows, None without any."""
-    if not ready.heldout:
+    if not loaded.heldout:
         return None
-    with autocast(ready.model.device, ready.precision):
-        return perplexity(ready.model, ready.heldout, ready.batch_tokens)
+    with autocast(loaded.model.device, loaded.precision):
+        return perplexity(loaded.model, loaded.heldout, loaded.batch_tokens)
 
 
 def peak_memory() -> int:
-    """Return the most memory used so far, in bytes: on the current CUDA device, or by the process without one."""
+    """Return the peak memory so far in bytes: of the current CUDA device, or of the process without one."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return peak_memory_of_process()

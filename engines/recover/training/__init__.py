@@ -1,1 +1,1 @@
-"""The training loop of a recovery: rows, loss, distillation, checkpoints, processes."""
+"""The training loop of a recovery: batches, losses, distillation, checkpoints, processes."""

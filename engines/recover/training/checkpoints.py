@@ -1,6 +1,6 @@
-"""Checkpoints of a training run: the trained tensors, AdamW's moments and the metrics so far, whole or not there.
+"""Checkpoints of a training run: the trained tensors, AdamW's moments and the metrics so far, written atomically.
 
-Knows nothing of models and methods; what is saved is named tensors.
+Does not depend on models and methods: the content is named tensors.
 """
 
 from __future__ import annotations
@@ -32,67 +32,73 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass
-class Progressed:
-    """How far a run is."""
+class TrainingProgress:
+    """State of a run besides tensors. Stored in checkpoints under these names."""
 
     metrics: list[dict[str, Any]]
     """One row per finished step."""
     batch_tokens: int
-    """Tokens of a forward pass; smaller than asked for once memory ran out."""
+    """Tokens of a forward pass; less than requested once memory ran out."""
     unreached: list[str] = field(default_factory=list)
     """Trained tensors that got no gradient in the first step."""
 
 
 class Checkpoints:
-    """The checkpoints in one folder, for one cause.
+    """The checkpoints of one run in a folder.
 
     Parameters
     ----------
     folder : Path
-        Made when the first is written.
+        Created with the first checkpoint.
     cause : str
-        Digest of everything that decides the run; a checkpoint of another cause is refused.
+        Digest of everything that decides the run; a checkpoint with another digest is refused.
     """
 
     def __init__(self, folder: Path, cause: str) -> None:
         self.folder, self._cause = folder, cause
 
     def latest(self) -> Path | None:
-        """Return the newest checkpoint, None where there is none."""
-        found = self._all()
-        return found[-1] if found else None
+        """Return the newest checkpoint, None if there is none."""
+        checkpoints = self._sorted()
+        return checkpoints[-1] if checkpoints else None
 
-    def write(self, trainable: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer, done: Progressed) -> None:
-        """Write a checkpoint; it is there whole when this returns, and older ones but one are removed.
+    def write(
+        self, trainable: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer, progress: TrainingProgress
+    ) -> None:
+        """Write a checkpoint and delete the oldest ones beyond `KEPT`.
 
         Raises
         ------
         WarehouseError
-            If the disk refuses.
+            If the disk cannot be written.
         """
-        target = self.folder / f"step-{len(done.metrics):06d}"
+        target = self.folder / f"step-{len(progress.metrics):06d}"
         unfinished = self.folder / f".tmp-{target.name}"
         tensors = {f"weight.{name}": one.detach() for name, one in trainable.items()}
         for name, one in trainable.items():
             tensors |= {f"{moment}.{name}": optimiser.state[one][moment] for moment in _MOMENTS}
-        told = {"cause": self._cause, **asdict(done)}
+        state = {"cause": self._cause, **asdict(progress)}
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
             save_file({name: one.cpu().contiguous() for name, one in tensors.items()}, unfinished / "state.safetensors")
-            (unfinished / "state.json").write_text(json.dumps(told), "utf-8")
+            (unfinished / "state.json").write_text(json.dumps(state), "utf-8")
+            # Contents before the rename, the rename before older checkpoints go: after a power cut at any point
+            # a complete checkpoint is on the disk.
             for path in (*unfinished.iterdir(), unfinished):
                 _sync(path)
             shutil.rmtree(target, ignore_errors=True)
             unfinished.rename(target)
             _sync(self.folder)
-            for old in self._all()[:-KEPT]:
+            for old in self._sorted()[:-KEPT]:
                 shutil.rmtree(old)
         except (OSError, SafetensorError) as error:
             raise WarehouseError(f"cannot write the checkpoint {target} ({error}); free some space") from error
 
-    def restore(self, trainable: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> Progressed | None:
-        """Put the newest checkpoint back and return how far it was, None where there is none.
+    def restore(
+        self, trainable: Mapping[str, nn.Parameter], optimiser: torch.optim.Optimizer
+    ) -> TrainingProgress | None:
+        """Load the newest checkpoint into `trainable` and `optimiser`; return its progress, None if there is none.
 
         Raises
         ------
@@ -101,41 +107,42 @@ class Checkpoints:
         WarehouseError
             If it cannot be read.
         """
-        found = self.latest()
-        if found is None:
+        latest = self.latest()
+        if latest is None:
             return None
         try:
-            told = json.loads((found / "state.json").read_text("utf-8"))
-            tensors = load_file(found / "state.safetensors")
+            state = json.loads((latest / "state.json").read_text("utf-8"))
+            tensors = load_file(latest / "state.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise WarehouseError(
-                f"checkpoint {found} cannot be read ({error}); delete it and run the same command again"
+                f"checkpoint {latest} cannot be read ({error}); delete it and run the same command again"
             ) from error
-        if told["cause"] != self._cause:
+        if state["cause"] != self._cause:
             raise UsageError(
-                f"checkpoint {found} belongs to a recovery with other rows, another model or other settings; "
-                f"delete {self.folder}, or add --no-resume to begin anew"
+                f"checkpoint {latest} belongs to a recovery with other rows, another model or other settings; "
+                f"delete {self.folder}, or add --no-resume to start from the beginning"
             )
         with torch.no_grad():
             for name, one in trainable.items():
                 one.copy_(tensors[f"weight.{name}"])
                 moments = {moment: tensors[f"{moment}.{name}"].to(one.device) for moment in _MOMENTS}
-                optimiser.state[one] = {"step": torch.tensor(float(len(told["metrics"]))), **moments}
-        return Progressed(told["metrics"], told["batch_tokens"], told["unreached"])
+                # AdamW corrects the bias of its moments by the step; every step updates every tensor.
+                optimiser.state[one] = {"step": torch.tensor(float(len(state["metrics"]))), **moments}
+        return TrainingProgress(state["metrics"], state["batch_tokens"], state["unreached"])
 
     def clear(self) -> None:
-        """Remove every checkpoint."""
+        """Delete every checkpoint."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _all(self) -> list[Path]:
+    def _sorted(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

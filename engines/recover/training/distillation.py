@@ -1,8 +1,8 @@
-"""Learning from the original model beside the text: cross-entropy and KL divergence on the response, mixed.
+"""Distillation from the original model: cross-entropy and KL divergence on the response, mixed.
 
-Per supervised token (1 − w) · (−log p_c(y)) + w · KL(p_o ‖ p_c), p_o of the original and p_c of the model in training,
-in nats, without a temperature; w = 0 is ordinary training. Where only the original's k likeliest tokens were kept, all
-others count as one, which makes the divergence a lower bound (data processing). Knows nothing of optimisers.
+Per supervised token (1 − w) · (−log p_c(y)) + w · KL(p_o ‖ p_c), with p_o of the original and p_c of the model in
+training, in nats, at temperature 1; w = 0 is ordinary training. If only the original's k most likely tokens are known,
+all others count as one token, which makes the divergence a lower bound (data processing inequality).
 """
 
 from __future__ import annotations
@@ -23,69 +23,85 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from curate.engines.recover.prepare import LoadedSetup
+    from curate.engines.recover.training.loop import BatchLoss
+    from curate.engines.recover.training.original_predictions import OriginalPredictions
     from curate.engines.recover.training.rows import Batch
     from curate.engines.score.top_k import TopKPredictions
     from curate.engines.tokens.templates import Encoded
+    from curate.schemas.recovery import RecoveryRequest
 
-    Lookup = Callable[[Sequence[Encoded]], ResponseStates | TopKPredictions]
-    """From rows to what the original says of their supervised tokens, row after row."""
+    PredictionLookup = Callable[[Sequence[Encoded]], ResponseStates | TopKPredictions]
+    """From rows to the original's predictions of their supervised tokens, row after row."""
 
 
-class Teacher:
-    """What the original says, and its weight in the loss.
+class DistillationLoss:
+    """The mixed loss of a batch.
 
     Parameters
     ----------
-    says : callable
-        See `curate.engines.recover.training.original_predictions.Lessons.of`.
+    predictions : callable
+        See `curate.engines.recover.training.original_predictions.OriginalPredictions.lookup`.
     weight : float
         w, in [0, 1].
     """
 
-    def __init__(self, says: Lookup, weight: float) -> None:
-        self._says, self._weight = says, weight
+    def __init__(self, predictions: PredictionLookup, weight: float) -> None:
+        self._predictions, self._weight = predictions, weight
 
-    def loss(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+    def __call__(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         """Return the sum of the mixed loss over a batch's supervised tokens, in nats, float32."""
-        wanted = self._says(batch.rows)
-        states = hidden_states(model, batch.ids).flatten(0, 1)[batch.places]
-        step = max(1, CHUNK_LOGITS // (2 * output_head(model).vocabulary))
-        if len(states) <= step:
-            return self._sum(model, states, wanted, batch.targets)
-        ranges = [(start, min(start + step, len(states))) for start in range(0, len(states), step)]
-        parts = [(states[a:b], wanted.slice(a, b), batch.targets[a:b]) for a, b in ranges]
+        reference = self._predictions(batch.rows)
+        states = hidden_states(model, batch.ids).flatten(0, 1)[batch.positions]
+        # Twice the logits of `response_loss`: the original's are in memory too.
+        chunk = max(1, CHUNK_LOGITS // (2 * output_head(model).vocabulary))
+        if len(states) <= chunk:
+            return self._sum(model, states, reference, batch.targets)
+        ranges = [(start, min(start + chunk, len(states))) for start in range(0, len(states), chunk)]
+        parts = [(states[a:b], reference.slice(a, b), batch.targets[a:b]) for a, b in ranges]
         return torch.stack([checkpoint(self._sum, model, *part, use_reentrant=False) for part in parts]).sum()
 
     def _sum(
-        self, model: PreTrainedModel, states: Tensor, wanted: ResponseStates | TopKPredictions, targets: Tensor
+        self, model: PreTrainedModel, states: Tensor, reference: ResponseStates | TopKPredictions, targets: Tensor
     ) -> Tensor:
-        own = response_logits(model, states).log_softmax(-1)
-        nll = functional.nll_loss(own, targets, reduction="sum")
-        if isinstance(wanted, ResponseStates):
+        log_q = response_logits(model, states).log_softmax(-1)
+        nll = functional.nll_loss(log_q, targets, reduction="sum")
+        if isinstance(reference, ResponseStates):
             with torch.no_grad():
-                ideal = wanted.head.logits(wanted.hidden).log_softmax(-1)
-            divergence = functional.kl_div(own, ideal, reduction="sum", log_target=True)
+                log_p = reference.head.logits(reference.hidden).log_softmax(-1)
+            divergence = functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
         else:
-            divergence = summarised_divergence(own, wanted)
+            divergence = top_k_divergence(log_q, reference)
         return (1 - self._weight) * nll + self._weight * divergence
 
 
-def summarised_divergence(own: Tensor, summary: TopKPredictions) -> Tensor:
-    """Return Σ KL(p_o ‖ p_c) over tokens, the original's tail taken as one token: never above the whole divergence.
+def batch_loss(
+    loaded: LoadedSetup, predictions: OriginalPredictions | None, request: RecoveryRequest
+) -> BatchLoss | None:
+    """Return the loss that distils the original's predictions, None for ordinary training."""
+    if predictions is None:
+        return None
+    loss = DistillationLoss(predictions.lookup, request.teacher_weight)
+    return lambda batch: loss(loaded.model, batch)
 
-    Σ_i p_i (ln p_i − ln q_i) over the k tokens kept, and P (ln P − ln Q) of the masses P and Q of all others.
+
+def top_k_divergence(log_q: Tensor, reference: TopKPredictions) -> Tensor:
+    """Return Σ KL(p_o ‖ p_c) over tokens, with the original's tail as one token: never above the full divergence.
+
+    Σ_i p_i (ln p_i − ln q_i) over the k tokens kept, plus P (ln P − ln Q) of the masses P and Q of all others.
 
     Parameters
     ----------
-    own : Tensor of shape (M, V), float32
+    log_q : Tensor of shape (M, V), float32
         ln q, of the model in training.
-    summary : Summary
+    reference : TopKPredictions
         Of the same M tokens.
     """
-    ids = summary.ids.long()
-    kept = (summary.log_p.exp() * (summary.log_p - own.gather(1, ids))).sum()
-    if ids.shape[1] == own.shape[1]:
-        return kept
-    # Summed without the k rather than subtracted from 1, which would leave rounding where little is left.
-    rest = own.scatter(1, ids, float("-inf")).logsumexp(-1)
-    return kept + (torch.xlogy(summary.tail, summary.tail) - summary.tail * rest).sum()
+    ids = reference.ids.long()
+    top = (reference.log_p.exp() * (reference.log_p - log_q.gather(1, ids))).sum()
+    if ids.shape[1] == log_q.shape[1]:
+        return top
+    # Summed over the other tokens rather than 1 − Σ q_i, which is all rounding error where little mass is left.
+    log_tail = log_q.scatter(1, ids, float("-inf")).logsumexp(-1)
+    # xlogy is 0 at P = 0, where P · ln P would be NaN.
+    return top + (torch.xlogy(reference.tail, reference.tail) - reference.tail * log_tail).sum()

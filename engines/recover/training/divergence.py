@@ -1,7 +1,4 @@
-"""When training must stop, and why: numbers that are none, a loss that runs away, a method that reaches nothing.
-
-Knows nothing of rows and optimisers.
-"""
+"""Stopping rules of the training: non-finite values, a diverging loss, tensors that get no gradient."""
 
 from __future__ import annotations
 
@@ -18,25 +15,25 @@ if TYPE_CHECKING:
     from curate.engines.recover.training.checkpoints import Checkpoints
 
 WINDOW = 10
-"""Steps over which the loss is averaged to tell whether it diverges."""
+"""Steps over which the loss is averaged to detect divergence."""
 
-DIVERGED = (2.0, 0.5)
-"""A loss diverges when its mean over the last `WINDOW` steps is this many times that of the first, and this many nats
-above it."""
+DIVERGED_FACTOR, DIVERGED_NATS = 2.0, 0.5
+"""A loss diverges when its mean over the last `WINDOW` steps exceeds that of the first by this factor and this many
+nats. Both, since a small loss doubles by chance and a large one moves by half a nat."""
 
 FIRST_FACTOR = re.compile(r"\.(a|lora_A\.\w+\.weight)$")
 
 
 def divergence(losses: Sequence[float]) -> float | None:
-    """Return how far the loss is on its way to diverging, 1 where it does; None before there are two windows."""
+    """Return how far the loss is on its way to diverging, ≥ 0, diverged from 1; None before there are two windows."""
     if len(losses) < 2 * WINDOW:
         return None
-    first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
-    limit = max(DIVERGED[0] * first, first + DIVERGED[1])
+    first, last = _window_means(losses)
+    limit = max(DIVERGED_FACTOR * first, first + DIVERGED_NATS)
     return max(0.0, (last - first) / (limit - first))
 
 
-def check_drift(losses: Sequence[float], checkpoints: Checkpoints | None) -> float | None:
+def check_divergence(losses: Sequence[float], checkpoints: Checkpoints | None) -> float | None:
     """Return `divergence`, below 1.
 
     Raises
@@ -44,43 +41,47 @@ def check_drift(losses: Sequence[float], checkpoints: Checkpoints | None) -> flo
     CurateError
         When the loss diverged.
     """
-    drift = divergence(losses)
-    if drift is not None and drift >= 1:
-        first, last = sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
+    value = divergence(losses)
+    if value is not None and value >= 1:
+        first, last = _window_means(losses)
         raise CurateError(
             f"training diverged: at step {len(losses)} the loss of the last {WINDOW} steps is {last:.3g} nats a token "
-            f"after {first:.3g} at the start; lower --learning-rate{_last_good(checkpoints)}"
+            f"after {first:.3g} at the start; lower --learning-rate{_last_checkpoint(checkpoints)}"
         )
-    return drift
+    return value
 
 
-def check_finite(value: float, norm: float, step: int, checkpoints: Checkpoints | None) -> None:
-    """Raise CurateError where the loss or the gradient's norm of step `step`, counted from 0, is not a number."""
-    if math.isfinite(value) and math.isfinite(norm):
+def _window_means(losses: Sequence[float]) -> tuple[float, float]:
+    return sum(losses[:WINDOW]) / WINDOW, sum(losses[-WINDOW:]) / WINDOW
+
+
+def check_finite(loss: float, norm: float, step: int, checkpoints: Checkpoints | None) -> None:
+    """Raise CurateError if the loss or the gradient norm of step `step`, counted from 0, is not finite."""
+    if math.isfinite(loss) and math.isfinite(norm):
         return
-    what = f"the loss is {value}" if not math.isfinite(value) else f"the gradient's norm is {norm}"
+    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
     raise CurateError(
         f"training stopped: {what} at step {step + 1}; lower --learning-rate, or use --dtype float32"
-        f"{_last_good(checkpoints)}"
+        f"{_last_checkpoint(checkpoints)}"
     )
 
 
-def _last_good(checkpoints: Checkpoints | None) -> str:
-    found = None if checkpoints is None else checkpoints.latest()
-    return "" if found is None else f"; the last good checkpoint is {found}"
+def _last_checkpoint(checkpoints: Checkpoints | None) -> str:
+    latest = None if checkpoints is None else checkpoints.latest()
+    return "" if latest is None else f"; the last good checkpoint is {latest}"
 
 
-def unreached(adaptation: Adaptation) -> list[str]:
-    """Return the trained tensors that the first step gives no gradient: training them would have no effect.
+def tensors_without_gradient(adaptation: Adaptation) -> list[str]:
+    """Return the trained tensors that the first step gives no gradient: training them has no effect.
 
-    The first factor of a low-rank pair is left out: while the second is zero, its gradient is.
+    The first factor of a low-rank pair is left out: as long as the second is zero, the first has a zero gradient.
 
     Raises
     ------
     CurateError
-        When no tensor gets any.
+        When no tensor gets a gradient.
     """
     reached = {name for name, p in adaptation.trainable.items() if p.grad is not None and bool(p.grad.any())}
     if not reached:
-        raise CurateError("no trained tensor gets a gradient from these rows; another --method may reach the loss")
+        raise CurateError("no trained tensor gets a gradient from these rows; try another --method")
     return sorted(name for name in adaptation.trainable.keys() - reached if not FIRST_FACTOR.search(name))

@@ -1,8 +1,8 @@
-"""The training loop: AdamW, warm-up and decay, gradient accumulation, stopping with a reason, resuming bit for bit.
+"""The training loop: AdamW with warm-up and decay, gradient accumulation, checkpoints, and resuming bit for bit.
 
-A step's rows, its dropout and its learning rate follow from the seed and the step's number, so that a checkpoint is
-the trained tensors and the optimiser's, and nothing else. Out of memory, the step is done again in forward passes of
-half as many tokens: the rows of a step, and so the mathematics, stay. Knows nothing of methods and folders' contents.
+Rows, dropout and learning rate of a step follow from the seed and the step's number, so that a checkpoint holds the
+trained tensors, the optimiser's moments and the metrics, and nothing else. If memory runs out, the step is repeated in
+forward passes of half as many tokens: the rows of a step, and so its gradient, stay the same up to rounding.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import math
 import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from curate.engines.recover.training.checkpoints import Checkpoints, Progressed
-from curate.engines.recover.training.divergence import check_drift, check_finite, unreached
+from curate.engines.recover.observer import SILENT, Interrupted, Observer
+from curate.engines.recover.training.checkpoints import Checkpoints, TrainingProgress
+from curate.engines.recover.training.divergence import check_divergence, check_finite, tensors_without_gradient
 from curate.engines.recover.training.loss import response_loss
-from curate.engines.recover.training.processes import ALONE
-from curate.engines.recover.training.rows import Plan, make_batch
+from curate.engines.recover.training.processes import SINGLE_PROCESS, ProcessGroup
+from curate.engines.recover.training.rows import BatchPlan, make_batch
 from curate.engines.tokens.batching import default_batch_tokens, token_batches
 from curate.schemas.errors import CurateError
 
@@ -27,40 +30,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from curate.engines.recover.methods.attach import Adaptation
-    from curate.engines.recover.training.processes import Ranks
     from curate.engines.recover.training.rows import Batch
     from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
 
-    Loss = Callable[[Batch], torch.Tensor]
+    BatchLoss = Callable[[Batch], torch.Tensor]
     """From a batch to the sum of its loss over supervised tokens."""
-    Tell = Callable[[dict[str, Any], int], None]
 
-CLIP = 1.0
-"""Largest norm of a step's gradient."""
-
-
-
-class Interrupted(CurateError):
-    """The job was asked to stop, and wrote a checkpoint first (exit 130)."""
-
-    exit_code = 130
+MAX_GRADIENT_NORM = 1.0
+"""Norm that a step's gradient is clipped to."""
 
 
 def train(
     adaptation: Adaptation,
     rows: Sequence[Encoded],
     request: RecoveryRequest,
-    peak: float,
     *,
     checkpoints: Checkpoints | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    tell: Tell | None = None,
-    loss: Loss | None = None,
+    loss: BatchLoss | None = None,
     precision: torch.dtype = torch.float32,
-    ranks: Ranks = ALONE,
-) -> Progressed:
-    """Train in place and return how it went: one row of ``METRICS`` per step.
+    group: ProcessGroup = SINGLE_PROCESS,
+    observer: Observer = SILENT,
+) -> TrainingProgress:
+    """Train in place and return the progress: one row of ``METRICS`` per step.
 
     Parameters
     ----------
@@ -69,177 +61,186 @@ def train(
     rows : sequence of Encoded
         Each with a supervised token.
     request : RecoveryRequest
-    peak : float
-        Highest learning rate.
+        Its learning rate, or the default of the adaptation's method, is the peak of the schedule.
     checkpoints : Checkpoints, optional
-        Where to go on from and to write to; nowhere by default.
-    stop : callable
-        Asked after every step; when it says True, a checkpoint is written and `Interrupted` raised.
-    tell : callable, optional
-        Called after every step with its row of metrics and the number of steps in all.
+        Where to resume from and to write to; nothing is kept by default.
     loss : callable, optional
-        From a batch to the sum of its loss over supervised tokens; the response's −log p by default.
+        From a batch to the sum of its loss over supervised tokens; −log p of the response by default.
     precision : torch.dtype
-        Of the products; a 16-bit one is used through autocast, since what is trained is float32.
-    ranks : Ranks
-        The processes that share every step; all call this alike, and only the first tells and writes.
+        Of matrix products; a 16-bit one is applied through autocast, since trained tensors are float32.
+    group : ProcessGroup
+        The processes that share every step. All make this call; only the first reports and writes.
+    observer : Observer
+        `on_step` and `should_stop` are called after every step.
 
     Raises
     ------
     CurateError
-        When the loss or a gradient is not a number, or the loss diverges: why, and where the last good checkpoint is;
-        also when a single row does not fit into memory.
+        When the loss or a gradient is not finite, the loss diverges, or a single row does not fit into memory. The
+        message names the last good checkpoint.
     Interrupted
-        When `stop` said so.
+        When the observer requested it, after writing a checkpoint.
     """
-    plan = Plan(len(rows), request.batch, request.epochs, request.seed)
-    optimiser = torch.optim.AdamW(adaptation.trainable.values(), lr=peak, betas=(0.9, 0.999), weight_decay=0.0)
-    budget = request.batch_tokens or default_batch_tokens(adaptation.model.device.type, training=True)
-    done = Progressed(metrics=[], batch_tokens=budget)
-    if checkpoints is not None:
-        restored = checkpoints.restore(adaptation.trainable, optimiser)
-        if restored is not None:
-            restored.batch_tokens = min(restored.batch_tokens, request.batch_tokens or restored.batch_tokens)
-            done = restored
-    sum_loss = loss or (lambda batch: response_loss(adaptation.model, batch))
-    adaptation.model.train()
-    if request.gradient_checkpointing:
-        adaptation.model.gradient_checkpointing_enable({"use_reentrant": False})
-    while len(done.metrics) < plan.steps:
-        step = len(done.metrics)
-        rate = peak * rate_at(step, plan.steps, request.warmup, request.schedule)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        began = time.perf_counter()
-        chosen = [rows[row] for row in plan.rows(step)]
-        value, tokens = _gradients(adaptation, chosen, [request.seed, step], done, sum_loss, precision, ranks)
-        norm = float(torch.nn.utils.clip_grad_norm_(adaptation.trainable.values(), CLIP))
-        check_finite(value, norm, step, checkpoints)
-        if step == 0:
-            done.unreached = unreached(adaptation)
-        optimiser.step()
-        optimiser.zero_grad()
-        entry = {"step": step + 1, "epoch": (step + 1) / plan.steps_per_epoch, "loss": value, "gradient_norm": norm}
-        entry |= {"learning_rate": rate, "tokens": tokens, "seconds": time.perf_counter() - began}
-        done.metrics.append(entry)
-        if tell is not None and ranks.first:
-            tell(entry, plan.steps)
-        _after_step(adaptation, optimiser, request, done, plan, checkpoints, stop, ranks)
-    if request.gradient_checkpointing:
-        adaptation.model.gradient_checkpointing_disable()
-    return done
+    compute_loss = loss or (lambda batch: response_loss(adaptation.model, batch))
+    loop = _TrainingLoop(adaptation, rows, request, checkpoints, compute_loss, precision, group, observer)
+    return loop.run()
 
 
-def _after_step(
-    adaptation: Adaptation,
-    optimiser: torch.optim.Optimizer,
-    request: RecoveryRequest,
-    done: Progressed,
-    plan: Plan,
-    checkpoints: Checkpoints | None,
-    stop: Callable[[], bool],
-    ranks: Ranks,
-) -> None:
-    """Stop where the loss diverges or someone asks to, and write a checkpoint where one is due."""
-    step = len(done.metrics)
-    drift = check_drift([entry["loss"] for entry in done.metrics], checkpoints)
-    # A signal does not reach all processes at the same step, and they have to stop at the same one.
-    asked = any(any(told) for told in ranks.gather(stop()))
-    # What is on the way to diverging must not replace the last good checkpoint.
-    good = drift is None or drift < 0.5
-    due = step == plan.steps or step % request.checkpoint_steps == 0
-    if checkpoints is not None and good and (due or asked) and ranks.first:
-        checkpoints.write(adaptation.trainable, optimiser, done)
-    if asked and step < plan.steps:
-        ranks.gather(0.0)  # until the checkpoint is there: where one process ends, the launcher ends the others
-        raise Interrupted(f"stopped at step {step} of {plan.steps}; the same command goes on there")
+@dataclass(eq=False)
+class _TrainingLoop:
+    """One call of `train`; the fields are its arguments."""
 
+    adaptation: Adaptation
+    rows: Sequence[Encoded]
+    request: RecoveryRequest
+    checkpoints: Checkpoints | None
+    compute_loss: BatchLoss
+    precision: torch.dtype
+    group: ProcessGroup
+    observer: Observer
 
-def _gradients(
-    adaptation: Adaptation,
-    rows: Sequence[Encoded],
-    seed: Sequence[int],
-    done: Progressed,
-    sum_loss: Loss,
-    precision: torch.dtype,
-    ranks: Ranks,
-) -> tuple[float, int]:
-    """Fill the gradients of one step; return its mean loss per supervised token, and its tokens."""
-    lengths = [len(item.ids) for item in rows]
-    mine = ranks.share(lengths)
-    # Dropout of its own in each process, that of a single one in the first.
-    own = [*seed, ranks.index] if ranks.index else seed
-    supervised = sum(item.n_response for item in rows)
-    value = _passes(adaptation, [rows[row] for row in mine], supervised, own, done, sum_loss, precision)
-    ranks.add_up(adaptation.trainable.values())
-    found = ranks.gather(value, done.batch_tokens)
-    done.batch_tokens = int(min(tokens for _, tokens in found))
-    return sum(part for part, _ in found), sum(lengths)
-
-
-def _passes(
-    adaptation: Adaptation,
-    rows: Sequence[Encoded],
-    supervised: int,
-    seed: Sequence[int],
-    done: Progressed,
-    sum_loss: Loss,
-    precision: torch.dtype,
-) -> float:
-    """Fill the gradients of rows of a step with `supervised` tokens in all; return their part of its mean loss."""
-    model = adaptation.model
-    lengths = [len(item.ids) for item in rows]
-    while True:
-        batches = token_batches(lengths, range(len(rows)), done.batch_tokens)
-        try:
-            with torch.random.fork_rng(), autocast(model.device, precision):
-                # numpy's seeds mix a list into one number; torch takes a number only.
-                torch.manual_seed(hash_seed(seed))
-                total = 0.0
-                for chosen in batches:
-                    loss = sum_loss(make_batch([rows[row] for row in chosen], model.device)) / supervised
-                    loss.backward()
-                    total += loss.item()
-            return total
-        except torch.OutOfMemoryError:
-            for parameter in adaptation.trainable.values():
-                parameter.grad = None
-            _smaller(done, lengths, batches)
-
-
-def _smaller(done: Progressed, lengths: Sequence[int], batches: Sequence[list[int]]) -> None:
-    """Halve the tokens of a forward pass.
-
-    Raises
-    ------
-    CurateError
-        When every pass has a single row already.
-    """
-    if all(len(batch) == 1 for batch in batches):
-        raise CurateError(
-            f"one row of {max(lengths)} tokens does not fit into the device's memory; "
-            "lower --max-length, or add --gradient-checkpointing, or use --method mask_lora or lora"
+    def __post_init__(self) -> None:
+        request, trainable = self.request, self.adaptation.trainable
+        self.plan = BatchPlan(len(self.rows), request.batch, request.epochs, request.seed)
+        self.peak = request.peak(self.adaptation.method)
+        self.optimiser = torch.optim.AdamW(trainable.values(), lr=self.peak, betas=(0.9, 0.999), weight_decay=0.0)
+        device_type = self.adaptation.model.device.type
+        self.progress = TrainingProgress(
+            metrics=[], batch_tokens=request.batch_tokens or default_batch_tokens(device_type, training=True)
         )
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    largest = max(lengths[batch[0]] * len(batch) for batch in batches)
-    done.batch_tokens = max(1, min(done.batch_tokens, largest) // 2)
-    warnings.warn(
-        f"out of memory: going on with forward passes of {done.batch_tokens} tokens; a step keeps its rows",
-        RuntimeWarning,
-        stacklevel=5,
-    )
+        restored = None if self.checkpoints is None else self.checkpoints.restore(trainable, self.optimiser)
+        if restored is not None:
+            # A lower limit than before is a request to save memory; a higher one would run out of it again.
+            restored.batch_tokens = min(restored.batch_tokens, request.batch_tokens or restored.batch_tokens)
+            self.progress = restored
+
+    def run(self) -> TrainingProgress:
+        """Take the remaining steps."""
+        model = self.adaptation.model
+        model.train()
+        if self.request.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        while len(self.progress.metrics) < self.plan.steps:
+            self._step()
+            self._after_step()
+        if self.request.gradient_checkpointing:
+            model.gradient_checkpointing_disable()
+        return self.progress
+
+    def _step(self) -> None:
+        """Take one optimiser step and record its metrics."""
+        step = len(self.progress.metrics)
+        rate = self.peak * rate_at(step, self.plan.steps, self.request.warmup, self.request.schedule)
+        for parameter_group in self.optimiser.param_groups:
+            parameter_group["lr"] = rate
+        started = time.perf_counter()
+        loss, tokens = self._compute_gradients(step)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.adaptation.trainable.values(), MAX_GRADIENT_NORM))
+        # Before the optimiser's step: a checkpoint written later must not contain NaN.
+        check_finite(loss, norm, step, self.checkpoints)
+        if step == 0:
+            self.progress.unreached = tensors_without_gradient(self.adaptation)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        entry = {"step": step + 1, "epoch": (step + 1) / self.plan.steps_per_epoch, "loss": loss, "gradient_norm": norm}
+        entry |= {"learning_rate": rate, "tokens": tokens, "seconds": time.perf_counter() - started}
+        self.progress.metrics.append(entry)
+        if self.group.is_first:
+            self.observer.on_step(entry, self.plan.steps)
+
+    def _after_step(self) -> None:
+        """Check for divergence, write a checkpoint if one is due, and stop if requested."""
+        step = len(self.progress.metrics)
+        drift = check_divergence([entry["loss"] for entry in self.progress.metrics], self.checkpoints)
+        # A signal does not reach all processes at the same step, and they have to stop at the same one.
+        stop_requested = any(any(flags) for flags in self.group.gather(self.observer.should_stop()))
+        # A run on its way to diverging must not replace the last good checkpoint.
+        good = drift is None or drift < 0.5
+        due = step == self.plan.steps or step % self.request.checkpoint_steps == 0
+        if self.checkpoints is not None and good and (due or stop_requested) and self.group.is_first:
+            self.checkpoints.write(self.adaptation.trainable, self.optimiser, self.progress)
+        if stop_requested and step < self.plan.steps:
+            # Wait for the first process's checkpoint: as soon as one process exits, the launcher ends the others.
+            self.group.gather(0.0)
+            raise Interrupted(f"stopped at step {step} of {self.plan.steps}; run the same command again to resume")
+
+    def _compute_gradients(self, step: int) -> tuple[float, int]:
+        """Fill the gradients of one step; return its mean loss per supervised token, and its tokens."""
+        rows = [self.rows[row] for row in self.plan.rows(step)]
+        lengths = [len(item.ids) for item in rows]
+        own_rows = [rows[row] for row in self.group.own_rows(lengths)]
+        # Each process draws its own dropout; the first draws what a single process would.
+        seed = [self.request.seed, step, *([self.group.index] if self.group.index else [])]
+        loss = self._forward_backward(own_rows, sum(item.n_response for item in rows), seed)
+        self.group.sum_gradients(self.adaptation.trainable.values())
+        gathered = self.group.gather(loss, self.progress.batch_tokens)
+        self.progress.batch_tokens = int(min(batch_tokens for _, batch_tokens in gathered))
+        return sum(part for part, _ in gathered), sum(lengths)
+
+    def _forward_backward(self, rows: Sequence[Encoded], supervised: int, seed: Sequence[int]) -> float:
+        """Add the gradients of this process's rows; return their share of the step's mean loss.
+
+        Parameters
+        ----------
+        rows : sequence of Encoded
+            Possibly none.
+        supervised : int
+            Supervised tokens of the whole step, in all processes.
+        seed : sequence of int
+            Of the dropout.
+        """
+        model = self.adaptation.model
+        lengths = [len(item.ids) for item in rows]
+        while True:
+            batches = token_batches(lengths, range(len(rows)), self.progress.batch_tokens)
+            try:
+                with torch.random.fork_rng(), autocast(model.device, self.precision):
+                    torch.manual_seed(hash_seed(seed))
+                    total = 0.0
+                    for batch in batches:
+                        loss = self.compute_loss(make_batch([rows[row] for row in batch], model.device)) / supervised
+                        loss.backward()
+                        total += loss.item()
+                return total
+            except torch.OutOfMemoryError:
+                # Some passes have added their gradients already; the whole step is computed again.
+                for parameter in self.adaptation.trainable.values():
+                    parameter.grad = None
+                self._halve_batch_tokens(lengths, batches)
+
+    def _halve_batch_tokens(self, lengths: Sequence[int], batches: Sequence[list[int]]) -> None:
+        """Halve the tokens of a forward pass.
+
+        Raises
+        ------
+        CurateError
+            When every pass has a single row already.
+        """
+        if all(len(batch) == 1 for batch in batches):
+            raise CurateError(
+                f"one row of {max(lengths)} tokens does not fit into the device's memory; "
+                "lower --max-length, or add --gradient-checkpointing, or use --method mask_lora or lora"
+            )
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        # Half of what was tried, not of the limit: few rows may be far below it. Batches are sorted, longest row first.
+        largest = max(lengths[batch[0]] * len(batch) for batch in batches)
+        self.progress.batch_tokens = max(1, min(self.progress.batch_tokens, largest) // 2)
+        warnings.warn(
+            f"out of memory: continuing with forward passes of {self.progress.batch_tokens} tokens; "
+            "the rows of a step stay the same",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """Return the context in which float32 trainables and 16-bit frozen weights meet."""
+    """Return the context in which float32 trained tensors are multiplied with 16-bit frozen weights."""
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, dtype=precision)
 
 
 def hash_seed(parts: Sequence[int]) -> int:
-    """Return one seed of 63 bits that depends on all of `parts`."""
-    import numpy as np
-
+    """Return one seed of 63 bits that depends on all of `parts`: torch takes a single number."""
     return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> 1)
 
 

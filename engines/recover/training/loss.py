@@ -1,7 +1,7 @@
-"""The loss on the response: cross-entropy at supervised positions, a chunk of logits at a time; and perplexity.
+"""The training loss: cross-entropy of the response at supervised positions, in chunks of logits; and perplexity.
 
-Only supervised positions meet the output layer, and in training their logits are computed again on the way back
-rather than kept. Knows nothing of optimisers.
+Only supervised positions pass through the output head. In training, the logits of long responses are recomputed in the
+backward pass rather than kept: at a vocabulary of 128,000 they would be the largest tensor by far.
 """
 
 from __future__ import annotations
@@ -27,25 +27,28 @@ if TYPE_CHECKING:
     from curate.engines.tokens.templates import Encoded
 
 CHUNK_LOGITS = 1 << 26
-"""Logits held at a time (256 MiB in float32)."""
+"""Logits in memory at a time (256 MiB in float32)."""
 
 
 def response_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Return Σ −log p over the supervised tokens of a batch, in nats, float32: a sum, for the caller to divide.
+    """Return Σ −log p over the supervised tokens of a batch, in nats, float32.
 
-    The mean is taken over the supervised tokens of a whole optimiser step, so that the result does not depend on how
-    its rows fall into forward passes.
+    A sum rather than a mean: the caller divides by the supervised tokens of the whole optimiser step, so that the loss
+    does not depend on how the rows are split into forward passes.
     """
-    states = hidden_states(model, batch.ids).flatten(0, 1)[batch.places]
-    step = max(1, CHUNK_LOGITS // output_head(model).vocabulary)
-    if len(states) <= step:
+    states = hidden_states(model, batch.ids).flatten(0, 1)[batch.positions]
+    chunk = max(1, CHUNK_LOGITS // output_head(model).vocabulary)
+    if len(states) <= chunk:
         return _sum_nll(model, states, batch.targets)
-    parts = zip(states.split(step), batch.targets.split(step), strict=True)
+    parts = zip(states.split(chunk), batch.targets.split(chunk), strict=True)
     return torch.stack([checkpoint(_sum_nll, model, *part, use_reentrant=False) for part in parts]).sum()
 
 
 def response_logits(model: PreTrainedModel, states: Tensor) -> Tensor:
-    """Return the logits of hidden states (M, d), shape (M, V), float32, through the model's own output layer."""
+    """Return the logits of hidden states (M, d), shape (M, V), float32, through the model's own output head.
+
+    Calls the head's module, not its weight, so that an adapter on the head takes part and gets gradients.
+    """
     head = output_head(model)
     logits: Tensor = model.get_output_embeddings()(states.to(head.weight.dtype)).float()
     if head.scale != 1.0:
@@ -58,15 +61,16 @@ def _sum_nll(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
 
 
 def perplexity(model: PreTrainedModel, rows: Sequence[Encoded], batch_tokens: int) -> float:
-    """Return exp of the mean −log p over all supervised tokens of `rows`, ≥ 1, smaller = better.
+    """Return exp of the mean −log p over all supervised tokens of `rows`, ≥ 1, lower is better.
 
-    The model is put into evaluation mode for it. NaN or infinite where the model gives such numbers.
+    The model is in evaluation mode meanwhile. NaN or infinite if the model's outputs are.
     """
     device, training = model.device, model.training
     sums = [0.0] * len(rows)
 
     @torch.inference_mode()
     def work(batch: list[int]) -> None:
+        # The sum of the batch is stored at its first row; only the total over all rows is used.
         sums[batch[0]] = response_loss(model, make_batch([rows[row] for row in batch], device)).double().item()
 
     model.eval()
@@ -75,4 +79,5 @@ def perplexity(model: PreTrainedModel, rows: Sequence[Encoded], batch_tokens: in
     finally:
         model.train(training)
     mean = sum(sums) / sum(item.n_response for item in rows)
+    # exp overflows a float64 from 709.8 on and would raise.
     return math.exp(mean) if mean < 700 else math.inf

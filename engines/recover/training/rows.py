@@ -1,6 +1,6 @@
-"""Conversations to train on: encoded by scoring's own template, in an order that the seed and the step decide.
+"""Training rows: encodes conversations with the scoring template, orders them by seed and step, and batches them.
 
-A step's rows follow from its number alone, so that a resumed run needs no replay. Knows nothing of models.
+The rows of a step follow from its number alone, so that a resumed run needs no replay.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from curate.engines.tokens.templates import Encoded, Template
 
 Rows = Sequence[pa.RecordBatch] | Sequence[Sequence[Turn]]
-"""Batches with a ``messages`` column (and ``tools``, if there), or conversations as turns."""
+"""Batches with a ``messages`` column (and ``tools``, if present), or conversations as turns."""
 
 
 def encode_rows(template: Template, rows: Rows) -> tuple[list[Encoded], int]:
-    """Return the rows that have a supervised token, in order, and how many have none.
+    """Return the rows that have a supervised token, in order, and the number of rows that have none.
 
     Raises
     ------
@@ -38,26 +38,26 @@ def encode_rows(template: Template, rows: Rows) -> tuple[list[Encoded], int]:
     for item in rows:
         if isinstance(item, pa.RecordBatch):
             conversations += [turns_of(messages) for messages in item.column("messages").to_pylist()]
-            there = "tools" in item.schema.names
-            tools += item.column("tools").to_pylist() if there else [None] * item.num_rows
+            has_tools = "tools" in item.schema.names
+            tools += item.column("tools").to_pylist() if has_tools else [None] * item.num_rows
         else:
             conversations.append(item)
             tools.append(None)
     encoded = template.encode_many(conversations, tools)
-    useful = [item for item in encoded if item.n_response]
-    if not useful:
-        first = next((item.error for item in encoded if item.error), None)
+    supervised = [item for item in encoded if item.n_response]
+    if not supervised:
+        first_error = next((item.error for item in encoded if item.error), None)
         raise InputError(
             f"none of {len(encoded)} rows has a supervised token within {template.max_length} tokens"
-            + (f" (the template says: {first})" if first else "")
+            + (f" (template error: {first_error})" if first_error else "")
             + "; raise --max-length, or give rows with an assistant turn"
         )
-    return useful, len(encoded) - len(useful)
+    return supervised, len(encoded) - len(supervised)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Which rows each optimiser step takes: passes over all rows, each in a new random order."""
+class BatchPlan:
+    """The rows of each optimiser step: passes over all rows, each in a new random order."""
 
     n_rows: int
     batch: int
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of one pass; the last takes what is left."""
+        """Steps of one pass; the last takes the remaining rows."""
         return math.ceil(self.n_rows / self.batch)
 
     @property
@@ -76,23 +76,24 @@ class Plan:
 
     def rows(self, step: int) -> list[int]:
         """Return the rows of step `step`, counted from 0."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        epoch, index = divmod(step, self.steps_per_epoch)
+        # Seeded by the epoch rather than drawn from one generator: any step can be recomputed without those before it.
         order = np.random.default_rng([self.seed, epoch]).permutation(self.n_rows)
-        return [int(row) for row in order[place * self.batch : (place + 1) * self.batch]]
+        return [int(row) for row in order[index * self.batch : (index + 1) * self.batch]]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one forward pass."""
+    """B rows of one forward pass with M supervised tokens."""
 
     ids: torch.Tensor
     """Shape (B, longest), int64, padded on the right."""
-    places: torch.Tensor
-    """Shape (M,), int64: flat positions whose state predicts a supervised token."""
+    positions: torch.Tensor
+    """Shape (M,), int64: flat positions whose hidden state predicts a supervised token."""
     targets: torch.Tensor
     """Shape (M,), int64: those tokens."""
     rows: tuple[Encoded, ...]
-    """What it was made of, B rows."""
+    """The B rows."""
 
     @property
     def n_tokens(self) -> int:
@@ -101,14 +102,16 @@ class Batch:
 
 
 def make_batch(rows: Sequence[Encoded], device: torch.device) -> Batch:
-    """Return rows side by side, on `device`."""
+    """Return `rows` as one padded batch on `device`."""
     ids = pad_right([item.ids for item in rows])
     # The state at position t - 1 predicts token t.
-    places = np.concatenate([row * ids.shape[1] + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)])
+    positions = np.concatenate(
+        [row * ids.shape[1] + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)]
+    )
     targets = np.concatenate([item.ids[item.supervised] for item in rows])
     return Batch(
         ids.to(device),
-        torch.from_numpy(places).to(device),
+        torch.from_numpy(positions).to(device),
         torch.from_numpy(targets).to(device),
         tuple(rows),
     )

@@ -1,4 +1,4 @@
-"""From a model folder and rows to a model folder: what is written, what is refused, and that a rerun goes on."""
+"""`recover` on model folders: the files written, the errors, and resuming after a stop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from curate.engines.compress import CompressionRequest, compress
-from curate.engines.recover import recover
-from curate.engines.recover.training.loop import Interrupted
+from curate.engines.recover import Observer, RecoveryContext, recover
+from curate.engines.recover.observer import Interrupted
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import MESSAGES, Turn
 from curate.schemas.errors import GateError, InputError, UsageError
@@ -53,9 +53,9 @@ def sparse(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("method", [m for m in RECOVERY_METHODS if m != "lora"])
-def test_every_method_gives_an_ordinary_model_with_the_same_zeros(sparse: Path, tmp_path: Path, method: str) -> None:
-    held = conversations(6, start=3)
-    report = recover(sparse, conversations(), tmp_path / "out", request(method), heldout=held)
+def test_every_method_writes_an_ordinary_model_with_the_same_zeros(sparse: Path, tmp_path: Path, method: str) -> None:
+    heldout = conversations(6, start=3)
+    report = recover(sparse, conversations(), tmp_path / "out", request(method), heldout=heldout)
     assert report["sparsity_before"] == report["sparsity_after"] == 0.5
     assert report["perplexity_after"] < report["perplexity_before"]
     assert report["perplexity_after"] == pytest.approx(report["perplexity_trained"], rel=1e-2)
@@ -75,17 +75,17 @@ def test_every_method_gives_an_ordinary_model_with_the_same_zeros(sparse: Path, 
     json.dumps(report)
 
 
-def test_auto_follows_what_was_detected(dense: Path, sparse: Path, tmp_path: Path) -> None:
-    chosen = {}
+def test_auto_chooses_the_method_by_the_detected_compression(dense: Path, sparse: Path, tmp_path: Path) -> None:
+    reports = {}
     for name, model in (("dense", dense), ("sparse", sparse)):
-        chosen[name] = recover(model, conversations(), tmp_path / name, request(epochs=1))
-    assert (chosen["dense"]["method"], chosen["sparse"]["method"]) == ("lora", "mask_lora")
-    assert "no zeros to keep" in chosen["dense"]["reason"]
-    assert chosen["dense"]["merged"]
-    assert chosen["dense"]["perplexity_before"] is None
+        reports[name] = recover(model, conversations(), tmp_path / name, request(epochs=1))
+    assert (reports["dense"]["method"], reports["sparse"]["method"]) == ("lora", "mask_lora")
+    assert "no zeros to keep" in reports["dense"]["reason"]
+    assert reports["dense"]["merged"]
+    assert reports["dense"]["perplexity_before"] is None
 
 
-def test_plain_lora_on_a_sparse_model_stays_apart_or_is_refused(sparse: Path, tmp_path: Path) -> None:
+def test_lora_on_a_sparse_model_needs_no_merge(sparse: Path, tmp_path: Path) -> None:
     with pytest.raises(GateError, match="merging plain LoRA would fill the model's zeros"):
         recover(sparse, conversations(), tmp_path / "out", request("lora"))
     assert not list(tmp_path.iterdir())
@@ -110,7 +110,7 @@ def test_an_adapter_over_a_dense_model_is_recovered_with_its_base(dense: Path, t
 
 
 @pytest.mark.slow
-def test_batches_and_turns_train_alike(sparse: Path, tmp_path: Path) -> None:
+def test_batches_and_turns_give_the_same_training(sparse: Path, tmp_path: Path) -> None:
     turns = conversations()
     messages = [[{"role": t.role, "content": t.content, "tool_call": False} for t in row] for row in turns]
     batches = [
@@ -122,64 +122,68 @@ def test_batches_and_turns_train_alike(sparse: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
 
 
-def test_a_stopped_recovery_goes_on_where_it_was(sparse: Path, tmp_path: Path) -> None:
+def test_a_stopped_recovery_resumes_at_its_checkpoint(sparse: Path, tmp_path: Path) -> None:
     recover(sparse, conversations(), tmp_path / "whole", request())
     steps: list[int] = []
+    stopping = Observer(on_step=lambda entry, _: steps.append(entry["step"]), should_stop=lambda: len(steps) == 5)
+    context = RecoveryContext(work=tmp_path / "work")
     with pytest.raises(Interrupted):
-        recover(
-            sparse, conversations(), tmp_path / "out", request(), work=tmp_path / "work",
-            tell=lambda entry, _: steps.append(entry["step"]), stop=lambda: len(steps) == 5,
-        )  # fmt: skip
+        recover(sparse, conversations(), tmp_path / "out", request(), context=context, observer=stopping)
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="other rows, another model or other settings"):
-        recover(sparse, conversations(), tmp_path / "out", request(seed=1), work=tmp_path / "work")
-    recover(
-        sparse, conversations(), tmp_path / "out", request(), work=tmp_path / "work",
-        tell=lambda entry, _: steps.append(entry["step"]),
-    )  # fmt: skip
+        recover(sparse, conversations(), tmp_path / "out", request(seed=1), context=context)
+    observer = Observer(on_step=stopping.on_step)
+    recover(sparse, conversations(), tmp_path / "out", request(), context=context, observer=observer)
     assert steps == list(range(1, 13))
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_the_card_tells_where_the_rows_come_from(sparse: Path, tmp_path: Path) -> None:
+def test_the_model_card_contains_the_origin_of_the_rows(sparse: Path, tmp_path: Path) -> None:
     lineage = {"selection": "abc123", "ledger": {"selected": 24, "budget": 200}, "licences": ["MIT"]}
-    recover(sparse, conversations(), tmp_path / "out", request(), heldout=conversations(4), lineage=lineage)
+    recover(
+        sparse,
+        conversations(),
+        tmp_path / "out",
+        request(),
+        heldout=conversations(4),
+        context=RecoveryContext(lineage=lineage),
+    )
     card = (tmp_path / "out" / "README.md").read_text()
-    for said in ("- selection: abc123", "selected 24, budget 200", "MIT", "`mask_lora`", "perplexity on 4 held-out"):
-        assert said in card
-    told = json.loads((tmp_path / "out" / "recovery.json").read_text())
-    assert told["lineage"] == lineage
-    assert told["method"] == "mask_lora"
+    for text in ("- selection: abc123", "selected 24, budget 200", "MIT", "`mask_lora`", "perplexity on 4 held-out"):
+        assert text in card
+    stored = json.loads((tmp_path / "out" / "recovery.json").read_text())
+    assert stored["lineage"] == lineage
+    assert stored["method"] == "mask_lora"
 
 
-def test_rows_are_laid_out_as_they_were_scored(sparse: Path, tmp_path: Path) -> None:
+def test_rows_must_use_the_template_of_the_scores(sparse: Path, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(sparse)
     scored = Template(tokenizer, "auto", 64).digest()
-    report = recover(sparse, conversations(), tmp_path / "out", request(epochs=1), template_digest=scored)
-    assert report["template_digest"] == scored  # 512 asked for, 64 is the model's context
-    with pytest.raises(GateError, match="would be laid out otherwise than they were scored"):
-        recover(sparse, conversations(), tmp_path / "b", request(max_length=32), template_digest=scored)
+    context = RecoveryContext(template_digest=scored)
+    report = recover(sparse, conversations(), tmp_path / "out", request(epochs=1), context=context)
+    assert report["template_digest"] == scored  # 512 requested, 64 is the model's context
+    with pytest.raises(GateError, match="would be tokenised differently than for their scores"):
+        recover(sparse, conversations(), tmp_path / "b", request(max_length=32), context=context)
 
 
-def test_a_run_that_did_not_fit_goes_on_in_smaller_passes(sparse: Path, tmp_path: Path) -> None:
+def test_a_run_can_resume_with_smaller_passes(sparse: Path, tmp_path: Path) -> None:
     steps: list[int] = []
-    work = tmp_path / "work"
+    context = RecoveryContext(work=tmp_path / "work")
+    stopping = Observer(should_stop=lambda: True)
     with pytest.raises(Interrupted):
-        recover(sparse, conversations(), tmp_path / "out", request(), work=work, stop=lambda: True)
+        recover(sparse, conversations(), tmp_path / "out", request(), context=context, observer=stopping)
     smaller = request(batch_tokens=20, gradient_checkpointing=True)
-    recover(
-        sparse, conversations(), tmp_path / "out", smaller, work=work,
-        tell=lambda entry, _: steps.append(entry["step"]),
-    )  # fmt: skip
+    observer = Observer(on_step=lambda entry, _: steps.append(entry["step"]))
+    recover(sparse, conversations(), tmp_path / "out", smaller, context=context, observer=observer)
     assert steps == list(range(2, 13))
     with pytest.raises(UsageError, match="'float16' has too small a range"):
         recover(sparse, conversations(), tmp_path / "b", request(dtype="float16"))
 
 
-def test_what_cannot_be_recovered(sparse: Path, tmp_path: Path) -> None:
+def test_unusable_inputs_are_refused(sparse: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("mine")
+    (tmp_path / "out" / "notes.txt").write_text("notes")
     with pytest.raises(UsageError, match="is not empty"):
         recover(sparse, conversations(), tmp_path / "out", request())
     with pytest.raises(InputError, match="there is no model folder"):

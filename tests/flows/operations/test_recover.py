@@ -97,7 +97,7 @@ def test_a_refusal_of_the_job_process_keeps_its_exit_code(curate: Run, selection
     assert "Traceback" not in merging.err
     assert not list((warehouse / "jobs").iterdir())
     other = curate("recover", *FAST, "--max-length", "12", *where)
-    assert (other.code, "laid out otherwise than they were scored" in other.err) == (4, True)
+    assert (other.code, "tokenised differently than for their scores" in other.err) == (4, True)
 
 
 def test_refusals_have_their_codes(

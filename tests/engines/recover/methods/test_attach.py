@@ -1,4 +1,4 @@
-"""What each method trains, that merging changes nothing, and that zeros stay zeros."""
+"""Every method: the tensors it trains, exact merging, and zeros that stay zero."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM
 
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.recover.methods.attach import ADAPTER_WEIGHTS, attach
-from curate.engines.recover.methods.masked_product import Kind, LowRankLinear, LowRankProduct, effective_weight
-from curate.engines.recover.methods.merging import agreement, merge
-from curate.engines.recover.methods.sparsity import restore_pattern, share_of_zeros, verify_pattern, zero_pattern
+from curate.engines.recover.methods.masked_product import LowRankLinear, LowRankProduct, ProductKind, effective_weight
+from curate.engines.recover.methods.merging import compare_logits, merge
+from curate.engines.recover.methods.sparsity import nonzero_masks, restore_nonzeros, share_of_zeros, verify_zeros
 from curate.schemas.errors import GateError, InputError, UsageError
 from curate.schemas.recovery import RECOVERY_METHODS, RecoveryMethod, RecoveryRequest
 
@@ -44,7 +44,7 @@ def sparse(config: Any, seed: int = 0) -> PreTrainedModel:
     return model
 
 
-def move(model: PreTrainedModel, trainable: dict[str, torch.nn.Parameter], steps: int = 3) -> None:
+def train_a_little(model: PreTrainedModel, trainable: dict[str, torch.nn.Parameter], steps: int = 3) -> None:
     """Take a few large optimiser steps on one row."""
     optimiser = torch.optim.AdamW(trainable.values(), lr=3e-2, weight_decay=0.0)
     for _ in range(steps):
@@ -55,22 +55,22 @@ def move(model: PreTrainedModel, trainable: dict[str, torch.nn.Parameter], steps
 
 
 @pytest.mark.parametrize("kind", ["mask", "scale"])
-def test_the_product_is_the_one_written_entry_by_entry(kind: Kind) -> None:
+def test_the_product_matches_the_loop(kind: ProductKind) -> None:
     torch.manual_seed(0)
     weight = torch.randn(5, 6, dtype=torch.float64) * (torch.rand(5, 6) > 0.5)
     a, b = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 6), (5, 3)))
     x = torch.randn(2, 4, 6, dtype=torch.float64, requires_grad=True)
     cast_out = torch.randn(2, 4, 5, dtype=torch.float64)
-    found = torch.autograd.grad((LowRankProduct.apply(x, weight, a, b, 0.7, kind) * cast_out).sum(), (x, a, b))
+    gradients = torch.autograd.grad((LowRankProduct.apply(x, weight, a, b, 0.7, kind) * cast_out).sum(), (x, a, b))
     expected_weight = weight_loop(weight, a, b, 0.7, kind)
     expected = torch.autograd.grad((x @ expected_weight.T * cast_out).sum(), (x, a, b))
     assert torch.allclose(effective_weight(weight, a, b, 0.7, kind), expected_weight, rtol=1e-12)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(gradients, expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
     assert torch.autograd.gradcheck(lambda *v: LowRankProduct.apply(v[0], weight, v[1], v[2], 0.7, kind), (x, a, b))
 
 
-def test_scaling_starts_at_one_exactly_and_leaves_rank_one() -> None:
+def test_scale_starts_at_exactly_one_and_leaves_rank_one() -> None:
     torch.manual_seed(0)
     layer = LowRankLinear(torch.nn.Linear(6, 5), False, 3, 2.0, "scale")
     assert torch.equal(layer.b @ layer.a, torch.ones(5, 6))
@@ -86,7 +86,7 @@ def test_scaling_starts_at_one_exactly_and_leaves_rank_one() -> None:
 
 @pytest.mark.parametrize("config", [llama(), llama(attention_bias=True), gpt2()], ids=["llama", "biased", "gpt2"])
 @pytest.mark.parametrize("method", RECOVERY_METHODS)
-def test_a_method_starts_at_the_model_itself(config: Any, method: RecoveryMethod) -> None:
+def test_every_method_starts_at_the_model_itself(config: Any, method: RecoveryMethod) -> None:
     model = sparse(config)
     with torch.no_grad():
         before = model(IDS).logits
@@ -103,67 +103,67 @@ def test_a_method_starts_at_the_model_itself(config: Any, method: RecoveryMethod
 
 @pytest.mark.parametrize("config", [llama(), gpt2()], ids=["llama", "gpt2"])
 @pytest.mark.parametrize("method", KEEPING)
-def test_merging_changes_nothing_and_keeps_every_zero(config: Any, method: RecoveryMethod) -> None:
+def test_merging_does_not_change_the_model_and_keeps_every_zero(config: Any, method: RecoveryMethod) -> None:
     model = sparse(config)
-    pattern, sparsity = zero_pattern(model), share_of_zeros(model)
+    masks, sparsity = nonzero_masks(model), share_of_zeros(model)
     names = list(model.state_dict())
     with torch.no_grad():
         before = model(IDS).logits
     adaptation = attach(model, method, RecoveryRequest(rank=2))
-    move(model, adaptation.trainable)
+    train_a_little(model, adaptation.trainable)
     model.train(False)
     with torch.no_grad():
         trained = model(IDS).logits
     assert not torch.allclose(trained, before, atol=1e-2)
-    merge(adaptation, pattern, torch.float32)
+    merge(adaptation, masks, torch.float32)
     with torch.no_grad():
         assert torch.allclose(model(IDS).logits, trained, atol=1e-5)
     assert share_of_zeros(model) == sparsity == pytest.approx(0.5)
-    assert all(torch.equal(full, zero_pattern(model)[name]) for name, full in pattern.items())
+    assert all(torch.equal(mask, nonzero_masks(model)[name]) for name, mask in masks.items())
     assert list(model.state_dict()) == names
 
 
-def test_lora_merges_into_a_dense_model_and_is_caught_on_a_sparse_one() -> None:
+def test_lora_merges_into_a_dense_model_and_is_refused_on_a_sparse_one() -> None:
     for model, refused in ((tiny_model(llama()), False), (sparse(llama()), True)):
-        pattern = zero_pattern(model)
+        masks = nonzero_masks(model)
         adaptation = attach(model, "lora", RecoveryRequest(rank=2, dropout=0.0))
-        move(model, adaptation.trainable)
+        train_a_little(model, adaptation.trainable)
         model.train(False)
         with torch.no_grad():
             trained = model(IDS).logits
         if refused:
             with pytest.raises(GateError, match=r"128 filled and 0 new.*--method mask_lora"):
-                merge(adaptation, pattern, torch.float32)
+                merge(adaptation, masks, torch.float32)
         else:
-            merge(adaptation, pattern, torch.float32)
+            merge(adaptation, masks, torch.float32)
             with torch.no_grad():
                 assert torch.allclose(model(IDS).logits, trained, atol=1e-5)
 
 
-def test_rounding_never_loses_a_weight() -> None:
+def test_rounding_creates_no_zeros() -> None:
     model = sparse(llama())
-    pattern = zero_pattern(model)
-    name = next(iter(pattern))
+    masks = nonzero_masks(model)
+    name = next(iter(masks))
     weight = dict(model.named_parameters())[name].data
-    place = tuple(pattern[name].nonzero()[0].tolist())
-    weight[place] = 1e-12  # zero in float16
+    position = tuple(masks[name].nonzero()[0].tolist())
+    weight[position] = 1e-12  # zero in float16
     model.half()
     with pytest.raises(GateError, match="0 filled and 1 new"):
-        verify_pattern(model, pattern)
-    restore_pattern(model, pattern)
-    verify_pattern(model, pattern)
-    assert dict(model.named_parameters())[name].data[place] == torch.finfo(torch.float16).tiny
+        verify_zeros(model, masks)
+    restore_nonzeros(model, masks)
+    verify_zeros(model, masks)
+    assert dict(model.named_parameters())[name].data[position] == torch.finfo(torch.float16).tiny
 
 
-def test_chance_zeros_of_a_dense_model_are_no_pattern() -> None:
+def test_chance_zeros_of_a_dense_model_have_no_mask() -> None:
     model = tiny_model(llama())
-    assert zero_pattern(model) == {}
+    assert nonzero_masks(model) == {}
     with torch.no_grad():
         model.get_submodule("model.layers.0.mlp.up_proj").weight[0, 0] = 0.0
-    assert zero_pattern(model) == {}
+    assert nonzero_masks(model) == {}
 
 
-def test_what_perp_trains() -> None:
+def test_perp_trains_the_requested_parts() -> None:
     def names(config: Any, *parts: str) -> set[str]:
         return set(attach(sparse(config), "perp", RecoveryRequest(parts=parts)).trainable)
 
@@ -181,11 +181,11 @@ def test_what_perp_trains() -> None:
 
 
 @pytest.mark.parametrize("method", ["mask_lora", "scale_lora", "perp"])
-def test_an_adapter_holds_what_was_trained(method: str, tmp_path: Path) -> None:
+def test_an_adapter_holds_the_trained_tensors(method: str, tmp_path: Path) -> None:
     kind = cast("RecoveryMethod", method)
     model = sparse(llama())
     adaptation = attach(model, kind, RecoveryRequest(rank=2))
-    move(model, adaptation.trainable)
+    train_a_little(model, adaptation.trainable)
     assert adaptation.save(tmp_path / "adapter", {"method": method})
     other = sparse(llama())
     again = attach(other, kind, RecoveryRequest(rank=2, seed=5))
@@ -197,13 +197,13 @@ def test_an_adapter_holds_what_was_trained(method: str, tmp_path: Path) -> None:
         assert torch.equal(other(IDS).logits, model(IDS).logits)
 
 
-def test_a_lora_adapter_is_what_peft_reads(tmp_path: Path) -> None:
+def test_peft_reads_a_lora_adapter(tmp_path: Path) -> None:
     from curate.engines.models.loading import load_model
 
     base = save_tiny(tiny_model(llama()), tmp_path / "base")
     model = LlamaForCausalLM.from_pretrained(base)
     adaptation = attach(model, "lora", RecoveryRequest(rank=2, dropout=0.0))
-    move(model, adaptation.trainable)
+    train_a_little(model, adaptation.trainable)
     adaptation.save(tmp_path / "adapter", {})
     assert not (tmp_path / "adapter" / "README.md").exists()
     read = load_model(tmp_path / "adapter", torch.device("cpu"), torch.float32)
@@ -211,7 +211,7 @@ def test_a_lora_adapter_is_what_peft_reads(tmp_path: Path) -> None:
         assert torch.allclose(read(IDS).logits, model.train(False)(IDS).logits, atol=1e-5)
 
 
-def test_the_start_follows_the_seed_and_leaves_the_global_generator_alone() -> None:
+def test_the_initial_adapter_depends_on_the_seed_only() -> None:
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
     starts = [attach(sparse(llama()), "mask_lora", RecoveryRequest(rank=2, seed=s)).trainable for s in (1, 1, 2)]
@@ -222,16 +222,16 @@ def test_the_start_follows_the_seed_and_leaves_the_global_generator_alone() -> N
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_a_merged_model_that_is_another_is_refused() -> None:
+def test_a_merged_model_with_other_logits_is_refused() -> None:
     one = [torch.tensor([[1.0, -2.0]])]
-    assert agreement(one, [one[0] + 1e-5], torch.float32) == pytest.approx(5e-6, rel=0.1)
+    assert compare_logits(one, [one[0] + 1e-5], torch.float32) == pytest.approx(5e-6, rel=0.1)
     with pytest.raises(GateError, match="differs from the trained one by 5.0%"):
-        agreement(one, [one[0] + 0.1], torch.float16)
+        compare_logits(one, [one[0] + 0.1], torch.float16)
     with pytest.raises(GateError, match="differs"):
-        agreement(one, [one[0] * float("nan")], torch.bfloat16)
+        compare_logits(one, [one[0] * float("nan")], torch.bfloat16)
 
 
-def test_a_model_without_projections() -> None:
+def test_a_model_without_projections_is_refused() -> None:
     model = tiny_model(llama())
     for layer in model.model.layers:
         for name in ("self_attn", "mlp"):

@@ -1,4 +1,4 @@
-"""What was done to a model is told from its weights, and decides the method."""
+"""The compression of a model is detected from its weights, and decides the recovery method."""
 
 from __future__ import annotations
 
@@ -33,44 +33,44 @@ def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pruned(pattern: str | float, size: int = 64) -> dict[str, torch.Tensor]:
-    """Return two layers' matrices of random numbers, with a share or an N:M pattern of zeros."""
+    """Return random matrices of two layers, with a share or an N:M pattern of zeros."""
     torch.manual_seed(1)
-    made = {}
+    weights = {}
     for layer in range(2):
         matrix = torch.randn(size, size)
         if isinstance(pattern, str):
             matrix *= drop_per_group(matrix.abs(), parse_pattern(pattern))
         else:
             matrix *= torch.rand(size, size) >= pattern
-        made[f"model.layers.{layer}.q.weight"] = matrix
-    return made
+        weights[f"model.layers.{layer}.q.weight"] = matrix
+    return weights
 
 
 @pytest.mark.parametrize("pattern", ["2:4", "1:2", "1:4", "4:8", "3:4", "2:8", "8:16"])
-def test_a_pattern_is_named_as_it_was_given(pattern: str) -> None:
-    found = detect(pruned(pattern).items(), {})
-    assert (found.pattern, found.kinds) == (pattern, ("n:m",))
+def test_patterns_are_detected(pattern: str) -> None:
+    findings = detect(pruned(pattern).items(), {})
+    assert (findings.pattern, findings.kinds) == (pattern, ("n:m",))
     kept, group = map(int, pattern.split(":"))
-    assert found.sparsity == pytest.approx(1 - kept / group)
+    assert findings.sparsity == pytest.approx(1 - kept / group)
     transposed = {name: matrix.T.contiguous() for name, matrix in pruned(pattern).items()}
     assert detect(transposed.items(), {}).pattern == pattern  # GPT-2 stores inputs first
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 0.98])
-def test_scattered_zeros_are_no_pattern(share: float) -> None:
-    found = detect(pruned(share, 256).items(), {})
-    assert (found.pattern, found.kinds) == (None, ("unstructured",))
-    assert found.sparsity == pytest.approx(share, abs=0.01)
+def test_scattered_zeros_have_no_pattern(share: float) -> None:
+    findings = detect(pruned(share, 256).items(), {})
+    assert (findings.pattern, findings.kinds) == (None, ("unstructured",))
+    assert findings.sparsity == pytest.approx(share, abs=0.01)
 
 
-def test_the_bounds_are_those_counted_one_by_one() -> None:
+def test_group_maxima_match_the_loop() -> None:
     matrix = pruned(0.6, 32)["model.layers.0.q.weight"]
-    most = describe_matrix("a.0.b", 0, matrix).most
+    most = describe_matrix("a.0.b", 0, matrix).max_nonzero
     assert most[0] == tuple(nm_loop(matrix, group) for group in GROUPS)
     assert most[1] == tuple(nm_loop(matrix.T, group) for group in GROUPS)
 
 
-def test_every_kind_of_compression_of_a_folder(dense: Path, tmp_path: Path) -> None:
+def test_every_kind_of_compression_is_detected_in_a_folder(dense: Path, tmp_path: Path) -> None:
     assert inspect_model(str(dense)).kinds == ("dense",)
     compress(dense, tmp_path / "half", CompressionRequest("magnitude", sparsity=0.5))
     compress(dense, tmp_path / "nm", CompressionRequest("magnitude", pattern="2:4"))
@@ -79,22 +79,22 @@ def test_every_kind_of_compression_of_a_folder(dense: Path, tmp_path: Path) -> N
     assert inspect_model(str(tmp_path / "half")).sparsity == 0.5
     assert inspect_model(str(tmp_path / "nm")).pattern == "2:4"
     assert inspect_model(str(tmp_path / "short")).kinds == ("dense",)
-    found = inspect_model(str(tmp_path / "short"), str(dense))
-    assert (found.kinds, found.layers, found.layers_removed) == (("blocks-removed",), 1, 1)
-    assert "1 of 2 layers removed" in found.sentence()
-    json.dumps(found.to_json())
+    findings = inspect_model(str(tmp_path / "short"), str(dense))
+    assert (findings.kinds, findings.layers, findings.layers_removed) == (("blocks-removed",), 1, 1)
+    assert "1 of 2 layers removed" in findings.sentence()
+    json.dumps(findings.to_json())
 
 
-def test_gaps_and_ragged_widths_need_no_model_class() -> None:
+def test_gaps_and_nonuniform_widths_need_no_model_class() -> None:
     weights = {f"model.layers.{i}.up.weight": torch.ones(8 - i, 8) for i in (0, 1, 3)}
-    found = detect(weights.items(), {"num_hidden_layers": 3})
-    assert found.ragged == ("model.layers.*.up.weight",)
-    assert found.layers_removed == 1
-    assert found.kinds == ("ragged", "blocks-removed")
+    findings = detect(weights.items(), {"num_hidden_layers": 3})
+    assert findings.nonuniform == ("model.layers.*.up.weight",)
+    assert findings.layers_removed == 1
+    assert findings.kinds == ("ragged", "blocks-removed")
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "expected"),
     [
         ({"quant_method": "gptq", "bits": 4}, "gptq 4-bit"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False}, "bitsandbytes 4-bit"),
@@ -104,25 +104,25 @@ def test_gaps_and_ragged_widths_need_no_model_class() -> None:
         ({"quant_method": "new"}, "new"),
     ],
 )
-def test_quantised_models_state_method_and_bits(config: dict[str, Any], told: str) -> None:
-    assert quantisation_of({"quantization_config": config}) == told
+def test_method_and_bits_of_quantised_models(config: dict[str, Any], expected: str) -> None:
+    assert quantisation_of({"quantization_config": config}) == expected
     assert detect([], {"quantization_config": config}).kinds == ("quantised",)
     assert quantisation_of({}) is None
 
 
-def test_an_adapter_is_told_with_its_base(dense: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_detected_with_its_base(dense: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(dense)}))
     save_file({"a": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
-    found = inspect_model(str(tmp_path))
-    assert (found.kinds, found.adapter_base, found.layers) == (("adapter",), str(dense), 2)
+    findings = inspect_model(str(tmp_path))
+    assert (findings.kinds, findings.adapter_base, findings.layers) == (("adapter",), str(dense), 2)
 
 
-def test_what_cannot_be_inspected(dense: Path, tmp_path: Path) -> None:
+def test_unusable_folders_are_refused(dense: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no model folder"):
         inspect_model(str(tmp_path / "none"))
     broken = shutil.copytree(dense, tmp_path / "broken")
     (broken / "config.json").write_text("[]")
-    with pytest.raises(InputError, match="no JSON object"):
+    with pytest.raises(InputError, match="is not a JSON object"):
         inspect_model(str(broken))
     cut = shutil.copytree(dense, tmp_path / "cut")
     (cut / "model.safetensors").write_bytes((dense / "model.safetensors").read_bytes()[:500])
@@ -130,11 +130,11 @@ def test_what_cannot_be_inspected(dense: Path, tmp_path: Path) -> None:
         inspect_model(str(cut))
 
 
-def test_a_quantised_folder_is_told_and_never_merged_into(dense: Path, tmp_path: Path) -> None:
+def test_a_quantised_folder_is_detected_and_never_merged_into(dense: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(dense, tmp_path / "quantised")
-    told = json.loads((folder / "config.json").read_text())
+    stored = json.loads((folder / "config.json").read_text())
     bits = {"quant_method": "bitsandbytes", "load_in_4bit": True}
-    (folder / "config.json").write_text(json.dumps({**told, "quantization_config": bits}))
+    (folder / "config.json").write_text(json.dumps({**stored, "quantization_config": bits}))
     assert inspect_model(str(folder)).quantisation == "bitsandbytes 4-bit"
     with pytest.raises(GateError, match="cannot be merged into a quantised model"):
         recover(folder, ROWS, tmp_path / "out", RecoveryRequest())
@@ -144,7 +144,7 @@ GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
 
 
 @pytest.mark.parametrize(
-    ("found", "merge", "method", "reason"),
+    ("findings", "merge", "method", "reason"),
     [
         (detect(pruned(0.5).items(), {}), True, "mask_lora", "would fill the zeros"),
         (detect(pruned("2:4").items(), {}), True, "mask_lora", "2:4 sparse"),
@@ -152,14 +152,14 @@ GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
         (detect([], GPTQ), False, "lora", "quantised (gptq 4-bit)"),
     ],
 )
-def test_auto_says_what_and_why(found: Any, merge: bool, method: str, reason: str) -> None:
-    chosen, why = choose_method(RecoveryRequest(merge=merge), found)
+def test_auto_chooses_a_method_with_a_reason(findings: Any, merge: bool, method: str, reason: str) -> None:
+    chosen, explanation = choose_method(RecoveryRequest(merge=merge), findings)
     assert chosen == method
-    assert reason in why
+    assert reason in explanation
 
 
 @pytest.mark.parametrize(
-    ("found", "request_", "message"),
+    ("findings", "request_", "message"),
     [
         (detect(pruned(0.5).items(), {}), {"method": "lora"}, r"fill the model's zeros \(.*use --method mask_lora"),
         (detect([], GPTQ), {}, "cannot be merged into a quantised model"),
@@ -170,9 +170,11 @@ def test_auto_says_what_and_why(found: Any, merge: bool, method: str, reason: st
             {"merge": False},
             "over 'b'.* recover the base itself with --method lora",
         ),
-        (detect(pruned(0.0).items(), {}, adapter_base="b"), {"merge": False}, "over 'b'.* leave --no-merge away"),
+        (detect(pruned(0.0).items(), {}, adapter_base="b"), {"merge": False}, "over 'b'.* omit --no-merge"),
     ],
 )
-def test_what_would_destroy_the_compression_is_refused(found: Any, request_: dict[str, Any], message: str) -> None:
+def test_methods_that_would_destroy_the_compression_are_refused(
+    findings: Any, request_: dict[str, Any], message: str
+) -> None:
     with pytest.raises(GateError, match=message):
-        choose_method(RecoveryRequest(**request_), found)
+        choose_method(RecoveryRequest(**request_), findings)

@@ -1,4 +1,4 @@
-"""A quantised model gets an adapter of its own, beside weights that nobody can train, and is used with it."""
+"""A quantised model is recovered by an adapter, since its weights cannot be trained, and is used together with it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(params=[4, 8])
 def quantised(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return a model in 4 or 8 bits, made by bitsandbytes on the CPU; the dense one is beside it."""
+    """Return a model quantised to 4 or 8 bits by bitsandbytes on the CPU; the dense one is beside it."""
     pytest.importorskip("bitsandbytes")
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     dense, out = save_even(tmp_path / "dense"), tmp_path / "quantised"
-    how = BitsAndBytesConfig(load_in_4bit=request.param == 4, load_in_8bit=request.param == 8)
+    settings = BitsAndBytesConfig(load_in_4bit=request.param == 4, load_in_8bit=request.param == 8)
     model = AutoModelForCausalLM.from_pretrained(
-        dense, quantization_config=how, device_map={"": "cpu"}, dtype=torch.float32
+        dense, quantization_config=settings, device_map={"": "cpu"}, dtype=torch.float32
     )
     shutil.copytree(dense, out, ignore=shutil.ignore_patterns("*.safetensors"))
     model.save_pretrained(out)
     return out
 
 
-def test_a_quantised_model_learns_by_an_adapter_and_is_used_with_it(quantised: Path, tmp_path: Path) -> None:
+def test_a_quantised_model_is_recovered_by_an_adapter_and_used_with_it(quantised: Path, tmp_path: Path) -> None:
     with pytest.raises(GateError, match="add --no-merge to keep it separate"):
         recover(quantised, ROWS, tmp_path / "out", RecoveryRequest())
     report = recover(quantised, ROWS, tmp_path / "out", REQUEST, heldout=ROWS[:6])
@@ -62,7 +62,7 @@ def test_a_quantised_model_learns_by_an_adapter_and_is_used_with_it(quantised: P
     adapter = tmp_path / "out" / "adapter"
     subject = load_subject(str(adapter), device="cpu")
     template = Template(subject.tokenizer, "auto", report["max_length"])
-    # Merging into so few bits would round away a part of what was learnt.
+    # Merging into so few bits would lose a part of the training to rounding.
     assert perplexity(subject.model, encode_rows(template, ROWS[:6])[0], 4096) == pytest.approx(
         report["perplexity_after"], rel=1e-4
     )

@@ -1,4 +1,4 @@
-"""What is learnt from the model before compression: its layers' outputs, and its predictions."""
+"""Learning from the model before compression: layer-wise reconstruction, and distillation of its predictions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.models.loading import LanguageModel
 from curate.engines.models.output_head import output_head
 from curate.engines.models.projections import decoder_layers
-from curate.engines.recover import recover
+from curate.engines.recover import Observer, recover
 from curate.engines.recover.methods.reconstruction import reconstruct
-from curate.engines.recover.methods.sparsity import share_of_zeros, verify_pattern, zero_pattern
-from curate.engines.recover.training.distillation import Teacher
-from curate.engines.recover.training.loop import Interrupted
+from curate.engines.recover.methods.sparsity import nonzero_masks, share_of_zeros, verify_zeros
+from curate.engines.recover.observer import Interrupted
+from curate.engines.recover.training.distillation import DistillationLoss
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.rows import encode_rows, make_batch
 from curate.engines.score.reduction import ResponseStates
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from curate.engines.recover.training.distillation import Lookup
+    from curate.engines.recover.training.distillation import PredictionLookup
     from curate.engines.tokens.templates import Encoded
 
 
@@ -62,14 +62,14 @@ def pruned() -> PreTrainedModel:
 
 
 def states_after(model: PreTrainedModel, row: Encoded) -> list[torch.Tensor]:
-    """Return what comes out of each layer, by hooks on whole forward passes."""
-    found: list[torch.Tensor] = []
-    hooks = [layer.register_forward_hook(lambda _, __, out: found.append(out)) for layer in decoder_layers(model)[1]]
+    """Return the output of each layer, by hooks on whole forward passes."""
+    outputs: list[torch.Tensor] = []
+    hooks = [layer.register_forward_hook(lambda _, __, out: outputs.append(out)) for layer in decoder_layers(model)[1]]
     with torch.no_grad():
         model(torch.from_numpy(row.ids)[None], use_cache=False)
     for hook in hooks:
         hook.remove()
-    return found
+    return outputs
 
 
 def errors(model: PreTrainedModel, original: PreTrainedModel) -> list[float]:
@@ -80,31 +80,34 @@ def errors(model: PreTrainedModel, original: PreTrainedModel) -> list[float]:
     ]
 
 
-def test_every_layer_comes_nearer_to_the_originals_and_keeps_its_zeros() -> None:
+def test_reconstruction_reduces_every_layers_error_and_keeps_its_zeros() -> None:
     original, model = tiny_model(llama()), pruned()
-    pattern, before, told = zero_pattern(model), errors(model, original), []
-    found = reconstruct(model, original, rows(), 0, say=lambda done, layers: told.append((done, layers)))
+    masks, before = nonzero_masks(model), errors(model, original)
+    progress: list[tuple[int, int]] = []
+    observer = Observer(on_layer=lambda done, layers: progress.append((done, layers)))
+    reported = reconstruct(model, original, rows(), 0, observer=observer)
     after = errors(model, original)
     # The first layer's input is the same in both models, so that its error before is that of the pruned model.
-    assert found[0]["before"] == pytest.approx(before[0], rel=1e-4)
-    assert [one["after"] for one in found] == pytest.approx(after, rel=1e-4)
+    assert reported[0]["before"] == pytest.approx(before[0], rel=1e-4)
+    assert [one["after"] for one in reported] == pytest.approx(after, rel=1e-4)
     assert all(a < 0.8 * b for a, b in zip(after, before, strict=True))
-    assert all(one["after"] < one["before"] for one in found)
-    verify_pattern(model, pattern)
+    assert all(one["after"] < one["before"] for one in reported)
+    verify_zeros(model, masks)
     assert share_of_zeros(model) == pytest.approx(0.5)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
     assert not any(one.requires_grad for layer in decoder_layers(model)[1] for one in layer.parameters())
 
 
-def test_a_stopped_reconstruction_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    original, whole, cut = tiny_model(llama()), pruned(), pruned()
-    expected = reconstruct(whole, original, rows(), 0)
-    asked = iter([False, False, True])
+def test_a_stopped_reconstruction_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    original, uninterrupted, interrupted = tiny_model(llama()), pruned(), pruned()
+    expected = reconstruct(uninterrupted, original, rows(), 0)
+    answers = iter([False, False, True])
+    observer = Observer(should_stop=lambda: next(answers))
     with pytest.raises(Interrupted, match="stopped before layer 3 of 3"):
-        reconstruct(cut, original, rows(), 0, kept=tmp_path, stop=lambda: next(asked))
-    again = pruned()
-    assert reconstruct(again, original, rows(), 0, kept=tmp_path) == expected
-    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), whole.parameters(), strict=True))
+        reconstruct(interrupted, original, rows(), 0, folder=tmp_path, observer=observer)
+    resumed = pruned()
+    assert reconstruct(resumed, original, rows(), 0, folder=tmp_path) == expected
+    assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), uninterrupted.parameters(), strict=True))
 
 
 def test_layers_that_cannot_be_compared_are_refused() -> None:
@@ -112,12 +115,12 @@ def test_layers_that_cannot_be_compared_are_refused() -> None:
         reconstruct(pruned(), tiny_model(llama(num_hidden_layers=2)), rows(), 0)
 
 
-def says(original: PreTrainedModel, top: int | None = None) -> Lookup:
-    """Return what the original says of rows, from its states on the way to this loss and from nowhere else."""
+def predictions_of(original: PreTrainedModel, top: int | None = None) -> PredictionLookup:
+    """Return the lookup of an original in memory, without a cache."""
     head = output_head(original.eval())
 
     @torch.no_grad()
-    def of(rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
+    def lookup(rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
         states = response_states(LanguageModel(original, "original"), rows)
         return (
             ResponseStates(head, states)
@@ -125,7 +128,7 @@ def says(original: PreTrainedModel, top: int | None = None) -> Lookup:
             else top_k_predictions(head, states, response_tokens(rows), top, 512)
         )
 
-    return of
+    return lookup
 
 
 @pytest.mark.parametrize("top", [None, 4, 32])
@@ -133,38 +136,40 @@ def says(original: PreTrainedModel, top: int | None = None) -> Lookup:
 def test_the_mixed_loss_is_cross_entropy_and_divergence(
     weight: float, top: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, model, found = tiny_model(llama()), pruned(), rows()
-    expected = mixed_loss(model, original, found, weight, top)
-    batch, teacher = make_batch(found, torch.device("cpu")), Teacher(says(original, top), weight)
-    whole = teacher.loss(model, batch)
+    original, model, encoded = tiny_model(llama()), pruned(), rows()
+    expected = mixed_loss(model, original, encoded, weight, top)
+    batch, loss = make_batch(encoded, torch.device("cpu")), DistillationLoss(predictions_of(original, top), weight)
+    whole = loss(model, batch)
     assert whole.item() == pytest.approx(expected, rel=1e-5)
     gradients = torch.autograd.grad(whole, list(model.parameters()))
     assert all(bool(one.isfinite().all()) for one in gradients)
     monkeypatch.setattr("curate.engines.recover.training.distillation.CHUNK_LOGITS", 2 * 7 * 32)
-    cut = teacher.loss(model, batch)
-    assert cut.item() == pytest.approx(expected, rel=1e-5)
-    again = torch.autograd.grad(cut, list(model.parameters()))
+    chunked = loss(model, batch)
+    assert chunked.item() == pytest.approx(expected, rel=1e-5)
+    again = torch.autograd.grad(chunked, list(model.parameters()))
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(gradients, again, strict=True))
 
 
-def test_the_divergence_of_a_summary_is_a_lower_bound_that_grows_with_what_is_kept() -> None:
+def test_the_top_k_divergence_is_a_lower_bound_that_grows_with_k() -> None:
     original, model, batch = tiny_model(llama(), 1), pruned(), make_batch(rows(), torch.device("cpu"))
-    found = [Teacher(says(original, top), 1.0).loss(model, batch).item() for top in (1, 2, 8, 31, 32, None)]
-    assert found[0] > 0
-    assert all(a <= b * (1 + 1e-6) for a, b in zip(found, found[1:], strict=False))
-    assert found[-2] == pytest.approx(found[-1], rel=1e-5)
+    values = [
+        DistillationLoss(predictions_of(original, top), 1.0)(model, batch).item() for top in (1, 2, 8, 31, 32, None)
+    ]
+    assert values[0] > 0
+    assert all(a <= b * (1 + 1e-6) for a, b in zip(values, values[1:], strict=False))
+    assert values[-2] == pytest.approx(values[-1], rel=1e-5)
 
 
-def test_a_teacher_of_no_weight_is_ordinary_training_and_the_model_its_own_teacher_is_perfect() -> None:
+def test_weight_zero_is_ordinary_training_and_the_model_itself_has_no_divergence() -> None:
     model, batch = pruned(), make_batch(rows(), torch.device("cpu"))
-    assert Teacher(says(tiny_model(llama())), 0.0).loss(model, batch).item() == pytest.approx(
+    assert DistillationLoss(predictions_of(tiny_model(llama())), 0.0)(model, batch).item() == pytest.approx(
         response_loss(model, batch).item(), rel=1e-5
     )
-    assert Teacher(says(pruned()), 1.0).loss(model, batch).item() == pytest.approx(0.0, abs=1e-4)
+    assert DistillationLoss(predictions_of(pruned()), 1.0)(model, batch).item() == pytest.approx(0.0, abs=1e-4)
 
 
 @pytest.mark.slow
-def test_the_job_learns_from_the_original(tmp_path: Path) -> None:
+def test_a_recovery_with_reconstruction_and_teacher(tmp_path: Path) -> None:
     dense = save_tiny(tiny_model(llama()), tmp_path / "dense")
     compress(dense, tmp_path / "half", CompressionRequest("magnitude", sparsity=0.5))
     fast: dict[str, Any] = {"rank": 2, "batch": 8, "learning_rate": 1e-2}
@@ -176,15 +181,20 @@ def test_the_job_learns_from_the_original(tmp_path: Path) -> None:
     assert all(one["after"] < one["before"] for one in report["reconstruction"])
     assert len(report["reconstruction"]) == 3
     assert not (tmp_path / "out" / "adapter").exists()
-    alone = RecoveryRequest(**fast, epochs=0, reconstruct=True)
+    reconstruction_only = RecoveryRequest(**fast, epochs=0, reconstruct=True)
     report = recover(
-        tmp_path / "half", conversations(), tmp_path / "alone", alone, heldout=conversations(), original=dense
+        tmp_path / "half",
+        conversations(),
+        tmp_path / "alone",
+        reconstruction_only,
+        heldout=conversations(),
+        original=dense,
     )
     assert (report["steps"], report["metrics"], report["loss_last"]) == (0, [], None)
     assert report["perplexity_after"] == pytest.approx(report["perplexity_reconstructed"], rel=1e-4)
 
 
-def test_what_is_missing_or_does_not_fit(tmp_path: Path) -> None:
+def test_unusable_originals_and_requests_are_refused(tmp_path: Path) -> None:
     half = save_tiny(pruned(), tmp_path / "half")
     wide = save_tiny(tiny_model(llama(vocab_size=40)), tmp_path / "wide")
     for changes, piece in (({"reconstruct": True}, "--reconstruct"), ({"teacher_weight": 0.5}, "--teacher original")):

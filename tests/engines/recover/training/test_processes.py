@@ -1,4 +1,4 @@
-"""Several processes train what one would train: the same steps, losses and weights to rounding, the same zeros."""
+"""Data-parallel training equals training in one process: the same steps, losses and weights up to rounding."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig
 
 from curate.engines.compress.magnitude import prune_magnitude
-from curate.engines.recover.results.workplace import read_report
-from curate.engines.recover.training.processes import ALONE, Ranks, join
+from curate.engines.recover.results.work_folder import read_report
+from curate.engines.recover.training.processes import SINGLE_PROCESS, ProcessGroup, join_group
 from curate.flows.stages.recovering.job_process import launcher, run_job
 from curate.schemas.corpus import MESSAGES
 from curate.schemas.errors import CurateError, UsageError
@@ -32,31 +32,31 @@ LLAMA: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_every_row_is_taken_once_and_the_tokens_are_shared_out() -> None:
+def test_every_row_has_one_process_and_the_tokens_are_balanced() -> None:
     lengths = [3, 50, 7, 7, 20, 1, 49]
-    shares = [Ranks(index, 3).share(lengths) for index in range(3)]
+    shares = [ProcessGroup(index, 3).own_rows(lengths) for index in range(3)]
     assert sorted(row for share in shares for row in share) == list(range(7))
     assert shares[0][0] == 1
     assert max(len(share) for share in shares) - min(len(share) for share in shares) == 1
-    assert [Ranks(index, 4).share([5]) for index in range(4)] == [[0], [], [], []]
-    assert ALONE.share(lengths) == list(range(7))
+    assert [ProcessGroup(index, 4).own_rows([5]) for index in range(4)] == [[0], [], [], []]
+    assert SINGLE_PROCESS.own_rows(lengths) == list(range(7))
 
 
-def test_one_process_meets_nobody() -> None:
-    assert join(0, 1, "auto") is ALONE
-    assert ALONE.gather(1.0, 2.0) == [[1.0, 2.0]]
+def test_a_single_process_exchanges_nothing() -> None:
+    assert join_group(0, 1, "auto") is SINGLE_PROCESS
+    assert SINGLE_PROCESS.gather(1.0, 2.0) == [[1.0, 2.0]]
     weight = torch.nn.Parameter(torch.ones(2))
-    ALONE.add_up([weight])
-    ALONE.spread([weight])
-    with ALONE.in_turn():
+    SINGLE_PROCESS.sum_gradients([weight])
+    SINGLE_PROCESS.broadcast([weight])
+    with SINGLE_PROCESS.first_before_others():
         assert weight.grad is None
     with pytest.raises(UsageError, match="2 processes need a CUDA device each, .* --device cuda:7 means a single one"):
-        join(0, 2, "cuda:7")
+        join_group(0, 2, "cuda:7")
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return an original and the same, half pruned."""
+    """Return an original and its pruned copy with half of the weights zero."""
     folder = tmp_path_factory.mktemp("pair")
     dense = save_tiny(tiny_model(LlamaConfig(**LLAMA)), folder / "dense")
     model = tiny_model(LlamaConfig(**LLAMA))
@@ -65,7 +65,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def make_job(folder: Path, pair: tuple[Path, Path], **changes: Any) -> Path:
-    """Write a job of 22 rows with responses of one to seven words: their mean is not the mean of processes' means."""
+    """Write a job of 22 rows with responses of one to seven words: a mean of two processes' means would be wrong."""
     words = [*WORDS, *WORDS]
     turns = [(" ".join(words[i : i + 2 + i % 4]), " ".join(words[i : i + 1 + i * i % 7])) for i in range(22)]
     messages = [
@@ -74,37 +74,37 @@ def make_job(folder: Path, pair: tuple[Path, Path], **changes: Any) -> Path:
     ]
     settings: dict[str, Any] = {"method": "mask_lora", "rank": 2, "batch": 7, "epochs": 3, "learning_rate": 1e-2}
     request = RecoveryRequest(**{**settings, "checkpoint_steps": 5, "device": "cpu", **changes})
-    asked: dict[str, Any] = {"kind": "recover", "model": str(pair[1]), "original": str(pair[0])}
-    asked |= {"out": str(folder / "out"), "request": request.to_json(), "template_digest": None, "lineage": {}}
+    description: dict[str, Any] = {"kind": "recover", "model": str(pair[1]), "original": str(pair[0])}
+    description |= {"out": str(folder / "out"), "request": request.to_json(), "template_digest": None, "lineage": {}}
     job = folder / "job"
     job.mkdir(parents=True)
-    (job / "job.json").write_text(json.dumps(asked))
+    (job / "job.json").write_text(json.dumps(description))
     pq.write_table(pa.table({"messages": pa.array(messages, MESSAGES)}), job / "rows.parquet")
     pq.write_table(pa.table({"messages": pa.array(messages[:5], MESSAGES)}), job / "heldout.parquet")
     return job
 
 
 def report_of(folder: Path) -> dict[str, Any]:
-    found = read_report(folder / "out")
-    assert found is not None
-    return found
+    report = read_report(folder / "out")
+    assert report is not None
+    return report
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "how",
+    "settings",
     [
         {"method": "mask_lora"},
         {"method": "full", "learning_rate": 1e-3, "batch_tokens": 40},
         {"method": "scale_lora", "teacher_weight": 0.5, "reconstruct": True},
     ],
 )
-def test_two_processes_train_what_one_does(pair: tuple[Path, Path], tmp_path: Path, how: dict[str, Any]) -> None:
+def test_two_processes_train_as_one_does(pair: tuple[Path, Path], tmp_path: Path, settings: dict[str, Any]) -> None:
     for count in (1, 2):
-        run_job(make_job(tmp_path / str(count), pair, **how), "recover", count)
+        run_job(make_job(tmp_path / str(count), pair, **settings), "recover", count)
     one, two = (report_of(tmp_path / str(count)) for count in (1, 2))
     assert (one["processes"], two["processes"]) == (1, 2)
-    # Four steps a pass, the last with the one row that is left: a process then has none.
+    # Four steps a pass, the last with a single row: the other process then has none.
     assert one["steps"] == two["steps"] == 12
     for a, b in zip(one["metrics"], two["metrics"], strict=True):
         assert (a["tokens"], a["learning_rate"]) == (b["tokens"], b["learning_rate"])
@@ -142,13 +142,13 @@ def wait_for(job: Path, step: int) -> None:
 def second_of(running: subprocess.Popen[bytes]) -> int:
     """Return the process id of the second process that a launcher started."""
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    (found,) = (int(one) for one in children if b"\0RANK=1\0" in Path(f"/proc/{one}/environ").read_bytes())
-    return found
+    (second,) = (int(one) for one in children if b"\0RANK=1\0" in Path(f"/proc/{one}/environ").read_bytes())
+    return second
 
 
 @pytest.mark.slow
-def test_what_ends_two_processes_costs_nothing_but_time(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    """SIGTERM for the launcher, SIGKILL for one of the two, then on to the bits of an uninterrupted run."""
+def test_two_processes_resume_after_signals(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """Send SIGTERM to the launcher, SIGKILL to one of the two, then resume to the bits of an uninterrupted run."""
     long = {"epochs": 50, "checkpoint_steps": 25}
     whole = make_job(tmp_path / "whole", pair, **long)
     assert start(whole).wait() == 0
@@ -158,18 +158,18 @@ def test_what_ends_two_processes_costs_nothing_but_time(pair: tuple[Path, Path],
     wait_for(job, 12)
     running.send_signal(signal.SIGTERM)
     assert running.wait(60) != 0
-    told = json.loads((job / "error.json").read_text())
-    assert (told["exit_code"], "the same command goes on there" in told["error"]) == (130, True)
+    error = json.loads((job / "error.json").read_text())
+    assert (error["exit_code"], "run the same command again to resume" in error["error"]) == (130, True)
     (kept,) = (job / "work" / "checkpoints").iterdir()
-    assert f"stopped at step {int(kept.name[5:])} of 200" in told["error"]
+    assert f"stopped at step {int(kept.name[5:])} of 200" in error["error"]
 
     running = start(job)
     wait_for(job, 60)
     os.kill(second_of(running), signal.SIGKILL)
     assert running.wait(60) != 0
-    told = json.loads((job / "error.json").read_text())
-    assert told["exit_code"] == 1
-    assert "another of the 2 processes that train together ended without a word" in told["error"]
+    error = json.loads((job / "error.json").read_text())
+    assert error["exit_code"] == 1
+    assert "another of the 2 processes that train together ended without an error message" in error["error"]
     assert not (tmp_path / "cut" / "out").exists()
 
     assert start(job).wait() == 0
@@ -180,9 +180,9 @@ def test_what_ends_two_processes_costs_nothing_but_time(pair: tuple[Path, Path],
 
 
 @pytest.mark.slow
-def test_a_failure_in_one_process_is_one_sentence(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_failure_in_one_process_is_reported_once(pair: tuple[Path, Path], tmp_path: Path) -> None:
     job = make_job(tmp_path, pair)
-    # Only the second process is broken: the module that it runs replaces a function of its own.
+    # Only the second process fails: its program replaces a function.
     code = (
         "import os, sys\n"
         "from curate.engines.recover.training import loop\n"
@@ -194,17 +194,17 @@ def test_a_failure_in_one_process_is_one_sentence(pair: tuple[Path, Path], tmp_p
     (tmp_path / "broken.py").write_text(code)
     done = subprocess.run([*launcher(2), str(tmp_path / "broken.py")], capture_output=True, text=True)
     assert done.returncode != 0
-    told = json.loads((job / "error.json").read_text())
-    assert told["error"].startswith("process 2 of 2 failed (ValueError: no such luck); see ")
-    assert told["exit_code"] == 1
+    error = json.loads((job / "error.json").read_text())
+    assert error["error"].startswith("process 2 of 2 failed (ValueError: no such luck); see ")
+    assert error["exit_code"] == 1
     assert (job / "job.log").read_text().count("failed") == 1
 
 
 @pytest.mark.slow
-def test_what_a_launched_job_says_reaches_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_errors_of_a_launched_job_reach_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     job = make_job(tmp_path, pair)
-    asked = json.loads((job / "job.json").read_text())
-    (job / "job.json").write_text(json.dumps({**asked, "model": "nowhere"}))
+    description = json.loads((job / "job.json").read_text())
+    (job / "job.json").write_text(json.dumps({**description, "model": "nowhere"}))
     with pytest.raises(CurateError, match="there is no model folder 'nowhere'") as raised:
         run_job(job, "recover", 2)
     assert raised.value.exit_code == 3

@@ -1,0 +1,177 @@
+"""The phases of a recovery: the original's predictions, reconstruction, training, merging, verification."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from curate.engines.models.checkpoints import model_files
+from curate.engines.models.loading import load_model
+from curate.engines.recover.methods.attach import attach
+from curate.engines.recover.methods.merging import compare_logits, merge, probe_logits
+from curate.engines.recover.methods.reconstruction import reconstruct
+from curate.engines.recover.methods.sparsity import nonzero_masks, share_of_zeros
+from curate.engines.recover.prepare import load_original, load_setup, prepare_recovery
+from curate.engines.recover.results.report import (
+    facts_before_training,
+    heldout_perplexity,
+    trainable_size,
+    training_summary,
+)
+from curate.engines.recover.training.checkpoints import Checkpoints
+from curate.engines.recover.training.distillation import batch_loss
+from curate.engines.recover.training.loop import train
+from curate.engines.recover.training.original_predictions import PredictionCache, predict_rows
+from curate.schemas.artefacts import digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from curate.engines.recover.context import RecoveryContext
+    from curate.engines.recover.methods.attach import Adaptation
+    from curate.engines.recover.methods.sparsity import NonzeroMasks
+    from curate.engines.recover.observer import Observer
+    from curate.engines.recover.prepare import LoadedSetup, RecoverySetup
+    from curate.engines.recover.results.work_folder import WorkFolder
+    from curate.engines.recover.training.checkpoints import TrainingProgress
+    from curate.engines.recover.training.original_predictions import OriginalPredictions
+    from curate.engines.recover.training.rows import Rows
+    from curate.engines.tokens.templates import Encoded
+    from curate.schemas.recovery import RecoveryRequest
+
+MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge")
+"""Settings that a resumed run may change: they decide memory use and output, not the trained weights."""
+
+PROBE_ROWS = 4
+"""Rows whose logits are compared between the trained and the written model."""
+
+
+@dataclass(eq=False)
+class RecoveryExecution:
+    """One call of `curate.engines.recover.recover`: its settings, and the phases in which it runs."""
+
+    model: str
+    original: str | None
+    request: RecoveryRequest
+    folder: WorkFolder
+    context: RecoveryContext
+    observer: Observer
+
+    def run(self, rows: Rows, heldout: Rows) -> dict[str, Any]:
+        """Train and write the model to the work folder; return the facts of the report, in the first process."""
+        is_first = self.context.group.is_first
+        setup = prepare_recovery(
+            self.model, rows, self.request,
+            heldout=heldout, original=self.original, template_digest=self.context.template_digest,
+        )  # fmt: skip
+        # Before the model is loaded, so that the original is alone in memory.
+        predictions = self._predictions(setup)
+        loaded = load_setup(setup, self.request)
+        facts = facts_before_training(loaded) if is_first else {}
+        masks = nonzero_masks(loaded.model)
+        facts |= self._reconstruct(loaded)
+        # The adaptation lives in this call only: it holds the model, which must be freed before it is loaded again.
+        trained_facts, logits = self._train_and_write(loaded, predictions, masks)
+        if not is_first:
+            return {}
+        facts |= trained_facts
+        if self.request.merge:
+            return facts | self._verify_written(loaded, logits) | {"merged": True}
+        unchanged = {"sparsity_after": facts["sparsity_before"], "perplexity_after": facts["perplexity_trained"]}
+        return facts | unchanged | {"merged": False}
+
+    def _predictions(self, setup: RecoverySetup) -> OriginalPredictions | None:
+        """Return the original's predictions of the rows, None for ordinary training."""
+        if self.original is None or not self.request.taught:
+            return None
+        cache = self.context.cache or PredictionCache.in_work_folder(self.folder.path, self.original)
+        # The first process computes them; the others then load them from the cache.
+        with self.context.group.first_before_others():
+            return predict_rows(setup, self.original, self.request, cache, setup.rows, observer=self.observer)
+
+    def _reconstruct(self, loaded: LoadedSetup) -> dict[str, Any]:
+        """Reconstruct the layers, if requested, in the first process, and copy them to the others."""
+        if self.original is None or not self.request.reconstruct:
+            return {}
+        facts: dict[str, Any] = {}
+        if self.context.group.is_first:
+            folder = self.folder.layers / self._cause(loaded)
+            original = load_original(loaded, self.original, self.request)
+            facts["reconstruction"] = reconstruct(
+                loaded.model, original, loaded.rows, self.request.seed, folder=folder, observer=self.observer
+            )
+            del original
+            facts["perplexity_reconstructed"] = heldout_perplexity(loaded)
+        self.context.group.broadcast(loaded.model.parameters())
+        return facts
+
+    def _train_and_write(
+        self, loaded: LoadedSetup, predictions: OriginalPredictions | None, masks: NonzeroMasks
+    ) -> tuple[dict[str, Any], list[Tensor]]:
+        """Train, merge, and write the model to the work folder; return facts and the trained model's probe logits."""
+        parameters = sum(one.numel() for one in loaded.model.parameters())
+        adaptation = attach(loaded.model, loaded.method, self.request)
+        progress = self._train(loaded, adaptation, predictions)
+        if not self.context.group.is_first:
+            return {}, []
+        facts = trainable_size(adaptation, parameters, self.request.epochs)
+        facts |= {"learning_rate": self.request.peak(loaded.method)}
+        facts |= training_summary(progress.metrics, progress.unreached)
+        facts["perplexity_trained"] = heldout_perplexity(loaded)
+        logits = probe_logits(loaded.model, _probe_rows(loaded))
+        # After a reconstruction the adapter would need a base model that is not stored anywhere.
+        if progress.metrics and not self.request.reconstruct:
+            self.folder.save_adapter(adaptation, {"method": loaded.method, "request": self.request.to_json()})
+        if self.request.merge:
+            merge(adaptation, masks, loaded.stored)
+            facts["sparsity_after"] = share_of_zeros(loaded.model)
+        self.folder.write_model(loaded, self.request.merge)
+        return facts, logits
+
+    def _train(
+        self, loaded: LoadedSetup, adaptation: Adaptation, predictions: OriginalPredictions | None
+    ) -> TrainingProgress:
+        return train(
+            adaptation,
+            loaded.rows,
+            self.request,
+            checkpoints=Checkpoints(self.folder.checkpoints, self._cause(loaded)),
+            loss=batch_loss(loaded, predictions, self.request),
+            precision=loaded.precision,
+            group=self.context.group,
+            observer=self.observer,
+        )
+
+    def _verify_written(self, loaded: LoadedSetup, logits: list[Tensor]) -> dict[str, Any]:
+        """Load the written model as a user would and compare it with the trained one."""
+        _reload(loaded, self.folder.staged)
+        difference = compare_logits(logits, probe_logits(loaded.model, _probe_rows(loaded)), loaded.stored)
+        return {"merge_difference": difference, "perplexity_after": heldout_perplexity(loaded)}
+
+    def _cause(self, setup: RecoverySetup) -> str:
+        """Return a digest of everything that decides the trained weights."""
+        # Model files by size and modification time: digesting their content would read them a second time.
+        files = [path for name in (self.model, self.original) if name is not None for path in model_files(name)]
+        weights = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+        rows = [[item.ids.tolist(), item.supervised.tolist()] for item in setup.rows]
+        settings = {key: value for key, value in self.request.to_json().items() if key not in MAY_CHANGE}
+        return digest([setup.method, weights, digest(rows), settings, str(setup.precision)])
+
+
+def _probe_rows(setup: RecoverySetup) -> list[Encoded]:
+    return (setup.heldout or setup.rows)[:PROBE_ROWS]
+
+
+def _reload(loaded: LoadedSetup, folder: Path) -> None:
+    """Replace the trained model by the written one, in the dtype of training; one of them is in memory at a time."""
+    device = loaded.model.device
+    del loaded.model
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    loaded.model = load_model(folder, device, loaded.precision)
