@@ -32,9 +32,8 @@ def gc(settings: Settings, grace_days: float, delete: bool) -> dict[str, Any]:
     if not grace_days >= 0:
         raise UsageError(f"--grace-days {grace_days:g} is negative; give 0 or more")
     warehouse = Warehouse(settings.warehouse, lock_timeout=settings.lock_timeout)
-    garbage = (
-        garbage_collection.collect(warehouse, grace_days) if delete else garbage_collection.find(warehouse, grace_days)
-    )
+    act = garbage_collection.collect if delete else garbage_collection.find_garbage
+    garbage = act(warehouse, grace_days)
     return {
         "warehouse": str(warehouse.root),
         "deleted": delete,

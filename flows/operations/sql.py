@@ -20,7 +20,7 @@ def run_query(warehouse: Path, query: str | None, named: str | None, parameters:
     query : str or None
         SQL; None for a named query.
     named : str or None
-        Name of a query, see `curate.storage.catalog.queries.questions`.
+        Name of a query, see `curate.storage.catalog.queries.named_queries`.
     parameters : list of str
         ``name=value`` pairs of the named query.
 
@@ -33,7 +33,7 @@ def run_query(warehouse: Path, query: str | None, named: str | None, parameters:
 
     pairs = dict(_pair(text) for text in parameters)
     with queries.open_catalog(warehouse) as con:
-        return queries.ask(con, named, pairs) if named is not None else queries.run_sql(con, query or "")
+        return queries.run_named_query(con, named, pairs) if named is not None else queries.run_sql(con, query or "")
 
 
 def _pair(text: str) -> tuple[str, str]:

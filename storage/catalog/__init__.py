@@ -1,1 +1,1 @@
-"""The DuckDB catalog: publishing, views, read-only sessions, named questions."""
+"""The DuckDB catalog: publishing, views, read-only sessions, named queries."""

@@ -1,7 +1,4 @@
-"""What a table of the catalog is made of: columns with a DuckDB type and a meaning, and views over artefacts.
-
-Knows nothing of any particular table.
-"""
+"""Definitions of columns and views of the catalog, and the mapping from Arrow to DuckDB types."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its DuckDB type, and its meaning with unit, range and direction."""
+    """One column: name, DuckDB type, and a description with unit, range and direction."""
 
     name: str
     type: str
@@ -25,13 +22,13 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """A view over the Parquet rows of every artefact of a noun, the artefact's id first."""
+    """A view over the Parquet rows of all artefacts of a noun; the first column is the artefact's id."""
 
     name: str
     about: str
     noun: Noun
     source: str
-    """Table of the artefact that is read: ``"part"`` or a side table."""
+    """Table of the artefact that the view reads: ``"part"`` or a side table."""
     columns: tuple[Column, ...]
 
 
@@ -46,7 +43,10 @@ _SIMPLE = {
 
 
 def duckdb_type(kind: pa.DataType) -> str:
-    """Return the DuckDB name of an Arrow type that the schemas use; lists of any length are one type in Parquet."""
+    """Return the DuckDB name of an Arrow type.
+
+    Fixed-size lists become variable lists: Parquet stores both alike, and vectors of two widths share one view.
+    """
     if pa.types.is_struct(kind):
         return "STRUCT(" + ", ".join(f'"{inner.name}" {duckdb_type(inner.type)}' for inner in kind) + ")"
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
@@ -55,6 +55,6 @@ def duckdb_type(kind: pa.DataType) -> str:
 
 
 def columns_of(schema: pa.Schema, first: tuple[str, str], about: dict[str, str]) -> tuple[Column, ...]:
-    """Return the columns of a view: the artefact's id, then the schema's own, each with its line."""
+    """Return the columns of a view: the artefact's id (`first`), then the schema's columns with their descriptions."""
     rest = (Column(one.name, duckdb_type(one.type), about[one.name]) for one in schema if one.name != first[0])
     return (Column(first[0], "VARCHAR", first[1]), *rest)

@@ -1,4 +1,4 @@
-"""The views over evaluations, a part of the contract of `curate.storage.catalog.views`."""
+"""Views over evaluations; part of the public tables of `curate.storage.catalog.views`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TASK = {
 EVALUATION_VIEWS: tuple[View, ...] = (
     View(
         "evaluation_items",
-        "What a model made of every item that it was asked.",
+        "One row per evaluation item: the result of the model on it.",
         "evaluation",
         "part",
         columns_of(
@@ -23,20 +23,21 @@ EVALUATION_VIEWS: tuple[View, ...] = (
             _EVALUATION,
             {
                 **_TASK,
-                "item_id": "digest of what is asked and of what is accepted; of the conversation, for rows",
-                "status": "ok, truncated, no_response_tokens or template_error; figures of the last two are null",
-                "score": "[0, 1], larger = better; what it means depends on the kind (docs/evaluation.md)",
-                "nll": "nats per token of the reference, the right option or the text; >= 0, smaller = better",
-                "token_accuracy": "share of its tokens that are the model's most likely ones, [0, 1], larger = better",
-                "n_tokens": "tokens that nll is a mean of, or tokens of the answer where there is none",
-                "said": "the answer that was generated, or the option that was chosen; null for rows and texts",
-                "chance": "what guessing would score, [0, 1)",
+                "item_id": "digest of the question and the accepted answers; for rows, of the conversation",
+                "status": "ok, truncated, no_response_tokens or template_error; metrics of the last two are null",
+                "score": "[0, 1], larger = better; defined per kind (docs/evaluation.md)",
+                "nll": "negative log-likelihood of the reference, the correct option or the text, in nats per token; "
+                ">= 0, smaller = better",
+                "token_accuracy": "share of those tokens that the model ranks first, [0, 1], larger = better",
+                "n_tokens": "number of tokens that nll averages; tokens of the answer where nll is null",
+                "said": "generated answer, or chosen option; null for rows and texts",
+                "chance": "expected score of random guessing, [0, 1)",
             },
         ),
     ),
     View(
         "evaluation_summary",
-        "One row per task and group of every evaluation.",
+        "One row per task and group of an evaluation.",
         "evaluation",
         "summary",
         columns_of(
@@ -44,13 +45,13 @@ EVALUATION_VIEWS: tuple[View, ...] = (
             _EVALUATION,
             {
                 **_TASK,
-                "n_items": "items that count",
-                "score": "mean score, [0, 1], larger = better; null where the kind has none",
-                "score_low": "lower end of its 95 % bootstrap interval over items",
-                "score_high": "upper end of it",
-                "nll": "nats per token, mean over tokens, >= 0, smaller = better",
+                "n_items": "number of items in the mean",
+                "score": "mean score, [0, 1], larger = better; null where the kind has no score",
+                "score_low": "lower bound of its 95 % bootstrap interval over items",
+                "score_high": "upper bound of its 95 % bootstrap interval over items",
+                "nll": "negative log-likelihood in nats per token, mean over tokens, >= 0, smaller = better",
                 "token_accuracy": "mean over tokens, [0, 1], larger = better",
-                "chance": "mean of what guessing would score, [0, 1)",
+                "chance": "mean expected score of random guessing, [0, 1)",
             },
         ),
     ),

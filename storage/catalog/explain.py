@@ -1,7 +1,4 @@
-"""Everything that the warehouse knows about one example: what it says, where it came from, and what became of it.
-
-Knows nothing of how any of it was decided; the ledger says why.
-"""
+"""``curate explain``: collects all catalog rows about one example: text, sources, cluster, scores and decisions."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
-# Of one selection only what it was made from, else everything; a selection without scores or clusters shows none.
+# With a selection, only the artefacts that it was built from; a selection without scores or clusters shows none.
 _USED = "($selection IS NULL OR {id} IN (SELECT {id} FROM selections WHERE selection_id = $selection))"
 
 _EXAMPLE = f"""
@@ -62,16 +59,16 @@ ORDER BY selections.created DESC, selection_id
 
 
 def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id: str | None = None) -> dict[str, Any]:
-    """Return everything about one example, as plain values that JSON can hold.
+    """Return all rows of the catalog about one example, as JSON-able values.
 
     Parameters
     ----------
     con : DuckDBPyConnection
         From `open_catalog`.
     example_id_prefix : str
-        Its id, or the beginning of it.
+        Its id, or a prefix of it.
     selection_id : str, optional
-        Only this selection (id, its beginning, ``"latest"``, ``"previous"``) and what it was made from; else all.
+        Restricts the result to this selection (id, prefix, ``"latest"``, ``"previous"``) and its inputs.
 
     Returns
     -------
@@ -84,7 +81,7 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
     Raises
     ------
     UsageError
-        If no example or several begin like that, or the selection is not there.
+        If no example or several match, or the selection does not exist.
     """
     example_id = resolve_example(con, example_id_prefix)
     values = {"example": example_id, "selection": selection_id and resolve_selection(con, selection_id)}
@@ -106,20 +103,20 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
 
 
 def resolve_example(con: duckdb.DuckDBPyConnection, prefix: str) -> str:
-    """Return the full id of an example from its beginning.
+    """Return the full id of the example whose id begins with `prefix`.
 
     Raises
     ------
     UsageError
-        If none or several begin like that; some are named.
+        If none or several match; the message lists some.
     """
     sql = "SELECT DISTINCT example_id FROM examples WHERE starts_with(example_id, $prefix) ORDER BY ALL LIMIT $limit"
-    found: list[str] = run_sql(con, sql, {"prefix": prefix.strip().lower(), "limit": _SHOWN + 1})[0].to_pylist()
-    if not found:
+    matches: list[str] = run_sql(con, sql, {"prefix": prefix.strip().lower(), "limit": _SHOWN + 1})[0].to_pylist()
+    if not matches:
         raise UsageError(
             f"no example id begins with {prefix!r}; `curate sql 'SELECT example_id FROM examples'` lists them"
         )
-    if len(found) > 1:
-        more = ", …" if len(found) > _SHOWN else ""
-        raise UsageError(f"example {prefix!r} could be any of {', '.join(found[:_SHOWN])}{more}; give more digits")
-    return found[0]
+    if len(matches) > 1:
+        more = ", …" if len(matches) > _SHOWN else ""
+        raise UsageError(f"example {prefix!r} could be any of {', '.join(matches[:_SHOWN])}{more}; give more digits")
+    return matches[0]

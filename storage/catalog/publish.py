@@ -1,7 +1,8 @@
-"""The DuckDB catalog: views over the artefacts' Parquet files and a few small tables, rebuilt and renamed in.
+"""Publishes the DuckDB catalog: views over the artefacts' Parquet files, and a few small tables.
 
-DuckDB lets one process write or many read a file. So the catalog is built under another name and renamed over the old
-one: an open session goes on with the old file, a new one finds the new. Reads no rows but each selection's allocation.
+DuckDB lets either one process write a file or many processes read it. So the catalog is built under a temporary name
+and renamed over the old one: open sessions keep reading the old file, new sessions open the new one. Of the rows of
+artefacts, only the allocations of selections are read.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import pyarrow as pa
 
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
 from curate.schemas.errors import WarehouseError, first_line
-from curate.storage.catalog import table_rows
-from curate.storage.catalog.sql_text import name, quoted, quoted_list
+from curate.storage.catalog import location, table_rows
+from curate.storage.catalog.location import FILE
+from curate.storage.catalog.sql_text import quoted, quoted_name
 from curate.storage.catalog.stored_tables import STORED
 from curate.storage.catalog.views import EXAMPLES_VIEW, SOURCES_OF, VIEWS, Column, View
 from curate.storage.warehouse import atomic, lock, part_file, runs
@@ -26,16 +28,15 @@ if TYPE_CHECKING:
 
     from curate.storage.warehouse.warehouse import Warehouse
 
-FILE = "catalog.duckdb"
 
 _log = logging.getLogger(__name__)
 
 
 def publish(warehouse: Warehouse) -> Path:
-    """Rebuild the catalog from the manifests and run records, and rename it in.
+    """Rebuild the catalog from the manifests and run records, and replace the old one.
 
-    An artefact whose manifest or first part cannot be read, or of which a part is missing, is left out with a logged
-    warning. Costs a few small reads an artefact, whatever the number of its rows.
+    An artefact whose manifest or first part cannot be read, or that lacks a part, is left out with a logged warning.
+    Costs a few small reads per artefact, independent of its number of rows.
 
     Returns
     -------
@@ -45,20 +46,20 @@ def publish(warehouse: Warehouse) -> Path:
     Raises
     ------
     WarehouseError
-        If the disk refuses, or another process publishes for longer than the warehouse's lock timeout.
+        If the catalog cannot be written, or another process publishes for longer than the warehouse's lock timeout.
     """
     target = warehouse.root / FILE
     with lock.locked(warehouse.root / ".catalog.lock", warehouse.lock_timeout, f"the catalog {target}"):
-        atomic.clean(warehouse.root)
-        unfinished = atomic.temporary(target)
+        atomic.remove_temporary_files(warehouse.root)
+        unfinished = atomic.temporary_path(target)
         manifests = {noun: warehouse.list_readable(noun)[::-1] for noun in NOUNS}
         try:
             _build(unfinished, warehouse, manifests)
         except (duckdb.Error, UnicodeEncodeError) as error:
-            atomic.clean(warehouse.root)
+            atomic.remove_temporary_files(warehouse.root)
             raise WarehouseError(f"cannot write {target}: {first_line(error)}; see `curate doctor`") from error
-        with atomic.reporting("write", target):
-            # A log left by a foreign writer that died would be replayed onto the new file.
+        with atomic.disk_errors("write", target):
+            # DuckDB would replay the write-ahead log of a client that was killed onto the new file.
             target.with_name(f"{FILE}.wal").unlink(missing_ok=True)
             atomic.sync_file(unfinished)
             atomic.rename(unfinished, target)
@@ -72,7 +73,7 @@ def _build(path: Path, warehouse: Warehouse, manifests: Mapping[Noun, Sequence[M
     with duckdb.connect() as con:
         con.execute(f"ATTACH {quoted(str(path))} AS catalog")
         con.execute("USE catalog")
-        con.execute("BEGIN")  # one write to the disk instead of one a statement
+        con.execute("BEGIN")  # one write to disk instead of one per statement
         for view in VIEWS:
             con.execute(view_sql(view, warehouse, manifests[view.noun]))
         rows = table_rows.stored_rows(warehouse, manifests, records)
@@ -84,9 +85,11 @@ def _build(path: Path, warehouse: Warehouse, manifests: Mapping[Noun, Sequence[M
 
 
 def view_sql(view: View, warehouse: Warehouse, manifests: Sequence[Manifest]) -> str:
-    """Return the statement that makes one view: one branch an artefact, so that an id in a WHERE opens only its files.
+    """Return the CREATE VIEW statement of one view.
 
-    Columns that an artefact of an older version lacks are null; with no artefact at all the view is empty and typed.
+    The view is a UNION ALL with one branch per artefact, which has the artefact's id as a constant. DuckDB therefore
+    prunes branches by a WHERE on the id and opens only that artefact's files. Columns that an artefact of an older
+    version lacks are null; without any artefact the view is empty and typed.
     """
     branches = []
     for manifest in manifests:
@@ -95,28 +98,29 @@ def view_sql(view: View, warehouse: Warehouse, manifests: Sequence[Manifest]) ->
         except (OSError, pa.ArrowInvalid) as error:
             _log.warning("%s %s is left out of %s: %s", manifest.noun, manifest.id, view.name, error)
     if not branches:
-        nothing = ", ".join(f"NULL::{one.type} AS {name(one.name)}" for one in view.columns)
+        nothing = ", ".join(f"NULL::{one.type} AS {quoted_name(one.name)}" for one in view.columns)
         branches = [f"SELECT {nothing} WHERE false"]
-    return f"CREATE VIEW {name(view.name)} AS\n" + "\nUNION ALL\n".join(branches)
+    union = "\nUNION ALL\n".join(branches)
+    return f"CREATE VIEW {quoted_name(view.name)} AS\nSELECT * FROM (\n{union}\n) WHERE {location.guard(warehouse.root)}"
 
 
 def _branch(view: View, manifest: Manifest, folder: Path) -> list[str]:
-    """Return the SELECT over one artefact's parts, or nothing if it has none."""
+    """Return the SELECT over one artefact's parts, an empty list if it has none."""
     files = _files(manifest, view.source, folder)
     listed = _files(manifest, "sources", folder) if view is EXAMPLES_VIEW else []
     if not files:
         return []
-    # DuckDB refuses a view of which one file is missing, and with it all others of the same kind.
+    # One missing file would make DuckDB reject the whole view, the rows of all other artefacts included.
     for path in (*files, *listed):
         path.stat()
-    there = set(part_file.column_names(files[0]))
+    present = set(part_file.column_names(files[0]))
     first, *rest = view.columns
-    columns = [f"{quoted(manifest.id)}::VARCHAR AS {name(first.name)}"]
-    columns += [_column(one, there) for one in rest if one is not SOURCES_OF]
-    source = f"{_scan(files)} AS rows"
+    columns = [f"{quoted(manifest.id)}::VARCHAR AS {quoted_name(first.name)}"]
+    columns += [_column(one, present) for one in rest if one is not SOURCES_OF]
+    source = f"{_scan(files, folder.parents[1])} AS rows"
     if view is EXAMPLES_VIEW:
-        columns.append(f"listed.sources::{SOURCES_OF.type} AS {name(SOURCES_OF.name)}")
-        source += f"\nLEFT JOIN ({_listed(listed)}) AS listed USING (example_id)"
+        columns.append(f"listed.sources::{SOURCES_OF.type} AS {quoted_name(SOURCES_OF.name)}")
+        source += f"\nLEFT JOIN ({_listed(listed, folder.parents[1])}) AS listed USING (example_id)"
     return [f"SELECT {', '.join(columns)}\nFROM {source}"]
 
 
@@ -124,33 +128,34 @@ def _files(manifest: Manifest, table: str, folder: Path) -> list[Path]:
     return [folder / part.file for part in manifest.parts if part.table == table]
 
 
-def _column(column: Column, there: set[str]) -> str:
-    value = f"rows.{name(column.name)}" if column.name in there else "NULL"
-    return f"{value}::{column.type} AS {name(column.name)}"
+def _column(column: Column, present: set[str]) -> str:
+    value = f"rows.{quoted_name(column.name)}" if column.name in present else "NULL"
+    return f"{value}::{column.type} AS {quoted_name(column.name)}"
 
 
-def _scan(files: Sequence[Path]) -> str:
-    # A folder called licence=x above the warehouse must not become a column.
-    return f"read_parquet({quoted_list(str(path) for path in files)}, hive_partitioning = false)"
+def _scan(files: Sequence[Path], root: Path) -> str:
+    # Otherwise a folder named licence=x above the warehouse would become a column (Hive partitioning).
+    return f"read_parquet({location.files_sql(files, root)}, hive_partitioning = false)"
 
 
-def _listed(files: Sequence[Path]) -> str:
-    """Return the SELECT of every example's sources, for a corpus without any too."""
+def _listed(files: Sequence[Path], root: Path) -> str:
+    """Return the SELECT of the sources of each example; typed and empty for a corpus without sources."""
     if not files:
         return "SELECT NULL::VARCHAR AS example_id, NULL AS sources WHERE false"
     packed = 'list_sort(list(struct_pack("source" := "source", "row" := "row", "licence" := licence)))'
-    return f"SELECT example_id, {packed} AS sources FROM {_scan(files)} GROUP BY example_id"
+    return f"SELECT example_id, {packed} AS sources FROM {_scan(files, root)} GROUP BY example_id"
 
 
 def _store(
     con: duckdb.DuckDBPyConnection, table: str, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]
 ) -> None:
-    """Make one small table and fill it."""
-    con.execute(f"CREATE TABLE {name(table)} ({', '.join(f'{name(one.name)} {one.type}' for one in columns)})")
+    """Create one stored table and insert its rows."""
+    definitions = ", ".join(f"{quoted_name(one.name)} {one.type}" for one in columns)
+    con.execute(f"CREATE TABLE {quoted_name(table)} ({definitions})")
     if rows:
         schema = pa.schema([(one.name, _ARROW[one.type]) for one in columns])
         con.register("fresh", pa.Table.from_pylist([dict(row) for row in rows], schema=schema))
-        con.execute(f"INSERT INTO {name(table)} SELECT * FROM fresh")
+        con.execute(f"INSERT INTO {quoted_name(table)} SELECT * FROM fresh")
         con.unregister("fresh")
 
 

@@ -1,7 +1,7 @@
-"""Asking the catalog: named questions from ``sql/*.sql``, and the door to free SQL and to `explain`.
+"""Public functions to query the catalog: named queries from ``sql/*.sql``, free SQL, and `explain`.
 
-A named question is a file whose comments say what it answers (first line) and what it needs (``-- $name = default:
-meaning``). Values are bound, never pasted. Knows nothing of how the catalog is made.
+A named query is a file whose first comment describes the result; further comments declare parameters
+(``-- $name = default: meaning``). Values are bound, never pasted into the SQL text.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "NamedQuery",
     "Parameter",
-    "Question",
-    "ask",
     "explain",
-    "named",
+    "find_query",
+    "named_queries",
     "open_catalog",
-    "questions",
     "resolve_selection",
+    "run_named_query",
     "run_sql",
 ]
 
 _FOLDER = Path(__file__).parents[1] / "sql"
 _PARAMETER = re.compile(r"-- \$(?P<name>[a-z_]+) = (?P<default>\S+): (?P<about>.+)")
 _SELECTIONS = ("selection", "other")
-"""Parameters that name a selection, by its id, its beginning, ``latest`` or ``previous``."""
+"""Parameters whose value is a selection: its id, a prefix of it, ``latest`` or ``previous``."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One value that a question needs."""
+    """One parameter of a named query."""
 
     name: str
     default: str
@@ -50,62 +50,62 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Question:
-    """One named question."""
+class NamedQuery:
+    """One SQL file with its description and parameters."""
 
     name: str
     about: str
-    """What it answers, in one line."""
+    """Description of the result, one line."""
     parameters: tuple[Parameter, ...]
     sql: str
 
 
-def questions() -> dict[str, str]:
-    """Return the name of every named question and what it answers."""
-    return {name: question.about for name, question in _all().items()}
+def named_queries() -> dict[str, str]:
+    """Return the name and description of every named query."""
+    return {name: query.about for name, query in _load_queries().items()}
 
 
-def named(name: str) -> Question:
-    """Return a named question.
+def find_query(name: str) -> NamedQuery:
+    """Return the named query of that name.
 
     Raises
     ------
     UsageError
-        If there is none of that name.
+        If there is none.
     """
-    known = _all()
+    known = _load_queries()
     if name not in known:
-        raise UsageError(f"there is no question {name!r}{did_you_mean(name, tuple(known))}")
+        raise UsageError(f"there is no named query {name!r}{did_you_mean(name, tuple(known))}")
     return known[name]
 
 
-def ask(con: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, str] | None = None) -> pa.Table:
-    """Return the answer to a named question.
+def run_named_query(con: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, str] | None = None) -> pa.Table:
+    """Return the result of a named query.
 
     Parameters
     ----------
     con : DuckDBPyConnection
         From `open_catalog`.
     name : str
-        One of `questions`.
+        One of `named_queries`.
     values : mapping of str to str, optional
-        Values of its parameters, as typed; what is not given has the question's own default.
+        Values of its parameters, as typed on the command line; others have the defaults of the query.
 
     Raises
     ------
     UsageError
-        If the question or a parameter is not known, or a value is not what the parameter needs.
+        If the query or a parameter is unknown, or a value has the wrong type.
     WarehouseError
         If a file behind the catalog is missing or damaged.
     """
-    question = named(name)
-    known = {one.name: one.default for one in question.parameters}
+    query = find_query(name)
+    known = {one.name: one.default for one in query.parameters}
     for given in values or {}:
         if given not in known:
             hint = did_you_mean(given, tuple(known)) if known else "; it has none"
-            raise UsageError(f"question {name!r} has no parameter {given!r}{hint}")
-    typed = {**known, **(values or {})}
-    return run_sql(con, question.sql, {key: _value(con, key, known[key], text) for key, text in typed.items()})
+            raise UsageError(f"query {name!r} has no parameter {given!r}{hint}")
+    texts = {**known, **(values or {})}
+    return run_sql(con, query.sql, {key: _value(con, key, known[key], text) for key, text in texts.items()})
 
 
 def _value(con: duckdb.DuckDBPyConnection, name: str, default: str, text: str) -> str | int:
@@ -119,13 +119,13 @@ def _value(con: duckdb.DuckDBPyConnection, name: str, default: str, text: str) -
 
 
 @cache
-def _all() -> dict[str, Question]:
+def _load_queries() -> dict[str, NamedQuery]:
     return {path.stem: _parse(path.stem, path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.sql"))}
 
 
-def _parse(name: str, text: str) -> Question:
+def _parse(name: str, text: str) -> NamedQuery:
     lines = text.splitlines()
-    found = [match for line in lines if (match := _PARAMETER.fullmatch(line))]
-    parameters = tuple(Parameter(one["name"], one["default"], one["about"]) for one in found)
+    matches = [match for line in lines if (match := _PARAMETER.fullmatch(line))]
+    parameters = tuple(Parameter(one["name"], one["default"], one["about"]) for one in matches)
     body = "\n".join(line for line in lines if not line.startswith("--"))
-    return Question(name, lines[0].removeprefix("-- "), parameters, body)
+    return NamedQuery(name, lines[0].removeprefix("-- "), parameters, body)

@@ -1,4 +1,4 @@
-"""Read-only sessions on the catalog, and SQL in them that can only read. Knows nothing of how the catalog is made."""
+"""Read-only DuckDB sessions on the catalog, SQL restricted to statements that read, and lookup of selections by id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.catalog.publish import FILE
+from curate.storage.catalog.location import FILE, set_root
 from curate.storage.catalog.sql_text import quoted
 from curate.storage.warehouse.listing import list_artefacts
 from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
@@ -27,10 +27,10 @@ _DAMAGED = re.compile(r"Invalid Input Error: .*\.parquet'|Parquet file", re.IGNO
 
 
 def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
-    """Return a session on the catalog as it stands now; it sees that state until it is closed.
+    """Return a session on the current catalog; it keeps seeing that state until it is closed.
 
-    The file is attached to a database in memory, because a second `duckdb.connect` of one path in one process would be
-    given the first one's file, even if that has been replaced since. Nothing is downloaded.
+    The file is attached to an in-memory database: a second `duckdb.connect` of the same path in one process would share
+    the first one's file, even if that has been replaced since. DuckDB downloads no extensions.
 
     Parameters
     ----------
@@ -44,17 +44,18 @@ def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
     """
     path = Path(root).absolute() / FILE
     if not path.is_file():
-        raise WarehouseError(f"there is no catalog in {root} yet; run `curate select`, or `curate catalog rebuild`")
+        raise WarehouseError(f"there is no catalog in {root} yet; run `curate select` or `curate catalog rebuild`")
     con = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
-            "python_enable_replacements": False,  # a misspelt table must not become a variable of ours
+            "python_enable_replacements": False,  # a misspelt table must not resolve to a Python variable
             "temp_directory": str(Path(tempfile.gettempdir()) / f"curate-duckdb-{os.getpid()}"),
         }
     )
     try:
         con.execute(f"ATTACH {quoted(str(path))} AS catalog (READ_ONLY)")
         con.execute("USE catalog")
+        set_root(con, path.parent)
     except duckdb.Error as error:
         con.close()
         raise WarehouseError(f"cannot open {path}: {first_line(error)}; {_REBUILD}") from error
@@ -62,7 +63,7 @@ def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
 
 
 def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
-    """Return the answer to one SQL query.
+    """Return the result of one SQL query.
 
     Parameters
     ----------
@@ -73,10 +74,14 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
     values : mapping, optional
         Values of its ``$name`` parameters.
 
+    Returns
+    -------
+    pa.Table
+
     Raises
     ------
     UsageError
-        If it is not one statement, does not only read, or DuckDB does not understand it.
+        If it is not one statement, could write, or DuckDB rejects it.
     WarehouseError
         If a file behind a view is missing or damaged.
     """
@@ -88,27 +93,27 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
         return con.execute(statements[0], dict(values or {})).to_arrow_table()
     except duckdb.Error as error:
         if isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
-            what = f"a file behind the catalog cannot be read ({first_line(error)})"
-            raise WarehouseError(f"{what}; {_REBUILD} if the warehouse was moved, else `curate doctor`") from error
-        raise UsageError(f"DuckDB does not accept the SQL: {str(error).strip()}") from error
+            reason = f"a file behind the catalog cannot be read ({first_line(error)})"
+            raise WarehouseError(f"{reason}; {_REBUILD} if the warehouse was moved, else `curate doctor`") from error
+        raise UsageError(f"DuckDB rejects the SQL: {str(error).strip()}") from error
 
 
 def _refuse_writing(statement: duckdb.Statement) -> None:
     kind = statement.type
-    # EXPLAIN ANALYZE runs what it explains, a COPY too.
-    runs = kind == duckdb.StatementType.EXPLAIN and re.search(r"\banaly[sz]e\b", statement.query, re.IGNORECASE)
-    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN) or runs:
-        what = "EXPLAIN ANALYZE" if runs else kind.name
-        raise UsageError(f"the catalog is only read here, and this is a {what} statement; use SELECT")
+    # EXPLAIN ANALYZE executes the statement that it explains, which could be a COPY.
+    executes = kind == duckdb.StatementType.EXPLAIN and re.search(r"\banaly[sz]e\b", statement.query, re.IGNORECASE)
+    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN) or executes:
+        statement_kind = "EXPLAIN ANALYZE" if executes else kind.name
+        raise UsageError(f"the catalog is read-only and this is a {statement_kind} statement; use SELECT")
 
 
 def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
-    """Return the full id of a selection from its beginning, ``"latest"``, or ``"previous"`` (the one before it).
+    """Return the full id of a selection from a prefix, ``"latest"``, or ``"previous"`` (the second latest).
 
     Raises
     ------
     UsageError
-        If there is none or there are several; they are named.
+        If none or several match; the message lists them.
     WarehouseError
         If the manifest of a selection cannot be read, so that the latest is unknown.
     """

@@ -1,6 +1,7 @@
-"""The one place where values become SQL text: file paths and ids in the catalog's views, which cannot bind parameters.
+"""Quotes literals and identifiers for SQL text.
 
-Everywhere else values are bound. Knows nothing of connections.
+Only the catalog's views need it, for file paths and ids: a view cannot have bound parameters. All other SQL binds its
+values.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ def quoted(text: str) -> str:
     Raises
     ------
     ValueError
-        If it holds a NUL or an unpaired surrogate, which no path and no id of ours can.
+        If it contains a NUL or an unpaired surrogate; no path and no id of a warehouse does.
     """
     if "\0" in text:
-        raise ValueError(f"{text!r} holds a NUL and cannot stand in SQL")
+        raise ValueError(f"{text!r} contains a NUL, which SQL text cannot hold")
     text.encode("utf-8")
     return "'" + text.replace("'", "''") + "'"
 
@@ -30,6 +31,6 @@ def quoted_list(texts: Iterable[str]) -> str:
     return "[" + ", ".join(quoted(text) for text in texts) + "]"
 
 
-def name(text: str) -> str:
+def quoted_name(text: str) -> str:
     """Return `text` as a DuckDB identifier."""
     return '"' + text.replace('"', '""') + '"'

@@ -1,6 +1,6 @@
-"""The small tables whose rows rest in the catalog itself: what analysts find there about whole artefacts and runs.
+"""Definitions of the tables that the catalog stores itself: one row per selection, recovery, evaluation, run or input.
 
-A contract like `curate.storage.catalog.views`. Knows nothing of how the rows are found.
+Names, column order and types are a contract, as in `curate.storage.catalog.views`; `table_rows` builds the rows.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from curate.storage.catalog.views import ALLOCATION_ABOUT, Column, duckdb_type
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A small table whose rows rest in the catalog itself, rebuilt from manifests and run records at every publish."""
+class StoredTable:
+    """A small table inside ``catalog.duckdb``, rebuilt from manifests and run records by every publish."""
 
     name: str
     about: str
     columns: tuple[Column, ...]
 
 
-_CREATED = Column("created", "TIMESTAMP", "when it was finished, UTC")
-_SETTINGS = Column("settings", "JSON", "the settings that decided its content")
-_FACTS = Column("facts", "JSON", "what the stage found out")
-_WARNINGS = Column("warnings", "VARCHAR[]", "sentences for the user; empty where there was nothing to say")
+_CREATED = Column("created", "TIMESTAMP", "time when the artefact was finished, UTC")
+_SETTINGS = Column("settings", "JSON", "settings that determine its content")
+_FACTS = Column("facts", "JSON", "counts and other results of the stage")
+_WARNINGS = Column("warnings", "VARCHAR[]", "warnings shown to the user; empty if there were none")
 
-CLUSTER_SUMMARY = Stored(
+CLUSTER_SUMMARY = StoredTable(
     "cluster_summary",
-    "The clusters of each selection that divided its budget among clusters: allocation and terms in one place.",
+    "Allocation and terms of each cluster, for selections that divide their budget among clusters.",
     (
         Column("selection_id", "VARCHAR", "id of the selection artefact"),
         Column("clusters_id", "VARCHAR", "id of the clusters artefact"),
         Column("cluster", "INTEGER", ALLOCATION_ABOUT["cluster"]),
         Column("size", "BIGINT", ALLOCATION_ABOUT["size"]),
-        Column("terms", "VARCHAR[]", "its most telling terms, most telling first"),
+        Column("terms", "VARCHAR[]", "terms that characterise the cluster, most characteristic first"),
         *(
             Column(one.name, duckdb_type(one.type), ALLOCATION_ABOUT[one.name])
             for one in ALLOCATION
@@ -42,94 +42,98 @@ CLUSTER_SUMMARY = Stored(
     ),
 )
 
-SELECTIONS = Stored(
+SELECTIONS = StoredTable(
     "selections",
     "One row per selection.",
     (
         Column("selection_id", "VARCHAR", "id of the selection artefact"),
         Column("method", "VARCHAR", "paser, donod, anchored, uniform, …"),
-        Column("budget", "VARCHAR", "the budget as it was given: 0.1, 5000, 2000000-tokens"),
+        Column("budget", "VARCHAR", "budget as requested: 0.1, 5000, 2000000-tokens"),
         _CREATED,
-        Column("corpus_id", "VARCHAR", "corpus that it chose from"),
-        Column("clusters_id", "VARCHAR", "clusters that it used; null where none"),
-        Column("scores_id", "VARCHAR", "scores that it used; null where none"),
-        Column("n_examples", "BIGINT", "examples of the corpus, after exact merging"),
+        Column("corpus_id", "VARCHAR", "id of the corpus that was selected from"),
+        Column("clusters_id", "VARCHAR", "id of the clusters used; null if none"),
+        Column("scores_id", "VARCHAR", "id of the scores used; null if none"),
+        Column("n_examples", "BIGINT", "examples in the corpus, exact duplicates merged"),
         Column("n_kept", "BIGINT", "examples kept"),
-        Column("n_tokens_kept", "BIGINT", "prompt and response tokens kept; null where no tokens were counted"),
+        Column("n_tokens_kept", "BIGINT", "prompt and response tokens kept; null if tokens were not counted"),
         _SETTINGS,
         _FACTS,
         _WARNINGS,
     ),
 )
 
-RECOVERIES = Stored(
+RECOVERIES = StoredTable(
     "recoveries",
     "One row per recovered model.",
     (
         Column("recovery_id", "VARCHAR", "id of the recovery artefact"),
         Column("method", "VARCHAR", "lora, mask_lora, scale_lora, perp, full"),
         _CREATED,
-        Column("selection_id", "VARCHAR", "selection that it was trained on"),
-        Column("model", "VARCHAR", "folder of the result"),
-        Column("merged", "BOOLEAN", "true for an ordinary model folder, false where the adapter was kept separate"),
-        Column("rows", "BIGINT", "rows that were trained on"),
+        Column("selection_id", "VARCHAR", "id of the selection used for training"),
+        Column("model", "VARCHAR", "folder of the recovered model"),
+        Column("merged", "BOOLEAN", "true for a plain model folder, false if the adapter is stored separately"),
+        Column("rows", "BIGINT", "training rows"),
         Column("steps", "BIGINT", "optimiser steps"),
-        Column("tokens", "BIGINT", "tokens of all passes, without padding"),
-        Column("trainable", "BIGINT", "numbers that were trained"),
-        Column("trainable_share", "DOUBLE", "their share of the model's parameters, > 0"),
-        Column("sparsity_before", "DOUBLE", "share of zeros in the linear layers, [0, 1]"),
-        Column("sparsity_after", "DOUBLE", "the same of the result"),
-        Column("perplexity_before", "DOUBLE", "on held-out rows, >= 1, smaller = better; null where there were none"),
-        Column("perplexity_after", "DOUBLE", "the same of the result"),
-        Column("seconds", "DOUBLE", "wall time of the job, both perplexities included"),
+        Column("tokens", "BIGINT", "training tokens over all epochs, without padding"),
+        Column("trainable", "BIGINT", "number of trained parameters"),
+        Column("trainable_share", "DOUBLE", "trained parameters as a share of the model's parameters, > 0"),
+        Column("sparsity_before", "DOUBLE", "share of zeros in the linear layers of the compressed model, [0, 1]"),
+        Column("sparsity_after", "DOUBLE", "share of zeros in the linear layers of the recovered model, [0, 1]"),
+        Column(
+            "perplexity_before",
+            "DOUBLE",
+            "perplexity of the compressed model on held-out rows, >= 1, smaller = better; null without held-out rows",
+        ),
+        Column("perplexity_after", "DOUBLE", "perplexity of the recovered model on the same rows"),
+        Column("seconds", "DOUBLE", "wall time of the job in seconds, measuring both perplexities included"),
         _SETTINGS,
         _FACTS,
         _WARNINGS,
     ),
 )
 
-EVALUATIONS = Stored(
+EVALUATIONS = StoredTable(
     "evaluations",
     "One row per evaluation of a model.",
     (
         Column("evaluation_id", "VARCHAR", "id of the evaluation artefact"),
-        Column("model", "VARCHAR", "folder or name of the model that was asked"),
-        Column("n_items", "BIGINT", "items that it was asked"),
+        Column("model", "VARCHAR", "folder or name of the evaluated model"),
+        Column("n_items", "BIGINT", "number of evaluation items"),
         _CREATED,
-        Column("recovery_id", "VARCHAR", "recovered model that was evaluated; null where it was another"),
-        Column("selection_id", "VARCHAR", "selection that it was trained on; null where none"),
+        Column("recovery_id", "VARCHAR", "id of the recovery that produced the model; null for other models"),
+        Column("selection_id", "VARCHAR", "id of the selection that the model was trained on; null if none"),
         _SETTINGS,
         _FACTS,
         _WARNINGS,
     ),
 )
 
-RUNS = Stored(
+RUNS = StoredTable(
     "runs",
-    "One row per command or flow that was run.",
+    "One row per run of a command or flow.",
     (
         Column("run_id", "VARCHAR", "id of the run; sorts by time"),
-        Column("command", "VARCHAR", "what was run"),
-        Column("status", "VARCHAR", "running, finished, failed or interrupted, when the catalog was published"),
+        Column("command", "VARCHAR", "command or flow"),
+        Column("status", "VARCHAR", "running, finished, failed or interrupted, as of the publishing of the catalog"),
         Column("started", "TIMESTAMP", "UTC"),
-        Column("finished", "TIMESTAMP", "UTC; null while it runs and where it was killed"),
-        Column("seconds", "DOUBLE", "wall time in seconds; null where finished is"),
-        Column("artefacts", "VARCHAR[]", "noun/id of every artefact that it made or found done"),
-        Column("error", "VARCHAR", "the sentence that the user saw; null where it did not fail"),
-        Column("settings", "JSON", "the resolved settings"),
-        Column("host", "VARCHAR", "machine that it ran on"),
+        Column("finished", "TIMESTAMP", "UTC; null while it runs and if it was killed"),
+        Column("seconds", "DOUBLE", "wall time in seconds; null where finished is null"),
+        Column("artefacts", "VARCHAR[]", "noun/id of every artefact that it built or reused"),
+        Column("error", "VARCHAR", "error message shown to the user; null if it did not fail"),
+        Column("settings", "JSON", "resolved settings"),
+        Column("host", "VARCHAR", "host name"),
     ),
 )
 
-LINEAGE = Stored(
+LINEAGE = StoredTable(
     "lineage",
-    "What every artefact was made from.",
+    "Inputs of every artefact, one row per input.",
     (
         Column("noun", "VARCHAR", "corpus, embeddings, clusters, scores, pilots, selection, recovery or evaluation"),
         Column("artefact_id", "VARCHAR", "id of the artefact"),
-        Column("role", "VARCHAR", "what the input was to it: corpus, original, compressed, encoder, …"),
-        Column("input_id", "VARCHAR", "id of the artefact that was read, or digest of the file or model"),
+        Column("role", "VARCHAR", "role of the input: corpus, original, compressed, encoder, …"),
+        Column("input_id", "VARCHAR", "id of the input artefact, or digest of the file or model"),
     ),
 )
 
-STORED: tuple[Stored, ...] = (CLUSTER_SUMMARY, SELECTIONS, RECOVERIES, EVALUATIONS, RUNS, LINEAGE)
+STORED: tuple[StoredTable, ...] = (CLUSTER_SUMMARY, SELECTIONS, RECOVERIES, EVALUATIONS, RUNS, LINEAGE)

@@ -1,6 +1,6 @@
-"""What the catalog's small tables hold, found in manifests, run records and the allocations of selections.
+"""Builds the rows of the catalog's stored tables from manifests, run records and the allocations of selections.
 
-Nothing that stands in a manifest may stop a publish: what has the wrong type becomes null. Knows nothing of DuckDB.
+No value in a manifest may stop a publish: one of the wrong type becomes null.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.runs import RunRecord
     from curate.storage.warehouse.warehouse import Warehouse
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
 
 def stored_rows(
     warehouse: Warehouse, manifests: Mapping[Noun, Sequence[Manifest]], records: Iterable[RunRecord]
-) -> dict[str, list[Row]]:
-    """Return the rows of every small table by its name, oldest first."""
+) -> dict[str, list[TableRow]]:
+    """Return the rows of every stored table by its name, oldest first."""
     selections = manifests["selection"]
     known = {manifest.id for manifest in manifests["clusters"]}
     return {
@@ -38,40 +38,40 @@ def stored_rows(
         "evaluations": [_evaluation(one) for one in manifests["evaluation"]],
         "runs": [_run(one) for one in sorted(records, key=lambda one: one.id)],
         "lineage": [
-            {"noun": one.noun, "artefact_id": one.id, "role": role, "input_id": made_from}
-            for listed in manifests.values()
-            for one in listed
-            for role, made_from in sorted(one.inputs.items())
+            {"noun": one.noun, "artefact_id": one.id, "role": role, "input_id": input_id}
+            for of_noun in manifests.values()
+            for one in of_noun
+            for role, input_id in sorted(one.inputs.items())
         ],
     }
 
 
-def _selection(one: Manifest) -> Row:
+def _selection(one: Manifest) -> TableRow:
     return {
         "selection_id": one.id,
-        "method": text(one.settings.get("method")),
-        "budget": text(one.settings.get("budget")),
+        "method": text_or_none(one.settings.get("method")),
+        "budget": text_or_none(one.settings.get("budget")),
         "corpus_id": one.inputs.get("corpus"),
         "clusters_id": one.inputs.get("clusters"),
         "scores_id": one.inputs.get("scores"),
-        "n_examples": whole(one.facts.get("n_examples")),
-        "n_kept": whole(one.facts.get("n_kept")),
-        "n_tokens_kept": whole(one.facts.get("n_tokens_kept")),
+        "n_examples": integer_or_none(one.facts.get("n_examples")),
+        "n_kept": integer_or_none(one.facts.get("n_kept")),
+        "n_tokens_kept": integer_or_none(one.facts.get("n_tokens_kept")),
         **_common(one),
     }
 
 
-def _recovery(one: Manifest) -> Row:
+def _recovery(one: Manifest) -> TableRow:
     facts = one.facts
     return {
         "recovery_id": one.id,
-        "method": text(facts.get("method", one.settings.get("method"))),
+        "method": text_or_none(facts.get("method", one.settings.get("method"))),
         "selection_id": one.inputs.get("selection"),
-        "model": text(facts.get("model")),
+        "model": text_or_none(facts.get("model")),
         "merged": facts.get("merged") if isinstance(facts.get("merged"), bool) else None,
-        **{name: whole(facts.get(name)) for name in ("rows", "steps", "tokens", "trainable")},
+        **{name: integer_or_none(facts.get(name)) for name in ("rows", "steps", "tokens", "trainable")},
         **{
-            name: number(facts.get(name))
+            name: float_or_none(facts.get(name))
             for name in (
                 "trainable_share",
                 "sparsity_before",
@@ -85,40 +85,40 @@ def _recovery(one: Manifest) -> Row:
     }
 
 
-def _evaluation(one: Manifest) -> Row:
-    made_from = {"recovery_id": one.inputs.get("recovery"), "selection_id": one.inputs.get("selection")}
-    asked = {"model": text(one.facts.get("model")), "n_items": whole(one.facts.get("n_items"))}
-    return {"evaluation_id": one.id, **asked, **made_from, **_common(one)}
+def _evaluation(one: Manifest) -> TableRow:
+    inputs = {"recovery_id": one.inputs.get("recovery"), "selection_id": one.inputs.get("selection")}
+    evaluated = {"model": text_or_none(one.facts.get("model")), "n_items": integer_or_none(one.facts.get("n_items"))}
+    return {"evaluation_id": one.id, **evaluated, **inputs, **_common(one)}
 
 
-def _common(one: Manifest) -> Row:
+def _common(one: Manifest) -> TableRow:
     warnings = one.facts.get("warnings")
     return {
-        "created": moment(one.created),
+        "created": utc_or_none(one.created),
         "settings": json_text(one.settings),
         "facts": json_text(one.facts),
-        "warnings": [str(plain(warning)) for warning in warnings] if isinstance(warnings, list) else [],
+        "warnings": [str(json_safe(warning)) for warning in warnings] if isinstance(warnings, list) else [],
     }
 
 
-def _run(one: RunRecord) -> Row:
-    started, finished = moment(one.started), moment(one.finished)
+def _run(one: RunRecord) -> TableRow:
+    started, finished = utc_or_none(one.started), utc_or_none(one.finished)
     return {
         "run_id": one.id,
-        "command": text(one.command),
+        "command": text_or_none(one.command),
         "status": one.status,
         "started": started,
         "finished": finished,
         "seconds": (finished - started).total_seconds() if started and finished else None,
-        "artefacts": [str(plain(name)) for name in one.artefacts],
-        "error": text(one.error),
+        "artefacts": [str(json_safe(name)) for name in one.artefacts],
+        "error": text_or_none(one.error),
         "settings": json_text(one.settings),
-        "host": text(one.host),
+        "host": text_or_none(one.host),
     }
 
 
-def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list[Row]:
-    """Return a selection's allocation with the terms of its clusters; nothing if it cannot be read."""
+def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list[TableRow]:
+    """Return a selection's allocation with the terms of its clusters; an empty list if it cannot be read."""
     clusters = selection.inputs.get("clusters")
     try:
         rows = warehouse.read("selection", selection.id, "allocation").to_pylist()
@@ -127,29 +127,29 @@ def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list
         _log.warning("selection %s is left out of cluster_summary: %s", selection.id, error)
         return []
     terms = {row["cluster"]: row["terms"] for row in described}
-    whose = {"selection_id": selection.id, "clusters_id": clusters}
-    return [{**whose, **row, "terms": terms.get(row["cluster"])} for row in rows]
+    ids = {"selection_id": selection.id, "clusters_id": clusters}
+    return [{**ids, **row, "terms": terms.get(row["cluster"])} for row in rows]
 
 
-def whole(value: object) -> int | None:
-    """Return a whole number, or None for anything else."""
+def integer_or_none(value: object) -> int | None:
+    """Return an integer, or None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def number(value: object) -> float | None:
+def float_or_none(value: object) -> float | None:
     """Return a finite number as a float, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
 
 
-def text(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
     """Return a value as text that Arrow and DuckDB accept, or None for None."""
-    return None if value is None else str(plain(value))
+    return None if value is None else str(json_safe(value))
 
 
-def moment(value: str | None) -> datetime | None:
-    """Return an ISO 8601 time as UTC without a zone, or None if it is none."""
+def utc_or_none(value: str | None) -> datetime | None:
+    """Return an ISO 8601 time as a naive datetime in UTC, or None if it is not one."""
     try:
         return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None) if value else None
     except ValueError:
@@ -158,17 +158,17 @@ def moment(value: str | None) -> datetime | None:
 
 def json_text(value: object) -> str:
     """Return JSON that DuckDB accepts: no NaN, no infinity, no unpaired surrogate."""
-    return json.dumps(plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return json.dumps(json_safe(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-def plain(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """Return a JSON-able value with non-finite numbers as None and unpaired surrogates as ``?``."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {plain(key): plain(inner) for key, inner in value.items()}
+        return {json_safe(key): json_safe(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
+        return [json_safe(inner) for inner in value]
     return value

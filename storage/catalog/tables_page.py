@@ -1,4 +1,4 @@
-"""The page docs/tables.md, written from the contract of the tables. Knows nothing of any warehouse."""
+"""Generates docs/tables.md from the definitions of the catalog's tables and views."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from curate.storage.catalog.views import VIEWS, Column
 _HEAD = """\
 # Tables of the catalog
 
-Names, column order and types are a contract. Views read the Parquet files of the artefacts; tables rest in
-`catalog.duckdb` and are rebuilt whenever it is published. This page is written from the code:
+Names, column order and types are a contract. Views read the Parquet files of the artefacts; tables are stored in
+`catalog.duckdb` and rebuilt whenever it is published. This page is generated from the code:
 `python -m curate.storage.catalog.tables_page > docs/tables.md`.
 """
 

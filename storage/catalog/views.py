@@ -1,8 +1,7 @@
-"""The tables that analysts rely on: names, column order, types, and one line on what each column means.
+"""Definitions of the catalog's views over artefact rows: names, column order, types and descriptions.
 
-Here stand the views over the artefacts' rows, whose types come from `curate.schemas`; the small tables stand in
-`curate.storage.catalog.stored_tables`. Both are a contract: the catalog is built from them, docs/tables.md is written
-from them, and tests compare all three. Knows nothing of files and connections.
+Types come from `curate.schemas`; the stored tables are in `curate.storage.catalog.stored_tables`. Both are a contract:
+the catalog is built from them, docs/tables.md is generated from them, and tests compare all three.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ _EXAMPLE = {"example_id": "digest of the canonical conversation; the same text h
 _SOURCE_ABOUT = {
     **_EXAMPLE,
     "source": "file or dataset that the row was read from",
-    "row": "row in that source, counted from 1 (the line, for JSON lines)",
-    "licence": "licence of the source, as stated; null where it was not",
+    "row": "row number in that source, from 1 (the line number for JSON lines)",
+    "licence": "licence as stated by the source; null if not stated",
 }
 SOURCES_OF = Column(
     "sources",
     'STRUCT("source" VARCHAR, "row" BIGINT, "licence" VARCHAR)[]',
-    "every row that had this text, sorted",
+    "all source rows with this text, sorted",
 )
 
 ALLOCATION_ABOUT = {
     "cluster": "number of the cluster, from 0",
     "size": "examples in the cluster",
-    "eligible": "examples that could be kept",
+    "eligible": "examples of the cluster that the method may keep",
     "degradation": "mean cds of the cluster in nats, [0, ln 2], larger = more degraded",
-    "budget": "what was allotted, in rows or in tokens, as the budget was given",
+    "budget": "share of the budget that the cluster gets, in the unit of the budget (rows or tokens)",
     "kept": "examples kept",
-    "filled": "kept examples that had been refused as conflicting and were taken back to fill the budget",
+    "filled": "kept examples that were first refused as conflicting, then used to fill the budget",
     "refused": "examples left out as conflicting",
     "ceiling": f"{CEILING_ABOUT}; null unless the allocation is recoverability",
     "tau": f"{TAU_ABOUT}; null unless the allocation is recoverability",
 }
-"""The allocation's columns; cluster_summary has the same."""
+"""Descriptions of the columns of allocation; cluster_summary has them too."""
 
 EXAMPLES_VIEW = View(
     "examples",
@@ -61,10 +60,10 @@ EXAMPLES_VIEW = View(
             _CORPUS,
             {
                 **_EXAMPLE,
-                "messages": "the turns, in order; role is system, user, assistant or tool",
-                "tools": "JSON text of the tools that may be called; null where none",
-                "prompt": "user turns joined by blank lines; what is embedded",
-                "response": "assistant turns joined by blank lines; what is supervised",
+                "messages": "the turns in order; role is system, user, assistant or tool",
+                "tools": "JSON text of the tools that the assistant may call; null if none",
+                "prompt": "user turns joined by blank lines; the text that is embedded",
+                "response": "assistant turns joined by blank lines; the text that is supervised",
                 "n_turns": "number of turns, >= 1",
             },
         ),
@@ -78,14 +77,14 @@ VIEWS: tuple[View, ...] = (
     EXAMPLES_VIEW,
     View(
         "sources",
-        "One row per usable row that was read, duplicates included.",
+        "One row per usable source row, duplicates included.",
         "corpus",
         "sources",
         _columns(SOURCES, _CORPUS, _SOURCE_ABOUT),
     ),
     View(
         "quarantine",
-        "One row per row that could not be used, and why.",
+        "One row per source row that could not be used, with the reason.",
         "corpus",
         "quarantine",
         _columns(
@@ -93,10 +92,10 @@ VIEWS: tuple[View, ...] = (
             _CORPUS,
             {
                 "source": "file or dataset that the row was read from",
-                "row": "row in that source, counted from 1; 0 where it cannot be counted",
-                "column": "column at fault; null where it is the whole row",
-                "reason": "one clause for a person",
-                "sample": "beginning of the row's text, at most 200 characters, safe to print",
+                "row": "row number in that source, from 1; 0 if rows cannot be counted",
+                "column": "column with the error; null if the whole row is unusable",
+                "reason": "why the row cannot be used, one clause",
+                "sample": "first characters of the row, at most 200, control characters escaped",
             },
         ),
     ),
@@ -108,12 +107,12 @@ VIEWS: tuple[View, ...] = (
         _columns(
             embeddings_schema(1),
             ("embeddings_id", "id of the embeddings artefact"),
-            {**_EXAMPLE, "embedding": "unit vector; as many numbers as the encoder has dimensions"},
+            {**_EXAMPLE, "embedding": "unit vector with the encoder's number of dimensions"},
         ),
     ),
     View(
         "clusters",
-        "Which cluster each example belongs to.",
+        "Cluster, map coordinates and concepts of each example.",
         "clusters",
         "part",
         _columns(
@@ -122,9 +121,9 @@ VIEWS: tuple[View, ...] = (
             {
                 **_EXAMPLE,
                 "cluster": "number of the cluster, from 0",
-                "membership": "share of the example that lies in its cluster, [0, 1], larger = more typical",
-                "map_x": "place on the map: a disc for each cluster, near ones near; no unit",
-                "map_y": "the same, upwards",
+                "membership": "degree of membership in that cluster, [0, 1], larger = more typical",
+                "map_x": "horizontal map coordinate; clusters are discs, similar clusters are close; no unit",
+                "map_y": "vertical map coordinate; no unit",
                 "diffusion_x": "first diffusion coordinate; no unit",
                 "diffusion_y": "second diffusion coordinate; no unit",
                 "concepts": "sorted ids of the concepts in the example (table concepts)",
@@ -133,7 +132,7 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "cluster_terms",
-        "What describes each cluster.",
+        "Size and characteristic terms of each cluster.",
         "clusters",
         "terms",
         _columns(
@@ -142,20 +141,20 @@ VIEWS: tuple[View, ...] = (
             {
                 "cluster": "number of the cluster, from 0",
                 "size": "examples in the cluster",
-                "terms": "its most telling terms, most telling first",
+                "terms": "terms that characterise the cluster, most characteristic first",
             },
         ),
     ),
     View(
         "cluster_curve",
-        "How the number of clusters was chosen; empty where it was given.",
+        "Search for the number of clusters, one row per number tried; empty if the number was given.",
         "clusters",
         "curve",
         _columns(
             CURVE,
             _CLUSTERS,
             {
-                "k": "number of clusters that was tried",
+                "k": "number of clusters tried",
                 "modularity": "held-out modularity, mean over the splits, [-1/2, 1], larger = better separated",
                 "modularity_std": "its standard deviation over the splits, >= 0",
                 "stability": "mean adjusted Rand index of the labels between splits, <= 1, larger = more stable",
@@ -164,14 +163,14 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "concepts",
-        "The phrase behind each concept id.",
+        "Phrase of each concept id.",
         "clusters",
         "concepts",
-        _columns(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "the phrase, lower case"}),
+        _columns(CONCEPTS, _CLUSTERS, {"concept": "id of the concept, from 0", "phrase": "phrase in lower case"}),
     ),
     View(
         "scores",
-        "The signals of each example, one column a signal; null where it was not computed.",
+        "Signals of each example, one column per signal; null where a signal was not computed.",
         "scores",
         "part",
         _columns(
@@ -181,48 +180,49 @@ VIEWS: tuple[View, ...] = (
                 **_EXAMPLE,
                 **UNITS,
                 "cds": f"damage by compression: divergence of the pair on the response; {UNITS['cds']}",
-                "don": f"gain of the output head by the example; {UNITS['don']}",
-                "nod": f"size of the change of the output head; {UNITS['nod']}",
+                "don": f"change of the norm of the output head by one step on the example; {UNITS['don']}",
+                "nod": f"norm of the change of the output head by that step; {UNITS['nod']}",
                 "nll_original": f"negative log-likelihood under the original model; {UNITS['nll_original']}",
-                "nll_compressed": f"the same under the compressed (or only) model; {UNITS['nll_compressed']}",
+                "nll_compressed": "negative log-likelihood under the compressed (or only) model; "
+                f"{UNITS['nll_compressed']}",
                 "entropy": f"mean entropy of the predictions on the response; {UNITS['entropy']}",
                 "el2n": f"mean norm of the prediction error on the response; {UNITS['el2n']}",
                 "ifd": f"instruction-following difficulty; {UNITS['ifd']}",
-                "status": "ok, no_response_tokens or non_finite:<signal>; signals are null where it is not ok",
-                "n_prompt_tokens": "tokens that are not supervised, after truncation",
+                "status": "ok, no_response_tokens or non_finite:<signal>; signals are null unless ok",
+                "n_prompt_tokens": "unsupervised tokens, after truncation",
                 "n_response_tokens": "supervised tokens, after truncation",
-                "truncated": "true where the conversation was longer than max_length",
+                "truncated": "true if the conversation was longer than max_length",
             },
         ),
     ),
     View(
         "imported_scores",
-        "Your own signals, as `curate import-scores` read them; one row per signal and example.",
+        "User-supplied signals from `curate import-scores`, one row per signal and example.",
         "scores",
         "imported",
         _columns(
             IMPORTED,
             ("scores_id", "id of the scores artefact"),
-            {**_EXAMPLE, "signal": "name of the signal: the file's column", "value": "its value, finite"},
+            {**_EXAMPLE, "signal": "name of the signal, the file's column", "value": "value, finite"},
         ),
     ),
     View(
         "pilots",
-        "What short recoveries of each cluster brought back; one row per cluster and number of rows.",
+        "Held-out losses of short pilot recoveries, one row per cluster and number of training rows.",
         "pilots",
         "part",
         _columns(PILOTS, _PILOTS, PILOTS_ABOUT),
     ),
     View(
         "pilot_curves",
-        "The gain curve of each cluster: g(n) = ceiling · (1 − exp(−n / tau)).",
+        "Fitted gain curve of each cluster: g(n) = ceiling · (1 − exp(−n / tau)).",
         "pilots",
         "curves",
         _columns(CURVES, _PILOTS, CURVES_ABOUT),
     ),
     View(
         "ledger",
-        "What every selection decided about every example of its corpus.",
+        "Decision of each selection about every example of its corpus.",
         "selection",
         "part",
         _columns(
@@ -230,27 +230,27 @@ VIEWS: tuple[View, ...] = (
             _SELECTION,
             {
                 **_EXAMPLE,
-                "kept": "true where the example was selected",
-                "rank": "place among the kept examples, from 1 (taken first); null where not kept",
+                "kept": "true if the example was selected",
+                "rank": "rank among the kept examples, from 1 (best); null if not kept",
                 "reason": "selected, budget, conflict, excluded, duplicate:<kind>, contaminated, filtered:<rule>, …",
-                "related_id": "the example that it lost to, or the evaluation item that it holds; null where none",
-                "cluster": "cluster of the example; null where the method uses no clusters",
-                "score": "what the method ranked by, larger = taken earlier; null where it did not rank",
-                "overlap": "of a near-duplicate, the Jaccard index or cosine; of a contaminated row, the share of the "
-                "evaluation item's 8-grams that it holds; [0, 1]; null elsewhere",
+                "related_id": "example that was preferred, or evaluation item that the row contains; null if none",
+                "cluster": "cluster of the example; null if the method uses no clusters",
+                "score": "ranking score of the method, larger = selected earlier; null if it does not rank",
+                "overlap": "for a near-duplicate, the Jaccard index or cosine; for a contaminated row, the share of "
+                "the evaluation item's 8-grams that it contains; [0, 1]; null for other rows",
             },
         ),
     ),
     View(
         "allocation",
-        "How a selection divided its budget among the clusters; empty for methods that do not.",
+        "Division of a selection's budget among clusters; empty for methods that do not divide it.",
         "selection",
         "allocation",
         _columns(ALLOCATION, _SELECTION, ALLOCATION_ABOUT),
     ),
     View(
         "recovery_steps",
-        "How the training of each recovered model went, one row per optimiser step.",
+        "Training metrics of each recovery, one row per optimiser step.",
         "recovery",
         "part",
         _columns(METRICS, ("recovery_id", "id of the recovery artefact"), METRICS_ABOUT),

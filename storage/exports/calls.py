@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from curate.storage.exports.rows import Unfit
+from curate.storage.exports.rows import UnsupportedRow
 
 Call = dict[str, Any]
 
@@ -24,7 +24,7 @@ def calls_of(text: str) -> list[Call]:
         value = None
     calls = value if isinstance(value, list) else [value]
     if not calls or not all(_is_call(call) for call in calls):
-        raise Unfit("it has a tool call that is no JSON of name and arguments")
+        raise UnsupportedRow("it has a tool call that is no JSON of name and arguments")
     return calls
 
 
@@ -67,5 +67,5 @@ def listed_tools(text: str) -> list[dict[str, Any]]:
         value = None
     tools = value if isinstance(value, list) else [value]
     if not all(isinstance(tool, dict) for tool in tools):
-        raise Unfit("its tools are no list of JSON objects")
+        raise UnsupportedRow("its tools are no list of JSON objects")
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.errors import UsageError
-from curate.storage.exports.shapes import chat
+from curate.storage.exports.shapes import chat_messages
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from curate.storage.exports.rows import Row
+    from curate.storage.exports.rows import KeptRow
 
 _CALL = pa.struct([("type", pa.string()), ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))])
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("tool_calls", pa.list_(_CALL))])
@@ -36,12 +36,12 @@ SCHEMA = pa.schema(
 BATCH_ROWS = 4096
 
 
-def record(row: Row) -> dict[str, Any]:
+def record(row: KeptRow) -> dict[str, Any]:
     """Return one row of `SCHEMA`."""
     return {
         "example_id": row.example_id,
         "rank": row.rank,
-        "messages": chat(row.turns, arguments_as_text=True),
+        "messages": chat_messages(row.turns, arguments_as_text=True),
         "tools": row.tools,
         "sources": list(row.sources),
         "licences": list(row.licences),
@@ -65,8 +65,8 @@ def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
     tables = []
     while batch := list(islice(rest, BATCH_ROWS)):
         tables.append(pa.Table.from_pylist(batch, schema=SCHEMA))
-    unfinished = atomic.temporary(target)
-    with atomic.reporting("write", target):
+    unfinished = atomic.temporary_path(target)
+    with atomic.disk_errors("write", target):
         try:
             bars = datasets.is_progress_bar_enabled()
             datasets.disable_progress_bars()

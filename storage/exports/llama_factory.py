@@ -48,7 +48,7 @@ def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
 def _merged(register: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     if not register.exists():
         return {name: entry}
-    with atomic.reporting("read", register):
+    with atomic.disk_errors("read", register):
         text = register.read_bytes()
     try:
         known = json.loads(text)

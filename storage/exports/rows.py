@@ -20,7 +20,7 @@ NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KeptRow:
     """One kept example."""
 
     example_id: str
@@ -34,18 +34,18 @@ class Row:
     """Licences of its sources, sorted; `NOT_STATED` where one has none."""
 
 
-class Unfit(Exception):
+class UnsupportedRow(Exception):
     """A row that a format cannot hold; the message is one clause that completes "left out: …"."""
 
 
-def ranks(warehouse: Warehouse, selection_id: str) -> dict[str, int]:
+def kept_ranks(warehouse: Warehouse, selection_id: str) -> dict[str, int]:
     """Return the rank of every kept example by its id, best first."""
     ledger = warehouse.read("selection", selection_id, columns=["example_id", "rank"])
     kept = ledger.filter(pc.is_valid(ledger["rank"])).sort_by("rank")
     return dict(zip(kept["example_id"].to_pylist(), kept["rank"].to_pylist(), strict=True))
 
 
-def kept_rows(warehouse: Warehouse, corpus_id: str, rank: dict[str, int]) -> Iterator[Row]:
+def kept_rows(warehouse: Warehouse, corpus_id: str, rank: dict[str, int]) -> Iterator[KeptRow]:
     """Yield the examples that `rank` names, in corpus order; one part of the corpus is in memory at a time.
 
     Raises
@@ -59,7 +59,7 @@ def kept_rows(warehouse: Warehouse, corpus_id: str, rank: dict[str, int]) -> Ite
         for row in batch.take(pa.array(wanted, pa.int64())).to_pylist():
             name = row["example_id"]
             sources, licences = origin[name]
-            yield Row(
+            yield KeptRow(
                 name, rank[name], turns_of(row["messages"]), row["tools"], tuple(sorted(sources)),
                 tuple(sorted(licences)),
             )  # fmt: skip

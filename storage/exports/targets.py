@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.storage.exports import axolotl, hf_dataset, llama_factory, shapes
-from curate.storage.exports.rows import Row, kept_rows, ranks
-from curate.storage.exports.writing import Tally, write_array, write_document, write_lines
+from curate.storage.exports.rows import KeptRow, kept_ranks, kept_rows
+from curate.storage.exports.writing import ExportCounts, write_array, write_document, write_lines
 from curate.storage.maintenance.forgotten import forgotten
 from curate.storage.warehouse import atomic
 
@@ -29,7 +29,7 @@ class Target:
 
     about: str
     """What is written, in one line."""
-    shape: Callable[[Row], Any]
+    shape: Callable[[KeptRow], Any]
     """A kept row as one record."""
     write: Callable[[Path, str, Iterable[Any]], list[Path]]
     """Writes records under a name into a folder and returns what it wrote."""
@@ -130,27 +130,27 @@ def export(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is a file; give a folder")
     made = warehouse.manifest("selection", selection_id)
-    rank = ranks(warehouse, selection_id)
+    rank = kept_ranks(warehouse, selection_id)
     if only is not None:
         rank = {example_id: place for example_id, place in rank.items() if example_id in only}
     atomic.make_folder(folder)
-    tally = Tally()
+    counts = ExportCounts()
     for example_id in forgotten(warehouse.root):
         if rank.pop(example_id, None) is not None:
-            tally.left_out[example_id] = "it was forgotten since"
+            counts.left_out[example_id] = "it was forgotten since"
     rows = kept_rows(warehouse, made.inputs["corpus"], rank)
-    files = chosen.write(folder, name, tally.through(rows, chosen.shape))
+    files = chosen.write(folder, name, counts.convert(rows, chosen.shape))
     told = {
         "selection_id": selection_id,
         "method": made.settings["method"],
         "budget": made.settings["budget"],
         "target": target,
         "files": [str(path) for path in files],
-        "rows": tally.rows,
-        "licences": dict(sorted(tally.licences.items())),
-        "sources": dict(sorted(tally.sources.items())),
-        "left_out": dict(sorted(Counter(tally.left_out.values()).items())),
+        "rows": counts.rows,
+        "licences": dict(sorted(counts.licences.items())),
+        "sources": dict(sorted(counts.sources.items())),
+        "left_out": dict(sorted(Counter(counts.left_out.values()).items())),
     }
     note = folder / f"{name}.export.json"
-    write_document(note, {**told, "files": [path.name for path in files], "left_out_ids": tally.left_out})
+    write_document(note, {**told, "files": [path.name for path in files], "left_out_ids": counts.left_out})
     return {**told, "files": [*told["files"], str(note)]}

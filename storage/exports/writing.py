@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import InputError
-from curate.storage.exports.rows import Row, Unfit
+from curate.storage.exports.rows import KeptRow, UnsupportedRow
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Tally:
+class ExportCounts:
     """What became of the rows, counted while they pass."""
 
     rows: int = 0
@@ -26,7 +26,7 @@ class Tally:
     left_out: dict[str, str] = field(default_factory=dict)
     """Example id to the reason."""
 
-    def through(self, rows: Iterable[Row], shape: Callable[[Row], Any]) -> Iterator[Any]:
+    def convert(self, rows: Iterable[KeptRow], shape: Callable[[KeptRow], Any]) -> Iterator[Any]:
         """Yield the record of every row that fits `shape`.
 
         Raises
@@ -37,7 +37,7 @@ class Tally:
         for row in rows:
             try:
                 record = shape(row)
-            except Unfit as unfit:
+            except UnsupportedRow as unfit:
                 self.left_out[row.example_id] = str(unfit)
                 continue
             self.rows += 1
@@ -53,14 +53,14 @@ class Tally:
 
 def write_lines(path: Path, records: Iterable[Any]) -> None:
     """Write one JSON object a line."""
-    with atomic.writing(path) as file:
+    with atomic.open_atomic(path) as file:
         for record in records:
             file.write(_json(record) + b"\n")
 
 
 def write_array(path: Path, records: Iterable[Any]) -> None:
     """Write one JSON array, an element a line."""
-    with atomic.writing(path) as file:
+    with atomic.open_atomic(path) as file:
         joint = b"[\n"
         for record in records:
             file.write(joint + _json(record))

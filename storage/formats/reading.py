@@ -12,7 +12,7 @@ from curate.storage.formats.rows import DamagedFile, RawRow, RawRows, RowProblem
 from curate.storage.formats.shapes.columns import LICENCE, ColumnNames
 from curate.storage.formats.shapes.detect import SHAPES, Shape, detect, shape_named, wrong_columns
 from curate.storage.formats.shapes.texts import text
-from curate.storage.formats.sources import Piece, existing, pieces
+from curate.storage.formats.sources import SourceFile, existing_path, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,17 +57,17 @@ def read_source(
     shape = None if format is None else shape_named(format)
     names = ColumnNames(column_map or {})
     if not str(path).startswith(hub.PREFIX):
-        existing(path)
-    return _rows(str(path), _Reading(shape, names, licence))
+        existing_path(path)
+    return _rows(str(path), _SourceReader(shape, names, licence))
 
 
-def _rows(address: str, reading: _Reading) -> Iterator[Example | Quarantined]:
+def _rows(address: str, reading: _SourceReader) -> Iterator[Example | Quarantined]:
     """Yield the rows of all files of a source."""
     usable = 0
     first: Quarantined | None = None
-    for piece in pieces(address):
+    for file in source_files(address):
         try:
-            for row in reading.rows(piece):
+            for row in reading.rows(file):
                 if isinstance(row, Example):
                     usable += 1
                 elif first is None:
@@ -75,7 +75,7 @@ def _rows(address: str, reading: _Reading) -> Iterator[Example | Quarantined]:
                 yield row
         except DamagedFile as problem:
             raise InputError(
-                f"{piece.address} {problem.what}; {usable} usable rows stand before the break; get a whole copy of it"
+                f"{file.address} {problem.what}; {usable} usable rows stand before the break; get a whole copy of it"
             ) from problem
     if usable == 0:
         raise _nothing_usable(address, first)
@@ -91,7 +91,7 @@ def _nothing_usable(address: str, first: Quarantined | None) -> InputError:
     )
 
 
-class _Reading:
+class _SourceReader:
     """How the rows of a source are to be read: what was stated about it."""
 
     def __init__(self, shape: Shape | None, names: ColumnNames, licence: str | None) -> None:
@@ -99,15 +99,15 @@ class _Reading:
         self._names = names
         self._licence = licence
 
-    def rows(self, piece: Piece) -> Iterator[Example | Quarantined]:
+    def rows(self, file: SourceFile) -> Iterator[Example | Quarantined]:
         """Yield the rows of one file, whose shape its first rows decide."""
-        raw = piece.rows
+        raw = file.rows
         shape: Shape | None = None
         broken: DamagedFile | None = None
         while shape is None:
             head, broken = _take(raw, _ROWS_LOOKED_AT)
             usable = [row for row in head if isinstance(row, RawRow)]
-            shape = self._shape_of(piece.name, usable) if usable else None
+            shape = self._shape_of(file.name, usable) if usable else None
             yield from self._examples(head, shape)
             if broken is not None:
                 raise broken

@@ -96,12 +96,12 @@ def quarantined(source: str, row: int, column: str | None, reason: str, content:
     )
 
 
-def nothing(value: object) -> bool:
+def is_missing(value: object) -> bool:
     """Return True for None and for NaN, which is how pandas writes a missing text to JSON."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def columns_named(columns: list[str]) -> str:
+def join_columns(columns: list[str]) -> str:
     """Return the columns as a person lists them, cut after a few dozen."""
     named = ", ".join(printable(column, 60) for column in columns[:_NAMED_IN_ERRORS])
     return named + (f" and {len(columns) - _NAMED_IN_ERRORS} more" if len(columns) > _NAMED_IN_ERRORS else "")

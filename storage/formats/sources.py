@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Piece:
+class SourceFile:
     """One file of a source, or one split of a dataset."""
 
     name: str
@@ -35,7 +35,7 @@ def source_name(path: str | Path) -> str:
     return printable(Path(address).expanduser().absolute().name)
 
 
-def existing(path: str | Path) -> Path:
+def existing_path(path: str | Path) -> Path:
     """Return the path of a file or folder.
 
     Raises
@@ -52,7 +52,7 @@ def existing(path: str | Path) -> Path:
     return found
 
 
-def pieces(address: str) -> Iterator[Piece]:
+def source_files(address: str) -> Iterator[SourceFile]:
     """Yield the files or splits of a source, empty files left out.
 
     Raises
@@ -63,12 +63,12 @@ def pieces(address: str) -> Iterator[Piece]:
     name = source_name(address)
     if address.startswith(hub.PREFIX):
         for split, rows in hub.read(address, name):
-            yield Piece(split, address, rows)
+            yield SourceFile(split, address, rows)
         return
-    path = existing(address)
+    path = existing_path(address)
     if dataset_directory.is_dataset(path):
         for split, rows in dataset_directory.read(path, name):
-            yield Piece(split, address, rows)
+            yield SourceFile(split, address, rows)
     elif path.is_dir():
         for file in files_of(path):
             yield from _file(file, printable(f"{name}/{file.relative_to(path).as_posix()}"))
@@ -98,7 +98,7 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     if address.startswith(hub.PREFIX):
         name, _ = hub.parse(address)
         return digest(["hub", name, hub.commit(address)])
-    found = existing(path)
+    found = existing_path(path)
     if found.is_file():
         return digest(["file", digest_file(found)])
     if dataset_directory.is_dataset(found):
@@ -108,6 +108,6 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     return digest(["folder", [[file.relative_to(found).as_posix(), digest_file(file)] for file in files]])
 
 
-def _file(path: Path, name: str) -> Iterator[Piece]:
+def _file(path: Path, name: str) -> Iterator[SourceFile]:
     if reader := reader_of(path):
-        yield Piece(name, str(path), reader(path, name))
+        yield SourceFile(name, str(path), reader(path, name))

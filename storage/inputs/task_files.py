@@ -20,8 +20,8 @@ from curate.storage.formats.containers.detect import reader_of
 from curate.storage.formats.rows import RawRow, RowProblem
 from curate.storage.formats.shapes.columns import CHOICE_COLUMNS, CHOICES, ColumnNames
 from curate.storage.formats.shapes.texts import optional_text
-from curate.storage.formats.sources import existing
-from curate.storage.inputs.task_rows import MAKERS, share
+from curate.storage.formats.sources import existing_path
+from curate.storage.inputs.task_rows import ITEM_BUILDERS, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class TaskFile:
         return f"{self.kind}:{source_name(self.path).partition('.')[0]}"
 
 
-def task_file(word: str) -> TaskFile:
+def parse_task(word: str) -> TaskFile:
     """Return the task that ``FILE`` or ``kind:FILE`` names.
 
     Raises
@@ -64,7 +64,7 @@ def task_file(word: str) -> TaskFile:
 
 
 def _kind_of(path: str) -> Kind:
-    if path.startswith("hub:") or existing(path).is_dir():
+    if path.startswith("hub:") or existing_path(path).is_dir():
         return "rows"
     if Path(path).suffix == ".txt":
         return "perplexity"
@@ -113,10 +113,10 @@ def _conversations(task: TaskFile) -> Iterator[Item]:
 
 def _items(task: TaskFile) -> Iterator[Item]:
     if Path(task.path).suffix == ".txt":
-        for piece in _pieces(existing(task.path)):
+        for piece in _pieces(existing_path(task.path)):
             yield item(task, (), [piece])
         return
-    make = MAKERS[task.kind]
+    make = ITEM_BUILDERS[task.kind]
     for number, values in _raw(task.path):
         try:
             turns, references, more = make(values)
@@ -131,7 +131,7 @@ def _items(task: TaskFile) -> Iterator[Item]:
 
 def _raw(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     """Yield number and values of every row of a file, column names in lower case."""
-    file = existing(path)
+    file = existing_path(path)
     reader = reader_of(file)
     names, empty = ColumnNames({}), True
     for row in reader(file, source_name(path)) if reader else ():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.corpus import Turn
-from curate.storage.formats.rows import RowProblem, columns_named
+from curate.storage.formats.rows import RowProblem, join_columns
 from curate.storage.formats.shapes.columns import CONTEXT, QUESTION
 from curate.storage.formats.shapes.multiple_choice import letter_of, options_of
 from curate.storage.formats.shapes.texts import first_column, optional_text, paragraphs, text
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     Made = tuple[tuple[Turn, ...], list[str], dict[str, Any]]
 
-ASKED = ("prompt", *QUESTION, "instruction")
+QUESTION_COLUMNS = ("prompt", *QUESTION, "instruction")
 
 
 def _question(values: Values, *, context: bool = False) -> tuple[Turn, ...]:
-    column = first_column(values, ASKED)
+    column = first_column(values, QUESTION_COLUMNS)
     asked = text(values.get(column), column)
     if not asked:
-        raise RowProblem(None, f"no question; a question stands in a column {ASKED[1]!r}, and there are "
-                               f"{columns_named(list(values))}")  # fmt: skip
+        raise RowProblem(None, f"no question; a question stands in a column {QUESTION_COLUMNS[1]!r}, and there are "
+                               f"{join_columns(list(values))}")  # fmt: skip
     given = optional_text(values, CONTEXT)
     if context and not given:
         raise RowProblem("context", "no text that holds the answer")
@@ -81,7 +81,7 @@ def _perplexity(values: Values) -> Made:
     return (), [given], {}
 
 
-MAKERS: dict[str, Callable[[Values], Made]] = {
+ITEM_BUILDERS: dict[str, Callable[[Values], Made]] = {
     "choice": _choice,
     "knowledge": lambda values: (_question(values), _accepted(values), {}),
     "open-book": lambda values: (_question(values, context=True), _accepted(values), {}),

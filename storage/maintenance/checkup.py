@@ -1,4 +1,4 @@
-"""What is wrong with a warehouse beyond the bytes of its parts: a catalog that lags behind, attempts not finished."""
+"""Checks of ``curate doctor`` beyond the bytes of parts: a stale or unreadable catalog, and unfinished artefacts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from curate.schemas.artefacts import NOUNS, Noun
 from curate.schemas.errors import CurateError
 from curate.storage.catalog import publish
 from curate.storage.catalog.read_only import open_catalog, run_sql
-from curate.storage.catalog.sql_text import name
+from curate.storage.catalog.sql_text import quoted_name
 from curate.storage.catalog.views import VIEWS
 
 if TYPE_CHECKING:
@@ -18,34 +18,34 @@ _REBUILD = "run `curate catalog rebuild`"
 
 
 def catalog_problems(warehouse: Warehouse) -> list[str]:
-    """Return a sentence for everything that keeps the catalog from answering for the artefacts as they are.
+    """Return a message for each problem of the catalog: missing, unreadable views, other selections than on disk.
 
-    Costs the opening of a file or two a view, whatever the number of rows.
+    Opens one or two files per view, independent of the number of rows.
     """
     listing = warehouse.scan("selection")
-    held = {one.id for one in listing.manifests}
+    on_disk = {one.id for one in listing.manifests}
     # The catalog may hold an unreadable selection from before; `curate doctor` reports its manifest by itself.
     unreadable = {problem.artefact_id for problem in listing.problems}
     path = warehouse.root / publish.FILE
     if not path.exists():
-        return [f"there is no {path}, but there are selections; {_REBUILD}"] if held else []
+        return [f"there is no {path}, but there are selections; {_REBUILD}"] if on_disk else []
     problems = []
     try:
         with open_catalog(warehouse.root) as con:
             for view in VIEWS:
                 try:
-                    run_sql(con, f"SELECT * FROM {name(view.name)} LIMIT 1")
+                    run_sql(con, f"SELECT * FROM {quoted_name(view.name)} LIMIT 1")
                 except CurateError as error:
                     problems.append(f"table {view.name} of {path} cannot be read: {error}")
             listed = set(run_sql(con, "SELECT selection_id FROM selections")["selection_id"].to_pylist())
     except CurateError as error:
         return [str(error)]
-    if listed - unreadable != held - unreadable:
-        example = sorted((listed ^ held) - unreadable)[0]
-        problems.append(f"{path} and the artefacts do not hold the same selections ({example} for one); {_REBUILD}")
+    if listed - unreadable != on_disk - unreadable:
+        example = sorted((listed ^ on_disk) - unreadable)[0]
+        problems.append(f"{path} and the artefacts do not hold the same selections ({example} differs); {_REBUILD}")
     return problems
 
 
 def unfinished(warehouse: Warehouse) -> list[tuple[Noun, str]]:
-    """Return noun and id of every artefact that was begun and has no manifest: under way, or to be resumed."""
+    """Return noun and id of every artefact without a manifest: being built, or interrupted."""
     return [(noun, artefact_id) for noun in NOUNS for artefact_id in warehouse.scan(noun).unfinished]

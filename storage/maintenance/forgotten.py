@@ -1,6 +1,6 @@
-"""Examples that must not be used any more: one small file in the warehouse, read by every selection from then on.
+"""``curate forget``: the list of examples that no selection may use, stored as ``forgotten.json`` in the warehouse.
 
-Forgetting changes no artefact that is there; it says which of them used the example. Knows nothing of selectors.
+Every later selection and export reads it. Existing artefacts do not change; `forget` returns those that used a row.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ ORDER BY selections.created DESC, selection_id
 
 
 def forgotten(root: Path) -> tuple[str, ...]:
-    """Return the ids of all forgotten examples, sorted; empty where nothing was ever forgotten.
+    """Return the ids of all forgotten examples, sorted.
 
     Raises
     ------
     WarehouseError
-        If the file cannot be read: going on would use rows that must not be used.
+        If the file cannot be read: continuing would use rows that must not be used.
     """
     path = root / FILE
     if not path.exists():
         return ()
-    with atomic.reporting("read", path):
+    with atomic.disk_errors("read", path):
         text = path.read_bytes()
     try:
         ids = json.loads(text)["example_ids"]
         return tuple(sorted(str(one) for one in ids))
     except (ValueError, KeyError, TypeError) as error:
         raise WarehouseError(
-            f"{path} is damaged, and says which rows must not be used; restore it from a backup, "
+            f"{path} is damaged, and lists the rows that must not be used; restore it from a backup, "
             "or delete it and forget the rows again"
         ) from error
 
 
 def forget(warehouse: Warehouse, prefix: str) -> dict[str, Any]:
-    """Exclude an example from every selection to come, and tell which selections kept it.
+    """Exclude an example from all later selections, and return the selections that kept it.
 
     Parameters
     ----------
     warehouse : Warehouse
     prefix : str
-        Example id, or its beginning.
+        Example id, or a prefix of it.
 
     Returns
     -------
@@ -69,9 +69,9 @@ def forget(warehouse: Warehouse, prefix: str) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If no example or several begin like that.
+        If no example or several match.
     WarehouseError
-        If there is no catalog, or the disk refuses.
+        If there is no catalog, or the list cannot be written.
     """
     with open_catalog(warehouse.root) as con:
         example = resolve_example(con, prefix)

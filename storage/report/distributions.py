@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.schemas.scores import UNITS
-from curate.storage.report.scales import Kind, Scale, scale_of, shares, written
+from curate.storage.report.scales import Kind, Scale, bin_shares, scale_of, tick_label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,11 +41,11 @@ def distributions(contents: Contents) -> list[dict[str, Any]]:
     return [_drawing(name, values, contents.kept) for name, values in contents.signals.items()]
 
 
-APART = 0.15
+MIN_TICK_DISTANCE = 0.15
 """Least distance of two ticks, as a share of the axis."""
 
 
-def drawn_on(name: str, values: NDArray[np.float64]) -> tuple[Scale, int, str]:
+def signal_axis(name: str, values: NDArray[np.float64]) -> tuple[Scale, int, str]:
     """Return the scale on which a signal is drawn, the number of bins, and its name for a person."""
     scale, bins = scale_of(values, _KINDS.get(name, "linear")), BINS
     if name in LENGTHS:
@@ -54,8 +54,8 @@ def drawn_on(name: str, values: NDArray[np.float64]) -> tuple[Scale, int, str]:
 
 
 def _drawing(name: str, values: NDArray[np.float64], kept: NDArray[np.bool_]) -> dict[str, Any]:
-    scale, bins, title = drawn_on(name, values)
-    everything, taken = shares(values, scale, bins), shares(values[kept], scale, bins)
+    scale, bins, title = signal_axis(name, values)
+    everything, taken = bin_shares(values, scale, bins), bin_shares(values[kept], scale, bins)
     top = max(float(everything.max()), float(taken.max()), 1e-12)
     medians = [_median(values), _median(values[kept])]
     return {
@@ -64,7 +64,7 @@ def _drawing(name: str, values: NDArray[np.float64], kept: NDArray[np.bool_]) ->
         "unit": UNITS.get(name, "tokens"),
         "all": _steps(everything / top),
         "kept": _steps(taken / top),
-        "ticks": [(round(place * WIDTH, 2), text) for place, text in scale.ticks(APART)],
+        "ticks": [(round(place * WIDTH, 2), text) for place, text in scale.ticks(MIN_TICK_DISTANCE)],
         "medians": [
             None if value is None else round(float(scale(np.array([value]))[0]) * WIDTH, 2) for value in medians
         ],
@@ -96,4 +96,4 @@ def _median(values: NDArray[np.float64]) -> float | None:
 
 
 def _worded(value: float | None) -> str:
-    return "unknown" if value is None else written(float(f"{value:.3g}"))
+    return "unknown" if value is None else tick_label(float(f"{value:.3g}"))

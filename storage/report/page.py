@@ -66,12 +66,12 @@ def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]
     """Return everything that the template shows, as plain values."""
     made = contents.selection
     listed = samples.table_rows(contents)
-    kinds = samples.kinds(contents)
-    lost_to = {str(name) for _, _, rows in kinds for row in rows if (name := contents.related[row])}
+    sample_groups = samples.sample_groups(contents)
+    lost_to = {str(name) for _, _, rows in sample_groups for row in rows if (name := contents.related[row])}
     winners = np.isin(contents.example_id, [*lost_to]) & ~contents.forgotten
     others = {str(contents.example_id[row]): int(row) for row in np.flatnonzero(winners)}
     text = samples.texts(
-        warehouse, contents, {*listed, *(row for _, _, rows in kinds for row in rows), *others.values()}
+        warehouse, contents, {*listed, *(row for _, _, rows in sample_groups for row in rows), *others.values()}
     )
     told_map, told_plane = corpus_map(contents), plane(contents)
     names = {row["cluster"]: ", ".join(row["terms"][:5]) for row in contents.clusters}
@@ -98,7 +98,7 @@ def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]
                 about or meaning(title.partition(": ")[2]),
                 [_sample(contents, row, text, names, others) for row in rows],
             )
-            for title, about, rows in kinds
+            for title, about, rows in sample_groups
         ],
         "sources": contents.sources,
         "lineage": [_step(one) for one in (*contents.upstream.values(), made)],

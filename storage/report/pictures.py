@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from curate.storage.report import selection_picture
 from curate.storage.report.contents import Contents, read_contents
-from curate.storage.report.distributions import APART, drawn_on
-from curate.storage.report.scales import Scale, densest_region, outline, scale_of, shares
+from curate.storage.report.distributions import MIN_TICK_DISTANCE, signal_axis
+from curate.storage.report.scales import Scale, bin_shares, densest_region, outline, scale_of
 from curate.storage.report.selection_picture import INK, KEPT, LEFT
 from curate.storage.warehouse import atomic
 
@@ -80,12 +80,12 @@ def scores(contents: Contents) -> Figure | None:
     for axes in panels[len(contents.signals) :]:
         axes.set_axis_off()
     for axes, (name, values) in zip(panels, contents.signals.items(), strict=False):
-        scale, bins, title = drawn_on(name, values)
+        scale, bins, title = signal_axis(name, values)
         edges = np.linspace(0.0, 1.0, bins + 1)
-        axes.stairs(shares(values, scale, bins), edges, fill=True, color=LEFT, label="all rows")
-        axes.stairs(shares(values[contents.kept], scale, bins), edges, color=KEPT, label="kept rows")
+        axes.stairs(bin_shares(values, scale, bins), edges, fill=True, color=LEFT, label="all rows")
+        axes.stairs(bin_shares(values[contents.kept], scale, bins), edges, color=KEPT, label="kept rows")
         axes.set_title(title, color=INK, loc="left", fontsize=10)
-        axes.set_xticks(*_parted(scale.ticks(APART)), fontsize=8)
+        axes.set_xticks(*_split_ticks(scale.ticks(MIN_TICK_DISTANCE)), fontsize=8)
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
     panels[0].legend(frameon=False, fontsize=8)
@@ -95,10 +95,10 @@ def scores(contents: Contents) -> Figure | None:
 def _ticks(axes: Axes, across: Scale, up: Scale) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xticks(*_parted(across.ticks(0.14)))
-    axes.set_yticks(*_parted(up.ticks(0.06)))
+    axes.set_xticks(*_split_ticks(across.ticks(0.14)))
+    axes.set_yticks(*_split_ticks(up.ticks(0.06)))
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _parted(ticks: list[tuple[float, str]]) -> tuple[list[float], list[str]]:
+def _split_ticks(ticks: list[tuple[float, str]]) -> tuple[list[float], list[str]]:
     return [place for place, _ in ticks], [text for _, text in ticks]

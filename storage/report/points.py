@@ -23,7 +23,7 @@ def packed(values: NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()).decode()
 
 
-def _sixteen(unit: NDArray[np.float64]) -> str:
+def _as_uint16(unit: NDArray[np.float64]) -> str:
     """Return places in [0, 1] as unsigned 16-bit numbers."""
     return packed(np.round(np.nan_to_num(unit) * 65535).astype(np.uint16))
 
@@ -65,7 +65,7 @@ def corpus_map(contents: Contents) -> dict[str, Any] | None:
     damage, most = _damage(contents)
     return {
         "drawn": len(rows),
-        "layouts": {layout: [_sixteen(unit[rows, axis]) for axis in (0, 1)] for layout, unit in scaled.items()},
+        "layouts": {layout: [_as_uint16(unit[rows, axis]) for axis in (0, 1)] for layout, unit in scaled.items()},
         "cluster": packed(contents.cluster[rows].astype(np.uint16)),
         "kept": packed(contents.kept[rows].astype(np.uint8)),
         "damage": packed(damage[rows]) if damage is not None else None,
@@ -95,8 +95,8 @@ def plane(contents: Contents) -> dict[str, Any] | None:
     region = densest_region(across(nod[taken]), up(don[taken]))
     return {
         "drawn": len(rows),
-        "x": _sixteen(across(nod[rows])),
-        "y": _sixteen(up(don[rows])),
+        "x": _as_uint16(across(nod[rows])),
+        "y": _as_uint16(up(don[rows])),
         "kept": packed(contents.kept[rows].astype(np.uint8)),
         "outline": [[round(value, 4) for value in segment] for segment in outline(region)],
         "kept_inside": _share_inside(region, across(nod[taken]), up(don[taken])),

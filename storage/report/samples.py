@@ -22,7 +22,7 @@ SHOWN = 600
 IN_TABLE = 160
 
 
-def kinds(contents: Contents) -> list[tuple[str, str, list[int]]]:
+def sample_groups(contents: Contents) -> list[tuple[str, str, list[int]]]:
     """Return the kinds of rows worth looking at: title, what they are, and row numbers; empty kinds are left out.
 
     Ties go to the row with the smaller example id.

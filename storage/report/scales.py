@@ -52,7 +52,7 @@ class Scale:
         for place, value in sorted(zip(inside.tolist(), values, strict=True), key=lambda tick: _roughness(tick[1])):
             if -1e-9 <= place <= 1 + 1e-9 and all(abs(place - other) >= apart for other, _ in taken):
                 taken.append((place, value))
-        return [(place, written(value)) for place, value in sorted(taken)]
+        return [(place, tick_label(value)) for place, value in sorted(taken)]
 
 
 def _transform(values: NDArray[np.float64], kind: Kind, unit: float) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ def _powers(low: float, high: float, wanted: int = 4) -> list[float]:
     return inside[:: -(-len(inside) // wanted)]
 
 
-def written(value: float) -> str:
+def tick_label(value: float) -> str:
     """Return a tick's value as people write it: ``0.25``, ``1,000``, ``−10⁻⁶``."""
     if value == 0:
         return "0"
@@ -122,7 +122,7 @@ def written(value: float) -> str:
     return f"{sign}{times}10{str(exponent).translate(_SUPERSCRIPT)}"
 
 
-def shares(values: NDArray[np.float64], scale: Scale, bins: int) -> NDArray[np.float64]:
+def bin_shares(values: NDArray[np.float64], scale: Scale, bins: int) -> NDArray[np.float64]:
     """Return the share of the finite `values` in each of `bins` equal stretches of the scale."""
     places = scale(values[np.isfinite(values)])
     counts = np.bincount(np.minimum((places * bins).astype(np.int64), bins - 1), minlength=bins)

@@ -1,1 +1,1 @@
-"""Artefacts on disk: building, reading and locking them, digests, run records."""
+"""Artefacts on disk: build, read, list and lock them; file digests and run records."""

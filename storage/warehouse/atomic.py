@@ -1,7 +1,6 @@
-"""Files that are there whole or not at all: temporary name, fsync, one rename, fsync of the folder.
+"""Atomic file writes: temporary file, fsync, rename, fsync of the folder; OS errors become one-sentence messages.
 
-Every rename of the warehouse goes through `rename`, and every failure of the disk leaves as one sentence. Knows
-nothing of artefacts, Parquet or locks.
+All renames inside the warehouse go through `rename`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPORARY = ".tmp-"
-"""How the name of every unfinished file begins. It ends unlike its target's, so that no glob of a reader sees it."""
+"""Prefix of unfinished files. They also get another suffix than their target, so that no reader's glob matches them."""
 
 _REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again, finished parts are kept",
@@ -34,36 +33,37 @@ _REMEDIES = {
 
 
 @contextmanager
-def reporting(doing: str, path: Path) -> Iterator[None]:
-    """Turn any `OSError` of the block into a `WarehouseError` of one sentence.
+def disk_errors(action: str, path: Path) -> Iterator[None]:
+    """Turn an `OSError` raised in the block into a `WarehouseError` with a one-sentence message.
 
     Parameters
     ----------
-    doing : str
-        What was tried, as a verb: ``"write"``.
+    action : str
+        Verb for the message: ``"write"``.
     path : Path
-        The file or folder that it was tried on.
+        File or folder of the operation.
     """
     try:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "see `curate doctor`")
-        raise WarehouseError(f"cannot {doing} {path}: {error.strerror or error}; {remedy}") from error
+        raise WarehouseError(f"cannot {action} {path}: {error.strerror or error}; {remedy}") from error
 
 
 def rename(source: Path, target: Path) -> None:
-    """Move `source` over `target` in one step and make the move last: the moment at which a file comes to be."""
+    """Replace `target` by `source` atomically and durably."""
     os.replace(source, target)
+    # Without an fsync of the folder, the rename itself can be lost in a power failure.
     sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` last through a power failure."""
+    """Flush the entries of a folder to disk."""
     sync_file(folder)
 
 
 def sync_file(path: Path) -> None:
-    """Make the content of a file, or the names in a folder, last through a power failure."""
+    """Flush a file, or the entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -72,52 +72,53 @@ def sync_file(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and what is missing above it.
+    """Create `folder` and its missing parents.
 
     Raises
     ------
     WarehouseError
-        If it cannot be made.
+        If it cannot be created.
     """
     if folder.is_dir():
         return
-    with reporting("make the folder", folder):
+    with disk_errors("create the folder", folder):
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
 
 
-def temporary(path: Path) -> Path:
-    """Return the temporary name under which `path` is to be written: same folder, so same filesystem."""
+def temporary_path(path: Path) -> Path:
+    """Return the temporary name for writing `path`: in the same folder, since a rename cannot cross file systems."""
     return path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}.unfinished")
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write a whole file, or leave what was there.
+    """Write a file atomically; on failure the old file stays.
 
     Raises
     ------
     WarehouseError
-        If the disk refuses: full, read-only, over a quota or a file-size limit.
+        If it cannot be written: disk full or read-only, quota or file-size limit exceeded.
     """
-    with writing(path) as file:
+    with open_atomic(path) as file:
         file.write(data)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` when the block ends well; otherwise what was there is left.
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file that replaces `path` when the block succeeds; on failure the old file stays.
 
     Raises
     ------
     WarehouseError
-        If the disk refuses: full, read-only, over a quota or a file-size limit.
+        If it cannot be written: disk full or read-only, quota or file-size limit exceeded.
     """
-    unfinished = temporary(path)
-    with reporting("write", path):
+    unfinished = temporary_path(path)
+    with disk_errors("write", path):
         try:
             with unfinished.open("wb") as file:
                 yield file
                 file.flush()
+                # Before the rename: otherwise a power failure could leave an empty file under the final name.
                 os.fsync(file.fileno())
             rename(unfinished, path)
         except BaseException:
@@ -127,27 +128,27 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and make it last; a reader has to expect a torn last line after a kill.
+    """Append one line durably; after a kill the last line may be incomplete, and readers must expect that.
 
     Raises
     ------
     WarehouseError
-        If the disk refuses.
+        If it cannot be written.
     """
-    with reporting("write", path), path.open("ab") as file:
+    with disk_errors("write", path), path.open("ab") as file:
         file.write(line.encode("utf-8") + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def clean(folder: Path) -> None:
-    """Remove the unfinished files that a killed attempt left. Only for whoever holds the folder's lock.
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files that a killed process left. The caller must hold the folder's lock.
 
     Raises
     ------
     WarehouseError
         If they cannot be removed.
     """
-    with reporting("clean", folder):
+    with disk_errors("clean", folder):
         for path in folder.glob(f"{TEMPORARY}*"):
             path.unlink(missing_ok=True)

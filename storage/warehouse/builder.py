@@ -1,7 +1,7 @@
-"""Making one artefact part by part, so that a killed attempt resumes at its last finished part.
+"""Builds one artefact part by part and writes its manifest; a killed build resumes after its last finished part.
 
-An artefact's folder holds ``begin.json`` (what is being made, and in what layout), the parts, ``parts.jsonl`` (one line
-a finished part: digest, size, attempt, seconds) and, last, ``manifest.json``. Knows nothing of what the rows mean.
+The folder of an artefact holds ``begin.json`` (identity and layout of the build), the parts, ``parts.jsonl`` (one line
+per finished part: digest, size, attempt, seconds) and, written last, ``manifest.json``.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _LIBRARIES = (
 
 
 class Builder:
-    """Writes the parts of one artefact, then its manifest. Made by `Warehouse.build`, which holds the lock.
+    """Writes the parts of one artefact, then its manifest. Created by `Warehouse.build`, which holds the lock.
 
     Parameters
     ----------
     folder : Path
         Folder of the artefact.
     begin : dict
-        ``noun``, ``id``, ``version``, ``inputs``, ``settings`` and ``layout`` of what is made.
+        ``noun``, ``id``, ``version``, ``inputs``, ``settings`` and ``layout`` of the artefact.
     done : bool
-        Whether the artefact is there already; then there is nothing to write.
+        Whether the artefact exists already; then there is nothing to write.
     """
 
     def __init__(self, folder: Path, begin: dict[str, Any], done: bool = False) -> None:
@@ -58,14 +58,14 @@ class Builder:
             self._resume()
 
     def finished(self, table: str = part_file.MAIN) -> int:
-        """Return the number of finished parts of a table, counted from part 0: where to go on."""
+        """Return the number of consecutive finished parts of a table from part 0: the index to resume at."""
         count = 0
         while (table, count) in self._parts:
             count += 1
         return count
 
     def has(self, table: str, index: int) -> bool:
-        """Return True if a part is finished: several processes do not finish theirs in order."""
+        """Return True if a part is finished; parallel workers finish their parts out of order."""
         return (table, index) in self._parts
 
     def rows(self, table: str = part_file.MAIN) -> int:
@@ -73,19 +73,18 @@ class Builder:
         return sum(part.rows for (name, _), part in self._parts.items() if name == table)
 
     def write(self, table: str, index: int, data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> PartFile:
-        """Write one part; it is there whole when this returns, and not at all before.
+        """Write one part atomically.
 
-        A stage that writes several tables may come to a part that is finished already: the same rows leave its file
-        untouched.
+        A resumed stage with several tables may write a finished part again; equal rows leave its file untouched.
 
         Parameters
         ----------
         table : str
             ``"part"`` for the main table, else a side table's name.
         index : int
-            Place of the part in its table, from 0.
+            Index of the part in its table, from 0.
         data : pa.Table or pa.RecordBatch
-            Its rows.
+            Rows of the part.
         schema : pa.Schema
             The table's schema, from `curate.schemas`.
 
@@ -94,7 +93,7 @@ class Builder:
         ValueError
             If the rows do not fit the schema.
         WarehouseError
-            If the disk refuses, or the rows are too many for one part.
+            If it cannot be written, or a column has more text than one part can hold (2 GiB).
         """
         self._refuse_if_done()
         path = self.folder / part_file.file_name(table, index)
@@ -106,37 +105,37 @@ class Builder:
         return self._record(part, index, content.size)
 
     def read_part(self, table: str, index: int) -> pa.Table:
-        """Return the rows of a finished part, of this attempt or an earlier one.
+        """Return the rows of a finished part, from this attempt or an earlier one.
 
         Raises
         ------
         WarehouseError
-            If it is not finished, or not what was written.
+            If it is not finished, or its content has changed.
         """
         part = self._parts.get((table, index))
         if part is None:
             raise WarehouseError(f"part {index} of table {table!r} is not finished in {self.folder}")
         path = self.folder / part.file
-        with atomic.reporting("read", path):
+        with atomic.disk_errors("read", path):
             content = path.read_bytes()
         if part_file.digest_bytes(content) != part.digest:
-            raise WarehouseError(f"{path} is not what was written; delete it and run the same command again")
+            raise WarehouseError(f"{path} changed after it was written; delete it and run the same command again")
         return part_file.decode(pa.py_buffer(content))
 
-    def finish(self, facts: dict[str, Any], elsewhere: int = 0) -> Manifest:
-        """Write the manifest: from now on the artefact is there.
+    def finish(self, facts: dict[str, Any], worker_memory: int = 0) -> Manifest:
+        """Write the manifest, which makes the artefact exist for readers.
 
         Parameters
         ----------
         facts : dict
-            JSON-able findings of the stage: counts, warnings, model digests.
-        elsewhere : int
-            Peak memory, in bytes, of other processes that worked on it beside this one.
+            JSON-able results of the stage: counts, warnings, model digests.
+        worker_memory : int
+            Peak memory, in bytes, of the other processes that worked on the artefact.
 
         Raises
         ------
         WarehouseError
-            If the disk refuses.
+            If it cannot be written.
         """
         self._refuse_if_done()
         for table in {table for table, _ in self._parts}:
@@ -156,7 +155,7 @@ class Builder:
             versions=dict(library_versions()),
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             seconds=round(sum(self._seconds.values()) + time.monotonic() - self._started, 3),
-            peak_memory_mb=round((peak_memory() + elsewhere) / 2**20, 1),
+            peak_memory_mb=round((peak_memory() + worker_memory) / 2**20, 1),
         )
         atomic.write_bytes(self.folder / MANIFEST, manifest.to_json().encode("utf-8", "surrogatepass"))
         self.done = True
@@ -164,16 +163,16 @@ class Builder:
 
     def _refuse_if_done(self) -> None:
         if self.done:
-            raise RuntimeError(f"{self.folder} is finished and never changes; look at builder.done first")
+            raise RuntimeError(f"{self.folder} is finished and immutable; check builder.done first")
 
     def _resume(self) -> None:
         atomic.make_folder(self.folder)
-        atomic.clean(self.folder)
+        atomic.remove_temporary_files(self.folder)
         begin, journal = self.folder / BEGIN, self.folder / JOURNAL
-        found = {key: path for path in self.folder.iterdir() if (key := part_file.parse_name(path.name))}
+        parts = {key: path for path in self.folder.iterdir() if (key := part_file.parse_name(path.name))}
         if begin.exists():
             _refuse_changes(read_json(begin), self._begin, self.folder)
-        elif found:
+        elif parts:
             raise WarehouseError(f"{self.folder} has parts but no {BEGIN}; delete the folder and run again")
         else:
             atomic.write_bytes(begin, json.dumps(self._begin, indent=2, sort_keys=True).encode())
@@ -182,13 +181,13 @@ class Builder:
         known = {line["file"]: line for line in lines}
         for line in lines:
             self._seconds[line["attempt"]] = line["seconds"]
-        for (table, index), path in sorted(found.items()):
+        for (table, index), path in sorted(parts.items()):
             self._adopt(table, index, path, known.get(path.name))
 
     def _adopt(self, table: str, index: int, path: Path, line: dict[str, Any] | None) -> None:
-        with atomic.reporting("read", path):
+        with atomic.disk_errors("read", path):
             size = path.stat().st_size
-        if line is None:  # killed between the part's rename and its line: the part is whole
+        if line is None:  # killed between the rename of the part and its journal line: the part is complete
             try:
                 part = PartFile(table, path.name, part_file.row_count(path), part_file.digest_file(path))
             except (OSError, pa.ArrowInvalid) as error:
@@ -217,7 +216,7 @@ class Builder:
 
 @cache
 def library_versions() -> tuple[tuple[str, str], ...]:
-    """Return name and version of Python and of the installed libraries that can change a number; imports none."""
+    """Return name and version of Python and of the installed libraries that affect results; imports none of them."""
     versions = [("python", platform.python_version())]
     for name in _LIBRARIES:
         try:
@@ -233,36 +232,36 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     WarehouseError
-        If it cannot be read or is no JSON object.
+        If it cannot be read or is not a JSON object.
     """
-    with atomic.reporting("read", path):
+    with atomic.disk_errors("read", path):
         text = path.read_bytes()
     try:
         value = json.loads(text)
     except ValueError as error:
         raise WarehouseError(f"{path} is damaged ({error}); delete it and run the same command again") from error
     if not isinstance(value, dict):
-        raise WarehouseError(f"{path} is damaged (no JSON object); delete it and run the same command again")
+        raise WarehouseError(f"{path} is damaged (not a JSON object); delete it and run the same command again")
     return value
 
 
 def new_begin(
     noun: Noun, artefact_id: str, version: int, inputs: dict[str, str], settings: dict[str, Any], layout: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what ``begin.json`` holds, as JSON would give it back."""
+    """Return the content of ``begin.json`` after a JSON round trip, so that it compares equal to what is read back."""
     begin = {"noun": noun, "id": artefact_id, "version": version, "inputs": inputs, "settings": settings}
     plain: dict[str, Any] = json.loads(json.dumps({**begin, "layout": layout}))
     return plain
 
 
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    """Raise a UsageError that names the first key in which `now` differs from what was begun."""
+    """Raise a UsageError that names the first key whose value differs from the unfinished build's."""
     old, new = _flat(before), _flat(now)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             raise UsageError(
-                f"{folder} was begun with {key} = {old.get(key)!r} and cannot go on with {new.get(key)!r}; "
-                "use the former value, or delete that folder to begin again"
+                f"{folder} was started with {key} = {old.get(key)!r} and cannot be resumed with {new.get(key)!r}; "
+                "use the former value, or delete that folder to start again"
             )
 
 
@@ -274,12 +273,13 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
-    """Return the journal's lines; a last line torn by a kill is dropped, since its part is found on disk."""
+    """Return the journal's lines; an incomplete last line is dropped, since its part is found on disk."""
     if not path.exists():
         return []
-    with atomic.reporting("read", path):
+    with atomic.disk_errors("read", path):
         text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        atomic.write_bytes(path, whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    complete = text[: text.rfind(b"\n") + 1]
+    if complete != text:
+        # Rewritten now: the next appended line would otherwise continue the incomplete one.
+        atomic.write_bytes(path, complete)
+    return [json.loads(line) for line in complete.splitlines()]

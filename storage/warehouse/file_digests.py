@@ -1,7 +1,7 @@
-"""Digests of files that others own: model weights, tokenizers, corpora. Read once, then known by path, size and time.
+"""Cached digests of the user's files: model weights, tokenizers, corpora.
 
-A file counts as unchanged while its path, size, modification time and inode are; ``verify=True`` trusts none of them
-and reads it again. Knows nothing of what the files hold.
+A file counts as unchanged while its path, size, modification time and inode are the same; ``verify=True`` ignores the
+cache and reads every file.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ FOLDER = "cache"
 FILE = "file_digests.json"
 
 LOCK_TIMEOUT = 60.0
-"""Longest wait, in seconds, for another process that is adding to the cache."""
+"""Longest wait, in seconds, for another process that updates the cache."""
 
 _log = logging.getLogger(__name__)
 
 
 class FileDigests:
-    """Digests of files, kept in a small JSON file.
+    """Computes digests of files and caches them in a JSON file.
 
     Parameters
     ----------
     cache : Path
-        The JSON file; need not be there, and need not be writable.
+        The JSON file; may be missing or read-only.
     verify : bool
-        Read every file again, whatever the cache says.
+        Ignore the cache and read every file.
     """
 
     def __init__(self, cache: Path, verify: bool = False) -> None:
@@ -45,7 +45,7 @@ class FileDigests:
         self.verify = verify
 
     def file(self, path: Path) -> str:
-        """Return the BLAKE2b digest (64 hexadecimal digits) of one file's bytes, whatever it is called.
+        """Return the BLAKE2b digest (64 hexadecimal digits) of one file's bytes; its name does not matter.
 
         Raises
         ------
@@ -55,9 +55,9 @@ class FileDigests:
         return self._digests([path])[0]
 
     def files(self, paths: Iterable[Path]) -> str:
-        """Return one digest (16 hexadecimal digits) of several files: of their names, without folders, and bytes.
+        """Return one digest (16 hexadecimal digits) of the names (without folders) and bytes of several files.
 
-        The order in which they are given does not matter.
+        The order of `paths` does not matter.
 
         Raises
         ------
@@ -68,14 +68,14 @@ class FileDigests:
         return digest(sorted(zip((path.name for path in given), self._digests(given), strict=True)))
 
     def folder(self, path: Path) -> str:
-        """Return one digest (16 hexadecimal digits) of every file under a folder: of names in it, and bytes.
+        """Return one digest (16 hexadecimal digits) of the relative names and bytes of all files under a folder.
 
-        Hidden files and folders are left out.
+        Hidden files and folders are skipped.
 
         Raises
         ------
         InputError
-            If it is no folder, or a file in it cannot be read.
+            If it is not a folder, or a file in it cannot be read.
         """
         if not path.is_dir():
             raise InputError(f"{path} is not a folder; give an existing folder")
@@ -94,7 +94,7 @@ class FileDigests:
             entry = known.get(name, {})
             if {key: entry.get(key) for key in mark} != mark:
                 entry = {**mark, "digest": _read(path)}
-                # A file that changed while it was read has a digest of neither state: never kept.
+                # A file that changed while it was read has a digest of neither state, so that is not cached.
                 if _mark(path) == mark:
                     fresh[name] = entry
             digests.append(str(entry["digest"]))
@@ -105,7 +105,7 @@ class FileDigests:
     def _load(self) -> dict[str, dict[str, Any]]:
         try:
             value = json.loads(self.cache.read_bytes())
-        except (OSError, ValueError):  # not there yet, or damaged: everything is read again
+        except (OSError, ValueError):  # missing or damaged: every file is read again
             return {}
         entries = value.items() if isinstance(value, dict) else ()
         return {name: entry for name, entry in entries if isinstance(entry, dict) and "digest" in entry}
@@ -114,11 +114,11 @@ class FileDigests:
         folder = self.cache.parent
         try:
             with lock.locked(folder / ".lock", LOCK_TIMEOUT, f"the cache of digests in {folder}"):
-                atomic.clean(folder)
+                atomic.remove_temporary_files(folder)
                 text = json.dumps({**self._load(), **fresh}, indent=1, sort_keys=True)
                 atomic.write_bytes(self.cache, text.encode())
-        except WarehouseError as error:  # costs the time of reading them again, nothing else
-            _log.info("digests of files are not kept: %s", error)
+        except WarehouseError as error:  # only costs the time of reading the files again
+            _log.info("digests of files are not cached: %s", error)
 
 
 def _mark(path: Path) -> dict[str, int]:

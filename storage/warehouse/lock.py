@@ -1,7 +1,7 @@
-"""One writer at a time: advisory locks (flock) that die with their process, waited for within bounds.
+"""File locks: advisory locks (flock) with a timeout, released by the kernel when their process ends.
 
-The holder writes who it is into the lock file, so that whoever gives up can say whom it waited for. Lock files are
-never removed: a removed one could be locked by two processes at once. Knows nothing of what it protects.
+The holder writes its process id and host into the lock file, so that the error of a timeout can name it. Lock files are
+never removed: after a removal, two processes could hold locks on two files of the same name.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ def locked(path: Path, timeout: float, what: str) -> Iterator[None]:
     Parameters
     ----------
     path : Path
-        Lock file; made, with its folder, if it is not there.
+        Lock file; created, with its folder, if missing.
     timeout : float
         Longest wait, in seconds; 0 tries once.
     what : str
-        What is locked, as the subject of the error: ``"scores 3f…"``.
+        Subject of the error message: ``"scores 3f…"``.
 
     Raises
     ------
     WarehouseError
-        If another process holds it for longer than `timeout` (named with host and time), or it cannot be opened.
+        If another process holds it for longer than `timeout` (the message names it), or it cannot be opened.
     """
     atomic.make_folder(path.parent)
-    with atomic.reporting("lock", path):
+    with atomic.disk_errors("lock", path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _wait(handle, path, timeout, what)
@@ -59,20 +59,20 @@ def _wait(handle: int, path: Path, timeout: float, what: str) -> None:
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while True:
-        with atomic.reporting("lock", path):
-            if _taken(handle):
+        with atomic.disk_errors("lock", path):
+            if _try_lock(handle):
                 return
         left = deadline - time.monotonic()
         if left <= 0:
             raise WarehouseError(
                 f"{what} is locked by {_holder(handle)}; waited {timeout:g} s, "
-                "run again when that is done, or give a longer lock timeout"
+                "run again when that process is done, or set a longer lock timeout"
             )
         time.sleep(min(pause, left))
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _taken(handle: int) -> bool:
+def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -83,7 +83,7 @@ def _taken(handle: int) -> bool:
 def _sign(handle: int, path: Path) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
-    with atomic.reporting("lock", path):
+    with atomic.disk_errors("lock", path):
         os.ftruncate(handle, 0)
         os.pwrite(handle, text.encode(), 0)
 
@@ -92,5 +92,5 @@ def _holder(handle: int) -> str:
     try:
         who = json.loads(os.pread(handle, 4096, 0))
         return f"process {who['pid']} on {who['host']} since {who['since']}"
-    except (ValueError, KeyError, TypeError):  # it has the lock but has not signed yet
+    except (ValueError, KeyError, TypeError):  # it has the lock and has not written its name yet
         return "another process"

@@ -1,7 +1,6 @@
-"""One part of an artefact: Arrow rows to the bytes of a Parquet file and back, the file's name, its digest.
+"""Part files of artefacts: their names, encoding to and from Parquet, and digests.
 
-Equal rows give equal bytes, however they were chunked, so that a digest speaks of content. Knows nothing of folders,
-manifests and locks.
+Equal rows give equal bytes regardless of their chunks in memory, so that digests compare content.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAIN = "part"
-"""Name of an artefact's main table, and so the beginning of its files' names."""
+"""Name of an artefact's main table, and prefix of its files."""
 
 _NAME = re.compile(r"(?P<table>[a-z][a-z_]*)-(?P<index>\d{5,})\.parquet")
 _CHUNK = 1 << 22
@@ -35,7 +34,7 @@ def file_name(table: str, index: int) -> str:
 
 
 def parse_name(name: str) -> tuple[str, int] | None:
-    """Return table and index of a part's file name, or None if it is no part's."""
+    """Return table and index from the file name of a part, or None for other names."""
     match = _NAME.fullmatch(name)
     return (match["table"], int(match["index"])) if match else None
 
@@ -46,7 +45,7 @@ def digest_bytes(data: bytes | memoryview | pa.Buffer) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the BLAKE2b digest (64 hexadecimal digits) of a file's bytes, read in pieces.
+    """Return the BLAKE2b digest (64 hexadecimal digits) of a file's bytes, read in chunks.
 
     Raises
     ------
@@ -55,8 +54,8 @@ def digest_file(path: Path) -> str:
     """
     state = hashlib.blake2b(digest_size=32)
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(_CHUNK):
-            state.update(piece)
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
     return state.hexdigest()
 
 
@@ -68,15 +67,16 @@ def encode(data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Buffer:
     data : pa.Table or pa.RecordBatch
         Rows with the columns of `schema`, in its order.
     schema : pa.Schema
-        What the file is to hold; types are cast where nothing is lost.
+        Schema of the file; types are cast if that loses nothing.
 
     Raises
     ------
     ValueError
-        If columns are missing, in another order, of another type, or null where the schema says that they cannot be.
+        If columns are missing, in another order, of another type, or null in a non-nullable field.
     WarehouseError
         If a column has more text than one record batch can hold (2 GiB).
     """
+    # One batch and one row group, so that the bytes do not depend on how the caller chunked the rows.
     batch = one_batch(_conform(data, schema))
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -89,7 +89,7 @@ def _conform(data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     table = data if isinstance(data, pa.Table) else pa.Table.from_batches([data])
     if table.schema.names != schema.names:
         raise ValueError(f"columns {table.schema.names} are not the schema's {schema.names}")
-    # The metadata of whoever made the table (pandas' index, datasets' features) must not reach the bytes.
+    # Metadata that a library attached (pandas' index, datasets' features) must not change the bytes.
     plain = schema.remove_metadata()
     return table.replace_schema_metadata(None) if table.schema.equals(plain) else table.cast(plain)
 
@@ -113,26 +113,26 @@ def one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def decode(source: Path | pa.Buffer, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of one part, with the columns asked for in that order.
+    """Return the rows of one part, with the requested columns in that order.
 
     Raises
     ------
     OSError, pa.ArrowInvalid
         If the file is missing or damaged.
     KeyError
-        If a column is not there.
+        If a column does not exist.
     """
     reader = pa.BufferReader(source) if isinstance(source, pa.Buffer) else source
     with pq.ParquetFile(reader) as file:
         if columns is None:
             return file.read()
         if missing := [name for name in columns if name not in file.schema_arrow.names]:
-            raise KeyError(f"no column {missing[0]!r}; there are {', '.join(file.schema_arrow.names)}")
+            raise KeyError(f"no column {missing[0]!r}; the columns are {', '.join(file.schema_arrow.names)}")
         return file.read(columns=list(columns)).select(list(columns))
 
 
 def row_count(path: Path) -> int:
-    """Return the number of rows that a part's footer states.
+    """Return the number of rows of a part from its footer.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Names of the folders inside a warehouse, and how their entries begin."""
+"""Names and prefixes of the folders inside a warehouse."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from curate.schemas.artefacts import Noun
 
 ROOTS: tuple[Noun, ...] = ("selection", "recovery", "evaluation")
-"""Results: what somebody asked for. Everything else is kept for their sake."""
+"""Nouns of results, the roots of garbage collection: everything that they were built from is kept."""
 TRASH = f"{atomic.TEMPORARY}gone-"
-"""How the name of a folder begins that is being removed; no reader looks at it, and `collect` finishes it."""
+"""Prefix of folders that are being removed: hidden from readers, and removed by the next collection after a kill."""
 RECOVERED = "recovered-"
-"""How the folder of a recovered model begins in ``models``; its recovery's id follows."""
-TEACHERS = "cache/teachers"
-"""Folder in which original models leave their states, a folder each; `curate.engines.score.original_cache` writes
-them."""
+"""Prefix of folders of recovered models in ``models``, followed by the id of the recovery."""
+ORIGINAL_CACHE = "cache/teachers"
+"""Folder with the cached predictions of original models, one folder each, written by
+`curate.engines.score.original_cache`."""

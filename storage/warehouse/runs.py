@@ -1,7 +1,4 @@
-"""What was run: one small JSON file a run, written when it starts and again when it ends.
-
-Knows nothing of stages; whoever runs them says what they made.
-"""
+"""Run records: one JSON file per run of a command, written when it starts and again when it ends."""
 
 from __future__ import annotations
 
@@ -22,17 +19,17 @@ if TYPE_CHECKING:
 FOLDER = "runs"
 
 LOCK_TIMEOUT = 60.0
-"""Longest wait, in seconds, for others who note a run at the same moment."""
+"""Longest wait, in seconds, for another process that writes a run record."""
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is known of one run."""
+    """The stored record of one run."""
 
     id: str
-    """Sorts by the time of the start."""
+    """Sorts by start time."""
     command: str
     settings: dict[str, Any]
     """The resolved settings, after flags, environment and files."""
@@ -41,37 +38,37 @@ class RunRecord:
     finished: str | None = None
     status: Status = "running"
     artefacts: list[str] = field(default_factory=list)
-    """``noun/id`` of every artefact that it made or found done, in that order."""
+    """``noun/id`` of every artefact that it built or reused, in that order."""
     error: str | None = None
     pid: int = 0
     host: str = ""
     birth: str = ""
-    """When the kernel started that process, so that a later process with the same number is not taken for it."""
+    """Start time of the process from the kernel; distinguishes it from a later process with the same id."""
 
 
-class Run:
-    """A run under way. As a context manager it notes by itself how the block ended."""
+class ActiveRun:
+    """A run in progress. As a context manager it records whether the block finished, failed or was interrupted."""
 
     def __init__(self, root: Path, record: RunRecord) -> None:
         self.record = record
         self._folder = root / FOLDER
 
     def add(self, noun: str, artefact_id: str) -> None:
-        """Note an artefact that this run made or found done; kept on disk when the run ends."""
+        """Add an artefact that this run built or reused; written to disk when the run ends."""
         name = f"{noun}/{artefact_id}"
         if name not in self.record.artefacts:
             self.record.artefacts.append(name)
 
     def finish(self) -> None:
-        """Note that the run did what it was asked for."""
+        """Record that the run finished."""
         self._end("finished")
 
     def fail(self, error: str) -> None:
-        """Note that the run failed, with the sentence that the user saw."""
+        """Record that the run failed, with the error message that the user saw."""
         self._end("failed", error)
 
     def interrupt(self) -> None:
-        """Note that the run was stopped from outside."""
+        """Record that the run was interrupted."""
         self._end("interrupted")
 
     def _end(self, status: Status, error: str | None = None) -> None:
@@ -79,24 +76,24 @@ class Run:
         self.write()
 
     def write(self) -> None:
-        """Put the record on disk as it stands.
+        """Write the record to disk.
 
         Raises
         ------
         WarehouseError
-            If the disk refuses.
+            If it cannot be written.
         """
         text = json.dumps(asdict(self.record), indent=2, ensure_ascii=False, sort_keys=True)
         with lock.locked(self._folder / ".lock", LOCK_TIMEOUT, f"the list of runs in {self._folder}"):
-            atomic.clean(self._folder)
+            atomic.remove_temporary_files(self._folder)
             atomic.write_bytes(self._folder / f"{self.record.id}.json", text.encode("utf-8", "surrogatepass"))
 
-    def __enter__(self) -> Run:
-        """Return the run itself."""
+    def __enter__(self) -> ActiveRun:
+        """Return the run."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Note how the block ended: well, with an error, or stopped from outside."""
+        """Record how the block ended."""
         if error is None:
             self.finish()
         elif isinstance(error, Exception):
@@ -105,13 +102,13 @@ class Run:
             self.interrupt()
 
 
-def start(root: Path, command: str, settings: dict[str, Any]) -> Run:
+def start(root: Path, command: str, settings: dict[str, Any]) -> ActiveRun:
     """Write the record of a run that starts now.
 
     Raises
     ------
     WarehouseError
-        If the disk refuses.
+        If it cannot be written.
     """
     now = datetime.now(UTC)
     record = RunRecord(
@@ -123,15 +120,15 @@ def start(root: Path, command: str, settings: dict[str, Any]) -> Run:
         host=socket.gethostname(),
         birth=_birth(os.getpid()) or "",
     )
-    run = Run(root, record)
+    run = ActiveRun(root, record)
     run.write()
     return run
 
 
 def read_runs(root: Path) -> tuple[list[RunRecord], list[str]]:
-    """Return all runs, newest first, and a sentence for each record that cannot be read.
+    """Return all runs, newest first, and a message for each record that cannot be read.
 
-    A run that says it is running but whose process is gone from this host is returned as interrupted.
+    A run recorded as running whose process no longer exists on this host is returned as interrupted.
     """
     folder = root / FOLDER
     records: list[RunRecord] = []
@@ -144,30 +141,31 @@ def read_runs(root: Path) -> tuple[list[RunRecord], list[str]]:
         return [], [] if absent else [f"{folder} cannot be read ({error}); check its permissions and the disk"]
     for path in (folder / name for name in names if name[:1].isdigit() and name.endswith(".json")):
         try:
-            records.append(_as_it_is(RunRecord(**json.loads(path.read_bytes()))))
+            records.append(_with_current_status(RunRecord(**json.loads(path.read_bytes()))))
         except (OSError, ValueError, TypeError) as error:
             problems.append(f"{path} cannot be read ({error}); delete it")
     return records, problems
 
 
-def _as_it_is(record: RunRecord) -> RunRecord:
+def _with_current_status(record: RunRecord) -> RunRecord:
     if record.status != "running" or record.host != socket.gethostname():
         return record
     return record if _birth(record.pid) == record.birth else replace(record, status="interrupted")
 
 
 def _birth(pid: int) -> str | None:
-    """Return a mark of the living process `pid`, or None if there is none."""
+    """Return the start time of the running process `pid` in clock ticks since boot, or None if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return _alive(pid)
+    # The name in parentheses may itself contain spaces and parentheses, so the fields are counted after the last one.
     fields = stat[stat.rindex(")") + 1 :].split()
     return None if fields[0] == "Z" else fields[19]
 
 
 def _alive(pid: int) -> str | None:
-    """Say whether a process lives where there is no /proc (macOS)."""
+    """Return an empty string if a process exists, else None; for systems without /proc (macOS)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

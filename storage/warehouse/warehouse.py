@@ -1,7 +1,7 @@
 """The warehouse: a directory of immutable artefacts, ``<noun>/<artefact id>/part-*.parquet`` and ``manifest.json``.
 
-An artefact without a manifest is not there. Reading takes no lock and works in a read-only folder; building holds the
-artefact's lock. Knows nothing of DuckDB and of what the rows mean.
+An artefact exists once its manifest does; `curate.storage.warehouse.builder` writes it. Reading takes no lock and works
+on a read-only file system; building holds the artefact's lock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Warehouse:
-    """A directory of artefacts; made when the first of them is.
+    """A directory of artefacts; created with its first artefact.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Warehouse:
     Raises
     ------
     UsageError
-        If DuckDB could not work in a directory of that name: it takes what follows a ``?`` for options, and it needs
+        If DuckDB cannot open files in a directory of that name: it parses text after a ``?`` as options, and it needs
         UTF-8.
     """
 
@@ -56,13 +56,13 @@ class Warehouse:
         self.digests = file_digests.FileDigests(self.root / file_digests.FOLDER / file_digests.FILE)
 
     def folder(self, noun: Noun, artefact_id: str) -> Path:
-        """Return the folder of an artefact, whether it is there or not."""
+        """Return the folder of an artefact, whether it exists or not."""
         return self.root / noun / artefact_id
 
     def has(self, noun: Noun, artefact_id: str) -> bool:
-        """Say whether an artefact is there, that is, finished."""
+        """Return True if an artefact is finished."""
         path = self.folder(noun, artefact_id) / MANIFEST
-        with atomic.reporting("read", path):
+        with atomic.disk_errors("read", path):
             return path.is_file()
 
     def manifest(self, noun: Noun, artefact_id: str) -> Manifest:
@@ -71,28 +71,28 @@ class Warehouse:
         Raises
         ------
         WarehouseError
-            If it is not there, or its manifest cannot be read.
+            If it does not exist, or its manifest cannot be read.
         """
         if not self.has(noun, artefact_id):
-            raise WarehouseError(f"{noun} {artefact_id} is not in {self.root}; run the stage that makes it again")
+            raise WarehouseError(f"{noun} {artefact_id} is not in {self.root}; run the stage that builds it again")
         return listing.read_manifest(self.folder(noun, artefact_id) / MANIFEST)
 
     def scan(self, noun: Noun) -> listing.Listing:
         """Return the artefacts of a noun: finished, unfinished, and unreadable ones.
 
-        A caller that decides anything by absence or by age must look at ``problems``, or use `list`.
+        A caller that decides by absence or by age must check ``problems``, or use `list`.
         """
         return listing.list_artefacts(self.root, noun)
 
     def list_readable(self, noun: Noun) -> list[Manifest]:
         """Return the readable finished artefacts of a noun, newest first; each unreadable one is logged as a warning.
 
-        Only for displays, and for caches, where a missing artefact costs time and changes no result.
+        Only for displays and caches, where a missing artefact costs time and changes no result.
         """
-        found = self.scan(noun)
-        for problem in found.problems:
+        result = self.scan(noun)
+        for problem in result.problems:
             _log.warning("%s", problem)
-        return found.manifests
+        return result.manifests
 
     def list(self, noun: Noun) -> list[Manifest]:
         """Return all finished artefacts of a noun, newest first.
@@ -102,33 +102,33 @@ class Warehouse:
         WarehouseError
             If one cannot be read: without it the list would be incomplete.
         """
-        found = self.scan(noun)
-        if found.problems:
-            raise WarehouseError(found.problems[0].blocks(f"cannot list every {noun}"))
-        return found.manifests
+        result = self.scan(noun)
+        if result.problems:
+            raise WarehouseError(result.problems[0].blocks(f"cannot list every {noun}"))
+        return result.manifests
 
     def find(self, noun: Noun, prefix: str) -> Manifest:
-        """Return the artefact whose id begins with `prefix`, ``"latest"``, or ``"previous"`` (the one before it).
+        """Return the artefact whose id begins with `prefix`, ``"latest"``, or ``"previous"`` (the second latest).
 
         Raises
         ------
         UsageError
-            If there is none or there are several; they are named.
+            If none or several match; the message lists them.
         WarehouseError
-            If an unreadable artefact could be the one.
+            If an unreadable artefact could be the match.
         """
-        found = self.scan(noun)
-        known = found.manifests
+        result = self.scan(noun)
+        known = result.manifests
         if prefix in (LATEST, PREVIOUS):
-            if found.problems:
-                raise WarehouseError(found.problems[0].blocks(f"cannot tell which {noun} is the {prefix}"))
+            if result.problems:
+                raise WarehouseError(result.problems[0].blocks(f"cannot tell which {noun} is the {prefix}"))
             return self._by_age(noun, known, prefix)
-        if not known and not found.problems:
+        if not known and not result.problems:
             raise self._no_artefact(noun)
         matches = [one for one in known if one.id.startswith(prefix)] if prefix else []
-        # A full id is unambiguous, whatever copies of its folder are called.
+        # A full id is unambiguous even if it is a prefix of another folder's name, such as that of a backup.
         exact = [one for one in matches if one.id == prefix]
-        for problem in found.problems:
+        for problem in result.problems:
             if not exact and (problem.artefact_id or prefix).startswith(prefix):
                 raise WarehouseError(problem.blocks(f"cannot find {noun} {prefix!r}"))
         if len(exact or matches) == 1:
@@ -143,7 +143,7 @@ class Warehouse:
         if not known:
             raise self._no_artefact(noun)
         if which == PREVIOUS and len(known) == 1:
-            raise UsageError(f"there is only one {noun} in {self.root}, {known[0].id}; make another first")
+            raise UsageError(f"there is only one {noun} in {self.root}, {known[0].id}; create another first")
         return known[which == PREVIOUS]
 
     def _no_artefact(self, noun: Noun) -> UsageError:
@@ -152,14 +152,14 @@ class Warehouse:
     def read(
         self, noun: Noun, artefact_id: str, table: str = part_file.MAIN, columns: Sequence[str] | None = None
     ) -> pa.Table:
-        """Return a whole table of an artefact, its parts in order.
+        """Return one table of an artefact, its parts in order.
 
         Raises
         ------
         WarehouseError
-            If the artefact is not there, has no such table, or a part is missing or damaged.
+            If the artefact does not exist, has no such table, or a part is missing or damaged.
         KeyError
-            If a column is not there.
+            If a column does not exist.
         """
         batches = list(self.batches(noun, artefact_id, table, columns))
         if batches:
@@ -172,14 +172,14 @@ class Warehouse:
     def batches(
         self, noun: Noun, artefact_id: str, table: str = part_file.MAIN, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield exactly one record batch a part, in order; only one part is in memory at a time.
+        """Yield exactly one record batch per part, in order; only one part is in memory at a time.
 
         Raises
         ------
         WarehouseError
-            If the artefact is not there, or a part is missing or damaged.
+            If the artefact does not exist, or a part is missing or damaged.
         KeyError
-            If a column is not there.
+            If a column does not exist.
         """
         folder = self.folder(noun, artefact_id)
         for part in self.manifest(noun, artefact_id).parts:
@@ -196,25 +196,24 @@ class Warehouse:
         settings: dict[str, Any],
         layout: dict[str, Any],
     ) -> Iterator[Builder]:
-        """Hold an artefact's lock and build it, from where a killed attempt left off.
+        """Hold the lock of an artefact and build it, resuming a killed attempt.
 
         Parameters
         ----------
         noun, artefact_id, version, inputs, settings
-            As given to `curate.schemas.artefacts.artefact_id`, and its result; they go into the manifest.
+            Arguments of `curate.schemas.artefacts.artefact_id` and its result; they go into the manifest.
         layout : dict
-            What decides how rows fall into parts (``{"rows_per_part": 512}``): not in the id, but the same for all
-            attempts.
+            How rows are split into parts (``{"rows_per_part": 512}``): not part of the id, but fixed for all attempts.
 
         Yields
         ------
         Builder
-            Its ``done`` is True if the artefact is there already, perhaps made by another process meanwhile.
+            Its ``done`` is True if the artefact exists already, perhaps built by another process meanwhile.
 
         Raises
         ------
         WarehouseError
-            If the lock is not obtained in time, the disk refuses, or a finished part is damaged.
+            If the lock is not obtained in time, a file cannot be written, or a finished part is damaged.
         UsageError
             If an unfinished attempt had another layout; the changed key is named.
         """
@@ -225,10 +224,11 @@ class Warehouse:
             return
         name = folder.with_name(f".{artefact_id}.lock")
         with lock.locked(name, self.lock_timeout, f"{noun} {artefact_id} in {self.root}"):
+            # Looked up again under the lock: another process may have finished it while this one waited.
             yield Builder(folder, begin, done=self.has(noun, artefact_id))
 
     def lock(self, name: str) -> AbstractContextManager[None]:
-        """Hold a lock of this warehouse for the block, for what is no artefact; one process at a time.
+        """Hold a named lock of this warehouse for the block, for data other than artefacts.
 
         Raises
         ------
@@ -237,24 +237,24 @@ class Warehouse:
         """
         return lock.locked(self.root / f".{name}.lock", self.lock_timeout, f"{name} in {self.root}")
 
-    def start_run(self, command: str, settings: dict[str, Any]) -> runs.Run:
-        """Note that a command started, with its resolved settings.
+    def start_run(self, command: str, settings: dict[str, Any]) -> runs.ActiveRun:
+        """Write the record of a command that starts now, with its resolved settings.
 
         Raises
         ------
         WarehouseError
-            If the disk refuses.
+            If it cannot be written.
         """
         return runs.start(self.root, command, settings)
 
 
 def verify(warehouse: Warehouse, noun: Noun, artefact_id: str) -> list[str]:
-    """Digest every part again and return a sentence for each that is missing or not what was written.
+    """Digest every part again and return a message for each that is missing or changed.
 
     Raises
     ------
     WarehouseError
-        If the artefact is not there, or its manifest cannot be read.
+        If the artefact does not exist, or its manifest cannot be read.
     """
     folder = warehouse.folder(noun, artefact_id)
     problems = (_problem(folder, part) for part in warehouse.manifest(noun, artefact_id).parts)
@@ -267,7 +267,7 @@ def _problem(folder: Path, part: PartFile) -> str | None:
         same = part_file.digest_file(path) == part.digest
     except OSError as error:
         return f"{path} cannot be read ({error.strerror}); {_REMAKE}"
-    return None if same else f"{path} is not what was written; {_REMAKE}"
+    return None if same else f"{path} changed after it was written; {_REMAKE}"
 
 
 def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:

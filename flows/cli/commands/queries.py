@@ -52,7 +52,7 @@ def sql(
     if (query is None) == (named is None):
         raise UsageError("give either SQL or --named QUERY")
     if named == "list":
-        render.named_queries(queries.questions(), as_json)
+        render.named_queries(queries.named_queries(), as_json)
         return
     result = run_query(settings.warehouse, query, named, parameter or [])
     render.table(result, as_json=as_json, as_csv=csv, parquet=parquet)

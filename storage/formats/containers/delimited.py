@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DELIMITERS = (",", ";", "\t", "|")
 
 
-class _Lines:
+class _RewindableLines:
     """Lines for the csv module that can be given back after a row that did not end where it should."""
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ def read(path: Path, source: str) -> RawRows:
     """
     # A process-wide limit of the csv module (128 KiB by default): rows of a megabyte are ordinary here.
     csv.field_size_limit(MAX_ROW_BYTES)
-    lines = _Lines(path)
+    lines = _RewindableLines(path)
     header, delimiter = _header(lines, path)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     number = 0
@@ -79,7 +79,7 @@ def read(path: Path, source: str) -> RawRows:
             yield quarantined(source, number, None, reason, "".join(lines.taken))
 
 
-def _header(lines: _Lines, path: Path) -> tuple[list[str], str]:
+def _header(lines: _RewindableLines, path: Path) -> tuple[list[str], str]:
     """Return the column names and the delimiter, which for .csv is the commonest candidate of the first line."""
     first = next((line for line in lines if line.strip()), "")
     tab = ".tsv" in path.name.lower()

@@ -7,7 +7,7 @@ template, is ignored.
 from __future__ import annotations
 
 from curate.schemas.corpus import Turn
-from curate.storage.formats.rows import RowProblem, nothing
+from curate.storage.formats.rows import RowProblem, is_missing
 from curate.storage.formats.shapes.columns import CONTEXT, HISTORY, INSTRUCTION, RESPONSE, SYSTEM
 from curate.storage.formats.shapes.texts import (
     Conversation,
@@ -17,7 +17,7 @@ from curate.storage.formats.shapes.texts import (
     first_column,
     optional_text,
     paragraphs,
-    parsed,
+    parse_nested,
     text,
 )
 
@@ -39,8 +39,8 @@ def read(values: Values) -> Conversation:
 def _earlier(values: Values) -> list[Turn]:
     """Return the turns of ``history``, a list of [question, answer] pairs."""
     column = HISTORY[0]
-    pairs = parsed(values.get(column) or None, column)
-    if nothing(pairs):
+    pairs = parse_nested(values.get(column) or None, column)
+    if is_missing(pairs):
         return []
     turns: list[Turn] = []
     for pair in pairs if isinstance(pairs, list) else [None]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from curate.schemas.errors import InputError, UsageError, did_you_mean
-from curate.storage.formats.rows import columns_named
+from curate.storage.formats.rows import join_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ class ColumnNames:
             if column not in columns:
                 raise InputError(
                     f"{source} has no column {column!r}, which --map {role}={column} names; "
-                    f"it has the columns {columns_named(list(columns))}"
+                    f"it has the columns {join_columns(list(columns))}"
                 )
 
     def _make_plan(self, columns: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.schemas.errors import InputError, UsageError, did_you_mean
-from curate.storage.formats.rows import columns_named, nothing
+from curate.storage.formats.rows import is_missing, join_columns
 from curate.storage.formats.shapes import (
     alpaca,
     messages,
@@ -36,7 +36,7 @@ class Shape:
 
     def fits(self, values: Values, *, filled: bool) -> bool:
         """Return True if the row has the columns; if `filled`, only those count that are not null."""
-        columns = {name for name, value in values.items() if not (filled and nothing(value))}
+        columns = {name for name, value in values.items() if not (filled and is_missing(value))}
         return all(not columns.isdisjoint(group) for group in self.needs)
 
     @property
@@ -83,6 +83,6 @@ def wrong_columns(source: str, row: int, columns: list[str], stated: Shape | Non
     first, last = columns[0] if columns else "…", columns[-1] if columns else "…"
     wanted = f"which is not {stated.words}" if stated else f"known are {', '.join(shape.words for shape in SHAPES)}"
     return InputError(
-        f"{source}, row {row}: the columns are {columns_named(columns) or 'none'}; {wanted}; "
+        f"{source}, row {row}: the columns are {join_columns(columns) or 'none'}; {wanted}; "
         f"say which column is which, for example --map prompt={first} --map response={last}"
     )

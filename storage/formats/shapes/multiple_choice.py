@@ -20,7 +20,7 @@ from curate.storage.formats.shapes.texts import (
     first_column,
     optional_text,
     paragraphs,
-    parsed,
+    parse_nested,
     text,
 )
 
@@ -50,7 +50,7 @@ def options_of(values: Values) -> tuple[Sequence[str], list[str]]:
     if column not in values:
         given = [name for name in CHOICE_COLUMNS if name in values and values[name] is not None]
         return [name.upper() for name in given], [text(values[name], name) for name in given]
-    listed, labels = _listed(parsed(values[column], column))
+    listed, labels = _listed(parse_nested(values[column], column))
     if not isinstance(listed, list) or not 2 <= len(listed) <= len(ascii_uppercase):
         raise RowProblem(column, "no list of options")
     options = [text(option, column) for option in listed]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from curate.schemas.corpus import Turn
-from curate.storage.formats.rows import RowProblem, Unreadable, nothing
+from curate.storage.formats.rows import RowProblem, Unreadable, is_missing
 
 Values = Mapping[str, object]
 
@@ -36,7 +36,7 @@ def text(value: object, column: str) -> str:
         If it is no text, or holds NUL bytes, unpaired surrogates or bytes that were not UTF-8.
     """
     if not isinstance(value, str):
-        if nothing(value):
+        if is_missing(value):
             return ""
         raise RowProblem(column, f"{_kind(value)} where text is expected")
     if "\0" in value:
@@ -54,7 +54,7 @@ def optional_text(values: Values, names: Sequence[str]) -> str:
     return text(values.get(column), column)
 
 
-def parsed(value: object, column: str) -> object:
+def parse_nested(value: object, column: str) -> object:
     """Return a nested cell; where it is JSON text, as in CSV, the decoded value."""
     if not isinstance(value, str):
         return value

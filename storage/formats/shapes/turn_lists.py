@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from curate.schemas.corpus import Role, Turn
-from curate.storage.formats.rows import RowProblem, nothing, printable
+from curate.storage.formats.rows import RowProblem, is_missing, printable
 from curate.storage.formats.shapes.columns import SYSTEM, TOOLS
 from curate.storage.formats.shapes.texts import (
     Conversation,
@@ -18,7 +18,7 @@ from curate.storage.formats.shapes.texts import (
     conversation,
     json_text,
     optional_text,
-    parsed,
+    parse_nested,
     text,
     tools_text,
 )
@@ -54,8 +54,8 @@ def turns_of_list(value: object, column: str) -> list[Turn]:
     RowProblem
         If it is no such list, or a turn has an unknown role or a content that is not text.
     """
-    items = parsed(value, column)
-    if nothing(items):
+    items = parse_nested(value, column)
+    if is_missing(items):
         return []
     if not isinstance(items, list):
         raise RowProblem(column, "no list of turns")
@@ -75,12 +75,12 @@ def _turns(item: object, number: int, column: str) -> Iterator[Turn]:
     """Yield the turn of one item; two where an assistant says something and calls a tool."""
     if not isinstance(item, dict):
         raise RowProblem(column, f"turn {number} is no object with a role and a content")
-    given = item.get("role") if nothing(item.get("from")) else item.get("from")
+    given = item.get("role") if is_missing(item.get("from")) else item.get("from")
     role = _ROLES.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:
         named = f"the unknown role {printable(str(given), 40)!r}" if given else "no role"
         raise RowProblem(column, f"turn {number} has {named}; known are {', '.join(_ROLES)}")
-    content = item.get("content") if nothing(item.get("value")) else item.get("value")
+    content = item.get("content") if is_missing(item.get("value")) else item.get("value")
     is_call = isinstance(given, str) and given.strip().lower() in _CALLS
     nested = is_call or role == "tool"
     yield Turn(role, _content(content, number, column, nested=nested), is_call)

@@ -42,7 +42,7 @@ def test_a_negative_grace_and_a_run_under_way_are_refused(curate: Run, tmp_path:
     assert (answer.code, "is negative" in answer.err) == (2, True)
     with warehouse.start_run("select", {}):
         answer = curate("gc", "--grace-days", "0", "--delete", "-w", warehouse.root)
-    assert (answer.code, "is under way" in answer.err, answer.err.count("\n")) == (4, True, 1)
+    assert (answer.code, "is in progress" in answer.err, answer.err.count("\n")) == (4, True, 1)
 
 
 def test_an_unreadable_manifest_stops_it_with_exit_code_4(curate: Run, tmp_path: Path) -> None:

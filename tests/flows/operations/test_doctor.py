@@ -54,7 +54,7 @@ def test_a_changed_and_a_missing_part_are_named(curate: Run, warehouse: Warehous
     changed.write_bytes(changed.read_bytes()[:-1] + b"X")
     missing.unlink()
     problems_found = problems(curate, warehouse)
-    assert any(str(changed) in one and "not what was written" in one for one in problems_found)
+    assert any(str(changed) in one and "changed after it was written" in one for one in problems_found)
     assert any(str(missing) in one and "cannot be read" in one for one in problems_found)
     assert any("table embeddings" in one for one in problems_found)
 

@@ -41,7 +41,7 @@ def _read(root: Path, over: Event, heard: Queue[tuple[str, Any]]) -> None:
             with queries.open_catalog(root) as con:
                 states = queries.run_sql(con, WHOLE).to_pylist()
                 for name in ("reasons", "kept_by_source", "runs"):
-                    assert queries.ask(con, name).num_rows
+                    assert queries.run_named_query(con, name).num_rows
                 again = queries.run_sql(con, WHOLE).num_rows
             assert len(states) == again, "a session saw two states"
             assert len(states) >= most, "a later session saw an older state"

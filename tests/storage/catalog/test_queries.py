@@ -10,7 +10,15 @@ import warehouses
 
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.storage.catalog.publish import publish
-from curate.storage.catalog.queries import ask, explain, named, open_catalog, questions, resolve_selection, run_sql
+from curate.storage.catalog.queries import (
+    explain,
+    find_query,
+    named_queries,
+    open_catalog,
+    resolve_selection,
+    run_named_query,
+    run_sql,
+)
 from curate.storage.warehouse.warehouse import Warehouse
 
 TEN = {
@@ -85,7 +93,7 @@ def test_what_writes_is_refused(
     con: duckdb.DuckDBPyConnection, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="only read here, and this is an? [A-Z_ ]+ statement"):
+    with pytest.raises(UsageError, match="read-only and this is an? [A-Z_ ]+ statement"):
         run_sql(con, sql)
     assert list(tmp_path.iterdir()) == []
 
@@ -93,7 +101,7 @@ def test_what_writes_is_refused(
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELEC 1", "DuckDB does not accept the SQL: Parser Error"),
+        ("SELEC 1", "DuckDB rejects the SQL: Parser Error"),
         ("SELECT speed FROM examples", 'Referenced column "speed" not found'),
         ("FROM con", "Table with name con does not exist"),
         ("SELECT $n", "parameter"),
@@ -173,11 +181,11 @@ def test_explain_of_an_example_outside_the_selection(tmp_path: Path) -> None:
 
 
 def test_there_are_ten_questions_and_each_says_what_it_answers() -> None:
-    known = questions()
+    known = named_queries()
     assert TEN <= known.keys()
     assert all(about.endswith(".") and "\n" not in about for about in known.values())
     for name in known:
-        question = named(name)
+        question = find_query(name)
         assert {one.name for one in question.parameters} == set(duckdb_parameters(question.sql))
 
 
@@ -189,17 +197,17 @@ def duckdb_parameters(sql: str) -> set[str]:
 def test_every_question_runs_with_its_defaults_and_on_nothing(
     con: duckdb.DuckDBPyConnection, name: str, tmp_path: Path
 ) -> None:
-    assert ask(con, name).num_rows > 0
+    assert run_named_query(con, name).num_rows > 0
     warehouse = Warehouse(tmp_path)
     for method in ("uniform", "full"):
         warehouses.make(warehouse, "selection", {"corpus": "gone"}, {"method": method, "budget": "1"}, {})
     publish(warehouse)
     with open_catalog(tmp_path) as empty:
-        assert ask(empty, name).num_rows == (name == "overlap")
+        assert run_named_query(empty, name).num_rows == (name == "overlap")
 
 
 def test_reasons(con: duckdb.DuckDBPyConnection) -> None:
-    assert ask(con, "reasons").to_pylist() == [
+    assert run_named_query(con, "reasons").to_pylist() == [
         {"reason": "budget", "kept": False, "examples": 53, "share": 53 / 60},
         {"reason": "selected", "kept": True, "examples": 6, "share": 0.1},
         {"reason": "conflict", "kept": False, "examples": 1, "share": 1 / 60},
@@ -207,21 +215,21 @@ def test_reasons(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_degraded_clusters(con: duckdb.DuckDBPyConnection) -> None:
-    found = ask(con, "degraded_clusters", {"limit": "2"}).to_pylist()
+    found = run_named_query(con, "degraded_clusters", {"limit": "2"}).to_pylist()
     assert [(row["cluster"], row["kept"], row["terms"]) for row in found] == [(2, 2, "t2, plus"), (1, 2, "t1, plus")]
-    assert ask(con, "degraded_clusters", {"selection": "previous"}).num_rows == 0
+    assert run_named_query(con, "degraded_clusters", {"selection": "previous"}).num_rows == 0
 
 
 def test_overlap(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
-    found = ask(con, "overlap").to_pylist()[0]
+    found = run_named_query(con, "overlap").to_pylist()[0]
     assert (found["selection_id"], found["other_id"]) == (ids["paser"], ids["uniform"])
     assert [found[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 0, 0.0]
-    same = ask(con, "overlap", {"other": ids["paser"][:8]}).to_pylist()[0]
+    same = run_named_query(con, "overlap", {"other": ids["paser"][:8]}).to_pylist()[0]
     assert [same[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 6, 1.0]
 
 
 def test_coverage(con: duckdb.DuckDBPyConnection) -> None:
-    found = ask(con, "coverage").to_pylist()
+    found = run_named_query(con, "coverage").to_pylist()
     assert [(row["cluster"], row["examples"], row["kept"], row["terms"]) for row in found] == [
         (k, 20, 2, f"t{k}, plus") for k in range(3)
     ]
@@ -229,7 +237,7 @@ def test_coverage(con: duckdb.DuckDBPyConnection) -> None:
 
 def test_kept_by_source(con: duckdb.DuckDBPyConnection) -> None:
     """Example 0, which uniform keeps, also stands in the source a second time, without a licence."""
-    found = ask(con, "kept_by_source", {"selection": "previous"}).to_pylist()
+    found = run_named_query(con, "kept_by_source", {"selection": "previous"}).to_pylist()
     assert [(row["source"], row["licence"], row["examples"], row["kept"]) for row in found] == [
         ("a.jsonl", "MIT", 60, 6),
         ("a.jsonl", None, 1, 1),
@@ -239,11 +247,11 @@ def test_kept_by_source(con: duckdb.DuckDBPyConnection) -> None:
 def test_lost_to(con: duckdb.DuckDBPyConnection) -> None:
     prompt = warehouses.example(59)["prompt"]
     expected = {"example_id": warehouses.IDS[-1], "lost": 1, "reasons": ["conflict"], "prompt": prompt}
-    assert ask(con, "lost_to").to_pylist() == [expected]
+    assert run_named_query(con, "lost_to").to_pylist() == [expected]
 
 
 def test_quarantine_reasons(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
-    assert ask(con, "quarantine_reasons").to_pylist() == [
+    assert run_named_query(con, "quarantine_reasons").to_pylist() == [
         {
             "corpus_id": ids["corpus"],
             "source": "a.jsonl",
@@ -256,12 +264,12 @@ def test_quarantine_reasons(con: duckdb.DuckDBPyConnection, ids: dict[str, str])
 
 def test_token_histogram(con: duckdb.DuckDBPyConnection) -> None:
     """Example i has 7 + i tokens; the last six are kept."""
-    found = [tuple(row.values())[:4] for row in ask(con, "token_histogram").to_pylist()]
+    found = [tuple(row.values())[:4] for row in run_named_query(con, "token_histogram").to_pylist()]
     assert found == [(4, 7, 1, 0), (8, 15, 8, 0), (16, 31, 16, 0), (32, 63, 32, 3), (64, 127, 3, 3)]
 
 
 def test_signal_quantiles(con: duckdb.DuckDBPyConnection) -> None:
-    found = {(row["signal"], row["kept"]): row for row in ask(con, "signal_quantiles").to_pylist()}
+    found = {(row["signal"], row["kept"]): row for row in run_named_query(con, "signal_quantiles").to_pylist()}
     assert found["cds", True]["median"] == pytest.approx(0.565)
     assert (found["cds", True]["examples"], found["cds", False]["examples"]) == (6, 54)
     assert found["cds", False]["q25"] == pytest.approx(0.1325)
@@ -269,18 +277,20 @@ def test_signal_quantiles(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_runs(con: duckdb.DuckDBPyConnection) -> None:
-    assert [(row["command"], row["status"]) for row in ask(con, "runs").to_pylist()] == [("select", "finished")]
+    assert [(row["command"], row["status"]) for row in run_named_query(con, "runs").to_pylist()] == [
+        ("select", "finished")
+    ]
 
 
 def test_questions_that_cannot_be_asked(con: duckdb.DuckDBPyConnection) -> None:
-    with pytest.raises(UsageError, match="there is no question 'reason', did you mean 'reasons'"):
-        named("reason")
-    with pytest.raises(UsageError, match="question 'runs' has no parameter 'limits', did you mean 'limit'"):
-        ask(con, "runs", {"limits": "3"})
+    with pytest.raises(UsageError, match="there is no named query 'reason', did you mean 'reasons'"):
+        find_query("reason")
+    with pytest.raises(UsageError, match="query 'runs' has no parameter 'limits', did you mean 'limit'"):
+        run_named_query(con, "runs", {"limits": "3"})
     with pytest.raises(UsageError, match="has no parameter 'x'; it has none"):
-        ask(con, "quarantine_reasons", {"x": "3"})
+        run_named_query(con, "quarantine_reasons", {"x": "3"})
     with pytest.raises(UsageError, match="parameter limit is 'many', which is not a whole number"):
-        ask(con, "runs", {"limit": "many"})
+        run_named_query(con, "runs", {"limit": "many"})
 
 
 def test_the_latest_selection_is_refused_while_a_manifest_cannot_be_read(tmp_path: Path) -> None:
@@ -291,5 +301,5 @@ def test_the_latest_selection_is_refused_while_a_manifest_cannot_be_read(tmp_pat
     publish(warehouse)
     with open_catalog(tmp_path) as con:
         with pytest.raises(WarehouseError, match=f"which selection is the latest: {path} is damaged"):
-            ask(con, "reasons")
-        assert ask(con, "reasons", {"selection": ids["uniform"]}).num_rows > 0
+            run_named_query(con, "reasons")
+        assert run_named_query(con, "reasons", {"selection": ids["uniform"]}).num_rows > 0

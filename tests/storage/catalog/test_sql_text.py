@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from curate.storage.catalog.sql_text import name, quoted, quoted_list
+from curate.storage.catalog.sql_text import quoted, quoted_list, quoted_name
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
@@ -31,7 +31,7 @@ def test_values_come_back(con: duckdb.DuckDBPyConnection, texts: list[str]) -> N
 @given(TEXT.filter(bool))
 @example('a"b')
 def test_names_come_back(con: duckdb.DuckDBPyConnection, text: str) -> None:
-    assert con.execute(f"SELECT 1 AS {name(text)}").description[0][0] == text
+    assert con.execute(f"SELECT 1 AS {quoted_name(text)}").description[0][0] == text
 
 
 FILE_NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=30).filter(

@@ -251,7 +251,7 @@ def test_bad_targets_are_one_sentence(warehouse: Warehouse, selection: str, tmp_
         export(warehouse, selection, "ids", tmp_path / "file")
     with pytest.raises(UsageError, match="no plain file name"):
         export(warehouse, selection, "ids", tmp_path, "../up")
-    with pytest.raises(WarehouseError, match="cannot make the folder"):
+    with pytest.raises(WarehouseError, match="cannot create the folder"):
         export(warehouse, selection, "ids", tmp_path / "file" / "below")
 
 

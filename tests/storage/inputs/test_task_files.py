@@ -11,7 +11,7 @@ import pytest
 
 from curate.schemas.errors import CurateError, InputError
 from curate.schemas.evaluation import ITEMS
-from curate.storage.inputs.task_files import read_items, task_file
+from curate.storage.inputs.task_files import parse_task, read_items
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def write(path: Path, *rows: dict[str, Any]) -> str:
 
 
 def items(word: str, limit: int | None = None) -> list[dict[str, Any]]:
-    found = list(read_items(task_file(word), limit))
+    found = list(read_items(parse_task(word), limit))
     pa.Table.from_pylist(found, schema=ITEMS)
     return found
 
@@ -41,7 +41,7 @@ def items(word: str, limit: int | None = None) -> list[dict[str, Any]]:
     ],
 )
 def test_columns_tell_the_kind(tmp_path: Path, row: dict[str, Any], kind: str) -> None:
-    task = task_file(write(tmp_path / "t.jsonl", row, row | {"more": 1} if kind == "rows" else row))
+    task = parse_task(write(tmp_path / "t.jsonl", row, row | {"more": 1} if kind == "rows" else row))
     assert task.kind == kind
     assert task.name == f"{kind}:t"
     assert {one["kind"] for one in read_items(task)} == {kind}
@@ -115,4 +115,4 @@ def test_what_cannot_be_asked_is_named(tmp_path: Path, word: str, rows: list[dic
 )
 def test_a_task_that_is_not_there_is_named(word: str, said: str) -> None:
     with pytest.raises(CurateError, match=said):
-        task_file(word)
+        parse_task(word)

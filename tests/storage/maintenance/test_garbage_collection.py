@@ -62,13 +62,13 @@ def age(path: Path, days: float) -> None:
 
 
 def test_what_selections_were_made_from_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
-    found = garbage_collection.find(warehouse, 7, time.time() + LATER)
+    found = garbage_collection.find_garbage(warehouse, 7, time.time() + LATER)
     # The embeddings stand behind the clusters that the selection used, though it did not read them itself.
     assert paths(found, warehouse) == {
         f"embeddings/{ids['unused']}", f"corpus/{ids['other corpus']}", f"embeddings/{ids['of other']}",
     }  # fmt: skip
     assert all(one.bytes > 0 and 7.9 < one.days < 8.1 for one in found)
-    assert garbage_collection.find(warehouse, 7) == [], "all of it is young"
+    assert garbage_collection.find_garbage(warehouse, 7) == [], "all of it is young"
 
 
 def test_pilots_stay_as_long_as_a_selection_that_was_made_from_them(warehouse: Warehouse, ids: dict[str, str]) -> None:
@@ -77,7 +77,7 @@ def test_pilots_stay_as_long_as_a_selection_that_was_made_from_them(warehouse: W
     used = {noun: ids[noun] for noun in ("corpus", "clusters", "scores")}
     mine, other = (warehouses.make(warehouse, "pilots", used, {"seed": seed}, tables) for seed in (0, 1))
     warehouses.selection(warehouse, {**used, "pilots": mine})
-    found = paths(garbage_collection.find(warehouse, 7, time.time() + LATER), warehouse)
+    found = paths(garbage_collection.find_garbage(warehouse, 7, time.time() + LATER), warehouse)
     assert f"pilots/{other}" in found
     assert f"pilots/{mine}" not in found
     publish(warehouse)
@@ -89,10 +89,12 @@ def test_pilots_stay_as_long_as_a_selection_that_was_made_from_them(warehouse: W
 def test_what_a_recent_run_touched_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
     with warehouse.start_run("embed", {}) as run:
         run.add("embeddings", ids["of other"])
-    assert paths(garbage_collection.find(warehouse, 0, time.time()), warehouse) >= {f"embeddings/{ids['of other']}"}
-    soon = garbage_collection.find(warehouse, 1, time.time() + 0.9 * DAY)
+    assert paths(garbage_collection.find_garbage(warehouse, 0, time.time()), warehouse) >= {
+        f"embeddings/{ids['of other']}"
+    }
+    soon = garbage_collection.find_garbage(warehouse, 1, time.time() + 0.9 * DAY)
     assert soon == []
-    later = paths(garbage_collection.find(warehouse, 7, time.time() + LATER), warehouse)
+    later = paths(garbage_collection.find_garbage(warehouse, 7, time.time() + LATER), warehouse)
     assert f"embeddings/{ids['of other']}" in later
 
 
@@ -103,14 +105,14 @@ def test_an_old_artefact_that_a_recent_run_used_is_kept(
     monkeypatch.setattr(garbage_collection, "_age", lambda moment, now: 30.0 if moment < start else 0.5)
     with warehouse.start_run("embed", {}) as run:
         run.add("embeddings", ids["of other"])
-    found = paths(garbage_collection.find(warehouse, 7), warehouse)
+    found = paths(garbage_collection.find_garbage(warehouse, 7), warehouse)
     assert found == {f"embeddings/{ids['unused']}"}, "the corpus behind what the run used is kept too"
 
 
 def test_collecting_removes_exactly_that_and_the_catalog_agrees(warehouse: Warehouse, ids: dict[str, str]) -> None:
     publish(warehouse)
     before = existing(warehouse)
-    listed = garbage_collection.find(warehouse, 0)
+    listed = garbage_collection.find_garbage(warehouse, 0)
     assert paths(garbage_collection.collect(warehouse, 0), warehouse) == paths(listed, warehouse)
     gone = {f"embeddings/{ids['unused']}", f"corpus/{ids['other corpus']}", f"embeddings/{ids['of other']}"}
     assert existing(warehouse) == before - gone
@@ -135,10 +137,10 @@ def test_leftovers_are_found_once_they_are_old(warehouse: Warehouse, ids: dict[s
     for path in (picture, report):
         path.parent.mkdir()
         path.write_bytes(b"x")
-    assert garbage_collection.find(warehouse, 7) == []
+    assert garbage_collection.find_garbage(warehouse, 7) == []
     for path in (begun, torn, picture, report):
         age(path, 9)
-    found = {one.path: one.why for one in garbage_collection.find(warehouse, 7)}
+    found = {one.path: one.why for one in garbage_collection.find_garbage(warehouse, 7)}
     assert found.keys() == {begun, torn, picture}
     garbage_collection.collect(warehouse, 7)
     assert [path.exists() for path in (begun, torn, picture, report)] == [False, False, False, True]
@@ -165,27 +167,27 @@ def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids
 
 
 def test_what_an_original_left_goes_once_no_scoring_uses_it(warehouse: Warehouse, ids: dict[str, str]) -> None:
-    old, used, torn = (warehouse.root / places.TEACHERS / name for name in ("old", "used", "torn"))
+    old, used, torn = (warehouse.root / places.ORIGINAL_CACHE / name for name in ("old", "used", "torn"))
     for folder in (old, used, torn):
         folder.mkdir(parents=True)
         (folder / "part-00000.safetensors").write_bytes(b"xyz")
     for folder in (old, used):
         (folder / "teacher.json").write_text("{}")
-    assert garbage_collection.find(warehouse, 7) == []
+    assert garbage_collection.find_garbage(warehouse, 7) == []
     for folder in (old, used, torn):
         age(folder, 9)
     os.utime(used / "teacher.json")
-    found = {one.path: (one.bytes, round(one.days)) for one in garbage_collection.find(warehouse, 7)}
+    found = {one.path: (one.bytes, round(one.days)) for one in garbage_collection.find_garbage(warehouse, 7)}
     assert found == {old: (5, 9), torn: (3, 9)}
-    with warehouse.start_run("score", {}), pytest.raises(GateError, match="is under way"):
+    with warehouse.start_run("score", {}), pytest.raises(GateError, match="is in progress"):
         garbage_collection.collect(warehouse, 7)
     assert old.exists()
     garbage_collection.collect(warehouse, 7)
-    assert sorted((warehouse.root / places.TEACHERS).iterdir()) == [used]
+    assert sorted((warehouse.root / places.ORIGINAL_CACHE).iterdir()) == [used]
 
 
 def test_a_killed_collection_of_what_an_original_left_is_finished(warehouse: Warehouse, ids: dict[str, str]) -> None:
-    half = warehouse.root / places.TEACHERS / f"{places.TRASH}old"
+    half = warehouse.root / places.ORIGINAL_CACHE / f"{places.TRASH}old"
     half.mkdir(parents=True)
     (half / "part-00000.safetensors").write_bytes(b"xyz")
     assert garbage_collection.collect(warehouse, 7) == []
@@ -194,7 +196,7 @@ def test_a_killed_collection_of_what_an_original_left_is_finished(warehouse: War
 
 def test_nothing_is_removed_while_a_run_is_under_way(warehouse: Warehouse, ids: dict[str, str]) -> None:
     before = existing(warehouse)
-    with warehouse.start_run("select", {}), pytest.raises(GateError, match="is under way"):
+    with warehouse.start_run("select", {}), pytest.raises(GateError, match="is in progress"):
         garbage_collection.collect(warehouse, 0)
     assert existing(warehouse) == before
     garbage_collection.collect(warehouse, 0)
@@ -243,7 +245,7 @@ def test_nothing_is_removed_while_a_manifest_cannot_be_read(
     damage(path)
     before = content(warehouse)
     stopped = f"garbage collection stopped and removed nothing: {path} {reason}; see `curate doctor`"
-    for act in (garbage_collection.find, garbage_collection.collect):
+    for act in (garbage_collection.find_garbage, garbage_collection.collect):
         with pytest.raises(GateError, match=stopped) as caught:
             act(warehouse, 0)
         assert caught.value.exit_code == 4

@@ -200,12 +200,12 @@ def test_the_text_of_forgotten_rows_is_not_shown(filled: tuple[Warehouse, dict[s
 def test_kinds_and_table_rows_come_from_all_that_there_is(filled: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = filled
     contents = read_contents(warehouse, ids["paser"])
-    kinds = {title: rows for title, _, rows in samples.kinds(contents)}
-    assert kinds["Taken first"] == [54, 55, 56]
-    assert kinds["Taken last"] == [59, 58, 57]
-    assert kinds["Most damaged"] == [59, 58, 57]
-    assert kinds["Least damaged"] == [0, 1, 2]
-    assert kinds["Not kept: conflict"] == [1]
+    sample_groups = {title: rows for title, _, rows in samples.sample_groups(contents)}
+    assert sample_groups["Taken first"] == [54, 55, 56]
+    assert sample_groups["Taken last"] == [59, 58, 57]
+    assert sample_groups["Most damaged"] == [59, 58, 57]
+    assert sample_groups["Least damaged"] == [0, 1, 2]
+    assert sample_groups["Not kept: conflict"] == [1]
     listed = samples.table_rows(contents)
     assert len(set(listed)) == len(listed) == 60
     assert listed[:6] == [54, 55, 56, 57, 58, 59]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.storage.report.scales import Kind, Scale, densest_region, outline, scale_of, shares, written
+from curate.storage.report.scales import Kind, Scale, bin_shares, densest_region, outline, scale_of, tick_label
 
 KINDS: tuple[Kind, ...] = ("linear", "log", "asinh")
 floats = st.floats(-1e6, 1e6, allow_nan=False).filter(lambda value: value == 0 or abs(value) > 1e-9)
@@ -48,7 +48,7 @@ def test_ticks_are_round(scale: Scale, expected: list[tuple[float, str]]) -> Non
     [(0, "0"), (0.25, "0.25"), (-0.5, "−0.5"), (12000, "12,000"), (1e-6, "10⁻⁶"), (-2e-7, "−2·10⁻⁷"), (3e7, "3·10⁷")],
 )
 def test_numbers_are_written_as_people_write_them(value: float, text: str) -> None:
-    assert written(value) == text
+    assert tick_label(value) == text
 
 
 def test_shares_agree_with_a_histogram() -> None:
@@ -57,8 +57,8 @@ def test_shares_agree_with_a_histogram() -> None:
     scale = scale_of(values, "linear", clipped=0.0)
     finite = values[np.isfinite(values)]
     expected, _ = np.histogram(finite, bins=20, range=(finite.min(), finite.max()))
-    assert shares(values, scale, 20) == pytest.approx(expected / len(finite))
-    assert shares(np.array([np.nan]), scale, 4).tolist() == [0.0] * 4
+    assert bin_shares(values, scale, 20) == pytest.approx(expected / len(finite))
+    assert bin_shares(np.array([np.nan]), scale, 4).tolist() == [0.0] * 4
 
 
 def test_nothing_to_show_still_has_a_scale() -> None:

@@ -53,12 +53,12 @@ def test_a_limit_on_file_sizes_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WarehouseError, match="cannot make the folder .*file/inside.*--warehouse"):
+    with pytest.raises(WarehouseError, match="cannot create the folder .*file/inside.*--warehouse"):
         atomic.make_folder(tmp_path / "file" / "inside")
 
 
 def test_clean_removes_only_unfinished_files(tmp_path: Path) -> None:
     (tmp_path / "kept.parquet").write_text("")
-    atomic.temporary(tmp_path / "kept.parquet").write_text("half")
-    atomic.clean(tmp_path)
+    atomic.temporary_path(tmp_path / "kept.parquet").write_text("half")
+    atomic.remove_temporary_files(tmp_path)
     assert [one.name for one in tmp_path.iterdir()] == ["kept.parquet"]

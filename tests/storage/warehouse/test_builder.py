@@ -172,8 +172,8 @@ def test_a_line_torn_by_a_kill_costs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        ({"rows_per_part": 2}, "layout.rows_per_part = 1 and cannot go on with 2"),
-        ({"rows_per_part": 1, "dtype": "float16"}, "layout.dtype = None and cannot go on with 'float16'"),
+        ({"rows_per_part": 2}, "layout.rows_per_part = 1 and cannot be resumed with 2"),
+        ({"rows_per_part": 1, "dtype": "float16"}, "layout.dtype = None and cannot be resumed with 'float16'"),
     ],
 )
 def test_a_resume_under_another_layout_names_the_key(tmp_path: Path, layout: dict[str, Any], message: str) -> None:
@@ -205,7 +205,7 @@ def test_a_part_that_is_read_back_is_checked(tmp_path: Path) -> None:
         flipped = bytearray(path.read_bytes())
         flipped[20] ^= 1
         path.write_bytes(flipped)
-        with pytest.raises(WarehouseError, match="is not what was written"):
+        with pytest.raises(WarehouseError, match="changed after it was written"):
             builder.read_part("terms", 0)
         with pytest.raises(WarehouseError, match="part 1 of table 'terms' is not finished"):
             builder.read_part("terms", 1)
@@ -302,9 +302,9 @@ def test_a_made_artefact_needs_no_lock_and_no_right_to_write(tmp_path: Path, mon
 def test_a_finished_artefact_never_changes(tmp_path: Path) -> None:
     build(tmp_path)
     with Warehouse(tmp_path).build("clusters", ID, 1, {"corpus": "c"}, {"k": 3}, {"rows_per_part": 1}) as builder:
-        with pytest.raises(RuntimeError, match="is finished and never changes"):
+        with pytest.raises(RuntimeError, match="is finished and immutable"):
             builder.write("terms", 0, rows(1), TERMS)
-        with pytest.raises(RuntimeError, match="is finished and never changes"):
+        with pytest.raises(RuntimeError, match="is finished and immutable"):
             builder.finish({})
     check_whole(tmp_path)
 

@@ -61,6 +61,6 @@ def test_a_wait_ends_when_the_holder_does(tmp_path: Path) -> None:
 
 def test_a_lock_in_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WarehouseError, match="cannot make the folder"):
+    with pytest.raises(WarehouseError, match="cannot create the folder"):
         with locked(tmp_path / "file" / ".x.lock", 0, "scores x"):
             pass

@@ -126,7 +126,7 @@ def test_verify_names_every_damaged_part(copy: tuple[Warehouse, dict[str, str]])
     (folder / "sources-00000.parquet").unlink()
     problems = verify(warehouse, "corpus", ids["corpus"])
     assert len(problems) == 2
-    assert "part-00001.parquet is not what was written" in problems[0]
+    assert "part-00001.parquet changed after it was written" in problems[0]
     assert "sources-00000.parquet cannot be read" in problems[1]
 
 
