@@ -108,7 +108,7 @@ class Job:
             self.log(text)
 
     def run(self) -> None:
-        """Run the recovery that ``job.json`` describes, together with the processes launched beside this one."""
+        """Run the recovery that ``job.json`` describes, together with the processes launched with this one."""
         description = self._read_description()
         # Imported here, since torch takes seconds and a missing or foreign job should fail at once.
         from curate.engines.recover import Observer, recover

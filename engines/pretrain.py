@@ -1,6 +1,6 @@
-"""Trains a small Llama with a tokenizer of its own from nothing, on an endless stream of (prompt, answer) pairs.
+"""Pretrains a small Llama and its tokenizer from scratch, on an endless stream of (prompt, answer) pairs.
 
-Made for the demo model; the result is an ordinary Hugging Face folder. Knows nothing of what the prompts are about.
+Used for the demo model; the result is an ordinary Hugging Face folder.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CHAT_TEMPLATE = (
 )
 
 IGNORED = -100
+"""Label of tokens without a loss, as in torch."""
 Pair = tuple[str, str]
 Progress = Callable[[int, float], None]
 
@@ -39,7 +40,7 @@ class PretrainConfig:
     """Size and schedule of the demo model. The defaults give 1.4 M parameters."""
 
     vocabulary: int = 2048
-    """Largest number of tokens; fewer if the texts do not give that many merges."""
+    """Largest number of tokens; fewer if the texts have fewer merges."""
     hidden: int = 128
     """Width of the residual stream."""
     layers: int = 4
@@ -64,12 +65,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, positions: int = 512)
     Parameters
     ----------
     texts : iterable of str
-        What the merges are learnt from.
+        Texts to learn the merges from.
     vocabulary : int
-        Largest number of tokens; the 256 bytes and the special tokens are always among them, so every text survives
-        encoding and decoding unchanged.
+        Largest number of tokens; the 256 bytes and the special tokens are always included, so that decoding
+        restores every text exactly.
     positions : int
-        Context length in tokens that the tokenizer announces.
+        Context length in tokens, stored in the tokenizer.
     """
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
@@ -117,10 +118,11 @@ def new_model(tokenizer: PreTrainedTokenizerFast, config: PretrainConfig) -> Lla
 
 
 def encode_pair(tokenizer: PreTrainedTokenizerFast, pair: Pair) -> tuple[list[int], int]:
-    """Return the tokens of prompt and answer, end of turn included, and how many of them are the prompt's."""
+    """Return the tokens of prompt and answer, end of turn included, and the number of prompt tokens."""
     turns = [{"role": "user", "content": pair[0]}]
     prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     start = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    # Encoded separately: no token spans the border, so that the prompt is a prefix of the whole.
     answer = tokenizer(pair[1] + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
     return start + answer, len(start)
 
@@ -156,9 +158,10 @@ def answer_loss(model: LlamaForCausalLM, tokens: torch.Tensor, labels: torch.Ten
     Padding is on the right, so causal attention never sees it and no mask is needed.
     """
     hidden = model.model(tokens, use_cache=False).last_hidden_state[:, :-1]
-    wanted = labels[:, 1:] != IGNORED
-    logits = model.lm_head(hidden[wanted])
-    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][wanted])
+    # The state at position t - 1 predicts token t.
+    supervised = labels[:, 1:] != IGNORED
+    logits = model.lm_head(hidden[supervised])
+    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][supervised])
 
 
 def pretrain(
@@ -171,7 +174,7 @@ def pretrain(
     pairs : iterator of (str, str)
         Endless stream of prompt and answer; ``steps * batch`` of them are used.
     texts : iterable of str
-        What the tokenizer is trained on.
+        Texts to train the tokenizer on.
     out : Path
         Folder to write.
     config : PretrainConfig

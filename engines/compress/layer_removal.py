@@ -129,6 +129,7 @@ def _check_config(model: PreTrainedModel) -> None:
     kind = model.config.model_type
     try:
         config = type(model.config).from_dict(model.config.to_dict())
+        # On the meta device tensors have shapes but no memory.
         with torch.device("meta"):
             rebuilt = AutoModelForCausalLM.from_config(config)
     except (ValueError, IndexError, KeyError, TypeError) as error:

@@ -49,6 +49,7 @@ def record_layer_inputs(model: PreTrainedModel, rows: Sequence[torch.Tensor]) ->
     """
     _, layers = decoder_layers(model)
     hidden: list[torch.Tensor] = []
+    # `base_model` leaves out the output head, whose logits would be the largest tensor of the run.
     with _recording(layers, hidden) as calls, torch.inference_mode():
         for row in rows:
             model.base_model(row.to(model.device), use_cache=False)

@@ -66,6 +66,7 @@ def prune_wanda(
     for index, layer in enumerate(layers):
         copied = working_copy(layer, device, dtype)
         working = layer_projections(copied, f"{path}.{index}", index)
+        # All norms of a layer are measured before any of its projections is pruned, as in the authors' code.
         norms = _input_norms(copied, working, inputs, device, dtype)
         targets = [projection for projection in projections if projection.layer == index]
         for norm, work, target in zip(norms, working, targets, strict=True):

@@ -1,4 +1,4 @@
-"""Pretraining writes an ordinary model folder, its tokenizer loses nothing, and it learns."""
+"""Pretraining writes an ordinary model folder with a lossless tokenizer, and the model learns."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]
 
 
 @pytest.mark.parametrize("text", ["plain", " two  spaces ", "a\n\tb", "Käse, 東京 \U0001f642", "12 + 345.6", "a ,b .c"])
-def test_the_tokenizer_loses_nothing(tokenizer, text: str) -> None:
+def test_the_tokenizer_is_lossless(tokenizer, text: str) -> None:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == text
     assert tokenizer.unk_token_id not in ids
 
 
-def test_digits_stand_alone(tokenizer) -> None:
+def test_every_digit_is_a_token(tokenizer) -> None:
     assert len(tokenizer("2026", add_special_tokens=False)["input_ids"]) == 4
 
 
-def test_a_conversation_continues_its_own_beginning(tokenizer) -> None:
+def test_a_prompt_is_a_prefix_of_the_conversation(tokenizer) -> None:
     turns = [
         {"role": role, "content": f"text {i}"}
         for i, role in enumerate(("system", "user", "assistant", "tool", "assistant", "user", "assistant"))
@@ -63,8 +63,8 @@ def test_a_conversation_continues_its_own_beginning(tokenizer) -> None:
     for i, turn in enumerate(turns):
         if turn["role"] == "assistant":
             prompt = tokenizer.apply_chat_template(turns[:i], tokenize=False, add_generation_prompt=True)
-            whole = tokenizer.apply_chat_template(turns[: i + 1], tokenize=False)
-            assert whole == f"{prompt}text {i}{tokenizer.eos_token}"
+            complete = tokenizer.apply_chat_template(turns[: i + 1], tokenize=False)
+            assert complete == f"{prompt}text {i}{tokenizer.eos_token}"
 
 
 def test_only_the_answer_is_labelled(tokenizer) -> None:
@@ -77,20 +77,20 @@ def test_only_the_answer_is_labelled(tokenizer) -> None:
         assert answer[kept][-1] == tokenizer.eos_token_id
 
 
-def test_the_loss_is_that_of_each_pair_alone(tokenizer) -> None:
+def test_the_batch_loss_equals_that_of_single_pairs(tokenizer) -> None:
     model = new_model(tokenizer, TINY).eval()
     tokens, labels = next(batches(cycle(PAIRS), tokenizer, TINY))
     total, count = 0.0, 0
-    for row, wanted in zip(tokens, labels, strict=True):
+    for row, row_labels in zip(tokens, labels, strict=True):
         ids = row[row != tokenizer.pad_token_id]
         logits = model(ids[None]).logits[0].log_softmax(-1)
         for t in range(1, len(ids)):
-            if wanted[t] != IGNORED:
+            if row_labels[t] != IGNORED:
                 total, count = total - logits[t - 1, ids[t]].item(), count + 1
     assert answer_loss(model, tokens, labels).item() == pytest.approx(total / count, rel=1e-5)
 
 
-def test_training_learns_and_writes_an_ordinary_folder(trained: tuple[Path, list[float]]) -> None:
+def test_the_model_learns_and_is_written_as_an_ordinary_folder(trained: tuple[Path, list[float]]) -> None:
     out, losses = trained
     assert losses[-1] < 0.3 * losses[0]
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= {
@@ -101,8 +101,8 @@ def test_training_learns_and_writes_an_ordinary_folder(trained: tuple[Path, list
     assert tokenizer.chat_template
     assert GenerationConfig.from_pretrained(out).eos_token_id == tokenizer.eos_token_id
     ids, n_prompt = encode_pair(tokenizer, PAIRS[0])
-    said = model.float().generate(torch.tensor([ids[:n_prompt]]), max_new_tokens=8)[0, n_prompt:]
-    assert tokenizer.decode(said, skip_special_tokens=True) == PAIRS[0][1]
+    answer = model.float().generate(torch.tensor([ids[:n_prompt]]), max_new_tokens=8)[0, n_prompt:]
+    assert tokenizer.decode(answer, skip_special_tokens=True) == PAIRS[0][1]
 
 
 def test_training_is_reproducible(trained: tuple[Path, list[float]], tmp_path: Path) -> None:

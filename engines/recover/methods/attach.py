@@ -73,6 +73,7 @@ class _Lora(Adaptation):
         if getattr(model, "quantization_method", None) is not None:
             # Quantised layers need not be torch's linear layers; PEFT recognises its own.
             names = "all-linear"
+            # Without gradient checkpointing here: the training loop turns it on if requested.
             prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
         if not names:
             raise InputError(f"the layers of model type {model.config.model_type!r} have no linear projection to adapt")
@@ -181,6 +182,7 @@ def attach(model: PreTrainedModel, method: RecoveryMethod, request: RecoveryRequ
     UsageError
         When the model has none of the parts requested for ``perp``.
     """
+    # The generator is restored afterwards: the caller's random numbers must not depend on the size of the adapter.
     with torch.random.fork_rng():
         torch.manual_seed(request.seed)
         adaptation = ADAPTATIONS[method](model, request)

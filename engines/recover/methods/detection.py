@@ -142,6 +142,7 @@ def detect(
         if tensor.ndim >= 2 and tensor.is_floating_point():
             matrices.append(describe_matrix(name, int(match[1]), tensor))
     configured = layers_of(config)
+    # The highest layer number reveals a gap even if the configuration was rewritten.
     expected = max([original_layers or 0, configured or 0, *(index + 1 for index in layers)])
     total = sum(matrix.weights for matrix in matrices)
     quantisation = quantisation_of(config)
@@ -184,6 +185,7 @@ def pattern_of(matrices: Iterable[MatrixStatistics]) -> str | None:
     sparsity = sum(matrix.zeros for matrix in pruned) / sum(matrix.weights for matrix in pruned)
     for axis in (0, 1):
         bounds = [(max(m.max_nonzero[axis][i] for m in pruned) / group, group) for i, group in enumerate(GROUPS)]
+        # The lowest density, then the smallest group: a 2:4 matrix is a 4:8 matrix too.
         density, group = min(bounds)
         if density < 1 and abs(sparsity - (1 - density)) <= PATTERN_SLACK:
             return f"{round(density * group)}:{group}"
@@ -205,6 +207,7 @@ def quantisation_of(config: Mapping[str, Any]) -> str | None:
         return None
     method = str(settings.get("quant_method", "unknown method"))
     bits = settings.get("bits")
+    # bitsandbytes has two flags instead.
     if bits is None and "load_in_4bit" in settings:
         bits = 4 if settings["load_in_4bit"] else 8 if settings.get("load_in_8bit") else None
     if bits is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from curate.engines.models.checkpoints import WEIGHTS, adapter_base, check_folder, is_adapter, resolve_model
+from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, resolve_model
+from curate.engines.models.configuration import read_config
+from curate.engines.models.weight_files import weight_files
 from curate.engines.recover.methods.detection import Findings, detect, layers_of
 from curate.schemas.errors import InputError
 
@@ -35,30 +36,12 @@ def inspect_model(model: str, original: str | None = None) -> Findings:
     """
     folder = resolve_model(model)
     base = None
-    if is_adapter(folder):
+    while is_adapter(folder):
         base = adapter_base(folder)
         folder = resolve_model(base)
     check_folder(folder)
     original_layers = None if original is None else layers_of(read_config(resolve_model(original)))
     return detect(named_tensors(folder), read_config(folder), original_layers=original_layers, adapter_base=base)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the configuration of a model folder.
-
-    Raises
-    ------
-    InputError
-        When it is missing or not a JSON object.
-    """
-    path = folder / "config.json"
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"model configuration {str(path)!r} cannot be read ({error}); restore it") from error
-    if not isinstance(value, dict):
-        raise InputError(f"model configuration {str(path)!r} is not a JSON object; restore it")
-    return value
 
 
 def named_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -69,12 +52,10 @@ def named_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
     InputError
         When a file is missing or damaged.
     """
-    single, index = folder / WEIGHTS[0], folder / WEIGHTS[1]
-    names = [single.name] if single.is_file() else sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    for name in names:
+    for path in weight_files(folder):
         try:
-            with safe_open(folder / name, framework="pt") as tensors:
+            with safe_open(path, framework="pt") as tensors:
                 for key in tensors.keys():
                     yield key, tensors.get_tensor(key)
         except (OSError, SafetensorError) as error:
-            raise InputError(f"weights file {str(folder / name)!r} cannot be read ({error}); copy it again") from error
+            raise InputError(f"weights file {str(path)!r} cannot be read ({error}); copy it again") from error

@@ -64,6 +64,7 @@ class LowRankProduct(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             to_x = gradient @ effective_weight(weight, a, b, ctx.scale, ctx.kind)
         full = gradient.reshape(-1, gradient.shape[-1]).T @ x.reshape(-1, x.shape[-1]).to(weight.dtype)
+        # G becomes D in place: one matrix of the weight's size at a time.
         if ctx.kind == "scale":
             full.mul_(weight)
         else:
@@ -99,6 +100,7 @@ class LowRankLinear(torch.nn.Module):
         device = self.matrix.device
         self.a = torch.nn.Parameter(torch.empty(rank, inputs, device=device))
         self.b = torch.nn.Parameter(torch.zeros(out, rank, device=device))
+        # As PEFT initialises LoRA.
         torch.nn.init.kaiming_uniform_(self.a, a=5**0.5)
         if kind == "scale":
             with torch.no_grad():

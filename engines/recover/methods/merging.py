@@ -40,6 +40,7 @@ def merge(adaptation: Adaptation, masks: NonzeroMasks, stored: torch.dtype) -> N
     # After rounding, which is what can turn a tiny weight into a zero.
     restore_nonzeros(model, masks)
     verify_zeros(model, masks)
+    # Turned off for training; the configuration is written with the model, and generation needs the cache.
     model.config.use_cache = True
 
 

@@ -144,6 +144,7 @@ def _fit(
         # Relative to the batch's targets: one learning rate then suits layers of any output scale.
         scale = sum(float(targets[row].square().sum()) for row in batch)
         selected = LayerInputs([inputs.hidden[row] for row in batch], [[inputs.calls[index][row] for row in batch]])
+        # Sequence by sequence: gradients add up, and only one graph is in memory.
         for out, row in zip(_outputs(layer, selected, 0, device), batch, strict=True):
             ((out - targets[row].to(device)).square().sum() / scale).backward()
         for group in optimiser.param_groups:

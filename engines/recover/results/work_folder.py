@@ -46,7 +46,7 @@ class WorkFolder:
     out : Path
         The output folder; must not exist, or be empty.
     work : Path, optional
-        Kept when the recovery stops, with its checkpoints; a temporary folder beside `out` by default.
+        Kept when the recovery stops, with its checkpoints; a temporary folder next to `out` by default.
     writes : bool
         Whether this process is the one that writes.
 
@@ -96,7 +96,7 @@ class WorkFolder:
         adaptation.save(self.path / ADAPTER, facts)
 
     def write_model(self, loaded: LoadedSetup, merged: bool) -> None:
-        """Write the model, if it is merged, and move the adapter beside it, in `staged`."""
+        """Write the model, if it is merged, and move the adapter next to it, in `staged`."""
         if merged:
             write_model(loaded.model, loaded.source, self.staged)
             if not has_tokenizer(self.staged):
@@ -123,9 +123,9 @@ class WorkFolder:
             (self.staged / CARD).write_text(model_card(report, lineage), "utf-8")
             self._out.parent.mkdir(parents=True, exist_ok=True)
             # A move between disks copies file by file; only the rename that follows makes the result visible.
-            beside = self._out.parent / f".tmp-{self._out.name}-{uuid4().hex[:8]}"
-            shutil.move(self.staged, beside)
-            beside.rename(self._out)
+            unnamed = self._out.parent / f".tmp-{self._out.name}-{uuid4().hex[:8]}"
+            shutil.move(self.staged, unnamed)
+            unnamed.rename(self._out)
         except OSError as error:
             raise WarehouseError(f"cannot write the result to {self._out} ({error}); free some space") from error
 

@@ -84,6 +84,7 @@ class PredictionCache:
         rows: dict[bytes, RowLocation] = {}
         matching = []
         complete = [folder for folder in self.folder.glob("[!.]*") if is_complete(folder)]
+        # Caches of early versions have no time of completion and sort first, by name.
         described = sorted(
             ((read_metadata(one), one) for one in complete), key=lambda pair: (pair[0]["made"], pair[1].name)
         )

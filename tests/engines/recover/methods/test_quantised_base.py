@@ -83,8 +83,8 @@ def test_a_quantised_model_is_recovered_by_an_adapter_and_used_with_it(quantised
         expected = pair.compressed.model(ids, use_cache=False).logits[0].argmax(-1)
     messages = [{"role": turn.role, "content": turn.content, "tool_call": False} for turn in ROWS[0]]
     item = {"item_id": "i", "task": "t", "kind": "rows", "group": "g", "messages": messages, "references": []}
-    asked = pa.RecordBatch.from_pylist([{**item, "answer": None, "chance": 0.0}], schema=ITEMS)
-    (answer,) = next(evaluate([asked], subject, EvaluateConfig())).to_pylist()
+    items = pa.RecordBatch.from_pylist([{**item, "answer": None, "chance": 0.0}], schema=ITEMS)
+    (answer,) = next(evaluate([items], subject, EvaluateConfig())).to_pylist()
     supervised = template.encode(ROWS[0]).supervised
     right = (expected[:-1] == ids[0, 1:]).numpy()[supervised[1:]]
     assert answer["token_accuracy"] == pytest.approx(right.mean())

@@ -98,8 +98,8 @@ def score_sequentially(
     column = pa.array([*messages, messages[0][:1]], MESSAGES)
     batches = pa.table({"messages": column}).to_batches(max_chunksize=5)
     config = ScoreConfig(teacher_top=top, max_length=length)
-    asked = OriginalSpec(*pair, {"original": original})
-    cache_original(lambda: enumerate(batches), asked, config, cache, ["cpu"], 1, lambda _: None)
+    spec = OriginalSpec(*pair, {"original": original})
+    cache_original(lambda: enumerate(batches), spec, config, cache, ["cpu"], 1, lambda _: None)
 
 
 @pytest.mark.parametrize("top", [None, 4])
