@@ -1,4 +1,4 @@
-"""How a selection leaves for somebody's trainer: one module a shape, one entry a consumer. Reads artefacts only."""
+"""Exports selections for training frameworks; `curate.storage.exports.targets` has the table of targets."""
 
 from curate.storage.exports.targets import TARGETS, export, target_named
 

@@ -1,6 +1,7 @@
-"""axolotl: chat messages as JSON lines, and the part of its YAML configuration that reads them.
+"""Export for axolotl: chat messages as JSON lines, and the YAML configuration that reads them.
 
-Arguments of tool calls are JSON text, as its documentation advises where tools differ, so that no loader merges them.
+Arguments of tool calls are JSON text, as axolotl's documentation advises if tools differ: as objects, the loader would
+merge their keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tool calls and tools as chat templates want them, from the JSON text that the corpus keeps. Knows no files."""
+"""Converts tool calls and tools from the corpus's JSON text to the form that chat templates expect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def calls_of(text: str) -> list[Call]:
     Raises
     ------
     Unfit
-        If the text is anything else, code for instance: consumers parse calls, and would fail or skip the row.
+        If the text is anything else, such as code: consumers parse calls, and would fail or skip the row.
     """
     try:
         value = json.loads(text)
@@ -24,7 +24,7 @@ def calls_of(text: str) -> list[Call]:
         value = None
     calls = value if isinstance(value, list) else [value]
     if not calls or not all(_is_call(call) for call in calls):
-        raise UnsupportedRow("it has a tool call that is no JSON of name and arguments")
+        raise UnsupportedRow("a tool call is not JSON of name and arguments")
     return calls
 
 
@@ -40,7 +40,7 @@ def tool_calls(calls: list[Call], arguments_as_text: bool) -> list[dict[str, Any
     calls : list of dict
         From `calls_of`.
     arguments_as_text : bool
-        Whether arguments become JSON text, so that columns have one type whatever the tools are.
+        Whether arguments become JSON text, so that columns have one type for all tools.
     """
     return [
         {"type": "function", "function": {"name": call["name"], "arguments": _arguments(call, arguments_as_text)}}
@@ -59,7 +59,7 @@ def listed_tools(text: str) -> list[dict[str, Any]]:
     Raises
     ------
     Unfit
-        If the text is no JSON object or list of objects.
+        If the text is not a JSON object or a list of objects.
     """
     try:
         value = json.loads(text)
@@ -67,5 +67,5 @@ def listed_tools(text: str) -> list[dict[str, Any]]:
         value = None
     tools = value if isinstance(value, list) else [value]
     if not all(isinstance(tool, dict) for tool in tools):
-        raise UnsupportedRow("its tools are no list of JSON objects")
+        raise UnsupportedRow("its tools are not a list of JSON objects")
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]

@@ -1,6 +1,6 @@
-"""A folder that ``datasets.load_from_disk`` opens: chat messages with one type for all rows, and where each came from.
+"""Export as a folder for ``datasets.load_from_disk``: chat messages with the sources and licences of each row.
 
-Arguments of tool calls and tools are JSON text, since Arrow would fill each with the keys of all others.
+Arguments of tool calls and tools are JSON text: as structs, Arrow would add the keys of all rows to each row.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ def record(row: KeptRow) -> dict[str, Any]:
 
 
 def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
-    """Write the data set beside and rename it in; return its folder.
+    """Write the data set under a temporary name and rename it; return its folder.
 
     Raises
     ------
     UsageError
-        If something of that name is there already: a folder cannot be replaced in one step.
+        If the folder exists already: a folder cannot be replaced atomically.
     """
     import datasets
 
     target = folder / name
     if target.exists():
-        raise UsageError(f"{target} is already there; delete it, or give another --name")
-    rest = iter(records)
+        raise UsageError(f"{target} exists already; delete it, or pass another --name")
+    remaining = iter(records)
     tables = []
-    while batch := list(islice(rest, BATCH_ROWS)):
+    while batch := list(islice(remaining, BATCH_ROWS)):
         tables.append(pa.Table.from_pylist(batch, schema=SCHEMA))
     unfinished = atomic.temporary_path(target)
     with atomic.disk_errors("write", target):

@@ -1,7 +1,7 @@
-"""LLaMA-Factory: a data file in its sharegpt format, and an entry in the ``dataset_info.json`` beside it.
+"""Export for LLaMA-Factory: a data file in its sharegpt format, and an entry in ``dataset_info.json`` beside it.
 
-The file is merged, never overwritten: other entries stay as they are, and an entry of the same name that does not
-describe our file is refused.
+``dataset_info.json`` is merged: other entries stay unchanged, and an entry of the same name for another file is an
+error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
     Raises
     ------
     InputError
-        If ``dataset_info.json`` is there and is no JSON object.
+        If ``dataset_info.json`` exists and is not a JSON object.
     UsageError
         If it describes another data set under this name.
     """
@@ -37,9 +37,9 @@ def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "system": "system", "tools": "tools"},
     }
-    # Exports into one folder take turns, or the later would forget what the earlier registered.
+    # Locked, or one of two concurrent exports into a folder would overwrite the other's entry.
     with lock.locked(folder / f".{REGISTER}.lock", LOCK_SECONDS, str(register)):
-        _merged(register, name, entry)
+        _merged(register, name, entry)  # checked before the data file is written
         write_array(data, records)
         write_document(register, _merged(register, name, entry))
     return [data, register]
@@ -55,8 +55,8 @@ def _merged(register: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{register} is not valid JSON ({error}); repair it, nothing was changed") from error
     if not isinstance(known, dict):
-        raise InputError(f"{register} is no JSON object of data sets; repair it, nothing was changed")
-    theirs = known.get(name, entry)
-    if not isinstance(theirs, dict) or theirs.get("file_name") != entry["file_name"]:
-        raise UsageError(f"{register} describes another data set as {name!r}; give another --name")
+        raise InputError(f"{register} is not a JSON object of data sets; repair it, nothing was changed")
+    registered = known.get(name, entry)
+    if not isinstance(registered, dict) or registered.get("file_name") != entry["file_name"]:
+        raise UsageError(f"{register} describes another data set as {name!r}; pass another --name")
     return {**known, name: entry}

@@ -1,4 +1,4 @@
-"""The kept rows of a selection, one at a time, in corpus order. Knows nothing of any consumer's format."""
+"""Reads the kept rows of a selection one at a time, in corpus order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 NOT_STATED = "not stated"
-"""How a source without a licence is counted."""
+"""Counted as the licence of a source without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,17 @@ class KeptRow:
 
     example_id: str
     rank: int
-    """Place among the kept rows, from 1."""
+    """Rank among the kept rows, from 1."""
     turns: tuple[Turn, ...]
     tools: str | None
-    """JSON text of the tools that it may call, as given."""
+    """JSON text of the tools that the assistant may call, as in the corpus."""
     sources: tuple[str, ...]
     licences: tuple[str, ...]
-    """Licences of its sources, sorted; `NOT_STATED` where one has none."""
+    """Licences of its sources, sorted; `NOT_STATED` for a source without one."""
 
 
 class UnsupportedRow(Exception):
-    """A row that a format cannot hold; the message is one clause that completes "left out: …"."""
+    """A format cannot represent this row; the message is the reason for which the row is left out, one clause."""
 
 
 def kept_ranks(warehouse: Warehouse, selection_id: str) -> dict[str, int]:
@@ -46,19 +46,19 @@ def kept_ranks(warehouse: Warehouse, selection_id: str) -> dict[str, int]:
 
 
 def kept_rows(warehouse: Warehouse, corpus_id: str, rank: dict[str, int]) -> Iterator[KeptRow]:
-    """Yield the examples that `rank` names, in corpus order; one part of the corpus is in memory at a time.
+    """Yield the examples whose ids are in `rank`, in corpus order; one part of the corpus is in memory at a time.
 
     Raises
     ------
     WarehouseError
         If a part is missing or damaged.
     """
-    origin = _origins(warehouse, corpus_id, rank)
+    origins = _origins(warehouse, corpus_id, rank)
     for batch in warehouse.batches("corpus", corpus_id, columns=["example_id", "messages", "tools"]):
-        wanted = [place for place, name in enumerate(batch["example_id"].to_pylist()) if name in rank]
+        wanted = [position for position, name in enumerate(batch["example_id"].to_pylist()) if name in rank]
         for row in batch.take(pa.array(wanted, pa.int64())).to_pylist():
             name = row["example_id"]
-            sources, licences = origin[name]
+            sources, licences = origins[name]
             yield KeptRow(
                 name, rank[name], turns_of(row["messages"]), row["tools"], tuple(sorted(sources)),
                 tuple(sorted(licences)),
@@ -67,10 +67,10 @@ def kept_rows(warehouse: Warehouse, corpus_id: str, rank: dict[str, int]) -> Ite
 
 def _origins(warehouse: Warehouse, corpus_id: str, rank: dict[str, int]) -> dict[str, tuple[set[str], set[str]]]:
     """Return the names and the licences of the sources of every kept example."""
-    found: dict[str, tuple[set[str], set[str]]] = {name: (set(), set()) for name in rank}
+    origins: dict[str, tuple[set[str], set[str]]] = {name: (set(), set()) for name in rank}
     for batch in warehouse.batches("corpus", corpus_id, "sources", ["example_id", "source", "licence"]):
         for name, source, licence in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if name in found:
-                found[name][0].add(source)
-                found[name][1].add(licence or NOT_STATED)
-    return found
+            if name in origins:
+                origins[name][0].add(source)
+                origins[name][1].add(licence or NOT_STATED)
+    return origins

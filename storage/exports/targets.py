@@ -1,4 +1,4 @@
-"""Who a selection can be exported to, and the one function that does it."""
+"""The table of export targets (`TARGETS`), and the function that exports a selection to one of them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Target:
-    """One consumer."""
+    """One export target."""
 
     about: str
-    """What is written, in one line."""
+    """Description of the written files, one line."""
     shape: Callable[[KeptRow], Any]
-    """A kept row as one record."""
+    """Converts a kept row to one record."""
     write: Callable[[Path, str, Iterable[Any]], list[Path]]
-    """Writes records under a name into a folder and returns what it wrote."""
+    """Writes records to files of a folder whose names begin with a name, and returns their paths."""
 
 
 def _lines(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
@@ -46,7 +46,7 @@ def _array(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
 
 
 def _ids(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
-    """Write one example id a line, best first."""
+    """Write one example id per line, best first."""
     path = folder / f"{name}.ids.txt"
     ranked = sorted(records)
     atomic.write_bytes(path, "".join(f"{example_id}\n" for _, example_id in ranked).encode())
@@ -64,14 +64,14 @@ TARGETS: dict[str, Target] = {
         lambda row: shapes.messages(row, arguments_as_text=True),
         axolotl.write,
     ),
-    "trl": Target("JSON lines of messages, with tools where there are any", shapes.messages, _lines),
+    "trl": Target("JSON lines of messages, with tools if there are any", shapes.messages, _lines),
     "alpaca": Target("JSON array of instruction, input, output, system, history", shapes.alpaca, _array),
     "sharegpt": Target("JSON lines of from/value turns, tool roles included", shapes.sharegpt, _lines),
     "messages": Target("JSON lines of role/content turns, with tool_calls and tools", shapes.messages, _lines),
     "hf-dataset": Target("folder for datasets.load_from_disk", hf_dataset.record, hf_dataset.write),
-    "ids": Target("one example id a line, best first", lambda row: (row.rank, row.example_id), _ids),
+    "ids": Target("one example id per line, best first", lambda row: (row.rank, row.example_id), _ids),
     "calibration": Target(
-        "few rows drawn by their damage, as text and messages, for a quantiser",
+        "few rows drawn by their damage, as text and messages, for calibrating a quantiser",
         lambda row: {"text": shapes.plain_text(row), **shapes.messages(row)},
         _lines,
     ),
@@ -81,7 +81,7 @@ TARGETS: dict[str, Target] = {
 def target_named(name: str) -> Target:
     """Return the target of ``--to``; UsageError if there is none."""
     if name not in TARGETS:
-        raise UsageError(f"--to {name!r} is no known target{did_you_mean(name, tuple(TARGETS))}")
+        raise UsageError(f"--to {name!r} is not a known target{did_you_mean(name, tuple(TARGETS))}")
     return TARGETS[name]
 
 
@@ -93,7 +93,7 @@ def export(
     name: str | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Write the kept rows of a selection for one consumer.
+    """Write the kept rows of a selection for one target.
 
     Parameters
     ----------
@@ -102,48 +102,48 @@ def export(
     target : str
         One of `TARGETS`.
     folder : Path
-        Where to write; made if it is not there.
+        Output folder; created if missing.
     name : str, optional
-        Beginning of every file's name; ``curate_`` and the beginning of the selection's id where not given.
+        Prefix of all file names; by default ``curate_`` and the first 8 digits of the selection's id.
     only : collection of str, optional
         Example ids to restrict the kept rows to.
 
     Returns
     -------
     dict
-        ``files``, ``rows``, ``licences`` and ``sources`` with their rows, and ``left_out`` by reason. The same, with
-        the ids of what was left out, is written to ``<name>.export.json``.
+        ``files``, ``rows``, ``licences`` and ``sources`` with their numbers of rows, and ``left_out``, the number of
+        rows left out by reason. ``<name>.export.json`` gets the same, and the ids of the rows left out.
 
     Raises
     ------
     UsageError
-        If the target, the name or the folder cannot mean anything.
+        If the target is unknown, or the name or folder cannot be used.
     InputError
-        If no kept row can be written like that.
+        If the target can represent none of the kept rows.
     WarehouseError
-        If the disk refuses.
+        If a file cannot be written.
     """
     chosen = target_named(target)
     name = f"curate_{selection_id[:8]}" if name is None else name
     if not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name!r} is no plain file name; use letters, digits, '_', '-' and '.'")
+        raise UsageError(f"--name {name!r} is not a plain file name; use letters, digits, '_', '-' and '.'")
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; give a folder")
-    made = warehouse.manifest("selection", selection_id)
+        raise UsageError(f"--out {folder} is a file; pass a folder")
+    selection = warehouse.manifest("selection", selection_id)
     rank = kept_ranks(warehouse, selection_id)
     if only is not None:
-        rank = {example_id: place for example_id, place in rank.items() if example_id in only}
+        rank = {example_id: position for example_id, position in rank.items() if example_id in only}
     atomic.make_folder(folder)
     counts = ExportCounts()
     for example_id in forgotten(warehouse.root):
         if rank.pop(example_id, None) is not None:
-            counts.left_out[example_id] = "it was forgotten since"
-    rows = kept_rows(warehouse, made.inputs["corpus"], rank)
+            counts.left_out[example_id] = "forgotten after the selection"
+    rows = kept_rows(warehouse, selection.inputs["corpus"], rank)
     files = chosen.write(folder, name, counts.convert(rows, chosen.shape))
-    told = {
+    report = {
         "selection_id": selection_id,
-        "method": made.settings["method"],
-        "budget": made.settings["budget"],
+        "method": selection.settings["method"],
+        "budget": selection.settings["budget"],
         "target": target,
         "files": [str(path) for path in files],
         "rows": counts.rows,
@@ -151,6 +151,6 @@ def export(
         "sources": dict(sorted(counts.sources.items())),
         "left_out": dict(sorted(Counter(counts.left_out.values()).items())),
     }
-    note = folder / f"{name}.export.json"
-    write_document(note, {**told, "files": [path.name for path in files], "left_out_ids": counts.left_out})
-    return {**told, "files": [*told["files"], str(note)]}
+    summary = folder / f"{name}.export.json"
+    write_document(summary, {**report, "files": [path.name for path in files], "left_out_ids": counts.left_out})
+    return {**report, "files": [*report["files"], str(summary)]}

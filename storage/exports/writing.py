@@ -1,4 +1,4 @@
-"""Records to files that are there whole or not at all, and a count of what was written and what was left out."""
+"""Writes export records to files atomically, and counts the rows written and left out."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class ExportCounts:
-    """What became of the rows, counted while they pass."""
+    """Counts of rows written and left out, filled while `convert` is consumed."""
 
     rows: int = 0
     licences: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     left_out: dict[str, str] = field(default_factory=dict)
-    """Example id to the reason."""
+    """Example id to the reason why it was left out."""
 
     def convert(self, rows: Iterable[KeptRow], shape: Callable[[KeptRow], Any]) -> Iterator[Any]:
-        """Yield the record of every row that fits `shape`.
+        """Yield the record of every row that `shape` can represent.
 
         Raises
         ------
         InputError
-            At the end, if none did.
+            At the end, if there was none.
         """
         for row in rows:
             try:
@@ -45,26 +45,27 @@ class ExportCounts:
             self.sources.update(row.sources)
             yield record
         if not self.rows:
-            reason = next(iter(self.left_out.values()), "nothing was kept")
+            reason = next(iter(self.left_out.values()), "the selection keeps no rows")
             raise InputError(
-                f"none of the {len(self.left_out)} kept rows can be written like that: {reason}; choose --to sharegpt"
+                f"none of the {len(self.left_out)} kept rows can be written in this format: {reason}; "
+                "choose --to sharegpt"
             )
 
 
 def write_lines(path: Path, records: Iterable[Any]) -> None:
-    """Write one JSON object a line."""
+    """Write one JSON object per line."""
     with atomic.open_atomic(path) as file:
         for record in records:
             file.write(_json(record) + b"\n")
 
 
 def write_array(path: Path, records: Iterable[Any]) -> None:
-    """Write one JSON array, an element a line."""
+    """Write one JSON array, one element per line."""
     with atomic.open_atomic(path) as file:
-        joint = b"[\n"
+        separator = b"[\n"
         for record in records:
-            file.write(joint + _json(record))
-            joint = b",\n"
+            file.write(separator + _json(record))
+            separator = b",\n"
         file.write(b"\n]\n")
 
 

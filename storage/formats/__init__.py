@@ -1,4 +1,8 @@
-"""Corpora in every shape and container, read as one stream of canonical conversations (docs/inputs.md)."""
+"""Reads corpora of any supported file format and row shape as one stream of conversations (docs/inputs.md).
+
+``containers`` has one module per file format (JSON lines, Parquet, …), ``shapes`` one per row shape (alpaca, sharegpt,
+…); `curate.storage.formats.reading` combines them.
+"""
 
 from curate.storage.formats.reading import read_source
 from curate.storage.formats.shapes.detect import SHAPES

@@ -1,4 +1,4 @@
-"""From a path to conversations: container, shape, canonical form, in one stream and in bounded memory."""
+"""Reads a corpus source: opens its files, detects their shape, and yields conversations in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-_ROWS_LOOKED_AT = 100
+_ROWS_FOR_DETECTION = 100
 
 
 def read_source(
@@ -27,18 +27,18 @@ def read_source(
     column_map: Mapping[str, str] | None = None,
     licence: str | None = None,
 ) -> Iterator[Example | Quarantined]:
-    """Return every row of a corpus source, in its order: as a conversation, or with the reason why it is none.
+    """Return every row of a corpus source in order, as a conversation or with the reason why it cannot be used.
 
-    Reading the same source again gives the same rows in the same order, which is what a resumed build relies on.
+    Reading the same source again gives the same rows in the same order; a resumed build relies on it.
 
     Parameters
     ----------
     path : str or Path
         A file, a folder of files, a Hugging Face dataset folder, or ``hub:name@revision``.
     format : str, optional
-        Name of one of ``SHAPES``; by default it is judged by the columns of each file's first rows.
+        Name of one of ``SHAPES``; by default detected from the columns of each file's first rows.
     column_map : mapping of str to str, optional
-        Part of the conversation to the file's column, as ``--map response=answer`` gives it.
+        Part of the conversation to the file's column, as in ``--map response=answer``.
     licence : str, optional
         Licence of the source, for rows that have no ``licence`` column of their own.
 
@@ -51,8 +51,8 @@ def read_source(
     UsageError
         At once, if the format or a part in `column_map` is unknown.
     InputError
-        At once, if there is no such file. While reading, if a file breaks off, has columns of no known shape, or if
-        no row at all can be used; rows before a break have been yielded by then.
+        At once, if there is no such file. While reading, if a file is truncated, its columns match no shape, or no row
+        can be used; rows before a truncation have been yielded by then.
     """
     shape = None if format is None else shape_named(format)
     names = ColumnNames(column_map or {})
@@ -75,7 +75,7 @@ def _rows(address: str, reading: _SourceReader) -> Iterator[Example | Quarantine
                 yield row
         except DamagedFile as problem:
             raise InputError(
-                f"{file.address} {problem.what}; {usable} usable rows stand before the break; get a whole copy of it"
+                f"{file.address} {problem.what}; {usable} usable rows precede the damage; get a complete copy of it"
             ) from problem
     if usable == 0:
         raise _nothing_usable(address, first)
@@ -92,7 +92,7 @@ def _nothing_usable(address: str, first: Quarantined | None) -> InputError:
 
 
 class _SourceReader:
-    """How the rows of a source are to be read: what was stated about it."""
+    """Reads the rows of a source with the shape, column names and licence that the user stated."""
 
     def __init__(self, shape: Shape | None, names: ColumnNames, licence: str | None) -> None:
         self._stated = shape
@@ -100,12 +100,13 @@ class _SourceReader:
         self._licence = licence
 
     def rows(self, file: SourceFile) -> Iterator[Example | Quarantined]:
-        """Yield the rows of one file, whose shape its first rows decide."""
+        """Yield the rows of one file; its shape is detected from the first rows."""
         raw = file.rows
         shape: Shape | None = None
         broken: DamagedFile | None = None
+        # Repeated while all rows so far are unusable: they tell nothing about the columns.
         while shape is None:
-            head, broken = _take(raw, _ROWS_LOOKED_AT)
+            head, broken = _take(raw, _ROWS_FOR_DETECTION)
             usable = [row for row in head if isinstance(row, RawRow)]
             shape = self._shape_of(file.name, usable) if usable else None
             yield from self._examples(head, shape)
@@ -125,7 +126,7 @@ class _SourceReader:
         return shape
 
     def _examples(self, rows: Iterable[RawRow | Quarantined], shape: Shape | None) -> Iterator[Example | Quarantined]:
-        """Yield rows as conversations; without a shape there are quarantined ones only."""
+        """Yield rows as conversations; without a shape all of `rows` are quarantined ones."""
         for row in rows:
             if isinstance(row, Quarantined):
                 yield row
@@ -155,7 +156,10 @@ class _SourceReader:
 
 
 def _take(raw: RawRows, count: int) -> tuple[list[RawRow | Quarantined], DamagedFile | None]:
-    """Return the next `count` rows, and the break after them if the file breaks off there."""
+    """Return the next `count` rows, and the error after them if the file is damaged there.
+
+    The error is returned, not raised, so that the rows before the damage are still used.
+    """
     rows: list[RawRow | Quarantined] = []
     try:
         rows.extend(islice(raw, count))

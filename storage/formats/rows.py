@@ -1,7 +1,7 @@
-"""The currency between the containers and the shapes: a raw row, or why there is none.
+"""Raw rows and row errors: the interface between containers (file formats) and shapes (row formats).
 
-A container (JSON lines, Parquet, …) yields rows as they stand in the file; a shape (alpaca, messages, …) turns one
-into a conversation. Neither knows of the other.
+A container (JSON lines, Parquet, …) yields rows with the columns of the file; a shape (alpaca, messages, …) turns a row
+into a conversation. Neither depends on the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curate.schemas.corpus import Quarantined
 from curate.schemas.errors import InputError
 
 MAX_ROW_BYTES = 64 * 2**20
-"""Longest row that is read, in bytes. Without a limit, one missing quote would pull a whole file into memory."""
+"""Longest row that is read, in bytes. Without a limit, one missing quote would read a whole file into memory."""
 
 SAMPLE_CHARACTERS = 200
 _NAMED_IN_ERRORS = 40
@@ -23,12 +23,12 @@ _NAMED_IN_ERRORS = 40
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it stands in its file."""
+    """One row of a file, not interpreted."""
 
     source: str
     """Name of the file or dataset."""
     number: int
-    """Row (line for JSON lines) in that source, counted from 1."""
+    """Row number in that source, from 1; the line number for JSON lines."""
     values: dict[str, object]
     """Column to value: text, None, or nested lists and dictionaries."""
 
@@ -38,21 +38,21 @@ RawRows = Iterator[RawRow | Quarantined]
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for a cell that cannot be text, such as an embedding, and was therefore not converted."""
+    """Placeholder for a cell that cannot be text, such as an embedding, and was therefore not converted."""
 
     what: str
-    """Type of the cell, or what is wrong with it: ``"a list<item: float>"``."""
+    """Type of the cell, or its error: ``"a list<item: float>"``."""
 
 
 class RowProblem(Exception):
-    """A row cannot be used; becomes one row of quarantine.
+    """A row cannot be used; it becomes one row of quarantine.
 
     Parameters
     ----------
     column : str or None
-        The column at fault, None if the row has none (broken JSON).
+        The column with the error, None if the whole row is unusable (invalid JSON).
     reason : str
-        One clause for a person.
+        One clause for the user.
     """
 
     def __init__(self, column: str | None, reason: str) -> None:
@@ -62,12 +62,12 @@ class RowProblem(Exception):
 
 
 class DamagedFile(InputError):
-    """A file breaks off or cannot be decoded any further: what follows is lost, so it is not used at all.
+    """A file is truncated or cannot be decoded further. The corpus is refused, since the rest of its rows is lost.
 
     Parameters
     ----------
     what : str
-        What is wrong, as a clause without subject: ``"is a truncated gzip file"``.
+        The damage, a clause without subject: ``"is a truncated gzip file"``.
     """
 
     def __init__(self, what: str) -> None:
@@ -76,7 +76,7 @@ class DamagedFile(InputError):
 
 
 def printable(text: str, limit: int = SAMPLE_CHARACTERS) -> str:
-    """Return at most `limit` characters of `text`, with everything that a terminal or Arrow may choke on escaped."""
+    """Return at most `limit` characters of `text`; characters that a terminal or Arrow cannot handle are escaped."""
     head = text[:limit]
     if not head.isprintable():
         head = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in head)
@@ -84,9 +84,9 @@ def printable(text: str, limit: int = SAMPLE_CHARACTERS) -> str:
 
 
 def quarantined(source: str, row: int, column: str | None, reason: str, content: object) -> Quarantined:
-    """Return the quarantine row of `content`, which is the row's text, or what was decoded of it."""
+    """Return the quarantine row of `content`, the row's text or its decoded values."""
     if not isinstance(content, str):
-        # default=repr: dates, bytes and unread cells have no JSON form, and a sample needs none.
+        # default=repr: dates, bytes and `Unreadable` cells have no JSON form; a sample is only for people to read.
         try:
             content = json.dumps(content, ensure_ascii=False, default=repr)
         except RecursionError:
@@ -97,11 +97,11 @@ def quarantined(source: str, row: int, column: str | None, reason: str, content:
 
 
 def is_missing(value: object) -> bool:
-    """Return True for None and for NaN, which is how pandas writes a missing text to JSON."""
+    """Return True for None, and for NaN, which pandas writes to JSON for a missing text."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def join_columns(columns: list[str]) -> str:
-    """Return the columns as a person lists them, cut after a few dozen."""
+    """Return column names separated by commas, at most a few dozen."""
     named = ", ".join(printable(column, 60) for column in columns[:_NAMED_IN_ERRORS])
     return named + (f" and {len(columns) - _NAMED_IN_ERRORS} more" if len(columns) > _NAMED_IN_ERRORS else "")

@@ -1,4 +1,4 @@
-"""What a corpus source consists of: files, splits, their names in the tables, and the digest of their content."""
+"""Corpus sources: resolves a path or hub name to its files or splits, names them, and digests their content."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class SourceFile:
     name: str
     """Its name in the tables."""
     address: str
-    """Where it stands, for errors."""
+    """Its path or hub address, for error messages."""
     rows: RawRows
 
 
 def source_name(path: str | Path) -> str:
-    """Return the name of a source in the tables: of the file or folder without its path, or the hub's address."""
+    """Return the name of a source in the tables: the file's or folder's name without path, or the hub address."""
     address = str(path)
     if address.startswith(hub.PREFIX):
         return printable(address.removeprefix(hub.PREFIX))
@@ -36,29 +36,29 @@ def source_name(path: str | Path) -> str:
 
 
 def existing_path(path: str | Path) -> Path:
-    """Return the path of a file or folder.
+    """Return the path of a file or folder, ``~`` expanded.
 
     Raises
     ------
     InputError
-        If there is none, or it is a pipe or device.
+        If it does not exist, or is a pipe or device.
     """
-    found = Path(path).expanduser()
-    if not found.exists():
+    expanded = Path(path).expanduser()
+    if not expanded.exists():
         raise InputError(f"there is no corpus {str(path)!r}; check the path, or write hub:owner/name for a hub dataset")
-    if not (found.is_file() or found.is_dir()):
+    if not (expanded.is_file() or expanded.is_dir()):
         # Sources are read more than once: to detect the shape, for the digest, and to resume.
-        raise InputError(f"{found} is no regular file; save the data to a file first")
-    return found
+        raise InputError(f"{expanded} is not a regular file; save the data to a file first")
+    return expanded
 
 
 def source_files(address: str) -> Iterator[SourceFile]:
-    """Yield the files or splits of a source, empty files left out.
+    """Yield the files or splits of a source, without empty files.
 
     Raises
     ------
     InputError
-        If one is in no container that is known, or a folder holds no corpus file.
+        If a file has an unknown format, or a folder contains no corpus file.
     """
     name = source_name(address)
     if address.startswith(hub.PREFIX):
@@ -77,17 +77,17 @@ def source_files(address: str) -> Iterator[SourceFile]:
 
 
 def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
-    """Return the digest of a source's content, wherever it lies: it goes into the id of the corpus made of it.
+    """Return the digest of a source's content; the corpus id depends on it, and not on the source's path.
 
-    Of a file its bytes; of a folder the relative names and the bytes of the files that are read; of a hub dataset its
-    name and the commit that the revision stands for (which asks the hub, unless the revision is a commit).
+    For a file, of its bytes; for a folder, of the relative names and bytes of the files that are read; for a hub
+    dataset, of its name and the commit of the revision (a request to the hub, unless the revision is a commit).
 
     Parameters
     ----------
     path : str or Path
         File, folder or ``hub:name``.
     digest_file : callable
-        Digest of one file's bytes; `curate.storage.warehouse.file_digests.FileDigests.file` remembers what it read.
+        Digest of one file's bytes; `curate.storage.warehouse.file_digests.FileDigests.file` caches them.
 
     Raises
     ------
@@ -98,14 +98,14 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     if address.startswith(hub.PREFIX):
         name, _ = hub.parse(address)
         return digest(["hub", name, hub.commit(address)])
-    found = existing_path(path)
-    if found.is_file():
-        return digest(["file", digest_file(found)])
-    if dataset_directory.is_dataset(found):
-        files = sorted(file for file in found.rglob("*") if file.is_file() and not file.name.startswith("."))
+    root = existing_path(path)
+    if root.is_file():
+        return digest(["file", digest_file(root)])
+    if dataset_directory.is_dataset(root):
+        files = sorted(file for file in root.rglob("*") if file.is_file() and not file.name.startswith("."))
     else:
-        files = files_of(found)
-    return digest(["folder", [[file.relative_to(found).as_posix(), digest_file(file)] for file in files]])
+        files = files_of(root)
+    return digest(["folder", [[file.relative_to(root).as_posix(), digest_file(file)] for file in files]])
 
 
 def _file(path: Path, name: str) -> Iterator[SourceFile]:

@@ -1,7 +1,6 @@
-"""From rows to the tables of a corpus: exact duplicates merged, cut into parts of bounded size.
+"""Builds the tables of a corpus from rows: merges exact duplicates and splits the result into parts of bounded size.
 
-Deterministic: the same rows give the same chunks, so a resumed build reads its sources again and skips the chunks
-that are finished. Knows nothing of files.
+Deterministic: the same rows give the same chunks. A resumed build reads its sources again and skips finished chunks.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CHUNK_CHARACTERS = 32 * 2**20
-"""Text after which a chunk is cut, however few rows it has: megabyte rows stay within memory and Arrow's 2 GiB."""
+"""Characters after which a chunk ends, however few rows it has: bounds memory, and the 2 GiB of an Arrow string."""
 ROWS_READ_PER_EXAMPLE = 16
-"""A chunk is also cut after `rows_per_part` times this many rows were read, duplicates and unusable ones included."""
+"""A chunk also ends after `rows_per_part` times this many rows were read, duplicates and unusable ones included."""
 
 
 @dataclass(frozen=True)
 class CorpusChunk:
-    """One part of each table of a corpus; `examples` may be empty where all rows read were duplicates or unusable."""
+    """One part of each table of a corpus; `examples` is empty if all rows read were duplicates or unusable."""
 
     examples: pa.RecordBatch
-    """Schema ``EXAMPLES``: conversations that no earlier chunk has."""
+    """Schema ``EXAMPLES``: conversations that no earlier chunk contains."""
     sources: pa.RecordBatch
-    """Schema ``SOURCES``: where each usable row stood, duplicates of earlier chunks' examples included."""
+    """Schema ``SOURCES``: source and row number of each usable row, duplicates of earlier examples included."""
     quarantine: pa.RecordBatch
     """Schema ``QUARANTINE``."""
 
@@ -48,15 +47,15 @@ class CorpusChunk:
 def canonical_chunks(rows: Iterable[Example | Quarantined], rows_per_part: int) -> Iterator[CorpusChunk]:
     """Yield the tables of a corpus, chunk by chunk.
 
-    The first of several equal conversations gives the example; each gives a row of ``sources``. Memory: one chunk,
-    and about 100 bytes for every distinct example (10 bytes of digest in a set).
+    The first of several equal conversations becomes the example; each becomes a row of ``sources``. Memory: one chunk,
+    and about 100 bytes per distinct example (10 bytes of digest in a set).
 
     Parameters
     ----------
     rows : iterable of Example or Quarantined
-        What `read_source` yields, of one source or several after one another.
+        Rows from `read_source`, of one or several sources.
     rows_per_part : int
-        Most examples of a chunk, at least 1.
+        Largest number of examples of a chunk, at least 1.
     """
     seen: set[bytes] = set()
     chunk = _Chunk()
@@ -70,7 +69,7 @@ def canonical_chunks(rows: Iterable[Example | Quarantined], rows_per_part: int) 
 
 
 class _Chunk:
-    """Columns of a chunk that is being filled."""
+    """Collects the rows of one chunk."""
 
     def __init__(self) -> None:
         self.rows_read = 0
@@ -86,6 +85,7 @@ class _Chunk:
             return
         example_id = row.id
         self._sources.append((example_id, row.source, row.row, row.licence))
+        # Bytes instead of the hexadecimal text: half the memory for millions of examples.
         key = bytes.fromhex(example_id)
         if key not in seen:
             seen.add(key)
@@ -117,7 +117,7 @@ def _examples(rows: list[tuple[str, Example]]) -> pa.RecordBatch:
 
 
 def _messages(conversations: list[tuple[Turn, ...]]) -> pa.ListArray:
-    """Return the ``messages`` column, built from flat columns: ten times as fast as from dictionaries."""
+    """Return the ``messages`` column, built from flat arrays, which is ten times as fast as from dictionaries."""
     turns = [turn for conversation in conversations for turn in conversation]
     fields = [
         pa.array([turn.role for turn in turns], pa.string()),

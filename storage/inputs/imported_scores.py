@@ -1,7 +1,4 @@
-"""A user's own signals: a file of numbers by example or by row of the corpus → one row per example and signal.
-
-Knows nothing of what the numbers mean, nor of selectors.
-"""
+"""Reads files of user-supplied scores, keyed by example id or row number, into one row per example and signal."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MISSING = ["", "nan", "NaN", "NA", "null", "None"]
-"""What stands for a missing number in a text file."""
+"""Texts that mean a missing number in a text file."""
 
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".parquet": pl.read_parquet,
@@ -34,35 +31,35 @@ KEYS = ("example_id", "row", "source")
 
 @dataclass(frozen=True)
 class ImportedScores:
-    """What a file of scores holds for a corpus."""
+    """The scores of a file for a corpus."""
 
     table: pa.Table
-    """Schema `IMPORTED`, by signal, then example id."""
+    """Schema `IMPORTED`, sorted by signal, then example id."""
     n_rows: int
     """Rows of the file."""
     n_unknown: int
-    """Rows whose example or row number the corpus does not have."""
+    """Rows whose example id or row number is not in the corpus."""
     n_missing: int
     """Values that are null or not finite."""
 
 
 def read_imported(path: Path, sources: pa.Table) -> ImportedScores:
-    """Return the numbers in `path` by example.
+    """Return the scores in `path` by example.
 
     Parameters
     ----------
     path : Path
-        Parquet, CSV, TSV or JSON lines, with a column ``example_id``, or ``row`` (the row of the corpus file, counted
-        from 1 as in the table ``sources``; with several files also ``source``), and a numeric column for each signal.
-        Several rows of one example, as exact duplicates have them, are averaged.
+        Parquet, CSV, TSV or JSON lines, with a column ``example_id``, or ``row`` (row number in the corpus file, from 1
+        as in the table ``sources``; with several files also ``source``), and one numeric column per signal. Several
+        rows of one example, such as exact duplicates, are averaged.
     sources : Table
         The corpus's side table: ``example_id``, ``source``, ``row``.
 
     Raises
     ------
     InputError
-        If the file cannot be read, has no key or no numeric column, a row number could mean several files, or nothing
-        in it belongs to the corpus.
+        If the file cannot be read, has no key or no numeric column, its row numbers are ambiguous, or none of its rows
+        is in the corpus.
     """
     frame = _read(path)
     signals = [
@@ -78,7 +75,7 @@ def read_imported(path: Path, sources: pa.Table) -> ImportedScores:
     finite = long.filter(pl.col("value").is_finite().fill_null(False))
     if not len(finite):
         raise InputError(
-            f"no number of {path} belongs to an example of this corpus; give the corpus's example ids, or row numbers "
+            f"no value of {path} belongs to an example of this corpus; use the corpus's example ids, or row numbers "
             "counted from 1, and --corpus FILE if it is not the newest corpus"
         )
     mean = finite.group_by("signal", "example_id").agg(pl.col("value").mean()).sort("signal", "example_id")
@@ -88,10 +85,10 @@ def read_imported(path: Path, sources: pa.Table) -> ImportedScores:
 
 def _read(path: Path) -> pl.DataFrame:
     if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}; give a file of scores")
+        raise InputError(f"there is no file {str(path)!r}; pass a file of scores")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path} is of no kind that scores are read from; known are {', '.join(READERS)}")
+        raise InputError(f"{path} is not in a supported format of scores; supported are {', '.join(READERS)}")
     try:
         return reader(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
@@ -100,26 +97,26 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _with_example_ids(frame: pl.DataFrame, path: Path, sources: pa.Table) -> pl.DataFrame:
-    """Return the frame with the example id of every row, null where the corpus has none such."""
-    places = pl.DataFrame(sources.select(["example_id", "source", "row"]))
+    """Return the frame with the example id of every row, null for rows that are not in the corpus."""
+    origins = pl.DataFrame(sources.select(["example_id", "source", "row"]))
     if "example_id" in frame.columns:
-        known = places.select("example_id").unique().with_columns(known=pl.col("example_id"))
+        known = origins.select("example_id").unique().with_columns(known=pl.col("example_id"))
         joined = frame.with_columns(pl.col("example_id").cast(pl.String)).join(known, on="example_id", how="left")
         return joined.drop("example_id").rename({"known": "example_id"})
     if "row" not in frame.columns:
-        raise InputError(f"{path} has neither a column example_id nor row; its columns are {_listed(frame)}")
+        raise InputError(f"{path} has no column example_id or row; its columns are {_listed(frame)}")
     keys = ["row"]
     if "source" in frame.columns:
         keys.append("source")
-    elif places["source"].n_unique() > 1:
+    elif origins["source"].n_unique() > 1:
         raise InputError(
-            f"{path} has row numbers, and the corpus several files; add a column source that names the file"
+            f"{path} has row numbers, and the corpus has several files; add a column source with the file's name"
         )
     try:
         typed = frame.with_columns(pl.col("row").cast(pl.Int64))
     except pl.exceptions.PolarsError as error:
         raise InputError(f"column row of {path} does not hold whole numbers; count rows from 1") from error
-    return typed.join(places, on=keys, how="left")
+    return typed.join(origins, on=keys, how="left")
 
 
 def _listed(frame: pl.DataFrame) -> str:

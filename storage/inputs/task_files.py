@@ -1,8 +1,8 @@
-"""Files of evaluation items: what kind of task a file holds, and its rows as items (`curate.schemas.evaluation`).
+"""Reads files of evaluation tasks into items (`curate.schemas.evaluation`), and detects the kind of task.
 
 A task is written ``FILE`` or ``kind:FILE``. Without a kind, the columns decide: ``rules`` → instructions, options →
 choice, ``document`` and ``summary`` → summary, ``text`` alone (or a .txt file) → perplexity, otherwise rows of a
-corpus. Knows nothing of models.
+corpus.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
 
 TEXT_PIECE = 2000
-"""Characters of a piece of a plain text file, cut at line ends: items to resample, long enough to mean something."""
+"""Characters per item of a plain text file, split at line ends: short enough to give many items for the bootstrap."""
 
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One task, as it was named."""
+    """One evaluation task of the command line."""
 
     path: str
     kind: Kind
 
     @property
     def name(self) -> str:
-        """The file's name without its suffixes, after the kind: ``knowledge:facts``."""
+        """Kind and the file's name without suffixes: ``knowledge:facts``."""
         return f"{self.kind}:{source_name(self.path).partition('.')[0]}"
 
 
 def parse_task(word: str) -> TaskFile:
-    """Return the task that ``FILE`` or ``kind:FILE`` names.
+    """Return the task of an argument ``FILE`` or ``kind:FILE``.
 
     Raises
     ------
     InputError
         If there is no such file, or it is empty.
     UsageError
-        If what stands before the colon is no kind.
+        If the part before the colon is not a kind.
     """
     prefix, colon, path = word.partition(":")
     if colon and prefix in KINDS:
         return TaskFile(path, prefix)
     if colon and not Path(word).exists() and not word.startswith("hub:"):
-        raise UsageError(f"--tasks {word!r}: {prefix!r} is no kind of task; known: {', '.join(KINDS)}")
+        raise UsageError(f"--tasks {word!r}: {prefix!r} is not a kind of task; known: {', '.join(KINDS)}")
     return TaskFile(word, _kind_of(word))
 
 
@@ -84,8 +84,8 @@ def read_items(task: TaskFile, limit: int | None = None) -> Iterator[Item]:
     Raises
     ------
     InputError
-        If a row cannot be asked: its file, number, column and the reason. Nothing is skipped: a score over fewer items
-        than the file has would be another score.
+        If a row cannot be used; the message has its file, number, column and reason. No row is skipped, since a score
+        over fewer items than the file has would be another score.
     """
     rows = _conversations(task) if task.kind == "rows" else _items(task)
     for count, item in enumerate(rows):
@@ -97,7 +97,7 @@ def read_items(task: TaskFile, limit: int | None = None) -> Iterator[Item]:
 def item(
     task: TaskFile, turns: tuple[Turn, ...], references: list[str], *, group: str = "", chance: float = 0.0, **more: Any
 ) -> Item:
-    """Return one item; its id is a digest of what is asked and of what is accepted."""
+    """Return one item; its id is a digest of the question and the accepted answers."""
     body = [task.kind, [[turn.role, turn.content] for turn in turns], references]
     messages = [{"role": turn.role, "content": turn.content, "tool_call": turn.tool_call} for turn in turns]
     fixed = {"item_id": digest(body, ID_DIGITS), "task": task.name, "kind": task.kind, "group": group or task.name}
@@ -107,7 +107,7 @@ def item(
 def _conversations(task: TaskFile) -> Iterator[Item]:
     for row in read_source(task.path):
         if not isinstance(row, Example):
-            raise InputError(f"{row.source}, row {row.row}: {row.reason}; correct the file, every row is to be asked")
+            raise InputError(f"{row.source}, row {row.row}: {row.reason}; correct the file, every row must be usable")
         yield item(task, row.turns, [], item_id=row.id)
 
 
@@ -126,17 +126,17 @@ def _items(task: TaskFile) -> Iterator[Item]:
             )
         except RowProblem as problem:
             where = f"{task.path}, row {number}" + (f", column {problem.column!r}" if problem.column else "")
-            raise InputError(f"{where}: {problem}; correct the file, every row is to be asked") from problem
+            raise InputError(f"{where}: {problem}; correct the file, every row must be usable") from problem
 
 
 def _raw(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """Yield number and values of every row of a file, column names in lower case."""
+    """Yield row number and values of every row of a file, column names in lower case."""
     file = existing_path(path)
     reader = reader_of(file)
     names, empty = ColumnNames({}), True
     for row in reader(file, source_name(path)) if reader else ():
         if not isinstance(row, RawRow):
-            raise InputError(f"{path}, row {row.row}: {row.reason}; correct the file, every row is to be asked")
+            raise InputError(f"{path}, row {row.row}: {row.reason}; correct the file, every row must be usable")
         empty = False
         yield row.number, names.rename(row.values)
     if empty:
@@ -147,7 +147,7 @@ def _pieces(file: Path) -> Iterator[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     except UnicodeDecodeError as problem:
-        raise InputError(f"{file} is no UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
+        raise InputError(f"{file} is not UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
     piece = ""
     for line in lines:
         if piece and len(piece) + len(line) > TEXT_PIECE:

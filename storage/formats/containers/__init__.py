@@ -1,1 +1,1 @@
-"""File formats, one a file: bytes in, rows out."""
+"""Readers of file formats, one module each: a file in, raw rows out."""

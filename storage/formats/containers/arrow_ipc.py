@@ -1,7 +1,4 @@
-"""Arrow IPC files (also called Feather) and Arrow streams, which is what Hugging Face datasets rest in.
-
-Knows nothing of what the columns mean.
-"""
+"""Reads Arrow IPC files (Feather version 2) and Arrow streams, the storage format of Hugging Face datasets."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ def _batches(file: pa.MemoryMappedFile, path: Path) -> Iterator[pa.RecordBatch]:
     magic = file.read(len(FILE_MAGIC))
     file.seek(0)
     if magic.startswith(FEATHER_1_MAGIC):
-        raise InputError(f"{path} is in the first version of Feather, which is not read; write it again as Parquet")
+        raise InputError(f"{path} is in Feather version 1, which is not supported; write it again as Parquet")
     if magic == FILE_MAGIC:
         reader = pa.ipc.open_file(file)
         for index in range(reader.num_record_batches):

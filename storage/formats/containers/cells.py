@@ -1,7 +1,6 @@
-"""Arrow record batches as raw rows. Shared by Parquet, Arrow files and Hugging Face datasets.
+"""Converts Arrow record batches to raw rows, for Parquet, Arrow files and Hugging Face datasets.
 
-Cells that can hold no conversation (embeddings, images, dates) are not converted to Python objects. Knows nothing of
-files.
+Cells that cannot be part of a conversation (embeddings, images, dates) are not converted to Python objects.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ def rows_of(batch: pa.RecordBatch, source: str, first: int) -> Iterator[RawRow]:
 
 
 def _check(column: pa.Array) -> None:
-    """Raise ArrowInvalid if offsets point outside the data: reading such cells would end the process.
+    """Raise ArrowInvalid if offsets point outside the data: reading such cells would crash the process.
 
-    Checked as binary data, since text that is not UTF-8 is the fault of single rows.
+    The column is validated as binary data, since text that is not UTF-8 is an error of single rows only.
     """
     if _may_hold_text(column.type):
         column.view(_as_binary(column.type)).validate(full=True)
@@ -77,7 +76,7 @@ def _values(column: pa.Array) -> list[object]:
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:
-    """Return False for binary data, dates and lists of numbers, which can be large and are never text."""
+    """Return False for binary data, dates and lists of numbers, which can be large and contain no text."""
     if pa.types.is_dictionary(kind):
         return _may_hold_text(kind.value_type)
     if pa.types.is_struct(kind):
@@ -93,7 +92,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _cell(cell: pa.Scalar) -> object:
-    """Return one cell of a column that holds bytes that are not UTF-8 somewhere."""
+    """Return one cell of a column in which some bytes are not UTF-8."""
     try:
         return cell.as_py()
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""Bytes of a file that may be compressed: gzip and Zstandard are recognised by their first bytes, not by the name.
+"""Reads the bytes of plain, gzip or Zstandard files; compression is detected from the first bytes, not the name.
 
-Knows nothing of rows. A file that ends inside a compressed frame raises, after everything before the break was given.
+A file that ends inside a compressed frame raises, after all complete bytes have been yielded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"7z\xbc\x
 
 
 class _Decompressor(Protocol):
-    """What zlib's and zstandard's decompression objects have in common."""
+    """Common interface of zlib's and zstandard's decompression objects."""
 
     @property
     def eof(self) -> bool: ...
@@ -48,7 +48,7 @@ def compression(path: Path) -> str | None:
     Raises
     ------
     InputError
-        If it is compressed in a way that is not read, or cannot be opened.
+        If its compression is not supported, or it cannot be opened.
     """
     try:
         with path.open("rb") as file:
@@ -57,17 +57,19 @@ def compression(path: Path) -> str | None:
         raise InputError(f"{path} cannot be read ({problem.strerror}); check the path and its permissions") from problem
     for start, name in _REFUSED.items():
         if magic.startswith(start):
-            raise InputError(f"{path} is compressed with {name}, which is not read; unpack it, or use gzip or zstd")
+            raise InputError(
+                f"{path} is compressed with {name}, which is not supported; unpack it, or use gzip or zstd"
+            )
     return "gzip" if magic.startswith(_GZIP) else "zstd" if magic.startswith(_ZSTD) else None
 
 
 def byte_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the decompressed content of `path` piece by piece, in bounded memory.
+    """Yield the decompressed content of `path` in chunks, in bounded memory.
 
     Raises
     ------
     DamagedFile
-        If a compressed file breaks off or is corrupt, or the disk cannot be read; everything before is yielded first.
+        If a compressed file is truncated or corrupt, or cannot be read; everything before is yielded first.
     """
     kind = compression(path)
     raw = _raw_chunks(path)
@@ -80,7 +82,7 @@ def byte_chunks(path: Path) -> Iterator[bytes]:
 
 
 def peek(path: Path, size: int) -> bytes:
-    """Return the first `size` decompressed bytes (fewer at the end of the file, or before a break)."""
+    """Return the first `size` decompressed bytes (fewer at the end of the file, or before a damage)."""
     head = b""
     try:
         for chunk in byte_chunks(path):
@@ -88,7 +90,7 @@ def peek(path: Path, size: int) -> bytes:
             if len(head) >= size:
                 break
     except DamagedFile:
-        # The break is reported by the reader, which can say how many rows stand before it.
+        # The reader reports the damage; it knows how many rows precede it.
         pass
     return head[:size]
 
@@ -111,7 +113,7 @@ def _decompressed(
         data = chunk
         while data:
             if frame is None and not data.strip(b"\0"):
-                break  # zero padding after the last frame, as tape and block tools leave it
+                break  # zero padding after the last frame, as tape and block tools write it
             frame = frame or start()
             try:
                 content = frame.decompress(data)

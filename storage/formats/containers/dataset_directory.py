@@ -1,7 +1,6 @@
-"""A Hugging Face dataset: a folder written by ``save_to_disk``, or a name on the hub.
+"""Reads Hugging Face datasets from folders written by ``save_to_disk``.
 
-A dataset of several splits is read split by split, in the order in which it lists them; the split is part of the
-source's name. The network is touched for hub names only. Knows nothing of what the columns mean.
+A dataset of several splits is read split by split, in the dataset's order; the split is part of the source's name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""CSV and TSV with a header row; row numbers count data rows from 1.
+"""Reads CSV and TSV files with a header row; row numbers count data rows from 1.
 
-Quoting is read strictly (RFC 4180): a row whose quotes do not match is quarantined and reading goes on with the next
-line, instead of swallowing the rest of the file into one cell. Knows nothing of what the columns mean.
+Quotes are parsed strictly (RFC 4180): a row with unbalanced quotes is quarantined and reading continues at the next
+line. A lenient parser would read the rest of the file into one cell.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 
 class _RewindableLines:
-    """Lines for the csv module that can be given back after a row that did not end where it should."""
+    """Lines for the csv module that can be read again after an unterminated row."""
 
     def __init__(self, path: Path) -> None:
         self._lines = map(text_of, byte_lines(path))
         self._returned: list[str] = []
         self.taken: list[str] = []
-        """Lines of the row that is being read."""
+        """Lines of the current row."""
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -38,7 +38,7 @@ class _RewindableLines:
         return line
 
     def give_back(self, keep: int) -> None:
-        """Let all lines taken but the first `keep` be read again."""
+        """Return all lines of the current row but the first `keep`, to be read again."""
         self._returned.extend(reversed(self.taken[keep:]))
         del self.taken[keep:]
 
@@ -51,7 +51,7 @@ def read(path: Path, source: str) -> RawRows:
     InputError
         If the header row cannot be read or names a column twice.
     """
-    # A process-wide limit of the csv module (128 KiB by default): rows of a megabyte are ordinary here.
+    # The csv module's limit is process-wide and 128 KiB by default; rows of a megabyte are normal in corpora.
     csv.field_size_limit(MAX_ROW_BYTES)
     lines = _RewindableLines(path)
     header, delimiter = _header(lines, path)
@@ -65,7 +65,7 @@ def read(path: Path, source: str) -> RawRows:
             return
         except csv.Error as problem:
             number += 1
-            # The other lines it swallowed may be good rows: only the first is given up.
+            # Only the first line is bad; the others that the parser consumed may be good rows.
             lines.give_back(keep=1)
             yield quarantined(source, number, None, f"not valid CSV ({problem})", lines.taken[0])
             continue
@@ -80,7 +80,7 @@ def read(path: Path, source: str) -> RawRows:
 
 
 def _header(lines: _RewindableLines, path: Path) -> tuple[list[str], str]:
-    """Return the column names and the delimiter, which for .csv is the commonest candidate of the first line."""
+    """Return the column names and the delimiter; for .csv, the most frequent candidate in the first line."""
     first = next((line for line in lines if line.strip()), "")
     tab = ".tsv" in path.name.lower()
     delimiter = "\t" if tab else max(_DELIMITERS, key=first.count)
@@ -89,7 +89,7 @@ def _header(lines: _RewindableLines, path: Path) -> tuple[list[str], str]:
         header = [cell.strip() for cell in next(csv.reader(lines, delimiter=delimiter, strict=True), [])]
     except csv.Error as problem:
         raise InputError(f"{path}, row 1: the header row is not valid CSV ({problem}); correct its quotes") from problem
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise InputError(f"{path} names the column {twice[0]!r} twice in its header row; rename one of them")
+    duplicates = sorted({name for name in header if header.count(name) > 1})
+    if duplicates:
+        raise InputError(f"{path} names the column {duplicates[0]!r} twice in its header row; rename one of them")
     return header, delimiter

@@ -1,7 +1,4 @@
-"""Which reader a file needs, judged by its first bytes, then by its name; and which files of a folder are corpora.
-
-Knows nothing of what the columns mean.
-"""
+"""Detects the file format of a corpus file from its first bytes, then its name; lists the corpus files of a folder."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ _DELIMITED = (".csv", ".tsv")
 _JSON = (".json", ".jsonl", ".ndjson")
 _ARROW = (".arrow", ".feather", ".ipc")
 _RECOGNISED = (*_DELIMITED, *_JSON, *_ARROW, ".parquet", ".pq")
-# Files that dataset libraries lay beside the data; they hold no rows.
-_ABOUT_DATA = (*STATE_FILES, "dataset_info.json", "dataset_infos.json")
-_READ = "json, jsonl, csv, tsv, parquet and arrow (json, jsonl and csv also as .gz or .zst)"
-_LINES_LOOKED_AT = 20
+# Metadata files that dataset libraries write beside the data; they contain no rows.
+_METADATA_FILES = (*STATE_FILES, "dataset_info.json", "dataset_infos.json")
+_SUPPORTED = "json, jsonl, csv, tsv, parquet and arrow (json, jsonl and csv also as .gz or .zst)"
+_LINES_FOR_DETECTION = 20
 
 
 def suffix_of(path: Path) -> str:
-    """Return the file's suffix in lower case, that of a compression taken away first."""
+    """Return the file's suffix in lower case, compression suffixes removed."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
@@ -44,7 +41,7 @@ def reader_of(path: Path) -> Reader | None:
     Raises
     ------
     InputError
-        If it cannot be read, or is in no container that is known.
+        If it cannot be read, or has an unknown format.
     """
     packed, head, suffix = compression(path), peek(path, _PEEK_BYTES), suffix_of(path)
     if head.startswith(b"PAR1") or (head.startswith((arrow_ipc.FILE_MAGIC, arrow_ipc.FEATHER_1_MAGIC))):
@@ -57,7 +54,7 @@ def reader_of(path: Path) -> Reader | None:
         raise InputError(f"{path} is UTF-16 text; save it as UTF-8")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
-        # A file whose compression breaks off at once is left to a reader, which names the break.
+        # A compressed file that is damaged at its start has no content to detect; the reader reports the damage.
         return json_lines.read if packed and path.stat().st_size else None
     if suffix in _DELIMITED:
         return delimited.read
@@ -65,35 +62,35 @@ def reader_of(path: Path) -> Reader | None:
         return json_array.read if start.startswith(b"[") else json_lines.read
     if suffix == ".json" or start.startswith((b"{", b"[")):
         return json_lines.read if _is_lines(start) else json_array.read
-    raise InputError(f"{path} is no file of instruction rows; known are {_READ}")
+    raise InputError(f"{path} is not a file of instruction rows; supported are {_SUPPORTED}")
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the corpus files of a folder and its subfolders, by their relative path in the order of its characters.
+    """Return the corpus files of a folder and its subfolders, sorted by relative path.
 
-    Hidden files, and files whose suffix names no container, are no corpus files.
+    Hidden files and files with other suffixes are skipped.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    found = [path for path in folder.rglob("*") if suffix_of(path) in _RECOGNISED and path.is_file()]
-    relative = {path.relative_to(folder): path for path in found if path.name not in _ABOUT_DATA}
+    candidates = [path for path in folder.rglob("*") if suffix_of(path) in _RECOGNISED and path.is_file()]
+    relative = {path.relative_to(folder): path for path in candidates if path.name not in _METADATA_FILES}
     shown = {name: path for name, path in relative.items() if not any(part.startswith(".") for part in name.parts)}
     if not shown:
-        raise InputError(f"the folder {folder} holds no corpus file; known are {_READ}")
+        raise InputError(f"the folder {folder} contains no corpus file; supported are {_SUPPORTED}")
     return [shown[name] for name in sorted(shown, key=lambda name: name.as_posix())]
 
 
 def _is_lines(start: bytes) -> bool:
-    """Return True if text that begins with a brace holds one whole object a line.
+    """Return True if text that begins with a brace has one complete JSON object per line.
 
-    Any two such lines tell: a broken one may be among the first, and a document on one line is read as a document.
+    Two such lines are enough, since others may be invalid; a single one may be a whole document on one line.
     """
     if start.startswith(b"["):
         return False
-    lines = start.split(b"\n", _LINES_LOOKED_AT)[:_LINES_LOOKED_AT]
+    lines = start.split(b"\n", _LINES_FOR_DETECTION)[:_LINES_FOR_DETECTION]
     return sum(line.startswith(b"{") and _is_object(line) for line in lines) > 1
 
 

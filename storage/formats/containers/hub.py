@@ -1,6 +1,6 @@
-"""A dataset on the Hugging Face hub: ``hub:owner/name@revision``. The only module of storage that uses the network.
+"""Reads Hugging Face hub datasets, ``hub:owner/name@revision``. The only module of storage with network access.
 
-Without a revision the hub's ``main`` is meant; the digest always holds the commit that this stood for.
+The default revision is ``main``; the corpus's digest always contains the commit of the revision.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _HINT = "check the name, the revision and the network, or download the dataset a
 
 
 def parse(address: str) -> tuple[str, str]:
-    """Return name and revision of ``hub:owner/name@revision``; UsageError if it names nothing."""
+    """Return name and revision of ``hub:owner/name@revision``; UsageError if the name is empty."""
     name, _, revision = address.removeprefix(PREFIX).partition("@")
     if not name.strip("/ "):
-        raise UsageError(f"{address!r} names no dataset; write hub:owner/name or hub:owner/name@revision")
+        raise UsageError(f"{address!r} does not name a dataset; write hub:owner/name or hub:owner/name@revision")
     return name, revision or "main"
 
 
@@ -50,7 +50,7 @@ def read(address: str, source: str) -> Iterator[tuple[str, RawRows]]:
 
 
 def commit(address: str) -> str:
-    """Return the commit that the revision stands for; a full commit is returned without asking the hub."""
+    """Return the commit of the revision; a full commit is returned without a request to the hub."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -58,7 +58,7 @@ def commit(address: str) -> str:
     if _COMMIT.fullmatch(revision):
         return revision
     try:
-        found = HfApi().dataset_info(name, revision=revision).sha
+        sha = HfApi().dataset_info(name, revision=revision).sha
     except (OSError, ValueError, HfHubHTTPError) as problem:
         raise InputError(f"{address} cannot be looked up ({printable(str(problem))}); {_HINT}") from problem
-    return str(found)
+    return str(sha)

@@ -1,8 +1,8 @@
-"""A JSON document of rows: an array, lists inside a wrapper such as ``{"data": [...]}``, or objects in a row.
+"""Reads JSON documents of rows: an array, lists inside a wrapper such as ``{"data": [...]}``, or concatenated objects.
 
-Decoded element by element on a sliding window, so that a document of any size is read in bounded memory. An element
-that is broken is quarantined, and reading goes on at the next object that looks like a row. Row numbers count the
-elements; after a break, those that could be found again. Knows nothing of what the columns mean.
+Elements are decoded one by one on a sliding window, so that a document of any size is read in bounded memory. An
+invalid element is quarantined, and reading continues at the next object that looks like a row. Row numbers count the
+elements; after an invalid one, those that could be decoded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from curate.schemas.corpus import Quarantined
 
 _DECODER = json.JSONDecoder(strict=False)
-# An unescaped `{"` where an element may start: quotes inside JSON strings are escaped, so no text looks like it.
+# An unescaped `{"` where an element may start. Quotes inside JSON strings are escaped, so no text matches.
 _NEXT_OBJECT = re.compile(r'[,}\n]\s*(?=\{\s*")')
 _KEY = re.compile(r'[\s{,]*(?P<key>"(?:[^"\\]|\\.)*")\s*:\s*')
 _LIST_OF_OBJECTS = re.compile(r'\[\s*\{\s*"(?P<key>\w*)"')
@@ -35,9 +35,9 @@ def read(path: Path, source: str) -> RawRows:
 
 
 def is_wrapped(text: str) -> bool:
-    """Return True if `text` begins with an object around a list of rows, not with a row.
+    """Return True if `text` begins with an object that wraps a list of rows, False if with a row.
 
-    A row may hold lists of objects too: turns, or what a known column holds.
+    A row may contain lists of objects too: turns, or the value of a known column.
     """
     at = 0
     while match := _KEY.match(text, at):
@@ -54,7 +54,7 @@ def is_wrapped(text: str) -> bool:
 
 
 class _Document:
-    """Where the window stands in one document, how many elements were counted, and what a row looks like."""
+    """Reading state of one document: window, number of elements, and the columns of the last valid row."""
 
     def __init__(self, path: Path, source: str) -> None:
         self._window = TextWindow(path)
@@ -75,7 +75,7 @@ class _Document:
             yield self._broken("text after the end of the JSON document", self._window.ahead(SAMPLE_CHARACTERS))
 
     def _wrapped(self) -> RawRows:
-        """Yield the elements of every list of a wrapper; its single values are about the file and no rows."""
+        """Yield the elements of every list of a wrapper; its other values are metadata, not rows."""
         window = self._window
         window.advance(1)
         while (opening := window.peek()) not in ("}", ""):
@@ -103,7 +103,7 @@ class _Document:
         yield from self._elements("]")
 
     def _elements(self, closing: str) -> RawRows:
-        """Yield the elements up to and including `closing`, or up to the end of the file where that is empty."""
+        """Yield the elements up to and including `closing`, or up to the end of the file if that is empty."""
         window = self._window
         while (opening := window.peek()) not in (closing, ""):
             if opening == ",":
@@ -137,14 +137,14 @@ class _Document:
         return quarantined(self._source, self._count, None, reason, sample)
 
     def _find_next_row(self) -> bool:
-        """Move to the next object that shares a column with the rows so far; False, at the end, if there is none."""
+        """Move to the next object that shares a column with the last row; False, at the end, if there is none."""
         window = self._window
         while window.find(_NEXT_OBJECT):
             try:
                 value = window.look()
             except RowProblem:
                 continue
-            # Turns of the broken element are objects too, but share no column with the rows.
+            # Turns of the invalid element are objects too, but share no column with the rows.
             if isinstance(value, dict) and not self._columns.isdisjoint(value):
                 return True
         return False

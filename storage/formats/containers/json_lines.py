@@ -1,7 +1,6 @@
-"""JSON lines: one JSON object a line; a broken line is quarantined and the rest is read.
+"""Reads JSON lines: one JSON object per line; an invalid line is quarantined and the rest is read.
 
-Row numbers are line numbers. Lenient where nothing is lost: control characters inside strings, duplicate keys (the
-last wins), blank lines. Knows nothing of what the columns mean.
+Row numbers are line numbers. Accepted: control characters inside strings, duplicate keys (the last wins), blank lines.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def checked_object(value: object) -> dict[str, object]:
 
 
 def broken_json(problem: ValueError | RecursionError) -> str:
-    """Return the reason for text that is no JSON, with the character (from 1) at which it breaks."""
+    """Return the reason why text is not valid JSON, with the position of the error (characters from 1)."""
     if isinstance(problem, json.JSONDecodeError):
         return f"not valid JSON ({problem.msg} at character {problem.pos + 1})"
     if isinstance(problem, RecursionError):

@@ -1,4 +1,4 @@
-"""Parquet, read a thousand rows at a time. Knows nothing of what the columns mean."""
+"""Reads Parquet files, a thousand rows at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(path: Path, source: str) -> RawRows:
     """
     number = 1
     try:
-        # Otherwise a whole row group is read at once, and a file may well have a single one.
+        # With pre-buffering a whole row group is read at once, and many files have a single one.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 yield from rows_of(batch, source, number)

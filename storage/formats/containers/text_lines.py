@@ -1,4 +1,4 @@
-"""Lines of a possibly compressed file as bytes, in bounded memory. Knows nothing of what a line means."""
+"""Reads the lines of a possibly compressed file as bytes, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _BOM = b"\xef\xbb\xbf"
 def byte_lines(path: Path) -> Iterator[bytes]:
     r"""Yield each line with its ``\n``, a byte order mark removed.
 
-    Only ``\n`` ends a line: ``str.splitlines`` would also cut at the Unicode separators that JSON text may hold.
-    A line longer than ``MAX_ROW_BYTES`` is cut there and its rest skipped, so that the cut shows as one broken row.
+    Only ``\n`` ends a line: ``str.splitlines`` would also split at Unicode separators, which JSON text may contain.
+    A line longer than ``MAX_ROW_BYTES`` is cut there and its rest skipped, so that it becomes one invalid row.
     """
     pieces: list[bytes] = []
     length = 0
@@ -38,5 +38,5 @@ def byte_lines(path: Path) -> Iterator[bytes]:
 
 
 def text_of(line: bytes) -> str:
-    """Return the line as text; bytes that are not UTF-8 become lone surrogates, which the cell check then names."""
+    """Return the line as text; bytes that are not UTF-8 become lone surrogates, which the check of cells reports."""
     return line.decode("utf-8", "surrogateescape")

@@ -1,1 +1,1 @@
-"""Shapes of rows, one a file: columns in, conversations out."""
+"""Row shapes (alpaca, sharegpt, messages, …), one module each: the columns of a row in, a conversation out."""

@@ -1,7 +1,7 @@
-"""Alpaca: ``instruction``, optional ``input``, ``output``; also ``system`` and ``history`` (earlier exchanges).
+"""Reads alpaca rows: ``instruction``, optional ``input``, ``output``; also ``system`` and ``history``.
 
-The user turn is the instruction, a blank line and the input. A ``text`` column, which repeats the whole row in a
-template, is ignored.
+The user turn is the instruction, a blank line and the input. ``history`` holds earlier [question, answer] pairs. A
+``text`` column, which repeats the whole row in a template, is ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read(values: Values) -> Conversation:
     response = first_column(values, RESPONSE)
     answer = text(values.get(response), response)
     if not answer:
-        # Said here, since an exchange of the history may have a response of its own.
+        # Checked here, since an answer in the history would satisfy the check of `conversation`.
         raise RowProblem(response, "no response")
     question = paragraphs(optional_text(values, INSTRUCTION), optional_text(values, CONTEXT))
     system, *last = exchange(optional_text(values, SYSTEM), question, answer)
@@ -45,6 +45,6 @@ def _earlier(values: Values) -> list[Turn]:
     turns: list[Turn] = []
     for pair in pairs if isinstance(pairs, list) else [None]:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise RowProblem(column, "no list of [question, answer] pairs")
+            raise RowProblem(column, "not a list of [question, answer] pairs")
         turns += [Turn("user", text(pair[0], column)), Turn("assistant", text(pair[1], column))]
     return turns

@@ -1,7 +1,4 @@
-"""Which column plays which role, under the many names in use; and ``--map``, which renames a file's own.
-
-Knows nothing of values.
-"""
+"""Column names of corpora: which names stand for which part of a conversation, and renaming by ``--map``."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ KNOWN_COLUMNS = frozenset(
     INSTRUCTION + PROMPT + QUESTION + RESPONSE + CONTEXT + SYSTEM + CONVERSATIONS + MESSAGES + TOOLS + CHOICES
 )
 TURN_FIELDS = frozenset({"role", "from"})
-"""Fields that only a turn has: they tell a list of turns from a list of rows."""
+"""Fields that only a turn has; they distinguish a list of turns from a list of rows."""
 
 _ROLES: Mapping[str, tuple[str, ...]] = {
     "prompt": INSTRUCTION + PROMPT + QUESTION,
@@ -44,21 +41,24 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "tools": TOOLS,
     "licence": LICENCE,
 }
-"""What ``--map`` may name, with the columns that step back when it does. Any of them may be used as its name."""
+"""Parts of a conversation for ``--map``, with their usual column names.
+
+Mapping a part disables its usual columns, and any of them is accepted as the name of the part.
+"""
 
 
 def role_of(name: str) -> str:
-    """Return the role that `name` stands for on the left of ``--map``; UsageError if none."""
+    """Return the part of a conversation that `name` means on the left of ``--map``; UsageError if none."""
     if name in _ROLES:
         return name
     for role, names in _ROLES.items():
         if name in names:
             return role
-    raise UsageError(f"--map {name}=… names no part of a conversation{did_you_mean(name, list(_ROLES))}")
+    raise UsageError(f"--map {name}=… does not name a part of a conversation{did_you_mean(name, list(_ROLES))}")
 
 
 class ColumnNames:
-    """Renames columns to those that the shapes know: lower case, and as ``--map`` says.
+    """Renames the columns of rows to those that the shapes expect: lower case, and mapped by ``--map``.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ class ColumnNames:
             if column in self._mapped:
                 raise UsageError(f"--map {name}={column} uses the column {column!r} a second time; give it once")
             self._mapped[column] = role
-        self._stepped_back = {name for role in self._mapped.values() for name in _ROLES[role]}
+        self._disabled = {name for role in self._mapped.values() for name in _ROLES[role]}
         if {"prompt", "response"} & set(self._mapped.values()):
-            self._stepped_back.update(_ROLES["messages"])
-        self._stepped_back -= set(self._mapped.values())
+            self._disabled.update(_ROLES["messages"])
+        self._disabled -= set(self._mapped.values())
         self._plan = lru_cache(maxsize=256)(self._make_plan)
 
     def rename(self, values: dict[str, object]) -> dict[str, object]:
@@ -93,7 +93,7 @@ class ColumnNames:
         return values if plan is None else {new: values[old] for old, new in plan}
 
     def original(self, name: str, columns: Sequence[str]) -> str:
-        """Return the file's own name of a renamed column, or the name itself where the file has no such column."""
+        """Return the file's name of a renamed column, or `name` if the file has no such column."""
         plan = self._plan(tuple(columns))
         return next((old for old, new in plan or () if new == name), name)
 
@@ -107,14 +107,14 @@ class ColumnNames:
                 )
 
     def _make_plan(self, columns: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
-        """Return pairs of old and new name, or None where nothing changes."""
+        """Return pairs of old and new name, or None if nothing changes."""
         plan: list[tuple[str, str]] = []
         for old in columns:
             if old in self._mapped:
                 plan.append((old, self._mapped[old]))
                 continue
             new = old.strip().lower()
-            # A column that already bears the name in lower case keeps it.
-            if new not in self._stepped_back and (new == old or new not in columns):
+            # A column that already has the lower-case name keeps it.
+            if new not in self._disabled and (new == old or new not in columns):
                 plan.append((old, new))
         return None if all(old == new for old, new in plan) and len(plan) == len(columns) else tuple(plan)

@@ -1,6 +1,7 @@
-"""The shapes of a row, and which of them a file has, judged by the columns of its first rows.
+"""The table of row shapes (`SHAPES`), and detection of a file's shape from the columns of its first rows.
 
-One shape a module: what columns it ``NEEDS`` (one of each group) and how it is ``read``. Knows nothing of files.
+Each shape is one module, such as `sharegpt`: ``NEEDS`` lists groups of columns of which a row must have one each, and
+``read`` returns the conversation of a row.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shape:
-    """One way in which a row may hold a conversation."""
+    """One row shape."""
 
     name: str
     needs: tuple[tuple[str, ...], ...]
@@ -35,13 +36,13 @@ class Shape:
     read: Callable[[Values], Conversation]
 
     def fits(self, values: Values, *, filled: bool) -> bool:
-        """Return True if the row has the columns; if `filled`, only those count that are not null."""
+        """Return True if the row has the columns of this shape; with `filled`, null cells do not count."""
         columns = {name for name, value in values.items() if not (filled and is_missing(value))}
         return all(not columns.isdisjoint(group) for group in self.needs)
 
     @property
     def words(self) -> str:
-        """The shape as an error names it: ``alpaca (instruction, output)``."""
+        """Description for error messages: ``alpaca (instruction, output)``."""
         return f"{self.name} ({', '.join(group[0] for group in self.needs)})"
 
 
@@ -53,7 +54,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("question-answer", question_answer.NEEDS, question_answer.read),
     Shape("prompt-completion", prompt_completion.NEEDS, prompt_completion.read),
 )
-"""In order of preference, where a file has the columns of several."""
+"""In order of preference: if a file has the columns of several shapes, the first is used."""
 
 
 def shape_named(name: str) -> Shape:
@@ -66,10 +67,10 @@ def shape_named(name: str) -> Shape:
 
 
 def detect(rows: Sequence[Values], candidates: Sequence[Shape] = SHAPES) -> Shape | None:
-    """Return the shape that most of `rows` have, None if none of them has any.
+    """Return the shape that fits most of `rows`, None if none fits any row.
 
-    Null cells do not count, unless no row says anything without them: files made by joining others have the columns
-    of all of them.
+    Null cells count only if no shape fits without them: a file concatenated from others has the columns of all of
+    them, null where they do not apply.
     """
     for filled in (True, False):
         counts = [sum(shape.fits(row, filled=filled) for row in rows) for shape in candidates]
@@ -79,10 +80,10 @@ def detect(rows: Sequence[Values], candidates: Sequence[Shape] = SHAPES) -> Shap
 
 
 def wrong_columns(source: str, row: int, columns: list[str], stated: Shape | None) -> InputError:
-    """Return the error for a file that has no known shape, or not the one that was stated."""
+    """Return the error for a file that has no known shape, or not the stated one."""
     first, last = columns[0] if columns else "…", columns[-1] if columns else "…"
     wanted = f"which is not {stated.words}" if stated else f"known are {', '.join(shape.words for shape in SHAPES)}"
     return InputError(
         f"{source}, row {row}: the columns are {join_columns(columns) or 'none'}; {wanted}; "
-        f"say which column is which, for example --map prompt={first} --map response={last}"
+        f"map the columns, for example --map prompt={first} --map response={last}"
     )

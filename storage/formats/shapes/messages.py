@@ -1,6 +1,6 @@
-"""Messages: ``messages``, turns with ``role`` and ``content`` as the chat APIs have them; ``system`` and ``tools``.
+"""Reads chat-API rows: ``messages``, a list of turns with ``role`` and ``content``; also ``system`` and ``tools``.
 
-A content may be a list of text parts, which are joined as they stand; ``tool_calls`` become a turn of their own.
+A content may be a list of text parts, which are concatenated; ``tool_calls`` become a turn of their own.
 """
 
 from __future__ import annotations

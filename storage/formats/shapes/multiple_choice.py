@@ -1,8 +1,8 @@
-"""Multiple choice: ``question`` with the options in ``A``, ``B``, ``C``, … or ``choices``, and the ``answer``'s letter.
+"""Reads multiple-choice rows: ``question``, options in ``A``, ``B``, … or ``choices``, and ``answer``, a letter.
 
-The options follow the question after a blank line, one a line (``A. …``); the response is the letter. ``choices``
-may be a list of texts, an object with the lists ``text`` and ``label``, or an object from label to text. An answer
-that is a number counts the options from 0.
+In the conversation, the options follow the question after a blank line, one per line (``A. …``); the response is the
+letter. ``choices`` may be a list of texts, an object with the lists ``text`` and ``label``, or an object from label to
+text. A numeric answer is an index from 0.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def read(values: Values) -> Conversation:
 
 
 def options_of(values: Values) -> tuple[Sequence[str], list[str]]:
-    """Return the options' labels and texts, as many of the one as of the other."""
+    """Return the labels and the texts of the options, of equal length."""
     column = first_column(values, CHOICES)
     if column not in values:
         given = [name for name in CHOICE_COLUMNS if name in values and values[name] is not None]
         return [name.upper() for name in given], [text(values[name], name) for name in given]
     listed, labels = _listed(parse_nested(values[column], column))
     if not isinstance(listed, list) or not 2 <= len(listed) <= len(ascii_uppercase):
-        raise RowProblem(column, "no list of options")
+        raise RowProblem(column, "not a list of options")
     options = [text(option, column) for option in listed]
     if not isinstance(labels, list) or len(labels) != len(options):
         return ascii_uppercase[: len(options)], options
@@ -60,7 +60,7 @@ def options_of(values: Values) -> tuple[Sequence[str], list[str]]:
 
 
 def _listed(choices: object) -> tuple[object, object]:
-    """Return the texts and the labels of the three forms in use: a list, text and label lists, label to text."""
+    """Return texts and labels from the three forms in use: a list, lists of text and label, an object."""
     if not isinstance(choices, dict):
         return choices, None
     if "text" in choices:
@@ -69,9 +69,9 @@ def _listed(choices: object) -> tuple[object, object]:
 
 
 def letter_of(answer: object, column: str, labels: Sequence[str]) -> str:
-    """Return the label of the right option."""
+    """Return the label of the correct option."""
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(labels):
-            raise RowProblem(column, f"{answer} is no option; there are {len(labels)}, counted from 0")
+            raise RowProblem(column, f"{answer} is not an option; there are {len(labels)}, counted from 0")
         return labels[answer]
     return text(answer, column)

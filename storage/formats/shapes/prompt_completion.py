@@ -1,7 +1,7 @@
-"""Prompt and completion: ``prompt`` and ``completion`` (or ``response``, ``output``, …), as text or as lists of turns.
+"""Reads prompt-completion rows: ``prompt`` and ``completion`` (or ``response``, ``output``, …), text or lists of turns.
 
-The conversational form has a list of role/content turns in either column, or in both. An ``input`` or ``context``
-beside a textual prompt follows it after a blank line, as in alpaca.
+In the conversational form either column, or both, is a list of role/content turns. An ``input`` or ``context`` column
+is appended to a textual prompt after a blank line, as in alpaca.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ NEEDS = (PROMPT, RESPONSE)
 def read(values: Values) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     prompt, response = first_column(values, PROMPT), first_column(values, RESPONSE)
-    said = _said(values.get(response), response)
-    if not any(turn.role == "assistant" and turn.content for turn in said):
+    answer = _response_turns(values.get(response), response)
+    if not any(turn.role == "assistant" and turn.content for turn in answer):
         raise RowProblem(response, "no response")
-    turns = [Turn("system", optional_text(values, SYSTEM)), *_asked(values, prompt), *said]
+    turns = [Turn("system", optional_text(values, SYSTEM)), *_prompt_turns(values, prompt), *answer]
     return conversation(turns, tools_text(values, TOOLS), prompt, response)
 
 
-def _asked(values: Values, column: str) -> list[Turn]:
+def _prompt_turns(values: Values, column: str) -> list[Turn]:
     value = values.get(column)
     if isinstance(value, list):
         return turns_of_list(value, column)
@@ -42,5 +42,5 @@ def _asked(values: Values, column: str) -> list[Turn]:
     return [Turn("user", paragraphs(text(value, column), context))]
 
 
-def _said(value: object, column: str) -> list[Turn]:
+def _response_turns(value: object, column: str) -> list[Turn]:
     return turns_of_list(value, column) if isinstance(value, list) else [Turn("assistant", text(value, column))]

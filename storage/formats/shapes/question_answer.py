@@ -1,4 +1,4 @@
-"""Question and answer: ``question`` and ``answer``; a ``context`` or ``passage`` stands before the question."""
+"""Reads question-answer rows: ``question`` and ``answer``; a ``context`` or ``passage`` is put before the question."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ NEEDS = (QUESTION, ("answer", *RESPONSE))
 def read(values: Values) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     question, answer = first_column(values, QUESTION), first_column(values, NEEDS[1])
-    asked = paragraphs(optional_text(values, CONTEXT), text(values.get(question), question))
-    turns = exchange(optional_text(values, SYSTEM), asked, text(values.get(answer), answer))
+    prompt = paragraphs(optional_text(values, CONTEXT), text(values.get(question), question))
+    turns = exchange(optional_text(values, SYSTEM), prompt, text(values.get(answer), answer))
     return conversation(turns, None, question, answer)

@@ -1,4 +1,7 @@
-"""ShareGPT: ``conversations``, turns with ``from`` and ``value``, tool roles included; ``system`` and ``tools``."""
+"""Reads ShareGPT rows: ``conversations``, a list of turns with ``from`` and ``value``; also ``system`` and ``tools``.
+
+The turns themselves (roles, tool calls, contents) are parsed in `curate.storage.formats.shapes.turn_lists`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Text cells, and the conversation that they make: the rules that every shape shares.
+"""Rules shared by all row shapes: how a cell becomes text, and how turns become a conversation.
 
-Contents are stripped; nothing else about a text is changed. Knows nothing of files.
+Contents are stripped of surrounding white space and not changed otherwise.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Values = Mapping[str, object]
 
 
 class Conversation(NamedTuple):
-    """What a shape makes of a row."""
+    """The conversation of one row."""
 
     turns: tuple[Turn, ...]
     tools: str | None
 
 
 def first_column(values: Values, names: Sequence[str]) -> str:
-    """Return the first of `names` that the row has, or the first of all where it has none."""
+    """Return the first of `names` that the row has, or ``names[0]`` if it has none."""
     return next((name for name in names if name in values), names[0])
 
 
@@ -33,7 +33,7 @@ def text(value: object, column: str) -> str:
     Raises
     ------
     RowProblem
-        If it is no text, or holds NUL bytes, unpaired surrogates or bytes that were not UTF-8.
+        If it is not text, or contains NUL bytes, unpaired surrogates or bytes that were not UTF-8.
     """
     if not isinstance(value, str):
         if is_missing(value):
@@ -49,29 +49,29 @@ def text(value: object, column: str) -> str:
 
 
 def optional_text(values: Values, names: Sequence[str]) -> str:
-    """Return the text of the first of `names` that the row has, empty where it has none."""
+    """Return the text of the first of `names` that the row has, empty if it has none."""
     column = first_column(values, names)
     return text(values.get(column), column)
 
 
 def parse_nested(value: object, column: str) -> object:
-    """Return a nested cell; where it is JSON text, as in CSV, the decoded value."""
+    """Return a nested cell; JSON text, as in CSV files, is decoded."""
     if not isinstance(value, str):
         return value
     try:
         decoded: object = json.loads(text(value, column) or "null", strict=False)
         return decoded
     except (ValueError, RecursionError) as problem:
-        raise RowProblem(column, "text that is no JSON list of turns") from problem
+        raise RowProblem(column, "text that is not a JSON list of turns") from problem
 
 
 def json_text(value: object) -> str:
-    """Return the JSON text of a nested cell, without the nulls that Arrow adds for keys that only other rows have."""
+    """Return the JSON text of a nested cell, without the nulls that Arrow adds for keys of other rows."""
     return json.dumps(_without_nulls(value), ensure_ascii=False, default=repr)
 
 
 def tools_text(values: Values, names: Sequence[str]) -> str | None:
-    """Return the JSON text of a row's tools: as given where it is text, None where there are none."""
+    """Return the JSON text of a row's tools, unchanged if it is text already; None if there are none."""
     column = first_column(values, names)
     value = values.get(column)
     if isinstance(value, (list, dict)):
@@ -93,8 +93,8 @@ def exchange(system: str, question: str, answer: str) -> tuple[Turn, Turn, Turn]
 def conversation(turns: Sequence[Turn], tools: str | None, prompt: str, response: str) -> Conversation:
     """Return the canonical conversation of a row's turns.
 
-    Empty turns are left out, except results of tools, which may well be empty. So are the turns after the last
-    assistant turn: nothing in them is supervised.
+    Empty turns are removed, except tool results, which may be empty. Turns after the last assistant turn are removed
+    too, since they contain no supervised tokens.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def conversation(turns: Sequence[Turn], tools: str | None, prompt: str, response
     tools : str or None
         JSON text of the tools.
     prompt, response : str
-        Columns that are at fault if there is no user turn, or no assistant turn.
+        Columns to name in the error if there is no user turn, or no assistant turn.
 
     Raises
     ------
     RowProblem
-        If nothing is left that a model was asked, or that it should say.
+        If no user turn or no assistant turn is left.
     """
     kept = [turn for turn in turns if turn.content or turn.role == "tool"]
     while kept and kept[-1].role != "assistant":

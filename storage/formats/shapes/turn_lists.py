@@ -1,7 +1,7 @@
-"""A list of turns as dictionaries, in ShareGPT's words (from/value) or the chat APIs' (role/content).
+"""Parses lists of turns, with the keys of ShareGPT (``from``/``value``) or of the chat APIs (``role``/``content``).
 
-A tool call is an assistant turn whose content is the JSON text of the call: an object with ``name`` and
-``arguments``, or a list of such objects where several calls are made at once. Knows nothing of rows and files.
+A tool call becomes an assistant turn whose content is the JSON text of the call: an object with ``name`` and
+``arguments``, or a list of such objects for parallel calls.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ def turns_of_list(value: object, column: str) -> list[Turn]:
     Raises
     ------
     RowProblem
-        If it is no such list, or a turn has an unknown role or a content that is not text.
+        If it is not such a list, or a turn has an unknown role or a content that is not text.
     """
     items = parse_nested(value, column)
     if is_missing(items):
         return []
     if not isinstance(items, list):
-        raise RowProblem(column, "no list of turns")
+        raise RowProblem(column, "not a list of turns")
     return [turn for number, item in enumerate(items, start=1) for turn in _turns(item, number, column)]
 
 
 def listed_conversation(values: Values, column: str) -> Conversation:
-    """Return the conversation of a row whose turns are the list in `column`; its ``system`` and ``tools`` are used."""
+    """Return the conversation of a row from the list of turns in `column` and its ``system`` and ``tools``."""
     turns = turns_of_list(values.get(column), column)
     system = optional_text(values, SYSTEM)
     if system and not (turns and turns[0].role == "system" and turns[0].content):
@@ -72,9 +72,9 @@ def listed_conversation(values: Values, column: str) -> Conversation:
 
 
 def _turns(item: object, number: int, column: str) -> Iterator[Turn]:
-    """Yield the turn of one item; two where an assistant says something and calls a tool."""
+    """Yield the turn of one item, or two if an assistant message has both text and a tool call."""
     if not isinstance(item, dict):
-        raise RowProblem(column, f"turn {number} is no object with a role and a content")
+        raise RowProblem(column, f"turn {number} is not an object with a role and a content")
     given = item.get("role") if is_missing(item.get("from")) else item.get("from")
     role = _ROLES.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:
@@ -90,7 +90,7 @@ def _turns(item: object, number: int, column: str) -> Iterator[Turn]:
 
 
 def _content(value: object, number: int, column: str, *, nested: bool) -> str:
-    """Return a turn's text; `nested` values are JSON that was not written as text (calls and results of tools)."""
+    """Return a turn's text; with `nested`, objects and lists (tool calls and results) are written as JSON."""
     if isinstance(value, list) and value and all(isinstance(part, dict) and "type" in part for part in value):
         return text("".join(_part(part, number, column) for part in value), column)
     if nested and isinstance(value, (dict, list)):
@@ -111,14 +111,14 @@ def _part(part: dict[str, object], number: int, column: str) -> str:
 
 
 def _calls_text(calls: object) -> str:
-    """Return the JSON text of what a chat API keeps in ``tool_calls``, or formerly in ``function_call``."""
+    """Return the JSON text of a message's ``tool_calls``, or of its ``function_call``, the older form."""
     listed = calls if isinstance(calls, list) else [calls]
     unwrapped = [_call(call) for call in listed]
     return json_text(unwrapped[0] if len(unwrapped) == 1 else unwrapped)
 
 
 def _call(call: object) -> object:
-    """Return ``{"name", "arguments"}`` of one call, with arguments decoded that are JSON text."""
+    """Return ``{"name", "arguments"}`` of one call; arguments that are JSON text are decoded."""
     function = call.get("function", call) if isinstance(call, dict) else call
     if not isinstance(function, dict):
         return function
@@ -127,5 +127,5 @@ def _call(call: object) -> object:
         try:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
-            pass  # kept as the text it is: the model was made to write just that
+            pass  # kept as text: this is what the model generated
     return {"name": function.get("name"), "arguments": arguments}

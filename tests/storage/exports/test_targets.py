@@ -114,7 +114,7 @@ def test_llama_factory_takes_every_row_that_is_written(warehouse: Warehouse, sel
     loaded = llama_factory.load(tmp_path / "data", "mine", tmp_path / "cache")
     assert told["rows"] == len(loaded) == len(CONVERSATIONS) - 2
     assert told["left_out"] == {
-        "it has a tool call that is no JSON of name and arguments": 1,
+        "a tool call is not JSON of name and arguments": 1,
         "its turns do not alternate between the user or a tool and the model": 1,
     }
     by_first = {row["turns"][0][1]: row for row in loaded}
@@ -150,7 +150,7 @@ def test_axolotl_renders_every_row(warehouse: Warehouse, selection: str, tmp_pat
     told = export(warehouse, selection, "axolotl", odd, "mine")
     rows = axolotl.load(odd / "mine.axolotl.yml", tmp_path / "cache")
     assert told["rows"] == len(rows) == len(CONVERSATIONS) - 1
-    assert told["left_out"] == {"it has a tool call that is no JSON of name and arguments": 1}
+    assert told["left_out"] == {"a tool call is not JSON of name and arguments": 1}
     for row in rows:
         chat.check(row["messages"], row["tools"])
     (spoken,) = [row for row in rows if row["messages"][0]["content"] == "Time?"]
@@ -187,7 +187,7 @@ def test_alpaca_and_its_history(warehouse: Warehouse, selection: str, tmp_path: 
     assert set(alpaca.load(tmp_path / "mine.json")) == {
         ("Say “hi”\nin two lines.", "hi\nthere"), ("2+2?", "4"), ("One.\n\nTwo.", "Three."),
     }  # fmt: skip
-    assert told["left_out"] == {"alpaca has no place for tools": 4}
+    assert told["left_out"] == {"alpaca cannot represent tools": 4}
     assert {IDS["single"], IDS["multi"]} <= read_again(tmp_path / "mine.json", "alpaca")
     note = json.loads((tmp_path / "mine.export.json").read_text())
     assert set(note["left_out_ids"]) == {IDS[name] for name in ("tool", "parallel", "said-then-called", "code-call")}
@@ -210,7 +210,7 @@ def test_a_data_set_for_load_from_disk(warehouse: Warehouse, selection: str, tmp
     tool = rows[2]
     assert json.loads(tool["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"city": "Köln", "days": 2}
     assert rows[0]["licences"] == ["CC-BY-4.0"]
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="exists already"):
         export(warehouse, selection, "hf-dataset", tmp_path, "mine")
     assert not list(tmp_path.glob(".tmp-*"))
 
@@ -249,7 +249,7 @@ def test_bad_targets_are_one_sentence(warehouse: Warehouse, selection: str, tmp_
         export(warehouse, selection, "alpacca", tmp_path)
     with pytest.raises(UsageError, match="is a file"):
         export(warehouse, selection, "ids", tmp_path / "file")
-    with pytest.raises(UsageError, match="no plain file name"):
+    with pytest.raises(UsageError, match="not a plain file name"):
         export(warehouse, selection, "ids", tmp_path, "../up")
     with pytest.raises(WarehouseError, match="cannot create the folder"):
         export(warehouse, selection, "ids", tmp_path / "file" / "below")
@@ -261,12 +261,12 @@ def test_forgotten_rows_are_left_out_of_older_selections_too(
     publish(warehouse)
     forget(warehouse, IDS["multi"])
     told = export(warehouse, selection, "sharegpt", tmp_path, "mine")
-    assert told["left_out"] == {"it was forgotten since": 1}
+    assert told["left_out"] == {"forgotten after the selection": 1}
     assert read_again(tmp_path / "mine.jsonl", "sharegpt") == set(IDS.values()) - {IDS["multi"]}
 
 
 def test_nothing_is_left_where_no_row_fits(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none of the 1 kept rows .* no place for tools"):
+    with pytest.raises(InputError, match="none of the 1 kept rows .* cannot represent tools"):
         export(warehouse, selection, "alpaca", tmp_path / "out", "mine", only={IDS["tool"]})
     assert list((tmp_path / "out").iterdir()) == []
 

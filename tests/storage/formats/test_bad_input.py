@@ -259,7 +259,7 @@ def test_a_truncated_compressed_file_names_itself_and_the_rows_before_the_break(
     packed = compress(json_lines(rows))
     path.write_bytes(packed[: max(12, int(len(packed) * share))])
     found, sentence = rows_and_error(path)
-    assert f"{name} is a truncated {kind} file; {len(examples(found))} usable rows stand before the break" in sentence
+    assert f"{name} is a truncated {kind} file; {len(examples(found))} usable rows precede the damage" in sentence
     assert len(examples(found)) == pytest.approx(3000 * share, abs=1200)
 
 
@@ -297,7 +297,7 @@ def test_a_truncated_columnar_file_is_an_error(
     write(tmp_path / name)
     _truncate(tmp_path / name)
     _, sentence = rows_and_error(tmp_path / name)
-    assert f"{name} is a {says} file; 0 usable rows stand before the break" in sentence
+    assert f"{name} is a {says} file; 0 usable rows precede the damage" in sentence
 
 
 def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
         ("rows.jsonl", b"\n\n\n", "is empty: it holds no rows"),
         ("rows.csv", b"instruction,output\n", "is empty: it holds no rows"),
         ("rows.jsonl.gz", gzip.compress(b"", mtime=0), "is empty: it holds no rows"),
-        ("rows.txt", b"Once upon a time", "is no file of instruction rows"),
+        ("rows.txt", b"Once upon a time", "is not a file of instruction rows"),
         ("rows.json", b"Once upon a time", "no row of "),
         ("rows.jsonl", b"Once upon a time\n", "row 1: not valid JSON (Expecting value at character 1)"),
         ("rows.jsonl", b'{"title": "q", "body": "x"}\n', "the columns are title, body; known are"),
@@ -325,8 +325,8 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
         ("rows.jsonl", b'{"instruction": "a", "output": ""}\n', "rows.jsonl, row 1, column 'output': no response"),
         ("rows.jsonl", b'{"instruction": "a"}\n', "the columns are instruction; known are"),
         ("rows.json", '[{"instruction": "a", "output": "b"}]'.encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
-        ("rows.jsonl.bz2", b"BZh91AY&SY", "is compressed with bzip2, which is not read"),
-        ("rows.feather", b"FEA1" + bytes(20), "is in the first version of Feather"),
+        ("rows.jsonl.bz2", b"BZh91AY&SY", "is compressed with bzip2, which is not supported"),
+        ("rows.feather", b"FEA1" + bytes(20), "is in Feather version 1"),
         (
             "rows.parquet.gz",
             gzip.compress(b"PAR1" + bytes(20), mtime=0),
@@ -364,7 +364,7 @@ def test_a_missing_file_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no corpus .*nowhere\.jsonl"):
         read_source(tmp_path / "nowhere.jsonl")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="is no regular file; save the data to a file first"):
+    with pytest.raises(InputError, match="is not a regular file; save the data to a file first"):
         read_source(tmp_path / "pipe")
 
 

@@ -77,5 +77,5 @@ def test_the_whole_folder_is_one_source(shared: Path) -> None:
 
 
 def test_plain_text_is_no_instruction_corpus(shared: Path) -> None:
-    with pytest.raises(InputError, match=r"wikitext2_valid\.txt is no file of instruction rows; known are json, jsonl"):
+    with pytest.raises(InputError, match=r"wikitext2_valid\.txt is not a file of instruction rows; supported are json, jsonl"):
         list(read_source(shared / "corpora" / "wikitext2_valid.txt"))

@@ -59,7 +59,7 @@ def test_a_file_of_a_folder_that_has_no_known_shape_is_an_error_that_names_it(tm
 def test_a_folder_without_corpus_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "README.md").touch()
     for use in (lambda: list(read_source(tmp_path)), lambda: source_digest(tmp_path)):
-        with pytest.raises(InputError, match="holds no corpus file; known are json, jsonl, csv"):
+        with pytest.raises(InputError, match="contains no corpus file; supported are json, jsonl, csv"):
             use()
 
 
@@ -138,7 +138,7 @@ def test_a_hub_address_has_a_name_and_a_revision() -> None:
     assert hub.parse("hub:owner/name@v1") == ("owner/name", "v1")
     assert hub.parse("hub:name") == ("name", "main")
     for address in ("hub:", "hub:@main"):
-        with pytest.raises(UsageError, match="names no dataset"):
+        with pytest.raises(UsageError, match="does not name a dataset"):
             hub.parse(address)
 
 

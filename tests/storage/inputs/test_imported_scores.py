@@ -65,9 +65,9 @@ def test_row_numbers_of_several_files_need_the_file(tmp_path: Path) -> None:
             "example_id,note\naa,x\n",
             "no numeric column besides example_id, row, source; its columns are example_id, note",
         ),
-        ("quality\n1\n", "neither a column example_id nor row"),
-        ("example_id,quality\nzz,1\n", "no number of .* belongs to an example"),
-        ("example_id,quality\naa,nan\nzz,1\n", "no number of .* belongs to an example"),
+        ("quality\n1\n", "no column example_id or row"),
+        ("example_id,quality\nzz,1\n", "no value of .* belongs to an example"),
+        ("example_id,quality\naa,nan\nzz,1\n", "no value of .* belongs to an example"),
         ("row,quality\nfirst,1\n", "does not hold whole numbers"),
         ("", "cannot be read"),
     ],
@@ -83,7 +83,7 @@ def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         read_imported(tmp_path / "absent.csv", SOURCES)
     (tmp_path / "scores.xlsx").write_bytes(b"PK")
-    with pytest.raises(InputError, match="of no kind that scores are read from"):
+    with pytest.raises(InputError, match="not in a supported format of scores"):
         read_imported(tmp_path / "scores.xlsx", SOURCES)
     (tmp_path / "scores.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match="cannot be read"):

@@ -91,15 +91,15 @@ def test_a_text_file_is_cut_at_line_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "rows", "said"),
     [
-        ("knowledge:", [{"question": "q", "answer": ""}], "row 1, column 'answer': no answer"),
-        ("judged:", [{"question": "q", "answer": [""]}], "row 1, column 'answer': no answer"),
+        ("knowledge:", [{"question": "q", "answer": ""}], "row 1, column 'answer': no reference answer"),
+        ("judged:", [{"question": "q", "answer": [""]}], "row 1, column 'answer': no reference answer"),
         ("knowledge:", [{"question": "", "answer": "a"}], "row 1: no question"),
-        ("open-book:", [{"question": "q", "answer": "a"}], "no text that holds the answer"),
+        ("open-book:", [{"question": "q", "answer": "a"}], "no text that contains the answer"),
         ("", [{"question": "q", "choices": ["x", "y"], "answer": "w"}], "neither a label nor one of the 2 options"),
-        ("", [{"question": "q", "choices": ["x", "y"], "answer": 5}], "5 is no option"),
-        ("", [{"prompt": "q", "rules": []}], "no list of rules"),
+        ("", [{"question": "q", "choices": ["x", "y"], "answer": 5}], "5 is not an option"),
+        ("", [{"prompt": "q", "rules": []}], "not a list of rules"),
         ("", [{"text": ""}], "no text"),
-        ("knowledge:", [{"question": "q", "answer": "a", "chance": 1.5}], "1.5 is no share"),
+        ("knowledge:", [{"question": "q", "answer": "a", "chance": 1.5}], "1.5 is not a share"),
         ("knowledge:", [], "is empty"),
         ("", [{"instruction": "a", "input": "", "output": ""}], "no response"),
     ],
@@ -111,7 +111,7 @@ def test_what_cannot_be_asked_is_named(tmp_path: Path, word: str, rows: list[dic
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("nope:x.jsonl", "is no kind of task"), ("missing.jsonl", "there is no corpus")]
+    ("word", "said"), [("nope:x.jsonl", "is not a kind of task"), ("missing.jsonl", "there is no corpus")]
 )
 def test_a_task_that_is_not_there_is_named(word: str, said: str) -> None:
     with pytest.raises(CurateError, match=said):
