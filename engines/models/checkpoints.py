@@ -5,19 +5,20 @@ Reads file names and small JSON files, never weights. The network is used only f
 
 from __future__ import annotations
 
-import json
 import pickletools
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
 
+from curate.engines.models.configuration import check_sizes
+from curate.engines.models.json_files import read_object
+from curate.engines.models.weight_files import INDEX, SINGLE, read_header, shards, weight_files
 from curate.schemas.errors import InputError, first_line
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 HUB_PREFIX = "hub:"
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+WEIGHTS = (SINGLE, INDEX)
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -101,7 +102,7 @@ def model_files(name: str) -> list[Path]:
         own = [folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS, *_tokenizer_files(folder)]
         return sorted(own) + model_files(adapter_base(folder))
     check_folder(folder)
-    weights = [folder / WEIGHTS[0]] if (folder / WEIGHTS[0]).is_file() else _shards(folder)
+    weights = weight_files(folder) if (folder / SINGLE).is_file() else [folder / INDEX, *shards(folder / INDEX)]
     # With trust_remote_code these files decide what the model computes.
     remote_code = sorted(folder.glob("*.py"))
     return sorted([folder / "config.json", *weights, *_tokenizer_files(folder), *remote_code])
@@ -118,24 +119,47 @@ def is_adapter(folder: Path) -> bool:
     Raises
     ------
     InputError
-        If the adapter has no safetensors weights.
+        If the adapter has no safetensors weights, or these are damaged.
     """
     if not (folder / ADAPTER_CONFIG).is_file():
         return False
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise InputError(f"adapter folder {str(folder)!r} has no {ADAPTER_WEIGHTS}; save the adapter as safetensors")
+    read_header(folder / ADAPTER_WEIGHTS)
     return True
 
 
 def adapter_base(folder: Path) -> str:
-    """Return the base model that the adapter in `folder` was trained on, as its configuration names it."""
-    base = _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if not base:
+    """Return the base model that the adapter in `folder` was trained on, as its configuration names it.
+
+    Raises
+    ------
+    InputError
+        If it names none, or the adapters below it form a cycle.
+    """
+    base = _named_base(folder)
+    # Every walk from an adapter to its base comes through here, so that none can go round in circles.
+    chain, below = [folder], Path(base).expanduser()
+    while below.is_dir() and is_adapter(below):
+        chain.append(below)
+        if below.resolve() in {other.resolve() for other in chain[:-1]}:
+            cycle = " → ".join(repr(str(other)) for other in chain)
+            raise InputError(
+                f"adapter folder {str(folder)!r} has no model below it, its bases form a cycle ({cycle}); "
+                f"set base_model_name_or_path in {ADAPTER_CONFIG} to the model that it was trained on"
+            )
+        below = Path(_named_base(below)).expanduser()
+    return base
+
+
+def _named_base(folder: Path) -> str:
+    base = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not base or not isinstance(base, str):
         raise InputError(
             f"adapter folder {str(folder)!r} does not name its base model; "
             f"set base_model_name_or_path in its {ADAPTER_CONFIG}"
         )
-    return str(base)
+    return base
 
 
 def check_folder(folder: Path) -> None:
@@ -144,9 +168,11 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     InputError
-        Naming what it holds instead: a SliceGPT model, pickled weights, a pickled module, or no weights.
+        Naming what it holds instead: a SliceGPT model, pickled weights, a pickled module, or no weights; or the file
+        that is damaged, or claims more than the weight files hold.
     """
     if (folder / "config.json").is_file() and any((folder / name).is_file() for name in WEIGHTS):
+        check_sizes(folder)
         return
     if _is_slicegpt(folder):
         raise InputError(
@@ -160,33 +186,20 @@ def check_folder(folder: Path) -> None:
     raise InputError(f"model folder {str(folder)!r} has no {missing}; give the folder that save_pretrained wrote")
 
 
-def _shards(folder: Path) -> list[Path]:
-    index = folder / WEIGHTS[1]
-    # Only the shards in the index: files left from an earlier save do not belong to the model.
-    shards = [folder / name for name in sorted(set(_json(index).get("weight_map", {}).values()))]
-    for shard in shards:
-        if not shard.is_file():
-            raise InputError(f"model folder {str(folder)!r} lacks {shard.name}, which its index names; copy it there")
-    return [index, *shards]
-
-
 def _tokenizer_files(folder: Path) -> list[Path]:
     return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"file {str(path)!r} is not JSON ({error}); restore it from the source of the model"
-        ) from error
-    return value if isinstance(value, dict) else {}
-
-
 def _is_slicegpt(folder: Path) -> bool:
     """Return whether a JSON file lists the sliced widths of each layer, as SliceGPT writes next to its pickle."""
-    return any(SLICEGPT_KEYS <= set(_json(path)) for path in sorted(folder.glob("*.json")))
+    return any(SLICEGPT_KEYS <= _keys(path) for path in sorted(folder.glob("*.json")))
+
+
+def _keys(path: Path) -> set[str]:
+    try:
+        return set(read_object(path))
+    except InputError:  # a folder without weights is rejected anyway, for what it lacks
+        return set()
 
 
 def _pickles(folder: Path) -> list[Path]:

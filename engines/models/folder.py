@@ -9,7 +9,6 @@ import os
 import shutil
 from collections import Counter
 from contextlib import contextmanager
-from json import loads
 from math import prod
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from curate.engines.models.checkpoints import check_folder, is_adapter
 from curate.engines.models.loading import load_model
+from curate.engines.models.quantised import quantisation
 from curate.schemas.errors import InputError, UsageError, WarehouseError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def open_model(source: Path, trust_remote_code: bool = False) -> PreTrainedModel
     if is_adapter(source):
         raise InputError(f"folder {str(source)!r} holds an adapter; merge it into its base and compress the result")
     check_folder(source)
-    if "quantization_config" in loads((source / "config.json").read_text("utf-8")):
+    if quantisation(source) is not None:
         raise InputError(f"model {str(source)!r} is quantised; compress the unquantised model instead")
     return load_model(source, torch.device("cpu"), stored_dtype(source), trust_remote_code=trust_remote_code)
 

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
+from curate.engines.models.adapters import adapted
 from curate.engines.models.attention import use_blocked_attention
 from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, resolve_model
+from curate.engines.models.configuration import load_config, repaired_config
 from curate.engines.models.devices import pair_devices, resolve_dtype
+from curate.engines.models.library_errors import as_input_error
 from curate.engines.models.nonuniform import is_nonuniform, load_nonuniform
 from curate.engines.models.output_head import OutputHead, output_head, verify_head
 from curate.engines.models.quantised import check_quantised
 from curate.engines.models.tokenizers import load_tokenizer, vocabulary_mismatch
-from curate.schemas.errors import InputError, first_line
+from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +131,7 @@ def context_of(folder: Path, *, trust_remote_code: bool = False) -> int | None:
     if is_adapter(folder):
         return context_of(resolve_model(adapter_base(folder)), trust_remote_code=trust_remote_code)
     check_folder(folder)
-    return _context(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code))
+    return _context(load_config(folder, trust_remote_code=trust_remote_code))
 
 
 def _context(config: PreTrainedConfig) -> int | None:
@@ -170,7 +173,7 @@ def load_model(
     """
     if is_adapter(folder):
         base = load_model(resolve_model(adapter_base(folder)), device, dtype, trust_remote_code=trust_remote_code)
-        return _adapted(base, folder)
+        return adapted(base, folder)
     check_folder(folder)
     if is_nonuniform(folder):
         return load_nonuniform(folder, dtype).to(device).eval()
@@ -187,7 +190,10 @@ def _from_pretrained(
     if method == "bitsandbytes":
         # bitsandbytes warns for every layer and batch that 8-bit products are computed in half precision.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    try:
+    config = repaired_config(folder, trust_remote_code=trust_remote_code)
+    repaired = {} if config is None else {"config": config}
+    remedy = "check that it opens with AutoModelForCausalLM.from_pretrained"
+    with as_input_error(f"model folder {str(folder)!r}", remedy):
         model, loading_info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype if dtype is not None else "auto",
@@ -195,13 +201,9 @@ def _from_pretrained(
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **repaired,
             **placed,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        raise InputError(
-            f"model folder {str(folder)!r} cannot be loaded ({first_line(error)}); "
-            "check that it opens with AutoModelForCausalLM.from_pretrained"
-        ) from error
     missing = sorted(loading_info["missing_keys"]) + sorted(str(key) for key in loading_info["mismatched_keys"])
     if missing:
         raise InputError(
@@ -209,25 +211,6 @@ def _from_pretrained(
             "save the whole model again"
         )
     return (model if placed else model.to(device)).eval()
-
-
-def _adapted(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    from peft import PeftModel
-
-    try:
-        adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(f"adapter folder {str(folder)!r} does not fit its base ({first_line(error)})") from error
-    if not hasattr(adapted, "merge_and_unload") or adapted.peft_config["default"].is_prompt_learning:
-        raise InputError(
-            f"adapter folder {str(folder)!r} adds prompt tokens instead of weights and cannot be scored; "
-            "give a LoRA-like adapter"
-        )
-    if getattr(base, "quantization_method", None) is not None:
-        # PEFT replaced layers inside `base`, so the base already computes with the adapter.
-        adapted.requires_grad_(False)
-        return base.eval()
-    return adapted.merge_and_unload().eval()
 
 
 def _check_ids(model: LanguageModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -7,15 +7,17 @@ number of heads from the projections' widths, as transformers 5 does.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
+from curate.engines.models.configuration import load_config
+from curate.engines.models.json_files import read_object
+from curate.engines.models.weight_files import weight_files
 from curate.schemas.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -72,16 +74,16 @@ def load_nonuniform(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
         If a file cannot be read, or weights are missing or have an unlisted shape.
     """
     try:
-        shapes = json.loads((folder / SHAPES).read_text("utf-8"))
+        shapes = read_object(folder / SHAPES)
         state: dict[str, torch.Tensor] = {}
-        for file in sorted(folder.glob("model*.safetensors")):
+        for file in weight_files(folder):
             state |= load_file(file)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = load_config(folder)
         stored = next((weight.dtype for weight in state.values() if weight.is_floating_point()), torch.float32)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype or stored)
         reshape(model, shapes)
         missing, unknown = model.load_state_dict(state, strict=False)
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         first = first_line(error)
         raise InputError(
             f"model folder {str(folder)!r} does not fit its {SHAPES} ({first}); convert it again"

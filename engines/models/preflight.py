@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError, safe_open
-
 from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, model_files, resolve_model
+from curate.engines.models.configuration import read_config
 from curate.engines.models.quantised import check_quantised, quantisation
 from curate.engines.models.tokenizers import load_tokenizer, vocabulary_mismatch
+from curate.engines.models.weight_files import read_header
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,8 +86,8 @@ def vocabulary(folder: Path) -> int | None:
     stored = [rows for path in _weight_files(folder) if (rows := _output_rows(path)) is not None]
     if stored:
         return stored[0]
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    size = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
+    config = read_config(folder)
+    size = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
     return int(size) if size else None
 
 
@@ -97,9 +96,6 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _output_rows(path: Path) -> int | None:
-    try:
-        with safe_open(path, "numpy") as file:
-            name = next((name for name in OUTPUT_NAMES if name in file.keys()), None)
-            return None if name is None else int(file.get_slice(name).get_shape()[0])
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"weights file {str(path)!r} cannot be read ({error}); copy it again") from error
+    tensors = read_header(path)
+    name = next((name for name in OUTPUT_NAMES if name in tensors), None)
+    return None if name is None else next(iter(tensors[name].shape), None)

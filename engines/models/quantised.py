@@ -7,9 +7,9 @@ are passed through on a GPU and are not tested.
 from __future__ import annotations
 
 import importlib.util
-import json
 from typing import TYPE_CHECKING
 
+from curate.engines.models.configuration import read_config
 from curate.schemas.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -26,10 +26,9 @@ UNTESTED = {"gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "comp
 
 def quantisation(folder: Path) -> str | None:
     """Return the quantisation method of the model in `folder` as named by its configuration, None for a dense model."""
-    path = folder / "config.json"
-    if not path.is_file():
+    if not (folder / "config.json").is_file():
         return None
-    config = json.loads(path.read_text("utf-8"))
+    config = read_config(folder)
     settings = config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
     if not isinstance(settings, dict):
         return None

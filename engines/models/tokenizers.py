@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
-from curate.engines.models.checkpoints import adapter_base, has_tokenizer, is_adapter, resolve_model
-from curate.schemas.errors import InputError, first_line
+from curate.engines.models.checkpoints import TOKENIZER_FILES, adapter_base, has_tokenizer, is_adapter, resolve_model
+from curate.engines.models.configuration import repaired_config
+from curate.engines.models.json_files import check_objects
+from curate.engines.models.library_errors import as_input_error
+from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,10 +50,13 @@ def _with_tokenizer(folder: Path) -> Path | None:
 
 
 def _tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"tokenizer in {str(folder)!r} cannot be loaded ({first_line(error)})") from error
+    check_objects([folder / name for name in TOKENIZER_FILES])
+    config = repaired_config(folder, trust_remote_code=trust_remote_code)
+    repaired = {} if config is None else {"config": config}
+    with as_input_error(f"tokenizer in {str(folder)!r}", "copy its tokenizer files again from the source of the model"):
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=trust_remote_code, **repaired
+        )
 
 
 def compare_tokenizers(original: PreTrainedTokenizerBase, compressed: PreTrainedTokenizerBase) -> None:

@@ -122,7 +122,7 @@ def test_unusable_folders_are_refused(dense: Path, tmp_path: Path) -> None:
         inspect_model(str(tmp_path / "none"))
     broken = shutil.copytree(dense, tmp_path / "broken")
     (broken / "config.json").write_text("[]")
-    with pytest.raises(InputError, match="is not a JSON object"):
+    with pytest.raises(InputError, match="not a JSON object"):
         inspect_model(str(broken))
     cut = shutil.copytree(dense, tmp_path / "cut")
     (cut / "model.safetensors").write_bytes((dense / "model.safetensors").read_bytes()[:500])
