@@ -59,7 +59,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(INSTALL) -e ".[encoder,viz,train,eval,notebook,dev]"
+	$(INSTALL) -e ".[encoder,viz,train,eval,gguf,notebook,dev]"
 	touch $@
 
 clean:

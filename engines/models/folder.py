@@ -84,10 +84,10 @@ def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
     """
     refuse_existing(out)
     try:
-        with _atomic_folder(out) as folder:
+        with atomic_folder(out) as folder:
             model.save_pretrained(folder)
             # After save_pretrained, so that the source's generation settings replace those that it writes.
-            _copy_companions(source, folder)
+            copy_companions(source, folder)
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 # safetensors creates weight files with mode 600, whatever the umask.
                 file.chmod((folder / "config.json").stat().st_mode)
@@ -99,7 +99,7 @@ def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
 
 
 @contextmanager
-def _atomic_folder(out: Path) -> Iterator[Path]:
+def atomic_folder(out: Path) -> Iterator[Path]:
     """Yield a new folder next to `out` that is renamed to it on success and removed on failure."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / f".tmp-{out.name}-{uuid4().hex[:8]}"
@@ -112,7 +112,8 @@ def _atomic_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_companions(source: Path, folder: Path) -> None:
+def copy_companions(source: Path, folder: Path) -> None:
+    """Copy the files of a model folder other than weights and configuration, byte for byte."""
     for entry in sorted(source.iterdir()):
         name = entry.name.lower()
         if entry.is_file() and not name.startswith(".") and name not in _REWRITTEN and not name.endswith(_WEIGHTS):

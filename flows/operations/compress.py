@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curate.flows.converted_models import converted
 from curate.schemas.errors import UsageError
+from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +51,8 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
         dtype=settings.score.dtype,
     )
     calibration = list(_calibration(settings)) if method in CALIBRATED else None
-    return compress_model(model, out, request, calibration=calibration, trust_remote_code=settings.trust_remote_code)
+    folder = str(converted(Warehouse(settings.warehouse.absolute()), model, settings.trust_pickle))
+    return compress_model(folder, out, request, calibration=calibration, trust_remote_code=settings.trust_remote_code)
 
 
 def _amount(method: str, text: str) -> dict[str, Any]:

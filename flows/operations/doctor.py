@@ -30,6 +30,7 @@ EXTRAS = {
     "notebook": "nbclient",
     "ray": "ray",
     "gpu": "bitsandbytes",
+    "gguf": "gguf",
 }
 """Extra to a package whose presence shows that the extra is installed."""
 
@@ -134,8 +135,9 @@ def examine_model(settings: Settings, model: str, original: str | None) -> dict[
     from curate.schemas.errors import GateError
     from curate.schemas.recovery import RecoveryRequest
 
-    folder = converted(Warehouse(settings.warehouse), model) if settings.trust_pickle else model
-    inspection = inspect_model(str(folder), original)
+    warehouse = Warehouse(settings.warehouse.absolute())
+    folder, before = (converted(warehouse, name, settings.trust_pickle) for name in (model, original))
+    inspection = inspect_model(str(folder), before)
     method: str | None
     try:
         method, reason = choose_method(RecoveryRequest(merge=inspection.quantisation is None), inspection)

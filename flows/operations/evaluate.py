@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress, stages
+from curate.flows.converted_models import converted, with_converted
 from curate.flows.demo.pair import compressed_demo, is_demo
 from curate.flows.operations.evaluation_report import report
 from curate.flows.operations.recover import for_selection
@@ -47,8 +48,8 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
         if recovery is not None:
             settings, _ = for_selection(settings, recovery.inputs["selection"])
             model = str(recovery.facts["model"])
-        settings = _with_demo(run.warehouse, settings)
-        subject = model or settings.compressed
+        settings = with_converted(run.warehouse, _with_demo(run.warehouse, settings))
+        subject = converted(run.warehouse, model, settings.trust_pickle) or settings.compressed
         if subject is None:
             raise UsageError("there is no model to evaluate; name its folder, as in curate evaluate models/recovered")
         corpus = run.call(stages.ingest, run.warehouse, settings) if settings.corpus else None

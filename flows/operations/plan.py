@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline
+from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import is_demo
 from curate.flows.stages import pilots
 from curate.flows.stages.selecting.request import SelectionRequest, resolve_request
@@ -36,9 +37,12 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         As the run itself raises for its settings, files and models, before computing anything.
     """
     request = resolve_request(settings)
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = Warehouse(settings.warehouse.absolute())
     if is_demo(settings):
         request = request.with_settings(demo_settings(warehouse, settings))
+    else:
+        # The ids of scores are digests of safetensors, so that models in other formats are converted here already.
+        request = request.with_settings(with_converted(warehouse, request.settings))
     recipes = predict_recipes(warehouse, request)
     characters, rows = corpus_size(warehouse, recipes["ingest"])
     return [_describe(warehouse, verb, recipe, request.settings, rows, characters) for verb, recipe in recipes.items()]

@@ -72,6 +72,8 @@ class Findings:
     """Method and bits, ``"gptq 4-bit"``."""
     adapter_base: str | None
     """Base model of the adapter that the folder holds."""
+    dequantised: str | None = None
+    """Quantised types of the GGUF file that the weights come from, whose zeros are rounding and no pruning."""
 
     @property
     def sparse(self) -> bool:
@@ -95,6 +97,8 @@ class Findings:
         """Return the findings as JSON values."""
         # The key "ragged" is older than the field's name; manifests and scripts read it.
         values = {"ragged" if name == "nonuniform" else name: value for name, value in asdict(self).items()}
+        if self.dequantised is None:
+            del values["dequantised"]
         return {"kinds": list(self.kinds), **values, "ragged": list(self.nonuniform)}
 
     def sentence(self) -> str:
@@ -109,7 +113,8 @@ class Findings:
             "ragged": f"layers of different widths ({', '.join(self.nonuniform[:2])})",
             "blocks-removed": f"{self.layers_removed} of {self.layers + self.layers_removed} layers removed",
         }
-        return "; ".join(words[kind] for kind in self.kinds)
+        origin = f"; dequantised from GGUF ({self.dequantised}), so that its zeros are rounding and no pruning pattern"
+        return "; ".join(words[kind] for kind in self.kinds) + (origin if self.dequantised else "")
 
 
 def detect(

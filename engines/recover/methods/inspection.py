@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from curate.engines.models.checkpoints import adapter_base, check_folder, is_adapter, resolve_model
 from curate.engines.models.configuration import read_config
+from curate.engines.models.gguf_files import dequantised_types
 from curate.engines.models.weight_files import weight_files
 from curate.engines.recover.methods.detection import Findings, detect, layers_of
 from curate.schemas.errors import InputError
@@ -41,7 +43,9 @@ def inspect_model(model: str, original: str | None = None) -> Findings:
         folder = resolve_model(base)
     check_folder(folder)
     original_layers = None if original is None else layers_of(read_config(resolve_model(original)))
-    return detect(named_tensors(folder), read_config(folder), original_layers=original_layers, adapter_base=base)
+    findings = detect(named_tensors(folder), read_config(folder), original_layers=original_layers, adapter_base=base)
+    types = dequantised_types(folder)
+    return findings if types is None else replace(findings, sparsity=0.0, pattern=None, dequantised=types)
 
 
 def named_tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
