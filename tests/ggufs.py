@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -70,7 +70,7 @@ def _add_tokenizer(writer: object, rows: int) -> None:
     writer.add_chat_template(TEMPLATE)  # type: ignore[attr-defined]
 
 
-def _permuted(name: str, weight: np.ndarray, config: dict) -> np.ndarray:
+def _permuted(name: str, weight: np.ndarray, config: dict[str, Any]) -> np.ndarray:
     """Return query and key matrices in llama.cpp's order, which interleaves the halves of every head."""
     heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
     count = next((config[key] for part, key in heads.items() if part in name), None)

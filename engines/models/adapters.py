@@ -92,8 +92,8 @@ def _embedding_names(base: PreTrainedModel) -> list[str]:
 
 def _rows(tensors: dict[str, StoredTensor], name: str) -> int | None:
     """Return the rows of the weight `name` of the base that the adapter's file brings whole, None if it does not."""
-    found = next((t for key, t in tensors.items() if key.endswith(f".{name}") and len(t.shape) == 2), None)
-    return None if found is None else found.shape[0]
+    tensor = next((t for key, t in tensors.items() if key.endswith(f".{name}") and len(t.shape) == 2), None)
+    return None if tensor is None else tensor.shape[0]
 
 
 def _check_keys(model: PeftModel, folder: Path) -> None:

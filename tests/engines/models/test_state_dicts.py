@@ -32,7 +32,7 @@ def save_bin(source: Path, folder: Path, shards: int = 1, **how: Any) -> Path:
         torch.save(state, folder / "pytorch_model.bin", **how)
         return folder
     names = list(state)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(shards):
         file = f"pytorch_model-{number + 1:05d}-of-{shards:05d}.bin"
         part = {name: state[name] for name in names[number::shards]}
