@@ -1,7 +1,7 @@
-"""Runs the command line in a process of its own that kills itself, hard, at a chosen rename or moment.
+"""Runs the command line in a child process that kills itself (SIGKILL) at a chosen rename or time.
 
-A fork server has every library imported, so that an attempt costs what its work costs. Importable by its children,
-hence not a test file.
+A fork server has all libraries imported, so that an attempt costs no import time. Children import this module, hence it
+is not a test file.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LIBRARIES = [
 
 @dataclass(frozen=True)
 class Kill:
-    """When an attempt dies: around a rename that is new to it, or after some seconds."""
+    """When an attempt is killed: around the first new rename, or after some seconds."""
 
     survived: Path | None = None
-    """A file of renames at which earlier attempts died; this one dies before or after the first that is not there."""
+    """File of renames at which earlier attempts were killed; this one is killed at the first that is not listed."""
     seconds: float | None = None
 
 
@@ -76,7 +76,7 @@ def _die_after(seconds: float) -> None:
 
 
 def _die_at_a_new_rename(survived: Path) -> None:
-    """Watch every rename of the process, whoever makes it; a target is known by its place, a run record as such."""
+    """Patch all renames of the process; a target is identified by its path, run records by one common name."""
     known = set(survived.read_text().splitlines()) if survived.exists() else set()
 
     def note(moment: str) -> None:
@@ -100,5 +100,5 @@ def _die_at_a_new_rename(survived: Path) -> None:
 
 def parts(warehouse: Path) -> dict[str, tuple[int, bytes]]:
     """Return modification time and bytes of every finished part, by its path in the warehouse."""
-    found = warehouse.glob("*/*/*-[0-9][0-9][0-9][0-9][0-9].parquet")
-    return {str(path.relative_to(warehouse)): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+    files = warehouse.glob("*/*/*-[0-9][0-9][0-9][0-9][0-9].parquet")
+    return {str(path.relative_to(warehouse)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}

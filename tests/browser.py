@@ -1,4 +1,4 @@
-"""A headless Chromium for tests: what a page becomes after its scripts, and what it looks like."""
+"""A headless Chromium for tests: the DOM of a page after its scripts ran, and screenshots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAME = """<!doctype html><meta charset="utf-8"><style>body{{margin:0;background
 <script>addEventListener("message", (event) => {{ document.querySelector("#heard").textContent = event.data; }});
 </script>
 """
-"""A window of any width, since Chromium's own has a least width that no phone has."""
+"""Shows a page at any width; Chromium's own window has a minimum width larger than a phone's."""
 PROBE = """<script>setTimeout(() => {
   const wide = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .hidden, .skip, pre")
     && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.tagName + "." + one.className);
@@ -40,15 +40,15 @@ PROBE = """<script>setTimeout(() => {
   parent.postMessage(JSON.stringify({ wide, kept, count, searched: document.getElementById("row-count").textContent,
     rows: document.querySelectorAll("#row-body tr").length, scroll: document.documentElement.scrollWidth }), "*");
 }, 500);</script>"""
-"""Runs in a copy of the report: what sticks out to the right, what is drawn, and whether the table can be searched."""
+"""Runs in a copy of the report: elements that overflow to the right, pixels drawn, and a search in the table."""
 
 
 def chromium() -> str:
-    """Return the browser, or skip where there is none."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
+    """Return the path of the browser, or skip the test if there is none."""
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if executable is None:
         pytest.skip("no Chromium is installed (apt-get install chromium)")
-    return found
+    return executable
 
 
 def run(page: Path, profile: Path, *options: str, dark: bool = False) -> subprocess.CompletedProcess[str]:

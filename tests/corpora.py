@@ -1,4 +1,4 @@
-"""Small corpora whose words the tiny models know."""
+"""Small corpora from the vocabulary of the tiny test models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_corpus(path: Path, rows: int = 40, seed: int = 0) -> Path:
-    """Write distinct alpaca rows of words that the tiny models know."""
+    """Write distinct alpaca rows of words from the vocabulary of the tiny models."""
     draw = random.Random(seed)
     lines = []
     for row in range(rows):

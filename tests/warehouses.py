@@ -27,17 +27,17 @@ Tables = dict[str, tuple[list[dict[str, Any]], pa.Schema]]
 def make(
     warehouse: Warehouse, noun: Noun, inputs: dict[str, str], settings: dict[str, Any], tables: Any, **facts: Any
 ) -> str:
-    """Build one artefact from rows, or find it done; `tables` may be a function of the artefact's id."""
-    made = artefact_id(noun, 1, inputs, settings)
-    content: Tables = tables(made) if callable(tables) else tables
-    with warehouse.build(noun, made, 1, inputs, settings, LAYOUT) as builder:
+    """Build one artefact from rows, unless it exists; `tables` may be a function of the artefact's id."""
+    built_id = artefact_id(noun, 1, inputs, settings)
+    content: Tables = tables(built_id) if callable(tables) else tables
+    with warehouse.build(noun, built_id, 1, inputs, settings, LAYOUT) as builder:
         if not builder.done:
             for table, (rows, schema) in content.items():
                 for index in range(builder.finished(table), max(1, -(-len(rows) // PART_ROWS))):
                     part = rows[index * PART_ROWS : (index + 1) * PART_ROWS]
                     builder.write(table, index, pa.Table.from_pylist(part, schema=schema), schema)
             builder.finish(facts)
-    return made
+    return built_id
 
 
 def example(i: int) -> dict[str, Any]:
@@ -51,7 +51,7 @@ IDS = [example(i)["example_id"] for i in range(ROWS)]
 
 
 def corpus(warehouse: Warehouse, name: str = "a.jsonl") -> str:
-    """Make a corpus whose example 0 stands twice in its source and that has three unusable rows."""
+    """Build a corpus whose example 0 occurs twice in its source and that has three unusable rows."""
     sources = [{"example_id": IDS[i], "source": name, "row": i + 1, "licence": "MIT"} for i in range(ROWS)]
     again = {"example_id": IDS[0], "source": name, "row": 1000, "licence": None}
     broken = [
@@ -122,14 +122,14 @@ def scores(warehouse: Warehouse, corpus_id: str) -> str:
 
 
 def selection(warehouse: Warehouse, inputs: dict[str, str], method: str = "paser", budget: int = 6) -> str:
-    """Make a selection: paser keeps the last rows and has row 1 lose to the last one, others keep the first rows."""
+    """Build a selection: paser keeps the last rows and prefers the last to row 1, others keep the first rows."""
     kept = list(range(ROWS - budget, ROWS)) if method == "paser" else list(range(budget))
 
-    def row(made: str, i: int) -> dict[str, Any]:
+    def row(built_id: str, i: int) -> dict[str, Any]:
         lost = method == "paser" and i == 1
         reason = "selected" if i in kept else "conflict" if lost else "budget"
         return {
-            "selection_id": made, "example_id": IDS[i], "kept": i in kept, "reason": reason,
+            "selection_id": built_id, "example_id": IDS[i], "kept": i in kept, "reason": reason,
             "rank": 1 + kept.index(i) if i in kept else None, "related_id": IDS[-1] if lost else None,
             "cluster": i % CLUSTERS_MADE if "clusters" in inputs else None, "score": i / 10,
         }  # fmt: skip
@@ -138,16 +138,16 @@ def selection(warehouse: Warehouse, inputs: dict[str, str], method: str = "paser
         shares = {"size": ROWS // 3, "eligible": ROWS // 3, "degradation": 0.1 * (k + 1), "budget": budget / 3}
         return {"cluster": k, **shares, "kept": budget // 3, "filled": 0, "refused": int(k == 1)}
 
-    def tables(made: str) -> Tables:
+    def tables(built_id: str) -> Tables:
         allocation = [allotted(k) for k in range(CLUSTERS_MADE)] if method == "paser" else []
-        return {"part": ([row(made, i) for i in range(ROWS)], LEDGER), "allocation": (allocation, ALLOCATION)}
+        return {"part": ([row(built_id, i) for i in range(ROWS)], LEDGER), "allocation": (allocation, ALLOCATION)}
 
     facts = {"n_examples": ROWS, "n_kept": budget, "n_tokens_kept": 9 * budget, "warnings": ["small corpus"]}
     return make(warehouse, "selection", inputs, {"method": method, "budget": str(budget)}, tables, **facts)
 
 
 def recovery(warehouse: Warehouse, selection_id: str) -> str:
-    """Make a recovery of four steps whose method was found out and whose last perplexity is not finite."""
+    """Build a recovery of four steps whose method was chosen automatically and whose last perplexity is not finite."""
     steps = [
         {
             "step": i,
@@ -161,18 +161,18 @@ def recovery(warehouse: Warehouse, selection_id: str) -> str:
         for i in range(1, 5)
     ]
     inputs = {"selection": selection_id, "compressed": "2" * 16}
-    found = {"method": "mask_lora", "model": "m", "merged": True, "rows": 6, "steps": 4, "tokens": 400, "trainable": 9}
+    facts = {"method": "mask_lora", "model": "m", "merged": True, "rows": 6, "steps": 4, "tokens": 400, "trainable": 9}
     measured = {
         "sparsity_before": 0.5,
         "sparsity_after": 0.5,
         "perplexity_before": 3.5,
         "perplexity_after": float("inf"),
     }
-    return make(warehouse, "recovery", inputs, {"method": "auto"}, {"part": (steps, METRICS)}, **found, **measured)
+    return make(warehouse, "recovery", inputs, {"method": "auto"}, {"part": (steps, METRICS)}, **facts, **measured)
 
 
 def fill(warehouse: Warehouse) -> dict[str, str]:
-    """Make one artefact of each noun up to two selections and a recovery, and return their ids by a short name."""
+    """Build one artefact of each noun, two selections and a recovery, and return their ids by a short name."""
     corpus_id = corpus(warehouse)
     embeddings_id = embeddings(warehouse, corpus_id)
     ids = {"corpus": corpus_id, "embeddings": embeddings_id}

@@ -1,1 +1,1 @@
-"""Pictures of what the warehouse holds. Reads artefacts, writes image files; computes nothing new."""
+"""Renders selections as an HTML report and PNG pictures from artefacts."""

@@ -1,4 +1,4 @@
-"""Everything that a report of a selection is made from, read once from the artefacts, as parallel arrays."""
+"""Reads the data of a selection's report from its artefacts into parallel arrays."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 UPSTREAM: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots")
-"""What a selection may have been made from, in the order in which it is made."""
+"""Nouns that a selection may depend on, in the order in which they are built."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """One selection with all that explains it; arrays have one entry an example, in corpus order."""
+    """The data of one selection's report; arrays have one entry per example, in corpus order."""
 
     selection: Manifest
     upstream: dict[Noun, Manifest]
-    """The artefacts that it was made from, as far as they are still there."""
+    """Its input artefacts that still exist."""
     example_id: NDArray[np.str_]
     kept: NDArray[np.bool_]
     rank: NDArray[np.int64]
-    """Place among the kept rows from 1; 0 where not kept."""
+    """Rank among the kept rows from 1; 0 if not kept."""
     reason: NDArray[np.object_]
     forgotten: NDArray[np.bool_]
-    """Rows that were forgotten since: they count, and their text is not shown."""
+    """Rows forgotten after the selection: they are counted, but their text is not shown."""
     related: NDArray[np.object_]
-    """Example id that a row lost to, or None."""
+    """Id of the example that was preferred to the row, or None."""
     cluster: NDArray[np.int64] | None
-    places: dict[str, NDArray[np.float64]]
-    """Layout to coordinates of shape (n, 2): ``map``, a disc for each cluster, and ``diffusion``; empty where the
-    method looks at no clusters."""
+    layouts: dict[str, NDArray[np.float64]]
+    """Layout to coordinates of shape (n, 2): ``map`` (a disc per cluster) and ``diffusion``; empty for methods without
+    clusters."""
     signals: dict[str, NDArray[np.float64]]
-    """Signal name to values, NaN where there is none; only signals that some row has."""
+    """Signal name to values, NaN if missing; only signals with at least one value."""
     clusters: list[dict[str, Any]]
     """Allocation of every cluster with its terms, most degraded first; empty for methods without clusters."""
     quarantine: dict[str, int]
-    """Reason to rows, most frequent first."""
+    """Reason to number of rows, most frequent first."""
     sources: list[dict[str, Any]]
-    """Rows read and kept of every source and licence."""
+    """Numbers of rows read and kept per source and licence."""
 
     def __len__(self) -> int:
         return len(self.example_id)
 
 
 def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
-    """Return what a report of the selection shows.
+    """Return the data of a selection's report.
 
     Raises
     ------
     WarehouseError
-        If the selection or its corpus is not there, or a part is missing or damaged.
+        If the selection or its corpus does not exist, or a part is missing or damaged.
     """
     selection = warehouse.manifest("selection", selection_id)
     upstream = {
@@ -73,11 +73,11 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
     example_id = np.asarray(ledger["example_id"].to_pylist(), dtype=np.str_)
     kept = ledger["kept"].to_numpy(zero_copy_only=False)
     cluster: NDArray[np.int64] | None = None
-    places: dict[str, NDArray[np.float64]] = {}
+    layouts: dict[str, NDArray[np.float64]] = {}
     if "clusters" in upstream:
         table = warehouse.read("clusters", upstream["clusters"].id)
         cluster = table["cluster"].to_numpy().astype(np.int64)
-        places = _places(table)
+        layouts = _layouts(table)
     corpus_id = upstream["corpus"].id
     reasons = Counter(warehouse.read("corpus", corpus_id, "quarantine", ["reason"])["reason"].to_pylist())
     return Contents(
@@ -90,7 +90,7 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
         forgotten=np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_)),
         related=np.asarray(ledger["related_id"].to_pylist(), dtype=object),
         cluster=cluster,
-        places=places,
+        layouts=layouts,
         signals=_signals(warehouse, upstream),
         clusters=_clusters(warehouse, selection, upstream),
         quarantine=dict(reasons.most_common()),
@@ -98,8 +98,8 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
     )
 
 
-def _places(clusters: pa.Table) -> dict[str, NDArray[np.float64]]:
-    """Return the layouts that a clusters artefact has; those of the first version have diffusion coordinates only."""
+def _layouts(clusters: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """Return the layouts of a clusters artefact; artefacts of version 1 have diffusion coordinates only."""
     names = {"map": "map", "diffusion": "diffusion"} if "diffusion_x" in clusters.column_names else {"diffusion": "map"}
     return {
         layout: np.stack([clusters[f"{name}_{axis}"].to_numpy().astype(np.float64) for axis in "xy"], axis=1)
@@ -111,12 +111,12 @@ def _signals(warehouse: Warehouse, upstream: dict[Noun, Manifest]) -> dict[str, 
     if "scores" not in upstream:
         return {}
     table = warehouse.read("scores", upstream["scores"].id)
-    found = {
+    signals = {
         name: _floats(table[name])
         for name in (*SIGNALS, "n_prompt_tokens", "n_response_tokens")
         if name in table.column_names
     }
-    return {name: values for name, values in found.items() if np.isfinite(values).any()}
+    return {name: values for name, values in signals.items() if np.isfinite(values).any()}
 
 
 def _clusters(warehouse: Warehouse, selection: Manifest, upstream: dict[Noun, Manifest]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""How the number of clusters was chosen: held-out modularity, and how stable the labels are, by number of clusters.
+"""Draws the search for the number of clusters: held-out modularity and label stability by number of clusters.
 
-Drawn with matplotlib, an optional dependency.
+Needs matplotlib, an optional dependency.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ STABLE = "#3c6e91"
 
 
 def draw(warehouse: Warehouse, clusters_id: str, path: Path) -> None:
-    """Draw the curve of a clustering whose number of clusters was searched into a PNG file.
+    """Draw the curve of a clustering whose number of clusters was searched, into a PNG file.
 
     Raises
     ------
     WarehouseError
-        If the clusters are not there, or the file cannot be written.
+        If the clusters do not exist, or the file cannot be written.
     """
     atomic.make_folder(path.parent)
     atomic.write_bytes(path, png(curve_figure(warehouse, clusters_id)))

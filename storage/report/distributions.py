@@ -1,4 +1,4 @@
-"""How every score is distributed among all rows and among the kept ones, as shapes of a small drawing."""
+"""Histograms of every signal over all rows and over the kept rows, as SVG paths for the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from curate.storage.report.contents import Contents
 
 WIDTH, HEIGHT = 320.0, 96.0
-"""Size of one drawing, in its own units."""
+"""Size of one drawing in SVG units."""
 BINS = 48
 LENGTHS = ("n_prompt_tokens", "n_response_tokens")
 
@@ -37,34 +37,34 @@ _NAMES = {
 
 
 def distributions(contents: Contents) -> list[dict[str, Any]]:
-    """Return one drawing a signal: two outlines as SVG paths, medians, ticks and a sentence for who cannot see it."""
+    """Return one drawing per signal: two outlines as SVG paths, medians, ticks and a text for screen readers."""
     return [_drawing(name, values, contents.kept) for name, values in contents.signals.items()]
 
 
 MIN_TICK_DISTANCE = 0.15
-"""Least distance of two ticks, as a share of the axis."""
+"""Smallest distance of two ticks, as a share of the axis."""
 
 
 def signal_axis(name: str, values: NDArray[np.float64]) -> tuple[Scale, int, str]:
-    """Return the scale on which a signal is drawn, the number of bins, and its name for a person."""
+    """Return the scale of a signal's axis, the number of bins, and the title of the drawing."""
     scale, bins = scale_of(values, _KINDS.get(name, "linear")), BINS
     if name in LENGTHS:
-        scale, bins = _whole(scale)
+        scale, bins = _integer_bins(scale)
     return scale, bins, _NAMES.get(name, name)
 
 
 def _drawing(name: str, values: NDArray[np.float64], kept: NDArray[np.bool_]) -> dict[str, Any]:
     scale, bins, title = signal_axis(name, values)
-    everything, taken = bin_shares(values, scale, bins), bin_shares(values[kept], scale, bins)
-    top = max(float(everything.max()), float(taken.max()), 1e-12)
+    of_all, of_kept = bin_shares(values, scale, bins), bin_shares(values[kept], scale, bins)
+    top = max(float(of_all.max()), float(of_kept.max()), 1e-12)
     medians = [_median(values), _median(values[kept])]
     return {
         "name": name,
         "title": title,
         "unit": UNITS.get(name, "tokens"),
-        "all": _steps(everything / top),
-        "kept": _steps(taken / top),
-        "ticks": [(round(place * WIDTH, 2), text) for place, text in scale.ticks(MIN_TICK_DISTANCE)],
+        "all": _steps(of_all / top),
+        "kept": _steps(of_kept / top),
+        "ticks": [(round(position * WIDTH, 2), text) for position, text in scale.ticks(MIN_TICK_DISTANCE)],
         "medians": [
             None if value is None else round(float(scale(np.array([value]))[0]) * WIDTH, 2) for value in medians
         ],
@@ -72,21 +72,24 @@ def _drawing(name: str, values: NDArray[np.float64], kept: NDArray[np.bool_]) ->
     }
 
 
-def _whole(scale: Scale) -> tuple[Scale, int]:
-    """Return a scale and a number of bins that each hold the same number of whole numbers, or some would look empty."""
+def _integer_bins(scale: Scale) -> tuple[Scale, int]:
+    """Return a scale and a number of bins such that every bin covers the same number of integers.
+
+    With bins of another width, some would cover one integer more than others, and the histogram would be jagged.
+    """
     low, high = int(np.floor(scale.low)), int(np.ceil(scale.high))
-    wide = -(-(high - low + 1) // BINS)
-    bins = -(-(high - low + 1) // wide)
-    return Scale("linear", low - 0.5, low - 0.5 + bins * wide), bins
+    width = -(-(high - low + 1) // BINS)
+    bins = -(-(high - low + 1) // width)
+    return Scale("linear", low - 0.5, low - 0.5 + bins * width), bins
 
 
 def _steps(heights: NDArray[np.float64]) -> str:
     """Return a closed step outline as an SVG path; the base line is at `HEIGHT`."""
-    wide = WIDTH / len(heights)
+    width = WIDTH / len(heights)
     points = [f"M0 {HEIGHT:g}"]
-    for place, height in enumerate(heights):
+    for index, height in enumerate(heights):
         y = HEIGHT * (1.0 - 0.97 * height)
-        points.append(f"L{place * wide:.2f} {y:.2f}L{(place + 1) * wide:.2f} {y:.2f}")
+        points.append(f"L{index * width:.2f} {y:.2f}L{(index + 1) * width:.2f} {y:.2f}")
     return "".join([*points, f"L{WIDTH:g} {HEIGHT:g}Z"])
 
 

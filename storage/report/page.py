@@ -1,4 +1,4 @@
-"""The report of a selection: one HTML file with everything in it, that loads nothing and says so to the browser."""
+"""Writes the report of a selection: one self-contained HTML file whose content security policy forbids all requests."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def write_report(warehouse: Warehouse, selection_id: str, path: Path, meaning: C
     selection_id : str
         Its full id.
     path : Path
-        The file; replaced in one step where it is there already.
+        The file; replaced atomically if it exists.
     meaning : callable
-        A ledger reason to one clause for a person, empty where there is nothing to say.
+        Returns the explanation of a ledger reason, one clause, or an empty string.
 
     Raises
     ------
     WarehouseError
-        If an artefact is missing or damaged, or the disk refuses.
+        If an artefact is missing or damaged, or the file cannot be written.
     """
     contents = read_contents(warehouse, selection_id)
     atomic.make_folder(path.parent)
@@ -50,7 +50,7 @@ def write_report(warehouse: Warehouse, selection_id: str, path: Path, meaning: C
 
 
 def render(values: dict[str, Any]) -> str:
-    """Return the page for the values of `page`; everything that stands in them is escaped."""
+    """Return the HTML for the values of `page`; all texts in them are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -63,31 +63,31 @@ def render(values: dict[str, Any]) -> str:
 
 
 def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]) -> dict[str, Any]:
-    """Return everything that the template shows, as plain values."""
-    made = contents.selection
+    """Return the values of the template, as plain Python values."""
+    selection = contents.selection
     listed = samples.table_rows(contents)
     sample_groups = samples.sample_groups(contents)
-    lost_to = {str(name) for _, _, rows in sample_groups for row in rows if (name := contents.related[row])}
-    winners = np.isin(contents.example_id, [*lost_to]) & ~contents.forgotten
-    others = {str(contents.example_id[row]): int(row) for row in np.flatnonzero(winners)}
+    related_ids = {str(name) for _, _, rows in sample_groups for row in rows if (name := contents.related[row])}
+    is_related = np.isin(contents.example_id, [*related_ids]) & ~contents.forgotten
+    others = {str(contents.example_id[row]): int(row) for row in np.flatnonzero(is_related)}
     text = samples.texts(
         warehouse, contents, {*listed, *(row for _, _, rows in sample_groups for row in rows), *others.values()}
     )
-    told_map, told_plane = corpus_map(contents), plane(contents)
+    map_data, plane_data = corpus_map(contents), plane(contents)
     names = {row["cluster"]: ", ".join(row["terms"][:5]) for row in contents.clusters}
     return {
-        "id": made.id,
-        "method": made.settings["method"],
-        "budget": made.settings["budget"],
-        "facts": made.facts,
+        "id": selection.id,
+        "method": selection.settings["method"],
+        "budget": selection.settings["budget"],
+        "facts": selection.facts,
         "n": len(contents),
         "n_kept": int(contents.kept.sum()),
-        "read": _read(contents.upstream["corpus"]),
+        "read": _row_counts(contents.upstream["corpus"]),
         "gain": _gain(contents),
         "clusters": _clusters(contents),
         "n_clusters": len(contents.clusters),
-        "map": told_map,
-        "plane": told_plane,
+        "map": map_data,
+        "plane": plane_data,
         "distributions": distributions(contents),
         "drawing": (WIDTH, HEIGHT),
         "reasons": _reasons(contents, meaning),
@@ -101,14 +101,14 @@ def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]
             for title, about, rows in sample_groups
         ],
         "sources": contents.sources,
-        "lineage": [_step(one) for one in (*contents.upstream.values(), made)],
-        "settings": json.dumps(made.settings, indent=2, ensure_ascii=False, sort_keys=True),
-        "versions": made.versions,
+        "lineage": [_lineage_step(one) for one in (*contents.upstream.values(), selection)],
+        "settings": json.dumps(selection.settings, indent=2, ensure_ascii=False, sort_keys=True),
+        "versions": selection.versions,
         "listed": len(listed),
         "data": _script_json(
             {
-                "map": told_map,
-                "plane": told_plane,
+                "map": map_data,
+                "plane": plane_data,
                 "clusters": {row["cluster"]: ", ".join(row["terms"][:5]) for row in contents.clusters},
                 "rows": [_listed(contents, row, text[row]) for row in listed],
             }
@@ -119,12 +119,13 @@ def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]
 
 
 def hue(cluster: int) -> float:
-    """Return a cluster's colour on the wheel, in degrees; neighbouring numbers get distant hues. Also in colours.js."""
+    """Return a cluster's hue in degrees; `clusterColour` in colours.js computes the same."""
+    # Steps of the golden angle give consecutive clusters hues that are far apart.
     return round(cluster * 137.508 % 360, 1)
 
 
-def _read(corpus: Manifest) -> dict[str, int]:
-    """Return what became of the rows of the corpus's files."""
+def _row_counts(corpus: Manifest) -> dict[str, int]:
+    """Return the numbers of source rows read, merged as duplicates and quarantined."""
     usable, quarantined = corpus.rows("sources"), corpus.rows("quarantine")
     return {"all": usable + quarantined, "duplicates": usable - corpus.rows(), "quarantined": quarantined}
 
@@ -147,7 +148,7 @@ def _clusters(contents: Contents) -> list[dict[str, Any]]:
         {
             **row,
             "damage_width": round(100 * (row["degradation"] or 0.0) / worst, 2),
-            # The whole gradient in widths of the bar, so that every bar shows the part up to its own end.
+            # Width of the colour gradient relative to the bar: every bar shows the gradient up to its own value.
             "damage_whole": round(100 * worst / max(row["degradation"] or 0.0, worst / 100), 2),
             "corpus_share": row["size"] / size,
             "kept_share": row["kept"] / kept,
@@ -205,21 +206,21 @@ def _listed(contents: Contents, row: int, text: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _step(made: Manifest) -> dict[str, Any]:
+def _lineage_step(manifest: Manifest) -> dict[str, Any]:
     return {
-        "noun": made.noun,
-        "id": made.id,
-        "rows": made.rows(),
-        "created": made.created[:16].replace("T", " "),
-        "seconds": made.seconds,
-        "memory": made.peak_memory_mb,
-        "inputs": made.inputs,
-        "models": {role: name for role, name in (made.facts.get("models") or {}).items() if name},
+        "noun": manifest.noun,
+        "id": manifest.id,
+        "rows": manifest.rows(),
+        "created": manifest.created[:16].replace("T", " "),
+        "seconds": manifest.seconds,
+        "memory": manifest.peak_memory_mb,
+        "inputs": manifest.inputs,
+        "models": {role: name for role, name in (manifest.facts.get("models") or {}).items() if name},
     }
 
 
 def _script_json(value: Any) -> str:
-    """Return JSON that can stand inside a script element: nothing in it can end the element or open a comment."""
+    """Return JSON that is safe inside a script element: no text in it can close the element or open a comment."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,6 +1,6 @@
-"""The report's pictures as PNG files: the map with the clusters, the DON/NOD plane, the scores.
+"""Draws the report's pictures as PNG files: the map with the clusters, the DON/NOD plane, the scores.
 
-Drawn with matplotlib, an optional dependency, on the same scales as the page.
+Needs matplotlib, an optional dependency; the scales are those of the HTML page.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ COLUMNS = 3
 
 
 def draw_pictures(warehouse: Warehouse, selection_id: str, beside: Path) -> list[Path]:
-    """Draw what the selection has, into files named after `beside`, and return them.
+    """Draw all pictures for which the selection has data, into files named after `beside`, and return their paths.
 
     Raises
     ------
     WarehouseError
-        If an artefact is missing or damaged, or the disk refuses.
+        If an artefact is missing or damaged, or a file cannot be written.
     """
     contents = read_contents(warehouse, selection_id)
     drawn: list[Path] = []
-    if contents.places:
+    if contents.layouts:
         drawn.append(beside.with_name(f"{beside.stem}-clusters.png"))
         selection_picture.draw(warehouse, selection_id, drawn[-1])
     for name, figure in (("plane", plane(contents)), ("scores", scores(contents))):
@@ -63,7 +63,7 @@ def plane(contents: Contents) -> Figure | None:
     region = outline(densest_region(across(nod[kept]), up(don[kept])))
     axes.add_collection(LineCollection([[(a, b), (c, d)] for a, b, c, d in region], colors=INK, linewidths=1.4))
     _ticks(axes, across, up)
-    axes.set_xlabel("NOD, smaller is gentler", color=INK)
+    axes.set_xlabel("NOD, smaller is better", color=INK)
     axes.set_ylabel("DON, larger is better", color=INK)
     axes.set_title("DON and NOD, outlined where the kept rows lie most densely", color=INK, loc="left", fontsize=11)
     axes.legend(loc="lower left", frameon=False, markerscale=2)
@@ -101,4 +101,4 @@ def _ticks(axes: Axes, across: Scale, up: Scale) -> None:
 
 
 def _split_ticks(ticks: list[tuple[float, str]]) -> tuple[list[float], list[str]]:
-    return [place for place, _ in ticks], [text for _, text in ticks]
+    return [position for position, _ in ticks], [text for _, text in ticks]

@@ -1,6 +1,6 @@
-"""The picture of a comparison: retention against budget, a line with its interval for every method.
+"""Draws the result of a comparison: retention against budget, one line with confidence intervals per method.
 
-Drawn with matplotlib, an optional dependency. Knows nothing of how the figures were found.
+Needs matplotlib, an optional dependency.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 INK, PALE, DAMAGED = "#22262b", "#c9ced6", "#d1495b"
 COLOURS = [colormaps["tab20"](shade + 2 * hue) for shade in (0, 1) for hue in range(10)]
-"""Ten strong ones, then their pale sisters: a trial has more methods than there are colours to tell apart."""
+"""Ten strong colours, then their pale versions, for comparisons of more than ten methods."""
 WIDTH = 0.6
-"""Of a budget's column that its methods share, 1 = no gap to the next."""
+"""Share of the distance between two budgets over which the methods' points are spread."""
 
 
-def draw(told: dict[str, Any], path: Path) -> None:
+def draw(report: dict[str, Any], path: Path) -> None:
     """Draw a comparison's report into a PNG file.
 
     Parameters
     ----------
-    told : dict
+    report : dict
         From `curate.flows.comparison.report.report`.
     path : Path
 
@@ -42,7 +42,7 @@ def draw(told: dict[str, Any], path: Path) -> None:
     """
     figure = Figure(figsize=(12, 5.4), layout="constrained", facecolor="white")
     for axes, key, title in zip(figure.subplots(1, 2), ("mean", "worst"), ("mean", "worst capability"), strict=True):
-        _panel(axes, told, key)
+        _panel(axes, report, key)
         axes.set_title(f"retention, {title}", color=INK, loc="left")
     figure.axes[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     buffer = io.BytesIO()
@@ -50,26 +50,26 @@ def draw(told: dict[str, Any], path: Path) -> None:
     atomic.write_bytes(path, buffer.getvalue())
 
 
-def _panel(axes: Axes, told: dict[str, Any], key: str) -> None:
-    lines = [line for line in told["lines"] if line[key] is not None]
+def _panel(axes: Axes, report: dict[str, Any], key: str) -> None:
+    lines = [line for line in report["lines"] if line[key] is not None]
     budgets = by_size(lines)
     methods = list(dict.fromkeys(line["method"] for line in lines))
-    for place, method in enumerate(methods):
-        found = {line["budget"]: line[key] for line in lines if line["method"] == method}
-        mine = {budget: found[budget] for budget in budgets if budget in found}
-        shift = (place / max(len(methods) - 1, 1) - 0.5) * WIDTH
-        at = [budgets.index(budget) + shift for budget in mine]
-        values = [one["value"] for one in mine.values()]
-        below = [one["value"] - one["low"] for one in mine.values()]
-        above = [one["high"] - one["value"] for one in mine.values()]
-        colour, marker = (INK, "s") if method == "uniform" else (COLOURS[place % len(COLOURS)], "o")
+    for index, method in enumerate(methods):
+        by_budget = {line["budget"]: line[key] for line in lines if line["method"] == method}
+        points = {budget: by_budget[budget] for budget in budgets if budget in by_budget}
+        shift = (index / max(len(methods) - 1, 1) - 0.5) * WIDTH
+        at = [budgets.index(budget) + shift for budget in points]
+        values = [one["value"] for one in points.values()]
+        below = [one["value"] - one["low"] for one in points.values()]
+        above = [one["high"] - one["value"] for one in points.values()]
+        colour, marker = (INK, "s") if method == "uniform" else (COLOURS[index % len(COLOURS)], "o")
         axes.errorbar(
             at, values, yerr=[below, above], label=method, color=colour, marker=marker, capsize=3, markersize=5,
             linewidth=1,
         )  # fmt: skip
-    if key == "mean" and told["compressed"] is not None:
-        axes.axhline(told["compressed"]["value"], color=DAMAGED, linewidth=1, linestyle="--")
-        axes.text(-0.45, told["compressed"]["value"], "compressed", color=DAMAGED, fontsize=8, va="bottom")
+    if key == "mean" and report["compressed"] is not None:
+        axes.axhline(report["compressed"]["value"], color=DAMAGED, linewidth=1, linestyle="--")
+        axes.text(-0.45, report["compressed"]["value"], "compressed", color=DAMAGED, fontsize=8, va="bottom")
     axes.axhline(1.0, color=PALE, linewidth=1)
     axes.set_xticks(range(len(budgets)), budgets)
     axes.set_xlim(-0.5, len(budgets) - 0.5)
@@ -78,10 +78,10 @@ def _panel(axes: Axes, told: dict[str, Any], key: str) -> None:
 
 
 def by_size(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the budgets of a comparison's lines, the smallest first: a budget in rows and a share know no other order.
+    """Return the budgets of a comparison's lines, smallest first, ordered by the tokens trained on.
 
-    An arm of every budget trains on the same tokens but for rounding, except one that trains on all rows for as many
-    passes, so that the least of a budget's tokens stands for it.
+    Budgets in rows and in shares cannot be compared otherwise. All methods of a budget train on the same number of
+    tokens up to rounding, except one that uses all rows; hence the minimum over the methods.
     """
     budgets = dict.fromkeys(line["budget"] for line in lines)
     tokens = {one: min(line["tokens_trained"] for line in lines if line["budget"] == one) for one in budgets}

@@ -1,4 +1,4 @@
-"""Which rows a report shows with their text: some of each kind, and a table of many. Reads no more text than that."""
+"""Chooses the rows that a report shows with their text: a few per group, and a table. Reads no other text."""
 
 from __future__ import annotations
 
@@ -14,68 +14,69 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 EACH = 3
-"""Rows shown of each kind."""
+"""Rows shown per group."""
 TABLE_KEPT, TABLE_LEFT = 1500, 500
-"""Most rows of the table that were kept, and that were not."""
+"""Largest numbers of kept and of other rows in the table."""
 SHOWN = 600
-"""Characters shown of a text."""
+"""Characters shown per text."""
 IN_TABLE = 160
 
 
 def sample_groups(contents: Contents) -> list[tuple[str, str, list[int]]]:
-    """Return the kinds of rows worth looking at: title, what they are, and row numbers; empty kinds are left out.
+    """Return the groups of sample rows: title, description, and row indices; empty groups are left out.
 
     Ties go to the row with the smaller example id.
     """
     kept = np.flatnonzero(contents.kept)
-    found: list[tuple[str, str, NDArray[np.int64]]] = []
+    groups: list[tuple[str, str, NDArray[np.int64]]] = []
     best = kept[np.argsort(contents.rank[kept], kind="stable")]
-    found.append(("Taken first", "The kept rows that the method ranks highest.", best))
-    found.append(("Taken last", "The kept rows that nearly missed the budget.", best[::-1]))
+    groups.append(("Highest rank", "The kept rows that the method ranks highest.", best))
+    groups.append(("Lowest rank", "The kept rows that the method ranks lowest.", best[::-1]))
     damage = contents.signals.get("cds")
     if damage is not None:
         finite = np.flatnonzero(np.isfinite(damage))
         order = finite[np.lexsort((contents.example_id[finite], -damage[finite]))]
-        found.append(("Most damaged", "The rows on which the two models differ most, kept or not.", order))
-        found.append(("Least damaged", "The rows on which compression changed least.", order[::-1]))
+        groups.append(("Most damaged", "The rows on which the two models differ most, kept or not.", order))
+        groups.append(("Least damaged", "The rows on which the two models differ least, kept or not.", order[::-1]))
     for reason in sorted({str(reason) for reason in contents.reason[~contents.kept]}):
         rows = np.flatnonzero((contents.reason == reason) & ~contents.kept)
         if damage is not None:
             rows = rows[np.lexsort((contents.example_id[rows], -np.nan_to_num(damage[rows], nan=-1.0)))]
-        found.append((f"Not kept: {reason}", "", rows))
-    shown = [(title, about, rows[~contents.forgotten[rows]]) for title, about, rows in found]
+        groups.append((f"Not kept: {reason}", "", rows))
+    shown = [(title, about, rows[~contents.forgotten[rows]]) for title, about, rows in groups]
     return [(title, about, rows[:EACH].tolist()) for title, about, rows in shown if len(rows)]
 
 
 def table_rows(contents: Contents) -> list[int]:
-    """Return the rows of the table: the best kept ones by rank, then rows of every other reason by turns."""
+    """Return the rows of the table: the kept rows of highest rank, then a share of the rows of every other reason."""
     kept = np.flatnonzero(contents.kept & ~contents.forgotten)
     kept = kept[np.argsort(contents.rank[kept], kind="stable")][:TABLE_KEPT]
     left_out = ~contents.kept & ~contents.forgotten
     reasons = sorted({str(reason) for reason in contents.reason[left_out]})
     groups = [np.flatnonzero((contents.reason == reason) & left_out) for reason in reasons]
+    # Smallest group first, so that what it does not use of its share goes to the larger ones.
     groups.sort(key=len)
     left: list[int] = []
-    for place, rows in enumerate(groups):
-        allowed = (TABLE_LEFT - len(left)) // (len(groups) - place)
-        # Spread over the corpus, so that no source is seen alone.
+    for index, rows in enumerate(groups):
+        allowed = (TABLE_LEFT - len(left)) // (len(groups) - index)
+        # Evenly spaced over the corpus, so that all sources are represented.
         left += rows[np.unique(np.linspace(0, len(rows) - 1, min(allowed, len(rows))).astype(np.int64))].tolist()
     return [*kept.tolist(), *left]
 
 
 def texts(warehouse: Warehouse, contents: Contents, rows: set[int]) -> dict[int, dict[str, Any]]:
     """Return prompt, response, turns and tools of some rows, by row number."""
-    found: dict[int, dict[str, Any]] = {}
+    by_row: dict[int, dict[str, Any]] = {}
     start = 0
     columns = ["messages", "prompt", "response", "n_turns"]
     for batch in warehouse.batches("corpus", contents.upstream["corpus"].id, columns=columns):
         here = sorted(row - start for row in rows if start <= row < start + len(batch))
-        for place, row in zip(here, batch.take(pa.array(here, pa.int64())).to_pylist(), strict=True):
-            found[start + place] = row
+        for offset, row in zip(here, batch.take(pa.array(here, pa.int64())).to_pylist(), strict=True):
+            by_row[start + offset] = row
         start += len(batch)
-    return found
+    return by_row
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text of at most `length` characters, the cut marked."""
+    """Return a text of at most `length` characters; an ellipsis marks the cut."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

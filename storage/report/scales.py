@@ -1,4 +1,4 @@
-"""Axes and densities of the report's pictures: scales with their ticks, histograms, and where the kept rows lie."""
+"""Scales with ticks, histograms and density regions for the report's pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps values to [0, 1]; values outside its range lie on the edge."""
+    """Maps values to [0, 1]; values outside its range are clipped."""
 
     kind: Kind
     low: float
@@ -24,19 +24,19 @@ class Scale:
     high: float
     """Transformed value at 1, larger than `low`."""
     unit: float = 1.0
-    """Value around which an asinh scale turns from linear to logarithmic."""
+    """Value around which an asinh scale changes from linear to logarithmic."""
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return places in [0, 1], NaN for NaN."""
+        """Return positions in [0, 1], NaN for NaN."""
         return np.clip((self._transformed(values) - self.low) / (self.high - self.low), 0.0, 1.0)
 
     def _transformed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return _transform(values, self.kind, self.unit)
 
     def ticks(self, apart: float) -> list[tuple[float, str]]:
-        """Return places and texts of a few round values, no two nearer than `apart` of the axis.
+        """Return positions and labels of a few round values, no two closer than `apart`, a share of the axis.
 
-        Where there are too many, zero and powers of ten stay.
+        If there are too many, zero and powers of ten are preferred.
         """
         if self.kind == "linear":
             values = _round_steps(self.low, self.high)
@@ -46,13 +46,15 @@ class Scale:
             most = np.sinh(max(abs(self.low), abs(self.high))) * self.unit
             positive = _powers(self.unit, most)
             values = [*(-value for value in positive[::-1]), 0.0, *positive]
-        places = self._transformed(np.asarray(values, dtype=np.float64))
-        inside = (places - self.low) / (self.high - self.low)
-        taken: list[tuple[float, float]] = []
-        for place, value in sorted(zip(inside.tolist(), values, strict=True), key=lambda tick: _roughness(tick[1])):
-            if -1e-9 <= place <= 1 + 1e-9 and all(abs(place - other) >= apart for other, _ in taken):
-                taken.append((place, value))
-        return [(place, tick_label(value)) for place, value in sorted(taken)]
+        transformed = self._transformed(np.asarray(values, dtype=np.float64))
+        positions = (transformed - self.low) / (self.high - self.low)
+        ticks: list[tuple[float, float]] = []
+        for position, value in sorted(
+            zip(positions.tolist(), values, strict=True), key=lambda tick: _roughness(tick[1])
+        ):
+            if -1e-9 <= position <= 1 + 1e-9 and all(abs(position - other) >= apart for other, _ in ticks):
+                ticks.append((position, value))
+        return [(position, tick_label(value)) for position, value in sorted(ticks)]
 
 
 def _transform(values: NDArray[np.float64], kind: Kind, unit: float) -> NDArray[np.float64]:
@@ -62,14 +64,14 @@ def _transform(values: NDArray[np.float64], kind: Kind, unit: float) -> NDArray[
 
 
 def scale_of(values: NDArray[np.float64], kind: Kind, clipped: float = 0.005) -> Scale:
-    """Return the scale on which all but the outermost `values` lie inside.
+    """Return the scale that covers all `values` but a share of outliers.
 
     Parameters
     ----------
     values : ndarray
-        Values to show; those that are not finite, or not positive on a logarithmic scale, do not count.
+        Values to show; non-finite ones, and on a logarithmic scale non-positive ones, are ignored.
     clipped : float
-        Share of values at each end that may lie on the edge.
+        Share of values at each end that may be clipped.
     """
     usable = values[np.isfinite(values)]
     if kind == "log":
@@ -85,7 +87,7 @@ def scale_of(values: NDArray[np.float64], kind: Kind, clipped: float = 0.005) ->
 
 
 def _roughness(value: float) -> int:
-    """Return 0 for zero, 1 for powers of ten, 2 for other values: the rounder a value, the rather it gets a tick."""
+    """Return 0 for zero, 1 for powers of ten, 2 for other values; ticks are placed in this order."""
     exponent = np.log10(abs(value)) if value else 0.0
     return 0 if value == 0 else 1 if abs(exponent - round(exponent)) < 1e-9 else 2
 
@@ -110,23 +112,23 @@ def _powers(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def tick_label(value: float) -> str:
-    """Return a tick's value as people write it: ``0.25``, ``1,000``, ``−10⁻⁶``."""
+    """Return the label of a tick: ``0.25``, ``1,000``, ``−10⁻⁶``."""
     if value == 0:
         return "0"
     sign, size = "−" if value < 0 else "", abs(value)
     if 1e-3 <= size < 1e5:
         return sign + f"{size:,.3f}".rstrip("0").rstrip(".")
     exponent = int(np.floor(np.log10(size) + 1e-9))
-    front = size / 10.0**exponent
-    times = "" if abs(front - 1) < 1e-6 else f"{front:.3g}·"
-    return f"{sign}{times}10{str(exponent).translate(_SUPERSCRIPT)}"
+    mantissa = size / 10.0**exponent
+    factor = "" if abs(mantissa - 1) < 1e-6 else f"{mantissa:.3g}·"
+    return f"{sign}{factor}10{str(exponent).translate(_SUPERSCRIPT)}"
 
 
 def bin_shares(values: NDArray[np.float64], scale: Scale, bins: int) -> NDArray[np.float64]:
-    """Return the share of the finite `values` in each of `bins` equal stretches of the scale."""
-    places = scale(values[np.isfinite(values)])
-    counts = np.bincount(np.minimum((places * bins).astype(np.int64), bins - 1), minlength=bins)
-    return counts / max(len(places), 1)
+    """Return the share of the finite `values` in each of `bins` equal intervals of the scale."""
+    positions = scale(values[np.isfinite(values)])
+    counts = np.bincount(np.minimum((positions * bins).astype(np.int64), bins - 1), minlength=bins)
+    return counts / max(len(positions), 1)
 
 
 def densest_region(
@@ -139,9 +141,9 @@ def densest_region(
     x, y : ndarray of shape (n,)
         Points in [0, 1].
     share : float
-        Share of the smoothed mass that lies in the region, in (0, 1).
+        Share of the smoothed mass in the region, in (0, 1).
     cells : int
-        Cells a side.
+        Cells per side.
 
     Returns
     -------

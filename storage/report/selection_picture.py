@@ -1,6 +1,6 @@
-"""One picture of a selection: the corpus on its map, and damage beside budget for every cluster.
+"""Draws a selection: the corpus map, and the shares of corpus and selection per cluster.
 
-Drawn with matplotlib, an optional dependency that this module alone imports.
+Needs matplotlib, an optional dependency.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEFT, KEPT, INK = "#c9ced6", "#d1495b", "#22262b"
 POINTS_DRAWN = 20_000
 CLUSTERS_SHOWN = 20
 CLUSTERS_NUMBERED = 9
-"""Clusters whose number stands on the map as well as before their bar."""
+"""Number of clusters that are numbered on the map and beside their bars."""
 
 
 def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
@@ -36,20 +36,21 @@ def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
     Raises
     ------
     WarehouseError
-        If the selection or its clusters are not there, or the file cannot be written.
+        If the selection or its clusters do not exist, or the file cannot be written.
     """
-    made = warehouse.manifest("selection", selection_id)
-    points = warehouse.read("clusters", made.inputs["clusters"], columns=["cluster", "map_x", "map_y"])
+    selection = warehouse.manifest("selection", selection_id)
+    points = warehouse.read("clusters", selection.inputs["clusters"], columns=["cluster", "map_x", "map_y"])
     ledger = warehouse.read("selection", selection_id, columns=["kept"])
     terms = {
-        row["cluster"]: row["terms"] for row in warehouse.read("clusters", made.inputs["clusters"], "terms").to_pylist()
+        row["cluster"]: row["terms"]
+        for row in warehouse.read("clusters", selection.inputs["clusters"], "terms").to_pylist()
     }
     rows = warehouse.read("selection", selection_id, "allocation").to_pylist()
     rows.sort(key=lambda row: (-(row["degradation"] or 0.0), row["cluster"]))
     figure = Figure(figsize=(13, 6.2), layout="constrained", facecolor="white")
     figure.suptitle(
-        f"{made.settings['method']}, budget {made.settings['budget']}: "
-        f"{made.facts['n_kept']:,} of {made.facts['n_examples']:,} examples kept",
+        f"{selection.settings['method']}, budget {selection.settings['budget']}: "
+        f"{selection.facts['n_kept']:,} of {selection.facts['n_examples']:,} examples kept",
         color=INK, fontsize=14, x=0.01, ha="left",
     )  # fmt: skip
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
@@ -62,7 +63,7 @@ def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file, the same for the same figure."""
+    """Return a figure as the bytes of a PNG file; no software version, so that equal figures give equal bytes."""
     from io import BytesIO
 
     target = BytesIO()
@@ -78,7 +79,7 @@ def _map(
     degradation: dict[int, float | None],
     numbered: list[int],
 ) -> None:
-    """Scatter the corpus, coloured by its cluster's degradation; kept rows large, numbers on the worst clusters."""
+    """Scatter the corpus, coloured by the degradation of clusters; kept rows larger, numbers on the worst clusters."""
     x, y, cluster = (points[name].to_numpy() for name in ("map_x", "map_y", "cluster"))
     shown = np.zeros(len(x), dtype=np.bool_)
     shown[:: max(1, -(-len(x) // POINTS_DRAWN))] = True
@@ -106,15 +107,15 @@ def _map(
 
 
 def _bars(axes: Axes, rows: list[dict[str, Any]], terms: dict[int, list[str]], n_clusters: int) -> None:
-    """Draw a bar of the corpus's share and one of the kept share for every cluster, most degraded on top."""
-    place = np.arange(len(rows))[::-1]
+    """Draw bars of the share of the corpus and of the selection for every cluster, most degraded on top."""
+    position = np.arange(len(rows))[::-1]
     size = np.array([row["size"] for row in rows], dtype=np.float64)
     kept = np.array([row["kept"] for row in rows], dtype=np.float64)
     total, taken = max(size.sum(), 1), max(kept.sum(), 1)
-    axes.barh(place + 0.19, 100 * kept / taken, height=0.36, color=KEPT, label="share of the selection")
-    axes.barh(place - 0.19, 100 * size / total, height=0.36, color=LEFT, label="share of the corpus")
+    axes.barh(position + 0.19, 100 * kept / taken, height=0.36, color=KEPT, label="share of the selection")
+    axes.barh(position - 0.19, 100 * size / total, height=0.36, color=LEFT, label="share of the corpus")
     labels = [_label(number, row, terms) for number, row in enumerate(rows, start=1)]
-    axes.set_yticks(place, labels, fontsize=8, color=INK)
+    axes.set_yticks(position, labels, fontsize=8, color=INK)
     axes.set_xlabel("percent", color=INK)
     title = "Clusters, most degraded first (mean divergence in nats)"
     axes.set_title(

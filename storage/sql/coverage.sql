@@ -1,5 +1,5 @@
--- How much of each cluster a selection kept, least covered first.
--- $selection = latest: id of the selection, or its beginning
+-- Share of each cluster that a selection kept, lowest first.
+-- $selection = latest: id of the selection, or a prefix of it
 SELECT
     ledger.cluster,
     count(*) AS examples,

@@ -1,5 +1,5 @@
--- The clusters that compression hurt most, with what a selection allotted to them and kept.
--- $selection = latest: id of the selection, or its beginning
+-- The most degraded clusters, with their budget and the kept rows of a selection.
+-- $selection = latest: id of the selection, or a prefix of it
 -- $limit = 10: number of clusters
 SELECT cluster, degradation, size, budget, kept, refused, array_to_string(terms[1:5], ', ') AS terms
 FROM cluster_summary

@@ -1,5 +1,5 @@
--- How many examples of each source, and under which licence, a selection kept.
--- $selection = latest: id of the selection, or its beginning
+-- Examples and kept examples of a selection by source and licence.
+-- $selection = latest: id of the selection, or a prefix of it
 SELECT
     sources.source,
     sources.licence,

@@ -1,5 +1,5 @@
--- The examples that most others lost to, by conflict or as a duplicate, and what they ask.
--- $selection = latest: id of the selection, or its beginning
+-- The examples that were preferred most often over conflicting or duplicate ones, with their prompts.
+-- $selection = latest: id of the selection, or a prefix of it
 -- $limit = 10: number of examples
 SELECT
     losers.related_id AS example_id,

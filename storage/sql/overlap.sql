@@ -1,6 +1,6 @@
--- How far two selections agree on what they keep.
--- $selection = latest: id of one selection, or its beginning
--- $other = previous: id of the other one, or its beginning
+-- Overlap of the kept examples of two selections (Jaccard index).
+-- $selection = latest: id of one selection, or a prefix of it
+-- $other = previous: id of the other one, or a prefix of it
 SELECT
     $selection AS selection_id,
     $other AS other_id,
@@ -9,6 +9,7 @@ SELECT
     count(*) FILTER (WHERE side = 3) AS both_kept,
     count(*) FILTER (WHERE side = 3) / nullif(count(*), 0) AS jaccard
 FROM (
+    -- side is 1 if only the first kept the example, 2 if only the other, 3 if both.
     SELECT example_id, sum(DISTINCT side) AS side
     FROM (
         SELECT example_id, 1 AS side FROM ledger WHERE selection_id = $selection AND kept

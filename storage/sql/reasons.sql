@@ -1,5 +1,5 @@
 -- Rows per ledger reason of a selection, most frequent first.
--- $selection = latest: id of the selection, or its beginning
+-- $selection = latest: id of the selection, or a prefix of it
 SELECT
     reason,
     any_value(kept) AS kept,

@@ -1,4 +1,4 @@
--- What was run lately, how it ended and how long it took.
+-- The latest runs with status and duration in seconds.
 -- $limit = 20: number of runs
 SELECT run_id, command, status, started, seconds, error, artefacts
 FROM runs

@@ -1,5 +1,5 @@
--- How every signal is distributed among the kept and the left-out examples of a selection.
--- $selection = latest: id of the selection, or its beginning
+-- Quantiles of every signal over the kept and the other examples of a selection.
+-- $selection = latest: id of the selection, or a prefix of it
 WITH long AS (
     UNPIVOT (
         SELECT

@@ -1,5 +1,5 @@
--- Lengths of what a selection kept against its whole corpus, in prompt and response tokens, by powers of two.
--- $selection = latest: id of the selection, or its beginning
+-- Histogram of tokens per example (prompt and response), for the corpus and the kept examples, by powers of two.
+-- $selection = latest: id of the selection, or a prefix of it
 SELECT
     CAST(pow(2, bin) AS BIGINT) AS tokens_from,
     CAST(pow(2, bin + 1) AS BIGINT) - 1 AS tokens_to,

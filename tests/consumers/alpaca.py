@@ -1,4 +1,4 @@
-"""What readers of Stanford Alpaca's format expect, written from its documentation and not from our exporter.
+"""Loads Stanford Alpaca's format as its readers do, written from its documentation, independently of the exporter.
 
 Source: "Stanford Alpaca: An Instruction-following LLaMA Model", data release
 (https://github.com/tatsu-lab/stanford_alpaca#data-release): a JSON list of objects with ``instruction`` (str),

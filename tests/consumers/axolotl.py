@@ -1,4 +1,4 @@
-"""What axolotl does with a ``chat_template`` data set, written from its documentation and not from our exporter.
+"""Loads a ``chat_template`` data set as axolotl does, written from its documentation, independently of the exporter.
 
 Source: "Conversation", axolotl documentation (https://docs.axolotl.ai/docs/dataset-formats/conversation.html): the data
 set's keys and their defaults, the message properties that are taken over, ``tools`` in JSON schema, and arguments of a
@@ -24,7 +24,7 @@ TAKEN_OVER = ("role", "content", "tool_calls", "tool_call_id", "name")
 
 
 def load(config: Path, cache: Path) -> list[dict[str, Any]]:
-    """Return the messages and tools of every row, as the tokenizer's chat template is given them."""
+    """Return the messages and tools of every row, as passed to the tokenizer's chat template."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     assert settings["chat_template"].startswith("tokenizer_default")
     (dataset,) = settings["datasets"]

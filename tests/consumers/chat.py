@@ -1,4 +1,4 @@
-"""What chat templates, TRL and quantisers expect of messages, written from documentation and not from our exporter.
+"""Checks messages as chat templates, TRL and quantisers expect them, written from documentation, not the exporter.
 
 Sources: "Dataset formats and types", TRL documentation (https://huggingface.co/docs/trl/dataset_formats): a
 conversational language-modelling row has ``messages``, tool calls stand in ``tool_calls`` as type and function with
@@ -17,17 +17,17 @@ TEMPLATE = (
     "{% for call in message.tool_calls or [] %}<call>{{ call.function.name }} {{ call.function.arguments | tojson }}"
     "</call>{% endfor %}{% endfor %}"
 )
-"""A small template of the usual kind: it fails on what is undefined in a way that usual ones would."""
+"""A small chat template that fails on undefined values as common templates do."""
 
 
 def check(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> None:
     """Fail unless a chat template can render `messages`."""
     assert messages
     called = False
-    for place, message in enumerate(messages):
+    for position, message in enumerate(messages):
         assert message["role"] in ("system", "user", "assistant", "tool"), message
         assert isinstance(message["content"], str), message
-        assert message["role"] != "system" or place == 0
+        assert message["role"] != "system" or position == 0
         if message["role"] == "tool":
             assert called, "a result before any call"
         for call in message.get("tool_calls") or []:

@@ -1,4 +1,4 @@
-"""What LLaMA-Factory does with a data set, written from its documentation and not from our exporter.
+"""Loads a data set as LLaMA-Factory does, written from its documentation, independently of the exporter.
 
 Source: "LLaMA-Factory: data/README.md" (https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md): the keys
 of dataset_info.json with their defaults; "human and observation should appear in odd positions, while gpt and function
@@ -23,7 +23,7 @@ ODD, EVEN = ("human", "observation"), ("gpt", "function_call")
 
 
 def load(dataset_dir: Path, name: str, cache: Path) -> list[dict[str, Any]]:
-    """Return system, tools and turns of every example of data set `name`, or fail where the trainer would skip one."""
+    """Return system, tools and turns of every example of data set `name`; fail if the trainer would skip one."""
     entry = json.loads((dataset_dir / "dataset_info.json").read_text(encoding="utf-8"))[name]
     assert entry.keys() <= KNOWN, entry
     columns = {**COLUMNS, **entry.get("columns", {})}
@@ -41,8 +41,8 @@ def _sharegpt(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
         system, turns = turns[0]["value"], turns[1:]
     assert turns
     assert len(turns) % 2 == 0, f"invalid message count in {turns}"
-    for place, turn in enumerate(turns):
-        assert turn["from"] in (ODD, EVEN)[place % 2], f"invalid role tag in {turns}"
+    for position, turn in enumerate(turns):
+        assert turn["from"] in (ODD, EVEN)[position % 2], f"invalid role tag in {turns}"
         assert isinstance(turn["value"], str)
         if turn["from"] == "function_call":
             calls = json.loads(turn["value"])
@@ -55,8 +55,8 @@ def _sharegpt(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
 
 def _alpaca(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
     turns: list[tuple[str, str]] = []
-    for asked, answered in row[columns["history"]] if "history" in columns else []:
-        turns += [("human", asked), ("gpt", answered)]
+    for question, answer in row[columns["history"]] if "history" in columns else []:
+        turns += [("human", question), ("gpt", answer)]
     query = [row[columns[part]] for part in ("prompt", "query") if row[columns[part]]]
     assert query
     assert isinstance(row[columns["response"]], str)

@@ -1,5 +1,5 @@
 "use strict";
-// Shared by the pictures: the data, the theme's colours, unpacking, and canvases that stay sharp.
+// Shared by the pictures: the data, the theme's colours, decoding of arrays, and canvases at the screen's resolution.
 const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -7,7 +7,7 @@ function theme(name) {
   return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 }
 
-// As hue() of page.py: neighbouring cluster numbers get distant hues.
+// The same as hue() in page.py: consecutive cluster numbers get distant hues.
 function clusterColour(cluster) {
   return `hsl(${((cluster * 137.508) % 360).toFixed(1)} 58% ${theme("dot-light")})`;
 }
@@ -16,7 +16,7 @@ function bytes(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-// Unsigned 16-bit numbers, little-endian whatever the machine.
+// Unsigned 16-bit numbers, little-endian on every machine.
 function sixteen(text) {
   const raw = bytes(text), view = new DataView(raw.buffer), values = new Float32Array(raw.length / 2);
   for (let i = 0; i < values.length; i++) values[i] = view.getUint16(2 * i, true);
@@ -27,7 +27,7 @@ function unit(text) {
   return sixteen(text).map((value) => value / 65535);
 }
 
-// Three stops, from nothing to the most.
+// Colours between the three stops of the theme, from low to high.
 function ramp(steps) {
   const stops = ["low", "middle", "high"].map((name) => {
     const hex = theme(name);

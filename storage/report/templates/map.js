@@ -1,4 +1,4 @@
-// The corpus map: points by layout and colour, one cluster at a time brought forward, a tip under the pointer.
+// The corpus map: points by layout and colour, highlighting of one cluster, and a tooltip at the pointer.
 if (data.map) (() => {
   const canvas = document.getElementById("map-canvas"), tip = document.getElementById("map-tip");
   const legend = document.getElementById("map-legend"), dots = [...document.querySelectorAll(".dot")];
@@ -14,7 +14,7 @@ if (data.map) (() => {
     return { x: (i) => margin + x[i] * (size - 2 * margin), y: (i) => size - margin - y[i] * (size - 2 * margin) };
   };
 
-  // Rows by colour, so that the brush changes few times; kept rows last, so that they lie on top.
+  // Rows grouped by colour, since changing the fill style is slow; kept rows last, so that they are drawn on top.
   function brushes() {
     const by = chosen("colour"), groups = new Map();
     const colours = by === "damage" ? ramp(16) : null;
@@ -48,7 +48,7 @@ if (data.map) (() => {
     context.globalAlpha = 1;
   });
 
-  function tell() {
+  function updateLegend() {
     const by = chosen("colour");
     const key = (kind, text) => {
       const mark = document.createElement("span");
@@ -58,7 +58,7 @@ if (data.map) (() => {
     legend.textContent = "";
     if (by === "kept") { key("rest", " not kept"); key("kept", " kept"); }
     if (by === "damage") { legend.append("undamaged"); key("ramp", `${data.map.most.toPrecision(2)} nats or more`); }
-    if (by === "cluster") legend.append("The dots in the table of clusters are the key; press one to bring it forward.");
+    if (by === "cluster") legend.append("The dots in the table of clusters are the legend; press one to highlight its cluster.");
   }
 
   function nearest(event) {
@@ -82,7 +82,7 @@ if (data.map) (() => {
   });
   canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
   for (const input of document.querySelectorAll("input[name=colour], input[name=layout]")) {
-    input.addEventListener("change", () => { tell(); again(); });
+    input.addEventListener("change", () => { updateLegend(); again(); });
   }
   for (const dot of dots) {
     dot.addEventListener("click", () => {
@@ -92,5 +92,5 @@ if (data.map) (() => {
       again();
     });
   }
-  tell();
+  updateLegend();
 })();

@@ -1,4 +1,4 @@
-// The DON/NOD plane: points, axes with their ticks, and the outline of where the kept rows lie.
+// The DON/NOD plane: points, axes with ticks, and the outline of the densest region of the kept rows.
 if (data.plane) (() => {
   const x = unit(data.plane.x), y = unit(data.plane.y), kept = bytes(data.plane.kept), n = kept.length;
   const left = 82, right = 12, top = 12, bottom = 46;
@@ -22,7 +22,7 @@ if (data.plane) (() => {
       context.fillText(text, px(0) - 8, py(value) + 4);
     }
     context.textAlign = "center";
-    context.fillText("NOD, smaller is gentler", px(0.5), size - 8);
+    context.fillText("NOD, smaller is better", px(0.5), size - 8);
     context.save();
     context.translate(13, py(0.5)); context.rotate(-Math.PI / 2);
     context.fillText("DON, larger is better", 0, 0);

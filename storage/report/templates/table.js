@@ -1,4 +1,4 @@
-// The table of rows: search, two filters, sorting, pages. Texts go in as text, never as markup.
+// The table of rows: search, two filters, sorting, pages. Texts are inserted as text, never as markup.
 (() => {
   const heads = ["Example", "Rank", "Reason", "Cluster", "Damage", "Prompt", "Response"];
   const PER_PAGE = 25, numeric = new Set([1, 3, 4]);
@@ -14,12 +14,12 @@
   options(reason, seen(2).sort(), (value) => value);
   options(cluster, seen(3).sort((a, b) => a - b), (value) => `${value}: ${data.clusters[value] || ""}`.slice(0, 48));
 
-  function found() {
+  function matchingRows() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = data.rows.filter((row, i) => words.every((word) => lower[i].includes(word))
       && (!reason.value || row[2] === reason.value) && (!cluster.value || String(row[3]) === cluster.value));
     if (sorted !== null) {
-      const last = (value) => value === null;
+      const last = (value) => value === null;  // missing values come last in either direction
       rows.sort((a, b) => {
         const [one, other] = [a[sorted], b[sorted]];
         if (last(one) || last(other)) return last(one) - last(other);
@@ -30,7 +30,7 @@
   }
 
   function show() {
-    const rows = found(), pages = Math.max(1, Math.ceil(rows.length / PER_PAGE)), body = element("row-body");
+    const rows = matchingRows(), pages = Math.max(1, Math.ceil(rows.length / PER_PAGE)), body = element("row-body");
     page = Math.min(page, pages - 1);
     body.textContent = "";
     for (const row of rows.slice(page * PER_PAGE, (page + 1) * PER_PAGE)) {

@@ -1,4 +1,4 @@
-"""Eight readers ask while runs publish: no reader error, no failed publish, every answer from a whole state."""
+"""Eight readers query while runs publish: no reader error, no failed publish, every result from a complete catalog."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GROUP BY ALL
 
 
 def _read(root: Path, over: Event, heard: Queue[tuple[str, Any]]) -> None:
-    """Ask until it is over, each time in a new session, and report the number of answers or what went wrong."""
+    """Query until the end, each time in a new session, and report the number of results or the error."""
     answers, most = 0, 0
     try:
         while not over.is_set():
@@ -60,7 +60,7 @@ def _select(corpus: Path, root: Path, seed: int) -> int:
     return attempts.run(["select", *fixed, "--seed", str(seed), "--budget", str(10 + seed)])
 
 
-def test_readers_and_runs_do_not_hurt_each_other(tmp_path: Path) -> None:
+def test_readers_and_publishers_do_not_disturb_each_other(tmp_path: Path) -> None:
     corpus, root = write_corpus(tmp_path / "corpus.jsonl", rows=ROWS), tmp_path / "w"
     assert _select(corpus, root, 0) == 0
     context = multiprocessing.get_context("fork")
@@ -73,13 +73,13 @@ def test_readers_and_runs_do_not_hurt_each_other(tmp_path: Path) -> None:
     codes = [_select(corpus, root, seed) for seed in range(1, PUBLISHES + 1)]
     time.sleep(max(0.0, SECONDS - (time.monotonic() - began)))
     over.set()
-    told = [heard.get(timeout=120) for _ in readers]
+    answer = [heard.get(timeout=120) for _ in readers]
     for reader in readers:
         reader.join(60)
         assert reader.exitcode == 0
     assert codes == [0] * PUBLISHES, "a run could not publish"
-    assert [what for kind, what in told if kind == "error"] == []
-    answers = [what for _, what in told]
+    assert [what for kind, what in answer if kind == "error"] == []
+    answers = [what for _, what in answer]
     print(f"{sum(answers)} answers to {READERS} readers during {PUBLISHES} publishes")
     assert min(answers) >= 6, "a reader never got an answer"
     with queries.open_catalog(root) as con:

@@ -1,4 +1,4 @@
-"""The catalog: its contract, its content, and what happens to readers and to kills while it is published."""
+"""The catalog: its tables, its content, and concurrent readers and kills while it is published."""
 
 import errno
 import json
@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -76,14 +75,14 @@ def test_a_filled_warehouse_has_the_same_tables(filled: tuple[Path, dict[str, st
     assert described(filled[0]) == promised()
 
 
-def test_the_page_says_what_the_catalog_has() -> None:
+def test_the_page_matches_the_catalog() -> None:
     page = ROOT / "docs" / "tables.md"
     text = tables_markdown()
     assert page.read_text() == text, "run `python -m curate.storage.catalog.tables_page > docs/tables.md`"
     assert all(f"## {name}\n" in text for name in PROMISED)
 
 
-def test_every_row_is_there(filled: tuple[Path, dict[str, str]]) -> None:
+def test_every_row_is_in_its_view(filled: tuple[Path, dict[str, str]]) -> None:
     root, ids = filled
     n, k = warehouses.ROWS, warehouses.CLUSTERS_MADE
     counts = {
@@ -98,7 +97,7 @@ def test_every_row_is_there(filled: tuple[Path, dict[str, str]]) -> None:
     )
 
 
-def test_a_recovery_is_told_with_its_steps_and_what_it_was_made_from(filled: tuple[Path, dict[str, str]]) -> None:
+def test_a_recovery_has_its_steps_and_inputs(filled: tuple[Path, dict[str, str]]) -> None:
     root, ids = filled
     columns = "recovery_id, method, selection_id, merged, steps, sparsity_after, perplexity_before, perplexity_after"
     assert rows(root, f"SELECT {columns} FROM recoveries") == [
@@ -110,7 +109,7 @@ def test_a_recovery_is_told_with_its_steps_and_what_it_was_made_from(filled: tup
     ]  # fmt: skip
 
 
-def test_the_small_tables_say_what_the_manifests_do(filled: tuple[Path, dict[str, str]]) -> None:
+def test_stored_tables_match_the_manifests(filled: tuple[Path, dict[str, str]]) -> None:
     root, ids = filled
     assert rows(
         root,
@@ -147,8 +146,8 @@ def test_an_example_lists_its_sources(filled: tuple[Path, dict[str, str]]) -> No
     first, second = (
         {"source": "a.jsonl", "row": row, "licence": licence} for row, licence in ((1, "MIT"), (1000, None))
     )
-    found = rows(filled[0], f"SELECT sources FROM examples WHERE example_id = '{warehouses.IDS[0]}'")
-    assert found == [([first, second],)]
+    result = rows(filled[0], f"SELECT sources FROM examples WHERE example_id = '{warehouses.IDS[0]}'")
+    assert result == [([first, second],)]
     assert rows(filled[0], "SELECT count(*) FROM examples WHERE len(sources) = 1") == [(warehouses.ROWS - 1,)]
 
 
@@ -161,7 +160,7 @@ def test_embeddings_of_two_widths_are_one_view(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT len(embedding), count(*) FROM embeddings GROUP BY 1 ORDER BY 1") == [(4, 60), (7, 60)]
 
 
-def test_the_plain_client_reads_it_too(filled: tuple[Path, dict[str, str]]) -> None:
+def test_a_plain_duckdb_client_can_read_it(filled: tuple[Path, dict[str, str]]) -> None:
     with duckdb.connect(str(filled[0] / "catalog.duckdb"), read_only=True) as con:
         assert con.execute("SELECT count(*) FROM examples").fetchall() == [(60,)]
         assert con.execute("SELECT count(*) FROM cluster_summary").fetchall() == [(3,)]
@@ -179,12 +178,12 @@ def test_a_warehouse_of_any_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["what?", "\udcff"])
-def test_a_warehouse_where_duckdb_cannot_work_is_refused_at_once(tmp_path: Path, name: str) -> None:
+def test_a_warehouse_name_that_duckdb_cannot_open_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="DuckDB cannot work in the folder"):
         Warehouse(tmp_path / name)
 
 
-def test_unfinished_artefacts_are_not_there(tmp_path: Path) -> None:
+def test_unfinished_artefacts_are_not_published(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     ids = warehouses.fill(warehouse)
     (warehouse.folder("scores", ids["scores"]) / "manifest.json").unlink()
@@ -194,7 +193,7 @@ def test_unfinished_artefacts_are_not_there(tmp_path: Path) -> None:
     assert described(tmp_path) == promised()
 
 
-def test_damage_is_named_and_blocks_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_artefacts_are_logged_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     warehouse = Warehouse(tmp_path)
     ids = warehouses.fill(warehouse)
     manifest = warehouse.folder("selection", ids["uniform"]) / "manifest.json"
@@ -221,16 +220,16 @@ def test_damage_is_named_and_blocks_nothing(tmp_path: Path, caplog: pytest.LogCa
     assert rows(tmp_path, "SELECT count(*) FROM scores") == [(0,)]
 
 
-def test_odd_facts_block_nothing(tmp_path: Path) -> None:
+def test_facts_of_wrong_types_become_null(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     facts: dict[str, Any] = {"n_kept": "many", "n_examples": float("nan"), "warnings": "no list", "x": float("inf")}
     warehouses.make(warehouse, "selection", {}, {"method": "m\ud800", "budget": 3}, {}, **facts, text="a\0b \udcff")
     with pytest.raises(ValueError, match="halt"), warehouse.start_run("select \udcff", {"path": "\udcff"}):
         raise ValueError("halt \udcff")
     publish(warehouse)
-    found = rows(tmp_path, "SELECT method, budget, n_kept, n_examples, warnings, facts FROM selections")
-    assert found[0][:5] == ("m?", "3", None, None, [])
-    assert json.loads(found[0][5])["x"] is None
+    result = rows(tmp_path, "SELECT method, budget, n_kept, n_examples, warnings, facts FROM selections")
+    assert result[0][:5] == ("m?", "3", None, None, [])
+    assert json.loads(result[0][5])["x"] is None
     assert rows(tmp_path, "SELECT command, status, error FROM runs") == [("select ?", "failed", "halt ?")]
 
 
@@ -246,7 +245,7 @@ def test_a_column_that_an_older_artefact_lacks_is_null(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT cds, ifd FROM scores WHERE example_id = 'x'") == [(0.5, None)]
 
 
-def test_publishing_opens_one_part_a_table(tmp_path: Path) -> None:
+def test_publishing_opens_one_part_per_table(tmp_path: Path) -> None:
     """O(artefacts): what is in every part but the first does not matter."""
     warehouse = Warehouse(tmp_path)
     corpus = warehouses.corpus(warehouse)
@@ -255,15 +254,6 @@ def test_publishing_opens_one_part_a_table(tmp_path: Path) -> None:
     publish(warehouse)
     with open_catalog(tmp_path) as con, pytest.raises(WarehouseError, match="-00001.parquet.*curate doctor"):
         run_sql(con, "SELECT sum(len(prompt)) FROM examples")
-
-
-def test_after_moving_the_warehouse_a_rebuild_helps(filled: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    publish(Warehouse(shutil.copytree(filled[0], tmp_path / "before")))
-    (tmp_path / "before").rename(tmp_path / "after")
-    with open_catalog(tmp_path / "after") as con, pytest.raises(WarehouseError, match="curate catalog rebuild"):
-        run_sql(con, "FROM examples")
-    publish(Warehouse(tmp_path / "after"))
-    assert rows(tmp_path / "after", "SELECT count(*) FROM examples") == [(60,)]
 
 
 def test_one_process_sees_each_new_catalog_while_an_old_session_is_open(tmp_path: Path) -> None:
@@ -278,8 +268,8 @@ def test_one_process_sees_each_new_catalog_while_an_old_session_is_open(tmp_path
             assert old.execute("SELECT count(*) FROM selections").fetchall() == [(0,)]
 
 
-def read_until(root: Path, stop: Any, ready: Any, told: Any) -> None:
-    """Keep one session open and also open new ones, checking that every answer is of one whole state."""
+def read_until(root: Path, stop: Any, ready: Any, report: Any) -> None:
+    """Keep one session open and also open new ones, checking that every result is of one complete catalog."""
     answers, last, sessions = 0, 0, 0
     try:
         with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as old:
@@ -297,20 +287,20 @@ def read_until(root: Path, stop: Any, ready: Any, told: Any) -> None:
                 assert now == seen
                 assert now >= last
                 answers, last, sessions = answers + 3, now, sessions + 1
-        told.put((answers, last, ""))
+        report.put((answers, last, ""))
     except BaseException as error:
-        told.put((answers, last, repr(error)))
+        report.put((answers, last, repr(error)))
         ready.set()
 
 
-def test_readers_and_publishes_do_not_see_each_other(tmp_path: Path) -> None:
+def test_readers_see_only_complete_catalogs(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     corpus = warehouses.corpus(warehouse)
     warehouses.selection(warehouse, {"corpus": corpus}, "method 0")
     publish(warehouse)
-    stop, told = SERVER.Event(), SERVER.Queue()
+    stop, report = SERVER.Event(), SERVER.Queue()
     starts = [SERVER.Event() for _ in range(2)]
-    readers = [SERVER.Process(target=read_until, args=(tmp_path, stop, ready, told)) for ready in starts]
+    readers = [SERVER.Process(target=read_until, args=(tmp_path, stop, ready, report)) for ready in starts]
     for reader in readers:
         reader.start()
     assert all(ready.wait(60) for ready in starts)
@@ -319,7 +309,7 @@ def test_readers_and_publishes_do_not_see_each_other(tmp_path: Path) -> None:
         publish(warehouse)
     time.sleep(0.3)
     stop.set()
-    results = [told.get(timeout=60) for _ in readers]
+    results = [report.get(timeout=60) for _ in readers]
     for reader in readers:
         reader.join(30)
     assert [error for *_, error in results] == ["", ""]
@@ -351,7 +341,7 @@ def publish_and_die(root: Path, before: bool) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_kill_around_the_rename_leaves_the_old_or_the_new(tmp_path: Path, before: bool) -> None:
+def test_a_kill_around_the_rename_leaves_the_old_or_the_new_catalog(tmp_path: Path, before: bool) -> None:
     warehouse = Warehouse(tmp_path)
     corpus = warehouses.corpus(warehouse)
     publish(warehouse)
@@ -372,7 +362,7 @@ def write_and_die(path: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_the_log_of_a_foreign_writer_that_died_is_not_replayed(tmp_path: Path) -> None:
+def test_the_log_of_a_killed_client_is_not_replayed(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     publish(warehouse)
     writer = SERVER.Process(target=write_and_die, args=(str(tmp_path / "catalog.duckdb"),))
@@ -385,7 +375,7 @@ def test_the_log_of_a_foreign_writer_that_died_is_not_replayed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-def test_a_refusing_disk_keeps_the_old_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_write_error_keeps_the_old_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     warehouse = Warehouse(tmp_path)
     publish(warehouse)
 
@@ -398,21 +388,21 @@ def test_a_refusing_disk_keeps_the_old_catalog(tmp_path: Path, monkeypatch: pyte
     assert rows(tmp_path, "SELECT count(*) FROM runs") == [(0,)]
 
 
-def publish_in_little_space(root: Path, told: Any) -> None:
+def publish_in_little_space(root: Path, report: Any) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
         publish(Warehouse(root))
-        told.put("published")
+        report.put("published")
     except WarehouseError as error:
-        told.put(str(error))
+        report.put(str(error))
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     publish(Warehouse(tmp_path))
-    told = SERVER.Queue()
-    child = SERVER.Process(target=publish_in_little_space, args=(tmp_path, told))
+    report = SERVER.Queue()
+    child = SERVER.Process(target=publish_in_little_space, args=(tmp_path, report))
     child.start()
-    message = told.get(timeout=60)
+    message = report.get(timeout=60)
     child.join()
     assert message.startswith(f"cannot write {tmp_path / 'catalog.duckdb'}: ")
     assert "\n" not in message

@@ -1,4 +1,4 @@
-"""Sessions that only read, explain, and the named questions against counts made by hand."""
+"""Read-only sessions, explain, and named queries against counts computed by hand."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_no_catalog_yet(tmp_path: Path) -> None:
         open_catalog(tmp_path)
 
 
-def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_catalog(tmp_path: Path) -> None:
     (tmp_path / "catalog.duckdb").write_bytes(b"no database" * 2000)
     with pytest.raises(WarehouseError, match="cannot open .*catalog.duckdb: .*run `curate catalog rebuild`"):
         open_catalog(tmp_path)
@@ -70,13 +70,13 @@ def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
         "SELECT $n AS n",
     ],
 )
-def test_what_reads_is_answered(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+def test_reading_statements_are_accepted(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     values = {"n": warehouses.ROWS} if "$n" in sql else None
     assert run_sql(con, sql, values).to_pylist() == [{"n": warehouses.ROWS}]
 
 
 @pytest.mark.parametrize("sql", ["DESCRIBE scores", "SHOW TABLES", "SUMMARIZE scores", "EXPLAIN SELECT 1"])
-def test_what_describes_is_answered(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+def test_describing_statements_are_accepted(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     assert run_sql(con, sql).num_rows > 0
 
 
@@ -89,7 +89,7 @@ def test_what_describes_is_answered(con: duckdb.DuckDBPyConnection, sql: str) ->
         "EXPLAIN (ANALYZE) COPY runs TO 'x.csv'", "EXPORT DATABASE 'x'", "CALL pragma_version()", "CHECKPOINT",
     ],
 )  # fmt: skip
-def test_what_writes_is_refused(
+def test_writing_statements_are_refused(
     con: duckdb.DuckDBPyConnection, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -110,12 +110,12 @@ def test_what_writes_is_refused(
         ("SELECT 1; SELECT 2", "holds 2 statements"),
     ],
 )
-def test_sql_that_cannot_be_is_the_users_error(con: duckdb.DuckDBPyConnection, sql: str, message: str) -> None:
+def test_invalid_sql_is_a_usage_error(con: duckdb.DuckDBPyConnection, sql: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run_sql(con, sql)
 
 
-def test_selections_by_beginning_and_by_age(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+def test_selections_are_resolved_by_prefix_and_by_age(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
     assert resolve_selection(con, "latest") == ids["paser"]
     assert resolve_selection(con, "previous") == ids["uniform"]
     assert resolve_selection(con, ids["uniform"][:6]) == ids["uniform"]
@@ -124,7 +124,7 @@ def test_selections_by_beginning_and_by_age(con: duckdb.DuckDBPyConnection, ids:
             resolve_selection(con, given)
 
 
-def test_selections_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_selections_are_usage_errors(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     publish(warehouse)
     with open_catalog(tmp_path) as con, pytest.raises(UsageError, match="holds no selection yet"):
@@ -135,31 +135,31 @@ def test_selections_that_are_not_there(tmp_path: Path) -> None:
         resolve_selection(con, "previous")
 
 
-def test_explain_tells_everything(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+def test_explain_returns_everything(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
     loser, winner = warehouses.IDS[1], warehouses.IDS[-1]
-    told = explain(con, loser[:12])
-    assert json.loads(json.dumps(told)) == told
-    assert told["example_id"] == loser
-    assert [turn["role"] for turn in told["messages"]] == ["user", "assistant"]
-    assert told["sources"] == [{"corpus_id": ids["corpus"], "source": "a.jsonl", "row": 2, "licence": "MIT"}]
-    assert told["clusters"] == [
+    report = explain(con, loser[:12])
+    assert json.loads(json.dumps(report)) == report
+    assert report["example_id"] == loser
+    assert [turn["role"] for turn in report["messages"]] == ["user", "assistant"]
+    assert report["sources"] == [{"corpus_id": ids["corpus"], "source": "a.jsonl", "row": 2, "licence": "MIT"}]
+    assert report["clusters"] == [
         {"clusters_id": ids["clusters"], "cluster": 1, "membership": 0.5, "size": 20, "terms": ["t1", "plus"]}
     ]
-    assert told["scores"][0]["scores_id"] == ids["scores"]
-    assert told["scores"][0]["cds"] == pytest.approx(0.01)
-    paser, uniform = told["selections"]
+    assert report["scores"][0]["scores_id"] == ids["scores"]
+    assert report["scores"][0]["cds"] == pytest.approx(0.01)
+    paser, uniform = report["selections"]
     assert (uniform["selection_id"], uniform["kept"], uniform["rank"]) == (ids["uniform"], True, 2)
     assert (paser["selection_id"], paser["kept"], paser["reason"]) == (ids["paser"], False, "conflict")
     assert (paser["related_id"], paser["related_prompt"]) == (winner, warehouses.example(warehouses.ROWS - 1)["prompt"])
 
 
-def test_explain_of_one_selection_tells_what_it_used(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
-    told = explain(con, warehouses.IDS[1], "previous")
-    assert [one["selection_id"] for one in told["selections"]] == [ids["uniform"]]
-    assert told["clusters"] == told["scores"] == []
-    told = explain(con, warehouses.IDS[1], ids["paser"])
-    assert [one["selection_id"] for one in told["selections"]] == [ids["paser"]]
-    assert len(told["clusters"]) == len(told["scores"]) == 1
+def test_explain_of_one_selection_has_only_its_inputs(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    report = explain(con, warehouses.IDS[1], "previous")
+    assert [one["selection_id"] for one in report["selections"]] == [ids["uniform"]]
+    assert report["clusters"] == report["scores"] == []
+    report = explain(con, warehouses.IDS[1], ids["paser"])
+    assert [one["selection_id"] for one in report["selections"]] == [ids["paser"]]
+    assert len(report["clusters"]) == len(report["scores"]) == 1
 
 
 def test_explain_needs_one_example(con: duckdb.DuckDBPyConnection) -> None:
@@ -174,13 +174,16 @@ def test_explain_needs_one_example(con: duckdb.DuckDBPyConnection) -> None:
 def test_explain_of_an_example_outside_the_selection(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     warehouses.corpus(warehouse)
-    made = warehouses.selection(warehouse, {"corpus": "gone"}, "uniform")
+    selection_id = warehouses.selection(warehouse, {"corpus": "gone"}, "uniform")
     publish(warehouse)
-    with open_catalog(tmp_path) as con, pytest.raises(UsageError, match=f"is not in the corpus of selection {made}"):
-        explain(con, warehouses.IDS[0], made)
+    with (
+        open_catalog(tmp_path) as con,
+        pytest.raises(UsageError, match=f"is not in the corpus of selection {selection_id}"),
+    ):
+        explain(con, warehouses.IDS[0], selection_id)
 
 
-def test_there_are_ten_questions_and_each_says_what_it_answers() -> None:
+def test_there_are_ten_named_queries_with_descriptions() -> None:
     known = named_queries()
     assert TEN <= known.keys()
     assert all(about.endswith(".") and "\n" not in about for about in known.values())
@@ -194,7 +197,7 @@ def duckdb_parameters(sql: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(TEN))
-def test_every_question_runs_with_its_defaults_and_on_nothing(
+def test_every_named_query_runs_with_its_defaults_and_on_an_empty_catalog(
     con: duckdb.DuckDBPyConnection, name: str, tmp_path: Path
 ) -> None:
     assert run_named_query(con, name).num_rows > 0
@@ -215,30 +218,30 @@ def test_reasons(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_degraded_clusters(con: duckdb.DuckDBPyConnection) -> None:
-    found = run_named_query(con, "degraded_clusters", {"limit": "2"}).to_pylist()
-    assert [(row["cluster"], row["kept"], row["terms"]) for row in found] == [(2, 2, "t2, plus"), (1, 2, "t1, plus")]
+    result = run_named_query(con, "degraded_clusters", {"limit": "2"}).to_pylist()
+    assert [(row["cluster"], row["kept"], row["terms"]) for row in result] == [(2, 2, "t2, plus"), (1, 2, "t1, plus")]
     assert run_named_query(con, "degraded_clusters", {"selection": "previous"}).num_rows == 0
 
 
 def test_overlap(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
-    found = run_named_query(con, "overlap").to_pylist()[0]
-    assert (found["selection_id"], found["other_id"]) == (ids["paser"], ids["uniform"])
-    assert [found[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 0, 0.0]
+    result = run_named_query(con, "overlap").to_pylist()[0]
+    assert (result["selection_id"], result["other_id"]) == (ids["paser"], ids["uniform"])
+    assert [result[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 0, 0.0]
     same = run_named_query(con, "overlap", {"other": ids["paser"][:8]}).to_pylist()[0]
     assert [same[name] for name in ("kept", "other_kept", "both_kept", "jaccard")] == [6, 6, 6, 1.0]
 
 
 def test_coverage(con: duckdb.DuckDBPyConnection) -> None:
-    found = run_named_query(con, "coverage").to_pylist()
-    assert [(row["cluster"], row["examples"], row["kept"], row["terms"]) for row in found] == [
+    result = run_named_query(con, "coverage").to_pylist()
+    assert [(row["cluster"], row["examples"], row["kept"], row["terms"]) for row in result] == [
         (k, 20, 2, f"t{k}, plus") for k in range(3)
     ]
 
 
 def test_kept_by_source(con: duckdb.DuckDBPyConnection) -> None:
     """Example 0, which uniform keeps, also stands in the source a second time, without a licence."""
-    found = run_named_query(con, "kept_by_source", {"selection": "previous"}).to_pylist()
-    assert [(row["source"], row["licence"], row["examples"], row["kept"]) for row in found] == [
+    result = run_named_query(con, "kept_by_source", {"selection": "previous"}).to_pylist()
+    assert [(row["source"], row["licence"], row["examples"], row["kept"]) for row in result] == [
         ("a.jsonl", "MIT", 60, 6),
         ("a.jsonl", None, 1, 1),
     ]
@@ -264,16 +267,16 @@ def test_quarantine_reasons(con: duckdb.DuckDBPyConnection, ids: dict[str, str])
 
 def test_token_histogram(con: duckdb.DuckDBPyConnection) -> None:
     """Example i has 7 + i tokens; the last six are kept."""
-    found = [tuple(row.values())[:4] for row in run_named_query(con, "token_histogram").to_pylist()]
-    assert found == [(4, 7, 1, 0), (8, 15, 8, 0), (16, 31, 16, 0), (32, 63, 32, 3), (64, 127, 3, 3)]
+    result = [tuple(row.values())[:4] for row in run_named_query(con, "token_histogram").to_pylist()]
+    assert result == [(4, 7, 1, 0), (8, 15, 8, 0), (16, 31, 16, 0), (32, 63, 32, 3), (64, 127, 3, 3)]
 
 
 def test_signal_quantiles(con: duckdb.DuckDBPyConnection) -> None:
-    found = {(row["signal"], row["kept"]): row for row in run_named_query(con, "signal_quantiles").to_pylist()}
-    assert found["cds", True]["median"] == pytest.approx(0.565)
-    assert (found["cds", True]["examples"], found["cds", False]["examples"]) == (6, 54)
-    assert found["cds", False]["q25"] == pytest.approx(0.1325)
-    assert ("ifd", True) not in found
+    result = {(row["signal"], row["kept"]): row for row in run_named_query(con, "signal_quantiles").to_pylist()}
+    assert result["cds", True]["median"] == pytest.approx(0.565)
+    assert (result["cds", True]["examples"], result["cds", False]["examples"]) == (6, 54)
+    assert result["cds", False]["q25"] == pytest.approx(0.1325)
+    assert ("ifd", True) not in result
 
 
 def test_runs(con: duckdb.DuckDBPyConnection) -> None:
@@ -282,7 +285,7 @@ def test_runs(con: duckdb.DuckDBPyConnection) -> None:
     ]
 
 
-def test_questions_that_cannot_be_asked(con: duckdb.DuckDBPyConnection) -> None:
+def test_unknown_queries_and_parameters_are_usage_errors(con: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(UsageError, match="there is no named query 'reason', did you mean 'reasons'"):
         find_query("reason")
     with pytest.raises(UsageError, match="query 'runs' has no parameter 'limits', did you mean 'limit'"):

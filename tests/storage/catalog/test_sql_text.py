@@ -1,4 +1,4 @@
-"""The one quoting function, through a live DuckDB and a live filesystem."""
+"""Quoting of literals and identifiers, tested with DuckDB and a real file system."""
 
 import tempfile
 from pathlib import Path
@@ -23,14 +23,14 @@ def con() -> duckdb.DuckDBPyConnection:
 @settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=4))
 @example(["'", "''", '"', "\\", "\\'", "a'; DROP TABLE t; --", "$1", "?", "\n", "é “ü” 漢 🙂", "%s", "{x}", " "])
-def test_values_come_back(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
+def test_literals_round_trip(con: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     assert con.execute(f"SELECT {quoted(texts[0])}, {quoted_list(texts)}").fetchall() == [(texts[0], texts)]
 
 
 @settings(deadline=None)
 @given(TEXT.filter(bool))
 @example('a"b')
-def test_names_come_back(con: duckdb.DuckDBPyConnection, text: str) -> None:
+def test_identifiers_round_trip(con: duckdb.DuckDBPyConnection, text: str) -> None:
     assert con.execute(f"SELECT 1 AS {quoted_name(text)}").description[0][0] == text
 
 
@@ -60,6 +60,6 @@ def test_files_of_any_name_are_read(con: duckdb.DuckDBPyConnection, text: str) -
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-def test_what_cannot_stand_in_sql_is_refused(text: str) -> None:
+def test_text_that_sql_cannot_hold_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="NUL|surrogates"):
         quoted(text)

@@ -1,4 +1,4 @@
-"""Every export is loaded again by its consumer's rules (tests/consumers), and by our own readers."""
+"""Every export is loaded by its consumer's rules (tests/consumers), and by curate's own readers."""
 
 from __future__ import annotations
 
@@ -66,24 +66,24 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def selection(warehouse: Warehouse) -> str:
-    """Return a selection of all conversations, kept in the reverse of the corpus's order, and of one more, not kept."""
+    """Return a selection that keeps all conversations, ranked in reverse corpus order, and one that is not kept."""
     extra = (Turn("user", "Left out."), Turn("assistant", "Yes."))
     everything = {**CONVERSATIONS, "budget": (extra, None)}
     rows, sources = [], []
     for place, (name, (turns, tools)) in enumerate(everything.items()):
-        made = example_id(turns, tools)
+        selection_id = example_id(turns, tools)
         said = [{"role": one.role, "content": one.content, "tool_call": one.tool_call} for one in turns]
         text = {"prompt": prompt_text(turns), "response": response_text(turns), "n_turns": len(turns), "tools": tools}
-        rows.append({"example_id": made, "messages": said, **text})
+        rows.append({"example_id": selection_id, "messages": said, **text})
         licence = "CC-BY-4.0" if name == "single" else None if name == "multi" else "MIT"
-        sources.append({"example_id": made, "source": "a.jsonl", "row": place + 1, "licence": licence})
+        sources.append({"example_id": selection_id, "source": "a.jsonl", "row": place + 1, "licence": licence})
     tables = {"part": (rows, EXAMPLES), "sources": (sources, SOURCES)}
     corpus = warehouses.make(warehouse, "corpus", {"0:a.jsonl": "0" * 16}, {}, tables, n_examples=len(rows))
     n = len(CONVERSATIONS)
 
-    def ledger(made: str) -> Any:
+    def ledger(selection_id: str) -> Any:
         decided = [
-            {"selection_id": made, "example_id": row["example_id"], "kept": place < n,
+            {"selection_id": selection_id, "example_id": row["example_id"], "kept": place < n,
              "reason": "selected" if place < n else "budget", "rank": n - place if place < n else None}
             for place, row in enumerate(rows)
         ]  # fmt: skip
@@ -99,9 +99,9 @@ def read_again(path: Path, shape: str) -> set[str]:
 
 
 def test_sharegpt_and_messages_lose_nothing(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
-    told = export(warehouse, selection, "sharegpt", tmp_path, "all")
-    assert told["rows"] == len(CONVERSATIONS)
-    assert told["left_out"] == {}
+    report = export(warehouse, selection, "sharegpt", tmp_path, "all")
+    assert report["rows"] == len(CONVERSATIONS)
+    assert report["left_out"] == {}
     assert read_again(tmp_path / "all.jsonl", "sharegpt") == set(IDS.values())
     export(warehouse, selection, "messages", tmp_path, "chat")
     # A bare function description is wrapped: the ids of such rows change, the others do not.
@@ -109,11 +109,11 @@ def test_sharegpt_and_messages_lose_nothing(warehouse: Warehouse, selection: str
     assert same <= read_again(tmp_path / "chat.jsonl", "messages")
 
 
-def test_llama_factory_takes_every_row_that_is_written(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
-    told = export(warehouse, selection, "llama-factory", tmp_path / "data", "mine")
+def test_llama_factory_accepts_every_exported_row(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
+    report = export(warehouse, selection, "llama-factory", tmp_path / "data", "mine")
     loaded = llama_factory.load(tmp_path / "data", "mine", tmp_path / "cache")
-    assert told["rows"] == len(loaded) == len(CONVERSATIONS) - 2
-    assert told["left_out"] == {
+    assert report["rows"] == len(loaded) == len(CONVERSATIONS) - 2
+    assert report["left_out"] == {
         "a tool call is not JSON of name and arguments": 1,
         "its turns do not alternate between the user or a tool and the model": 1,
     }
@@ -147,10 +147,10 @@ def test_dataset_info_is_merged_and_never_overwritten(warehouse: Warehouse, sele
 
 def test_axolotl_renders_every_row(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
     odd = tmp_path / "it's a folder"
-    told = export(warehouse, selection, "axolotl", odd, "mine")
+    report = export(warehouse, selection, "axolotl", odd, "mine")
     rows = axolotl.load(odd / "mine.axolotl.yml", tmp_path / "cache")
-    assert told["rows"] == len(rows) == len(CONVERSATIONS) - 1
-    assert told["left_out"] == {"a tool call is not JSON of name and arguments": 1}
+    assert report["rows"] == len(rows) == len(CONVERSATIONS) - 1
+    assert report["left_out"] == {"a tool call is not JSON of name and arguments": 1}
     for row in rows:
         chat.check(row["messages"], row["tools"])
     (spoken,) = [row for row in rows if row["messages"][0]["content"] == "Time?"]
@@ -182,12 +182,12 @@ def test_trl_renders_every_row(warehouse: Warehouse, selection: str, tmp_path: P
         assert "None" not in text
 
 
-def test_alpaca_and_its_history(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
-    told = export(warehouse, selection, "alpaca", tmp_path, "mine")
+def test_alpaca_with_history(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
+    report = export(warehouse, selection, "alpaca", tmp_path, "mine")
     assert set(alpaca.load(tmp_path / "mine.json")) == {
         ("Say “hi”\nin two lines.", "hi\nthere"), ("2+2?", "4"), ("One.\n\nTwo.", "Three."),
     }  # fmt: skip
-    assert told["left_out"] == {"alpaca cannot represent tools": 4}
+    assert report["left_out"] == {"alpaca cannot represent tools": 4}
     assert {IDS["single"], IDS["multi"]} <= read_again(tmp_path / "mine.json", "alpaca")
     note = json.loads((tmp_path / "mine.export.json").read_text())
     assert set(note["left_out_ids"]) == {IDS[name] for name in ("tool", "parallel", "said-then-called", "code-call")}
@@ -205,7 +205,7 @@ def test_a_data_set_for_load_from_disk(warehouse: Warehouse, selection: str, tmp
 
     export(warehouse, selection, "hf-dataset", tmp_path, "mine")
     rows = load_from_disk(str(tmp_path / "mine"))
-    assert rows["example_id"][:] == [made for name, made in IDS.items() if name != "code-call"]
+    assert rows["example_id"][:] == [selection_id for name, selection_id in IDS.items() if name != "code-call"]
     assert rows["rank"][:] == list(range(len(IDS), 1, -1))
     tool = rows[2]
     assert json.loads(tool["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"city": "Köln", "days": 2}
@@ -221,10 +221,10 @@ def test_ids_are_listed_best_first(warehouse: Warehouse, selection: str, tmp_pat
 
 
 def test_licences_are_named(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
-    told = export(warehouse, selection, "sharegpt", tmp_path)
-    assert told["licences"] == {"CC-BY-4.0": 1, "MIT": 5, "not stated": 1}
+    report = export(warehouse, selection, "sharegpt", tmp_path)
+    assert report["licences"] == {"CC-BY-4.0": 1, "MIT": 5, "not stated": 1}
     note = json.loads((tmp_path / f"curate_{selection[:8]}.export.json").read_text())
-    assert note["licences"] == told["licences"]
+    assert note["licences"] == report["licences"]
     assert note["selection_id"] == selection
 
 
@@ -260,12 +260,12 @@ def test_forgotten_rows_are_left_out_of_older_selections_too(
 ) -> None:
     publish(warehouse)
     forget(warehouse, IDS["multi"])
-    told = export(warehouse, selection, "sharegpt", tmp_path, "mine")
-    assert told["left_out"] == {"forgotten after the selection": 1}
+    report = export(warehouse, selection, "sharegpt", tmp_path, "mine")
+    assert report["left_out"] == {"forgotten after the selection": 1}
     assert read_again(tmp_path / "mine.jsonl", "sharegpt") == set(IDS.values()) - {IDS["multi"]}
 
 
-def test_nothing_is_left_where_no_row_fits(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
+def test_no_file_is_left_if_no_row_can_be_represented(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none of the 1 kept rows .* cannot represent tools"):
         export(warehouse, selection, "alpaca", tmp_path / "out", "mine", only={IDS["tool"]})
     assert list((tmp_path / "out").iterdir()) == []

@@ -30,11 +30,11 @@ def alpaca(number: int, **more: Any) -> dict[str, Any]:
 
 def rows_and_error(path: Path, **options: Any) -> tuple[list[Example | Quarantined], str]:
     """What is read before the InputError, and its sentence."""
-    found: list[Example | Quarantined] = []
+    result: list[Example | Quarantined] = []
     reading = read_source(path, **options)
     with pytest.raises(InputError) as error:
-        found.extend(reading)
-    return found, str(error.value)
+        result.extend(reading)
+    return result, str(error.value)
 
 
 def test_broken_json_in_line_4000_costs_that_line_only(tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_broken_json_in_line_4000_costs_that_line_only(tmp_path: Path) -> None:
     lines = json_lines([alpaca(n) for n in range(1, 5001)]).splitlines(keepends=True)
     lines[3999] = lines[3999].replace(b'", "input"', b' "input"')
     path.write_bytes(b"".join(lines))
-    found = list(read_source(path))
-    assert [row.row for row in examples(found)] == [n for n in range(1, 5001) if n != 4000]
-    (problem,) = problems(found)
+    result = list(read_source(path))
+    assert [row.row for row in examples(result)] == [n for n in range(1, 5001) if n != 4000]
+    (problem,) = problems(result)
     assert (problem.source, problem.row, problem.column) == ("rows.jsonl", 4000, None)
     assert problem.reason.startswith("not valid JSON (Expecting ")
     assert problem.sample.startswith('{"instruction": "say 4000 "input"')
@@ -69,10 +69,10 @@ def test_a_line_that_is_no_row_is_skipped_if_blank_and_else_quarantined(
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(json_lines([alpaca(1)]) + line + b"\n" + json_lines([alpaca(3)]))
-    found = list(read_source(path))
-    assert [row.row for row in examples(found)] == [1, 3]
-    assert [problem.row for problem in problems(found)] == ([] if reason is None else [2])
-    assert all(problem.reason.startswith(reason or "") for problem in problems(found))
+    result = list(read_source(path))
+    assert [row.row for row in examples(result)] == [1, 3]
+    assert [problem.row for problem in problems(result)] == ([] if reason is None else [2])
+    assert all(problem.reason.startswith(reason or "") for problem in problems(result))
 
 
 CELLS = {
@@ -101,11 +101,13 @@ def test_text_that_is_not_unicode_is_quarantined_with_its_column(container: str,
         path.write_bytes(b"[" + good + b"," + bad + b"," + good + b"]")
     else:
         path.write_bytes(good + b"\n" + bad + b"\n" + good + b"\n")
-    found = list(read_source(path))
-    assert len(examples(found)) == (3 if reason is None else 2)
-    assert [(p.row, p.column, p.reason) for p in problems(found)] == ([] if reason is None else [(2, "output", reason)])
+    result = list(read_source(path))
+    assert len(examples(result)) == (3 if reason is None else 2)
+    assert [(p.row, p.column, p.reason) for p in problems(result)] == (
+        [] if reason is None else [(2, "output", reason)]
+    )
     # Every row of quarantine has to fit into Arrow, whatever it was made of.
-    (chunk,) = canonical_chunks(found, 10)
+    (chunk,) = canonical_chunks(result, 10)
     assert chunk.quarantine.schema == QUARANTINE
 
 
@@ -114,9 +116,9 @@ def test_bytes_that_are_not_utf8_in_a_column_of_parquet_are_quarantined(tmp_path
     text = pa.Array.from_buffers(pa.string(), 3, binary.buffers())
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"instruction": text, "output": ["x", "y", "z"]}), path)
-    found = list(read_source(path))
-    assert [row.row for row in examples(found)] == [1, 3]
-    assert [(p.row, p.column) for p in problems(found)] == [(2, "instruction")]
+    result = list(read_source(path))
+    assert [row.row for row in examples(result)] == [1, 3]
+    assert [(p.row, p.column) for p in problems(result)] == [(2, "instruction")]
 
 
 def test_an_arrow_file_whose_offsets_are_corrupt_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
@@ -149,9 +151,9 @@ def test_a_row_of_a_megabyte_is_read(container: str, tmp_path: Path) -> None:
         path.write_text(json.dumps(rows))
     else:
         write_jsonl(path, rows)
-    found = examples(list(read_source(path)))
-    assert [row.turns[-1].content for row in found] == ["1", big, "3"]
-    (chunk,) = canonical_chunks(found, 10)
+    result = examples(list(read_source(path)))
+    assert [row.turns[-1].content for row in result] == ["1", big, "3"]
+    (chunk,) = canonical_chunks(result, 10)
     assert chunk.examples.schema == EXAMPLES
 
 
@@ -162,9 +164,9 @@ def test_a_line_beyond_the_limit_is_quarantined_not_kept_in_memory(
         monkeypatch.setattr(f"curate.storage.formats.containers.{module}.MAX_ROW_BYTES", 2**20)
     path = tmp_path / "rows.jsonl"
     write_jsonl(path, [alpaca(1), alpaca(2, output="x" * 5 * 2**20), alpaca(3)])
-    found = list(read_source(path))
-    assert [row.row for row in examples(found)] == [1, 3]
-    assert [(p.row, p.reason) for p in problems(found)] == [(2, "longer than 1 MiB")]
+    result = list(read_source(path))
+    assert [row.row for row in examples(result)] == [1, 3]
+    assert [(p.row, p.reason) for p in problems(result)] == [(2, "longer than 1 MiB")]
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
@@ -185,17 +187,17 @@ def test_a_line_beyond_the_limit_is_quarantined_not_kept_in_memory(
 )
 def test_a_corpus_of_one_row_is_read_from_any_container(name: str, content: bytes, bom: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(bom + content)
-    (found,) = read_source(tmp_path / name)
-    assert isinstance(found, Example)
-    assert [turn.content for turn in found.turns] == ["a", "b"]
+    (result,) = read_source(tmp_path / name)
+    assert isinstance(result, Example)
+    assert [turn.content for turn in result.turns] == ["a", "b"]
 
 
 def test_a_json_file_of_lines_with_a_broken_first_line_is_still_lines(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_bytes(b'{"instruction": oops}\n' + json_lines([alpaca(2), alpaca(3)]))
-    found = list(read_source(path))
-    assert [row.row for row in examples(found)] == [2, 3]
-    assert [problem.row for problem in problems(found)] == [1]
+    result = list(read_source(path))
+    assert [row.row for row in examples(result)] == [2, 3]
+    assert [problem.row for problem in problems(result)] == [1]
 
 
 CSV_HEAD = b"instruction,output\n"
@@ -214,17 +216,17 @@ def test_a_broken_row_of_csv_costs_that_row_only(broken: bytes, reason: str, tmp
     path = tmp_path / "rows.csv"
     good = [f'"say ""{n}""\nplease",{n}\n'.encode() for n in range(50)]
     path.write_bytes(CSV_HEAD + b"".join(good[:7]) + broken + b"".join(good[7:]))
-    found = list(read_source(path))
-    assert [row.turns[-1].content for row in examples(found)] == [str(n) for n in range(50)]
-    assert [(p.row, p.reason) for p in problems(found)] == [(8, reason)]
+    result = list(read_source(path))
+    assert [row.turns[-1].content for row in examples(result)] == [str(n) for n in range(50)]
+    assert [(p.row, p.reason) for p in problems(result)] == [(8, reason)]
 
 
 def test_a_quote_that_is_never_closed_does_not_swallow_the_rest_of_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(CSV_HEAD + b'a,"b\n' + b"c,d\n" * 5000)
-    found = list(read_source(path))
-    assert [row.row for row in examples(found)] == list(range(2, 5002))
-    assert [(p.row, p.reason, p.sample) for p in problems(found)] == [
+    result = list(read_source(path))
+    assert [row.row for row in examples(result)] == list(range(2, 5002))
+    assert [(p.row, p.reason, p.sample) for p in problems(result)] == [
         (1, "not valid CSV (unexpected end of data)", 'a,"b\\n')
     ]
 
@@ -236,14 +238,14 @@ def test_a_csv_cell_may_exceed_the_csv_modules_own_limit(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "message"),
     [(b"a,output,output\n", "names the column 'output' twice"), (b'"a,b\n1,2\n', "the header row is not valid CSV")],
 )
-def test_a_header_row_that_means_nothing_is_an_error(header: bytes, says: str, tmp_path: Path) -> None:
+def test_a_header_row_that_means_nothing_is_an_error(header: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(header + b"1,2,3\n")
     _, sentence = rows_and_error(path)
-    assert says in sentence
+    assert message in sentence
 
 
 @pytest.mark.parametrize(
@@ -258,9 +260,9 @@ def test_a_truncated_compressed_file_names_itself_and_the_rows_before_the_break(
     rows = [alpaca(n, input=os.urandom(300).hex()) for n in range(3000)]
     packed = compress(json_lines(rows))
     path.write_bytes(packed[: max(12, int(len(packed) * share))])
-    found, sentence = rows_and_error(path)
-    assert f"{name} is a truncated {kind} file; {len(examples(found))} usable rows precede the damage" in sentence
-    assert len(examples(found)) == pytest.approx(3000 * share, abs=1200)
+    result, sentence = rows_and_error(path)
+    assert f"{name} is a truncated {kind} file; {len(examples(result))} usable rows precede the damage" in sentence
+    assert len(examples(result)) == pytest.approx(3000 * share, abs=1200)
 
 
 @pytest.mark.parametrize(("name", "compress"), [("rows.csv.gz", gzip.compress), ("rows.json.gz", gzip.compress)])
@@ -285,19 +287,19 @@ def _truncate(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "says"),
+    ("name", "write", "message"),
     [
         ("rows.parquet", lambda path: pq.write_table(pa.Table.from_pylist([alpaca(1)] * 99), path), "damaged Parquet"),
         ("rows.arrow", lambda path: write_arrow(path, [alpaca(1)] * 99), "damaged Arrow"),
     ],
 )
 def test_a_truncated_columnar_file_is_an_error(
-    name: str, write: Callable[[Path], None], says: str, tmp_path: Path
+    name: str, write: Callable[[Path], None], message: str, tmp_path: Path
 ) -> None:
     write(tmp_path / name)
     _truncate(tmp_path / name)
     _, sentence = rows_and_error(tmp_path / name)
-    assert f"{name} is a {says} file; 0 usable rows precede the damage" in sentence
+    assert f"{name} is a {message} file; 0 usable rows precede the damage" in sentence
 
 
 def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
@@ -309,7 +311,7 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("rows.jsonl", b"", "is empty: it holds no rows"),
         ("rows.json", b" \n ", "is empty: it holds no rows"),
@@ -335,10 +337,10 @@ def test_a_damaged_dataset_folder_is_an_error(tmp_path: Path) -> None:
         ("rows.json", b'{"instruction": {"0": "a"}, "output": {"0": "b"}}', "an object where text is expected"),
     ],
 )
-def test_a_file_without_a_usable_row_is_one_sentence(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+def test_a_file_without_a_usable_row_is_one_sentence(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     _, sentence = rows_and_error(tmp_path / name)
-    assert says in sentence
+    assert message in sentence
     assert name in sentence
     assert "\n" not in sentence
 

@@ -39,34 +39,34 @@ def test_a_corpus_is_read_without_a_flag(name: str, shared: Path) -> None:
     table = pq.read_table(path)
     response = "output" if "output" in table.column_names else "answer"
     expected = [text.strip() for text in table[response].to_pylist()]
-    found = list(read_source(path))
-    assert len(found) == table.num_rows
+    result = list(read_source(path))
+    assert len(result) == table.num_rows
     # Rows without a response are the only ones that cannot be used, and there are a few of them.
-    assert [row.row for row in problems(found)] == [n for n, text in enumerate(expected, 1) if not text]
-    assert {row.column for row in problems(found)} <= {response}
-    assert [row.turns[-1].content for row in examples(found)] == [text for text in expected if text]
+    assert [row.row for row in problems(result)] == [n for n, text in enumerate(expected, 1) if not text]
+    assert {row.column for row in problems(result)} <= {response}
+    assert [row.turns[-1].content for row in examples(result)] == [text for text in expected if text]
 
 
 def test_a_map_chooses_the_bare_answer_of_a_choice_corpus(shared: Path) -> None:
     path = shared / "corpora" / "arc-easy_test.parquet"
     answers = pq.read_table(path)["answer"].to_pylist()
-    found = examples(list(read_source(path, column_map={"response": "answer"})))
-    assert [row.turns[-1].content for row in found] == answers
+    result = examples(list(read_source(path, column_map={"response": "answer"})))
+    assert [row.turns[-1].content for row in result] == answers
 
 
 @pytest.mark.parametrize("name", ["alpaca.json", "sharegpt_toolcall.jsonl"])
 def test_a_users_file_is_read_without_a_flag(name: str, shared: Path) -> None:
-    found = list(read_source(shared / "formats" / name))
-    assert problems(found) == []
-    assert len(found) == 300
+    result = list(read_source(shared / "formats" / name))
+    assert problems(result) == []
+    assert len(result) == 300
 
 
 def test_tool_calls_and_tools_of_a_users_file_are_kept(shared: Path) -> None:
-    found = examples(list(read_source(shared / "formats" / "sharegpt_toolcall.jsonl")))
+    result = examples(list(read_source(shared / "formats" / "sharegpt_toolcall.jsonl")))
     text = (shared / "formats" / "sharegpt_toolcall.jsonl").read_text()
-    assert sum(turn.tool_call for row in found for turn in row.turns) == text.count('"from": "function_call"')
-    assert sum(turn.role == "tool" for row in found for turn in row.turns) == text.count('"from": "observation"')
-    assert any(row.tools for row in found)
+    assert sum(turn.tool_call for row in result for turn in row.turns) == text.count('"from": "function_call"')
+    assert sum(turn.role == "tool" for row in result for turn in row.turns) == text.count('"from": "observation"')
+    assert any(row.tools for row in result)
 
 
 def test_the_whole_folder_is_one_source(shared: Path) -> None:
@@ -77,5 +77,7 @@ def test_the_whole_folder_is_one_source(shared: Path) -> None:
 
 
 def test_plain_text_is_no_instruction_corpus(shared: Path) -> None:
-    with pytest.raises(InputError, match=r"wikitext2_valid\.txt is not a file of instruction rows; supported are json, jsonl"):
+    with pytest.raises(
+        InputError, match=r"wikitext2_valid\.txt is not a file of instruction rows; supported are json, jsonl"
+    ):
         list(read_source(shared / "corpora" / "wikitext2_valid.txt"))

@@ -31,9 +31,9 @@ def test_an_exchange_comes_back_from_each_shape(shape: str, corpus: list[Turns])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_jsonl(path, [SINGLE[shape](turns) for turns in corpus])
-        found = examples(list(read_source(path)))
-    assert [example.turns for example in found] == corpus
-    assert [example.id for example in found] == [example_id(turns) for turns in corpus]
+        result = examples(list(read_source(path)))
+    assert [example.turns for example in result] == corpus
+    assert [example.id for example in result] == [example_id(turns) for turns in corpus]
 
 
 @pytest.mark.parametrize("shape", MULTI)
@@ -43,8 +43,8 @@ def test_a_conversation_comes_back_from_each_shape(shape: str, corpus: list[tupl
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_jsonl(path, [MULTI[shape](turns, tools) for turns, tools in corpus])
-        found = examples(list(read_source(path)))
-    assert [(example.turns, example.tools) for example in found] == corpus
+        result = examples(list(read_source(path)))
+    assert [(example.turns, example.tools) for example in result] == corpus
 
 
 @pytest.mark.parametrize("container", [name for name in CONTAINERS if name != "dataset"])
@@ -54,9 +54,9 @@ def test_ids_do_not_depend_on_the_container(container: str, corpus: list[tuple[T
     with TemporaryDirectory() as folder:
         path = Path(folder) / container
         CONTAINERS[container](path, [MULTI["sharegpt"](turns, tools) for turns, tools in corpus])
-        found = list(read_source(path))
-    assert problems(found) == []
-    assert [row.id for row in examples(found)] == [example_id(turns, tools) for turns, tools in corpus]
+        result = list(read_source(path))
+    assert problems(result) == []
+    assert [row.id for row in examples(result)] == [example_id(turns, tools) for turns, tools in corpus]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -64,10 +64,10 @@ def test_rows_of_each_container_are_numbered_from_one(container: str, tmp_path: 
     path = tmp_path / container
     rows = [{"instruction": f"say {n}", "input": "", "output": str(n)} for n in range(2500)]
     CONTAINERS[container](path, rows)
-    found = examples(list(read_source(path)))
-    assert [row.row for row in found] == list(range(1, 2501))
-    assert [row.turns for row in found] == [(Turn("user", f"say {n}"), Turn("assistant", str(n))) for n in range(2500)]
-    assert {row.source for row in found} == {container}
+    result = examples(list(read_source(path)))
+    assert [row.row for row in result] == list(range(1, 2501))
+    assert [row.turns for row in result] == [(Turn("user", f"say {n}"), Turn("assistant", str(n))) for n in range(2500)]
+    assert {row.source for row in result} == {container}
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,5 +79,5 @@ def test_surrounding_white_space_does_not_change_an_id(turns: Turns, tools: str 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_jsonl(path, [row])
-        (found,) = examples(list(read_source(path)))
-    assert found.id == example_id(turns, tools)
+        (result,) = examples(list(read_source(path)))
+    assert result.id == example_id(turns, tools)

@@ -38,8 +38,8 @@ def test_a_folder_is_read_file_by_file_each_in_its_own_shape(tmp_path: Path) -> 
     (folder / "dataset_info.json").write_text('{"features": {}}')
     write_jsonl(folder / ".hidden.jsonl", [{"not": "read"}])
     write_jsonl(folder / "sub" / ".hidden" / "x.jsonl", [{"not": "read"}])
-    found = examples(list(read_source(folder)))
-    assert [(row.source, row.row) for row in found] == [
+    result = examples(list(read_source(folder)))
+    assert [(row.source, row.row) for row in result] == [
         ("corpus/a.jsonl", 1),
         ("corpus/b.csv", 1),
         ("corpus/b.csv", 2),
@@ -66,16 +66,16 @@ def test_a_folder_without_corpus_files_is_an_error(tmp_path: Path) -> None:
 def test_splits_of_a_dataset_folder_are_read_in_its_order_under_their_names(tmp_path: Path) -> None:
     splits = {"train": [A, A], "test": [A]}
     DatasetDict({name: Dataset.from_list(rows) for name, rows in splits.items()}).save_to_disk(str(tmp_path / "d"))
-    found = examples(list(read_source(tmp_path / "d")))
-    assert [(row.source, row.row) for row in found] == [("d/train", 1), ("d/train", 2), ("d/test", 1)]
+    result = examples(list(read_source(tmp_path / "d")))
+    assert [(row.source, row.row) for row in result] == [("d/train", 1), ("d/train", 2), ("d/test", 1)]
 
 
 def test_a_filtered_and_shuffled_dataset_is_read_in_the_order_it_was_saved(tmp_path: Path) -> None:
     data = Dataset.from_list([{"instruction": str(n), "output": "b"} for n in range(50)])
     chosen = data.shuffle(seed=3).select(range(20))
     chosen.save_to_disk(str(tmp_path / "d"))
-    found = examples(list(read_source(tmp_path / "d")))
-    assert [row.turns[0] for row in found] == [Turn("user", text) for text in chosen["instruction"]]
+    result = examples(list(read_source(tmp_path / "d")))
+    assert [row.turns[0] for row in result] == [Turn("user", text) for text in chosen["instruction"]]
 
 
 def test_nested_nulls_that_arrow_fills_in_do_not_change_an_id(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_name_is_the_files_or_folders_without_its_path(tmp_path: Path, monkeyp
 def test_a_file_name_that_is_not_utf8_is_read_and_escaped(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/rows\xff.jsonl"
     Path(os.fsdecode(path)).write_text(json.dumps(A))
-    (found,) = examples(list(read_source(os.fsdecode(path))))
-    assert found.source == "rows\\udcff.jsonl"
+    (result,) = examples(list(read_source(os.fsdecode(path))))
+    assert result.source == "rows\\udcff.jsonl"
 
 
 def test_the_digest_is_of_the_content_wherever_it_lies(tmp_path: Path) -> None:
@@ -165,6 +165,6 @@ def test_what_the_hub_loader_returns_is_read_split_by_split(tmp_path: Path, monk
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     write_jsonl(tmp_path / "repository" / "train.jsonl", [A, {"instruction": "a", "output": ""}])
     write_jsonl(tmp_path / "repository" / "test.jsonl", [A])
-    found = list(read_source(f"hub:{tmp_path}/repository"))
-    assert [(row.source.rsplit("/", 1)[1], row.row) for row in examples(found)] == [("train", 1), ("test", 1)]
-    assert [row.row for row in problems(found)] == [2]
+    result = list(read_source(f"hub:{tmp_path}/repository"))
+    assert [(row.source.rsplit("/", 1)[1], row.row) for row in examples(result)] == [("train", 1), ("test", 1)]
+    assert [row.row for row in problems(result)] == [2]

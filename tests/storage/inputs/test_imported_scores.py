@@ -43,9 +43,9 @@ def test_every_kind_of_file(tmp_path: Path, suffix: str) -> None:
 def test_row_numbers_and_copies_of_one_text(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     path.write_text("row,quality\n1,1.0\n4,3.0\n2,5\n9,7\n3,nan\n")
-    found = read_imported(path, SOURCES)
+    result = read_imported(path, SOURCES)
     assert rows(path) == [("aa", "quality", 2.0), ("bb", "quality", 5.0)]
-    assert (found.n_rows, found.n_unknown, found.n_missing) == (5, 1, 1)
+    assert (result.n_rows, result.n_unknown, result.n_missing) == (5, 1, 1)
 
 
 def test_row_numbers_of_several_files_need_the_file(tmp_path: Path) -> None:

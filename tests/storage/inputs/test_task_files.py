@@ -23,9 +23,9 @@ def write(path: Path, *rows: dict[str, Any]) -> str:
 
 
 def items(word: str, limit: int | None = None) -> list[dict[str, Any]]:
-    found = list(read_items(parse_task(word), limit))
-    pa.Table.from_pylist(found, schema=ITEMS)
-    return found
+    result = list(read_items(parse_task(word), limit))
+    pa.Table.from_pylist(result, schema=ITEMS)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_options_in_either_form_have_their_chance(tmp_path: Path) -> None:
         {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answer": "2"},
         {"question": "q", "choices": ["x", "y"], "answer": "y"},
     )
-    found = items(path)
-    assert [one["answer"] for one in found] == [2, 1, 1]
-    assert [one["chance"] for one in found] == pytest.approx([1 / 3, 1 / 2, 1 / 2])
-    assert [one["group"] for one in found] == ["g", "choice:t", "choice:t"]
+    result = items(path)
+    assert [one["answer"] for one in result] == [2, 1, 1]
+    assert [one["chance"] for one in result] == pytest.approx([1 / 3, 1 / 2, 1 / 2])
+    assert [one["group"] for one in result] == ["g", "choice:t", "choice:t"]
 
 
 def test_one_file_asks_closed_and_open_book(tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ def test_parquet_and_numbers(tmp_path: Path) -> None:
 def test_a_text_file_is_cut_at_line_ends(tmp_path: Path) -> None:
     text = "".join(f"line {i} " + "x" * 90 + "\n" for i in range(50))
     (tmp_path / "t.txt").write_text(text)
-    found = items(str(tmp_path / "t.txt"))
-    assert "".join(one["references"][0] for one in found) == text
-    assert 2 <= len(found) <= 4
-    assert all(one["references"][0].endswith("\n") for one in found)
+    result = items(str(tmp_path / "t.txt"))
+    assert "".join(one["references"][0] for one in result) == text
+    assert 2 <= len(result) <= 4
+    assert all(one["references"][0].endswith("\n") for one in result)
 
 
 @pytest.mark.parametrize(
-    ("word", "rows", "said"),
+    ("word", "rows", "expected"),
     [
         ("knowledge:", [{"question": "q", "answer": ""}], "row 1, column 'answer': no reference answer"),
         ("judged:", [{"question": "q", "answer": [""]}], "row 1, column 'answer': no reference answer"),
@@ -104,15 +104,15 @@ def test_a_text_file_is_cut_at_line_ends(tmp_path: Path) -> None:
         ("", [{"instruction": "a", "input": "", "output": ""}], "no response"),
     ],
 )
-def test_what_cannot_be_asked_is_named(tmp_path: Path, word: str, rows: list[dict[str, Any]], said: str) -> None:
+def test_unusable_rows_are_named(tmp_path: Path, word: str, rows: list[dict[str, Any]], expected: str) -> None:
     path = write(tmp_path / "t.jsonl", *rows)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=expected):
         items(word + path)
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("nope:x.jsonl", "is not a kind of task"), ("missing.jsonl", "there is no corpus")]
+    ("word", "expected"), [("nope:x.jsonl", "is not a kind of task"), ("missing.jsonl", "there is no corpus")]
 )
-def test_a_task_that_is_not_there_is_named(word: str, said: str) -> None:
-    with pytest.raises(CurateError, match=said):
+def test_a_task_that_is_not_there_is_named(word: str, expected: str) -> None:
+    with pytest.raises(CurateError, match=expected):
         parse_task(word)

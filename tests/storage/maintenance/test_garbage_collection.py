@@ -1,4 +1,7 @@
-"""Garbage: what results and recent runs need stays, the rest goes whole, and never while a run is under way."""
+"""Garbage collection: inputs of results and recent runs are kept, other artefacts removed, never during a run.
+
+Nothing is removed while a manifest or a run record cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,16 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 @pytest.fixture
 def ids(warehouse: Warehouse) -> dict[str, str]:
-    """Fill the warehouse, and add embeddings and a corpus that nobody uses."""
-    made = warehouses.fill(warehouse)
-    made["unused"] = warehouses.embeddings(warehouse, made["corpus"], width=5)
-    made["other corpus"] = warehouses.corpus(warehouse, "b.jsonl")
-    made["of other"] = warehouses.embeddings(warehouse, made["other corpus"])
-    return made
+    """Fill the warehouse, and add embeddings and a corpus that no selection uses."""
+    artefact_ids = warehouses.fill(warehouse)
+    artefact_ids["unused"] = warehouses.embeddings(warehouse, artefact_ids["corpus"], width=5)
+    artefact_ids["other corpus"] = warehouses.corpus(warehouse, "b.jsonl")
+    artefact_ids["of other"] = warehouses.embeddings(warehouse, artefact_ids["other corpus"])
+    return artefact_ids
 
 
-def paths(found: list[garbage_collection.Garbage], warehouse: Warehouse) -> set[str]:
-    return {str(one.path.relative_to(warehouse.root)) for one in found}
+def paths(garbage: list[garbage_collection.Garbage], warehouse: Warehouse) -> set[str]:
+    return {str(one.path.relative_to(warehouse.root)) for one in garbage}
 
 
 def existing(warehouse: Warehouse) -> set[str]:
@@ -61,32 +64,32 @@ def age(path: Path, days: float) -> None:
         os.utime(one, (then, then))
 
 
-def test_what_selections_were_made_from_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
-    found = garbage_collection.find_garbage(warehouse, 7, time.time() + LATER)
+def test_inputs_of_selections_are_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
+    garbage = garbage_collection.find_garbage(warehouse, 7, time.time() + LATER)
     # The embeddings stand behind the clusters that the selection used, though it did not read them itself.
-    assert paths(found, warehouse) == {
+    assert paths(garbage, warehouse) == {
         f"embeddings/{ids['unused']}", f"corpus/{ids['other corpus']}", f"embeddings/{ids['of other']}",
     }  # fmt: skip
-    assert all(one.bytes > 0 and 7.9 < one.days < 8.1 for one in found)
+    assert all(one.bytes > 0 and 7.9 < one.days < 8.1 for one in garbage)
     assert garbage_collection.find_garbage(warehouse, 7) == [], "all of it is young"
 
 
-def test_pilots_stay_as_long_as_a_selection_that_was_made_from_them(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_pilots_are_kept_with_the_selections_that_used_them(warehouse: Warehouse, ids: dict[str, str]) -> None:
     row = {"cluster": 0, "rows": 10, "tokens": 90, "loss_before": 0.5, "loss_after": 0.4, "heldout_rows": 9}
     tables = {"part": ([{**row, "heldout_tokens": 40}], PILOTS)}
     used = {noun: ids[noun] for noun in ("corpus", "clusters", "scores")}
     mine, other = (warehouses.make(warehouse, "pilots", used, {"seed": seed}, tables) for seed in (0, 1))
     warehouses.selection(warehouse, {**used, "pilots": mine})
-    found = paths(garbage_collection.find_garbage(warehouse, 7, time.time() + LATER), warehouse)
-    assert f"pilots/{other}" in found
-    assert f"pilots/{mine}" not in found
+    garbage = paths(garbage_collection.find_garbage(warehouse, 7, time.time() + LATER), warehouse)
+    assert f"pilots/{other}" in garbage
+    assert f"pilots/{mine}" not in garbage
     publish(warehouse)
     with queries.open_catalog(warehouse.root) as con:
-        told = queries.run_sql(con, "SELECT pilots_id, rows, loss_after FROM pilots ORDER BY pilots_id").to_pylist()
-    assert told == [{"pilots_id": one, "rows": 10, "loss_after": 0.4} for one in sorted((mine, other))]
+        rows = queries.run_sql(con, "SELECT pilots_id, rows, loss_after FROM pilots ORDER BY pilots_id").to_pylist()
+    assert rows == [{"pilots_id": one, "rows": 10, "loss_after": 0.4} for one in sorted((mine, other))]
 
 
-def test_what_a_recent_run_touched_is_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_artefacts_of_recent_runs_are_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
     with warehouse.start_run("embed", {}) as run:
         run.add("embeddings", ids["of other"])
     assert paths(garbage_collection.find_garbage(warehouse, 0, time.time()), warehouse) >= {
@@ -105,11 +108,11 @@ def test_an_old_artefact_that_a_recent_run_used_is_kept(
     monkeypatch.setattr(garbage_collection, "_age", lambda moment, now: 30.0 if moment < start else 0.5)
     with warehouse.start_run("embed", {}) as run:
         run.add("embeddings", ids["of other"])
-    found = paths(garbage_collection.find_garbage(warehouse, 7), warehouse)
-    assert found == {f"embeddings/{ids['unused']}"}, "the corpus behind what the run used is kept too"
+    garbage = paths(garbage_collection.find_garbage(warehouse, 7), warehouse)
+    assert garbage == {f"embeddings/{ids['unused']}"}, "the corpus behind what the run used is kept too"
 
 
-def test_collecting_removes_exactly_that_and_the_catalog_agrees(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_collect_removes_the_listed_garbage_and_updates_the_catalog(warehouse: Warehouse, ids: dict[str, str]) -> None:
     publish(warehouse)
     before = existing(warehouse)
     listed = garbage_collection.find_garbage(warehouse, 0)
@@ -117,8 +120,8 @@ def test_collecting_removes_exactly_that_and_the_catalog_agrees(warehouse: Wareh
     gone = {f"embeddings/{ids['unused']}", f"corpus/{ids['other corpus']}", f"embeddings/{ids['of other']}"}
     assert existing(warehouse) == before - gone
     for name in existing(warehouse):
-        noun, _, made = name.partition("/")
-        assert verify(warehouse, noun, made) == []  # type: ignore[arg-type]
+        noun, _, artefact_ids = name.partition("/")
+        assert verify(warehouse, noun, artefact_ids) == []  # type: ignore[arg-type]
     with queries.open_catalog(warehouse.root) as con:
         known = queries.run_sql(con, "SELECT DISTINCT embeddings_id FROM embeddings")["embeddings_id"].to_pylist()
     assert known == [ids["embeddings"]]
@@ -126,7 +129,7 @@ def test_collecting_removes_exactly_that_and_the_catalog_agrees(warehouse: Wareh
     assert garbage_collection.collect(warehouse, 0) == []
 
 
-def test_leftovers_are_found_once_they_are_old(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_old_leftovers_are_garbage(warehouse: Warehouse, ids: dict[str, str]) -> None:
     begun = warehouse.folder("scores", "f" * 16)
     begun.mkdir(parents=True)
     (begun / "begin.json").write_text("{}")
@@ -140,14 +143,14 @@ def test_leftovers_are_found_once_they_are_old(warehouse: Warehouse, ids: dict[s
     assert garbage_collection.find_garbage(warehouse, 7) == []
     for path in (begun, torn, picture, report):
         age(path, 9)
-    found = {one.path: one.why for one in garbage_collection.find_garbage(warehouse, 7)}
-    assert found.keys() == {begun, torn, picture}
+    garbage = {one.path: one.why for one in garbage_collection.find_garbage(warehouse, 7)}
+    assert garbage.keys() == {begun, torn, picture}
     garbage_collection.collect(warehouse, 7)
     assert [path.exists() for path in (begun, torn, picture, report)] == [False, False, False, True]
     assert verify(warehouse, "corpus", ids["corpus"]) == []
 
 
-def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_imported_scores_and_models_of_recoveries_are_kept(warehouse: Warehouse, ids: dict[str, str]) -> None:
     columns = [{"example_id": warehouses.IDS[0], "signal": "quality", "value": 0.5}]
     inputs = {"corpus": ids["corpus"], "file": "3" * 16}
     tables = {"imported": (columns, IMPORTED)}
@@ -166,7 +169,7 @@ def test_imported_scores_and_models_of_recoveries_stay(warehouse: Warehouse, ids
     assert not gone.exists()
 
 
-def test_what_an_original_left_goes_once_no_scoring_uses_it(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_cached_predictions_are_garbage_once_no_run_uses_them(warehouse: Warehouse, ids: dict[str, str]) -> None:
     old, used, torn = (warehouse.root / places.ORIGINAL_CACHE / name for name in ("old", "used", "torn"))
     for folder in (old, used, torn):
         folder.mkdir(parents=True)
@@ -177,8 +180,8 @@ def test_what_an_original_left_goes_once_no_scoring_uses_it(warehouse: Warehouse
     for folder in (old, used, torn):
         age(folder, 9)
     os.utime(used / "teacher.json")
-    found = {one.path: (one.bytes, round(one.days)) for one in garbage_collection.find_garbage(warehouse, 7)}
-    assert found == {old: (5, 9), torn: (3, 9)}
+    garbage = {one.path: (one.bytes, round(one.days)) for one in garbage_collection.find_garbage(warehouse, 7)}
+    assert garbage == {old: (5, 9), torn: (3, 9)}
     with warehouse.start_run("score", {}), pytest.raises(GateError, match="is in progress"):
         garbage_collection.collect(warehouse, 7)
     assert old.exists()
@@ -186,7 +189,7 @@ def test_what_an_original_left_goes_once_no_scoring_uses_it(warehouse: Warehouse
     assert sorted((warehouse.root / places.ORIGINAL_CACHE).iterdir()) == [used]
 
 
-def test_a_killed_collection_of_what_an_original_left_is_finished(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_a_killed_collection_of_cached_predictions_is_finished(warehouse: Warehouse, ids: dict[str, str]) -> None:
     half = warehouse.root / places.ORIGINAL_CACHE / f"{places.TRASH}old"
     half.mkdir(parents=True)
     (half / "part-00000.safetensors").write_bytes(b"xyz")
@@ -194,7 +197,7 @@ def test_a_killed_collection_of_what_an_original_left_is_finished(warehouse: War
     assert not half.exists()
 
 
-def test_nothing_is_removed_while_a_run_is_under_way(warehouse: Warehouse, ids: dict[str, str]) -> None:
+def test_nothing_is_removed_during_a_run(warehouse: Warehouse, ids: dict[str, str]) -> None:
     before = existing(warehouse)
     with warehouse.start_run("select", {}), pytest.raises(GateError, match="is in progress"):
         garbage_collection.collect(warehouse, 0)

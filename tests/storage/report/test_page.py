@@ -1,4 +1,4 @@
-"""The report's page: whole, self-contained, readable without seeing, and safe whatever the corpus says."""
+"""The report's page: complete, self-contained, accessible, and safe for any text of the corpus."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def written(warehouse: Warehouse, selection: str, path: Path) -> tuple[str, Page
     return text, parsed, json.loads(data[1])
 
 
-def test_the_page_is_whole_and_loads_nothing(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
+def test_the_page_is_complete_and_loads_nothing(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
     warehouse, ids = filled
     text, parsed, _ = written(warehouse, ids["paser"], tmp_path / "new" / "report.html")
     assert "default-src 'none'" in text
@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_loads_nothing(filled: tuple[Warehouse, dict[str, 
         assert wanted in anchors
 
 
-def test_it_can_be_heard(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
+def test_it_works_with_a_screen_reader(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
     warehouse, ids = filled
     _, parsed, _ = written(warehouse, ids["paser"], tmp_path / "report.html")
     assert parsed.with_tag("html")[0]["lang"] == "en"
@@ -125,13 +125,13 @@ def test_numbers_are_those_of_the_ledger(filled: tuple[Warehouse, dict[str, str]
         assert (rank, reason, cluster) == (row["rank"], row["reason"], row["cluster"])
     assert "6 of 60 examples kept" in parsed.text["h1"]
     assert "what conflict means" in text
-    assert "Lost to <code>" + warehouses.IDS[-1] in text
+    assert "Preferred: <code>" + warehouses.IDS[-1] in text
     assert "small corpus" in text  # the selection's warning
     for licence in ("MIT", "not stated"):
         assert licence in text
 
 
-def test_a_selection_without_clusters_and_scores_has_what_it_has(
+def test_a_selection_without_clusters_and_scores_has_the_other_sections(
     filled: tuple[Warehouse, dict[str, str]], tmp_path: Path
 ) -> None:
     warehouse, ids = filled
@@ -143,9 +143,7 @@ def test_a_selection_without_clusters_and_scores_has_what_it_has(
     }  # fmt: skip
 
 
-def test_upstream_artefacts_that_are_gone_are_left_out(
-    filled: tuple[Warehouse, dict[str, str]], tmp_path: Path
-) -> None:
+def test_deleted_upstream_artefacts_are_left_out(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
     warehouse, ids = filled
     for noun in ("scores", "clusters"):
         (warehouse.folder(noun, ids[noun]) / "manifest.json").unlink()
@@ -154,7 +152,7 @@ def test_upstream_artefacts_that_are_gone_are_left_out(
     assert not parsed.with_tag("figure")
 
 
-def test_whatever_the_corpus_says_stays_text(tmp_path: Path) -> None:
+def test_markup_in_the_corpus_stays_text(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w")
     rows = []
     for i in range(4):
@@ -197,12 +195,12 @@ def test_the_text_of_forgotten_rows_is_not_shown(filled: tuple[Warehouse, dict[s
     assert "6 of 60 examples kept" in text
 
 
-def test_kinds_and_table_rows_come_from_all_that_there_is(filled: tuple[Warehouse, dict[str, str]]) -> None:
+def test_sample_groups_and_table_rows(filled: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = filled
     contents = read_contents(warehouse, ids["paser"])
     sample_groups = {title: rows for title, _, rows in samples.sample_groups(contents)}
-    assert sample_groups["Taken first"] == [54, 55, 56]
-    assert sample_groups["Taken last"] == [59, 58, 57]
+    assert sample_groups["Highest rank"] == [54, 55, 56]
+    assert sample_groups["Lowest rank"] == [59, 58, 57]
     assert sample_groups["Most damaged"] == [59, 58, 57]
     assert sample_groups["Least damaged"] == [0, 1, 2]
     assert sample_groups["Not kept: conflict"] == [1]
@@ -226,7 +224,7 @@ def test_a_large_ledger_is_shown_in_part(
     assert len(drawn_rows(130_000)) == 43_334
 
 
-def test_places_fill_the_square_and_keep_discs_round() -> None:
+def test_coordinates_fill_the_square_and_keep_discs_round() -> None:
     places = np.random.default_rng(0).normal(size=(500, 2)) * [3.0, 1.0] + 7
     square, filled_square = within_unit(places), within_unit(places, 0.01, square=False)
     assert square.min() == 0.0

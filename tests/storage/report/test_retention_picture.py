@@ -1,4 +1,4 @@
-"""The picture of a comparison is drawn for any number of budgets and arms, known and unknown figures."""
+"""The picture of a comparison is drawn for any number of budgets and methods, with known and missing values."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def test_every_arm_is_in_the_picture(tmp_path: Path, budgets: list[str]) -> None
     from curate.storage.report import retention_picture
 
     lines = [line(method, budget, 0.6) for budget in budgets for method in ("paser", "uniform")]
-    told: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         "lines": [*lines, line("full", budgets[0], None)],
         "compressed": {"value": 0.5, "low": 0.4, "high": 0.6},
     }
-    retention_picture.draw(told, tmp_path / "a.png")
+    retention_picture.draw(comparison, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    told["compressed"] = None
-    retention_picture.draw(told, tmp_path / "b.png")
+    comparison["compressed"] = None
+    retention_picture.draw(comparison, tmp_path / "b.png")
     assert (tmp_path / "b.png").stat().st_size != (tmp_path / "a.png").stat().st_size
 
 
-def test_budgets_stand_in_the_order_of_what_they_train_on() -> None:
+def test_budgets_are_ordered_by_training_tokens() -> None:
     pytest.importorskip("matplotlib")
     from curate.storage.report.retention_picture import by_size
 

@@ -1,4 +1,4 @@
-"""Axes and densities of the report: ticks that can be read, shares that add up, a region that holds what it says."""
+"""Scales and densities of the report: readable ticks, shares that sum to 1, a region with the stated share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ floats = st.floats(-1e6, 1e6, allow_nan=False).filter(lambda value: value == 0 o
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(values=st.lists(floats, min_size=1, max_size=60))
-def test_scales_keep_the_order_and_ticks_stand_where_their_value_does(kind: Kind, values: list[float]) -> None:
+def test_scales_are_monotonic_and_ticks_are_at_their_values(kind: Kind, values: list[float]) -> None:
     array = np.asarray(values)
     scale = scale_of(np.abs(array) if kind == "log" else array, kind)
     places = scale(np.sort(array))
@@ -47,7 +47,7 @@ def test_ticks_are_round(scale: Scale, expected: list[tuple[float, str]]) -> Non
     ("value", "text"),
     [(0, "0"), (0.25, "0.25"), (-0.5, "−0.5"), (12000, "12,000"), (1e-6, "10⁻⁶"), (-2e-7, "−2·10⁻⁷"), (3e7, "3·10⁷")],
 )
-def test_numbers_are_written_as_people_write_them(value: float, text: str) -> None:
+def test_tick_labels(value: float, text: str) -> None:
     assert tick_label(value) == text
 
 

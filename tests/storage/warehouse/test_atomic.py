@@ -9,7 +9,7 @@ from curate.schemas.errors import WarehouseError
 from curate.storage.warehouse import atomic
 
 
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     atomic.write_bytes(path, b"old")
     atomic.write_bytes(path, b"new")
@@ -19,7 +19,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
-def test_a_refusing_disk_leaves_what_was_there(
+def test_a_write_error_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int
 ) -> None:
     path = tmp_path / "a.json"
@@ -51,7 +51,7 @@ def test_a_limit_on_file_sizes_is_one_sentence(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WarehouseError, match="cannot create the folder .*file/inside.*--warehouse"):
         atomic.make_folder(tmp_path / "file" / "inside")

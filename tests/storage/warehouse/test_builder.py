@@ -1,4 +1,4 @@
-"""Building one artefact: what a kill leaves, and what a resume does with it."""
+"""Building one artefact: kills at any point, and resuming from what they leave."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ def rows(index: int) -> pa.Table:
 
 
 def build(root: Path, layout: dict[str, Any] | None = None, pause: float = 0.0) -> None:
-    """Make the artefact from wherever an earlier attempt got to."""
+    """Build the artefact, resuming an earlier attempt."""
     with Warehouse(root, 10).build(
         "clusters", ID, 1, {"corpus": "c"}, {"k": 3}, layout or {"rows_per_part": 1}
     ) as builder:
@@ -41,7 +41,7 @@ def build(root: Path, layout: dict[str, Any] | None = None, pause: float = 0.0) 
 
 
 def in_a_child(work: Callable[[], None]) -> int:
-    """Run `work` in a fork of this process and return how it ended: 0, 1 for an error, or minus the signal."""
+    """Run `work` in a fork of this process and return its exit code: 0, 1 for an error, or minus the signal."""
     child = os.fork()
     if child == 0:
         try:
@@ -53,7 +53,7 @@ def in_a_child(work: Callable[[], None]) -> int:
 
 
 def killed_at_rename(root: Path, number: int, before: bool) -> int:
-    """Build in a child that kills itself before or after its rename of that number, from 1."""
+    """Build in a child that kills itself before or after its n-th rename, from 1."""
 
     def work() -> None:
         real, done = os.replace, [0]
@@ -149,7 +149,7 @@ def test_seconds_are_summed_over_attempts(tmp_path: Path) -> None:
     assert {"python", "numpy", "pyarrow", "torch", "curate-llm"} <= manifest.versions.keys()
 
 
-def test_a_line_torn_by_a_kill_costs_nothing(tmp_path: Path) -> None:
+def test_an_incomplete_journal_line_costs_nothing(tmp_path: Path) -> None:
     def two_parts() -> None:
         with Warehouse(tmp_path).build("clusters", ID, 1, {"corpus": "c"}, {"k": 3}, {"rows_per_part": 1}) as builder:
             builder.write("terms", 0, rows(0), TERMS)
@@ -186,7 +186,7 @@ def test_a_resume_under_another_layout_names_the_key(tmp_path: Path, layout: dic
     check_whole(tmp_path)
 
 
-def test_a_part_of_another_size_is_named_and_remade(tmp_path: Path) -> None:
+def test_a_part_of_another_size_is_named_and_rebuilt(tmp_path: Path) -> None:
     killed_at_rename(tmp_path, 4, before=False)
     damaged = folder(tmp_path) / "terms-00000.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-1])
@@ -222,7 +222,7 @@ def test_a_damaged_begin_and_parts_without_one_are_named(tmp_path: Path) -> None
         build(tmp_path)
 
 
-def test_debris_of_a_killed_attempt_is_cleaned(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_attempt_are_removed(tmp_path: Path) -> None:
     assert killed_at_rename(tmp_path, 3, before=True) == -signal.SIGKILL
     assert list(folder(tmp_path).glob(".tmp-*"))
     build(tmp_path)
@@ -230,7 +230,7 @@ def test_debris_of_a_killed_attempt_is_cleaned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_refusing_disk_loses_no_finished_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_write_error_loses_no_finished_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     killed_at_rename(tmp_path, 3, before=False)
     parts = finished_parts(tmp_path)
 
@@ -268,7 +268,7 @@ def test_a_full_disk_is_one_sentence_and_resumes(tmp_path: Path) -> None:
     assert Warehouse(tmp_path).read("clusters", ID, "terms").equals(big)
 
 
-def test_two_processes_make_it_once(tmp_path: Path) -> None:
+def test_two_processes_build_it_once(tmp_path: Path) -> None:
     children = []
     for _ in range(3):
         child = os.fork()
@@ -282,14 +282,14 @@ def test_two_processes_make_it_once(tmp_path: Path) -> None:
     assert len(lines) == PARTS
 
 
-def test_a_writer_that_waits_too_long_says_for_whom(tmp_path: Path) -> None:
+def test_a_lock_timeout_names_the_holder(tmp_path: Path) -> None:
     with Warehouse(tmp_path).build("clusters", ID, 1, {}, {}, {}):
         with pytest.raises(WarehouseError, match=f"clusters {ID} in .* is locked by process {os.getpid()} on"):
             with Warehouse(tmp_path, 0.05).build("clusters", ID, 1, {}, {}, {}):
                 pass
 
 
-def test_a_made_artefact_needs_no_lock_and_no_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_artefact_needs_no_lock_and_no_write_access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(tmp_path)
 
     def refuse(*_: object, **__: object) -> int:

@@ -23,7 +23,7 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_order_and_place_do_not_matter_names_and_bytes_do(cache: Path, model: Path, tmp_path: Path) -> None:
+def test_digests_depend_on_names_and_bytes_not_on_order_or_folder(cache: Path, model: Path, tmp_path: Path) -> None:
     given = [model / "a.bin", model / "b.bin"]
     first = FileDigests(cache).files(given)
     assert FileDigests(cache).files(given[::-1]) == first
@@ -65,7 +65,7 @@ def test_a_changed_file_is_read_again(cache: Path, model: Path, change: str) -> 
     assert FileDigests(cache).file(path) != first
 
 
-def test_verify_finds_what_the_cache_cannot_see(cache: Path, model: Path) -> None:
+def test_verify_detects_changes_that_the_cache_cannot(cache: Path, model: Path) -> None:
     path = model / "a.bin"
     stat = path.stat()
     first = FileDigests(cache).file(path)
@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(model: Path, tmp_path: P
     assert FileDigests(where).file(model / "a.bin") == FileDigests(tmp_path / "x.json").file(model / "a.bin")
 
 
-def test_writers_at_once_lose_nothing(cache: Path, model: Path) -> None:
+def test_concurrent_writers_lose_nothing(cache: Path, model: Path) -> None:
     children = []
     for i in range(6):
         (model / f"{i}.bin").write_text(str(i))
@@ -104,7 +104,7 @@ def test_writers_at_once_lose_nothing(cache: Path, model: Path) -> None:
     assert len(json.loads(cache.read_text())) == 6
 
 
-def test_what_is_not_there_is_named(cache: Path, tmp_path: Path) -> None:
+def test_missing_files_are_named(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing cannot be read \(No such file"):
         FileDigests(cache).files([tmp_path / "nothing"])
     with pytest.raises(InputError, match="nothing is not a folder"):

@@ -28,7 +28,7 @@ def holder(path: Path) -> Any:
     return child
 
 
-def test_the_holder_is_named_when_the_wait_is_over(tmp_path: Path) -> None:
+def test_a_timeout_names_the_holder(tmp_path: Path) -> None:
     path = tmp_path / "made" / ".x.lock"
     child = holder(path)
     began = time.monotonic()
@@ -40,7 +40,7 @@ def test_the_holder_is_named_when_the_wait_is_over(tmp_path: Path) -> None:
     child.join()
 
 
-def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
+def test_a_killed_holder_releases_the_lock(tmp_path: Path) -> None:
     path = tmp_path / ".x.lock"
     child = holder(path)
     os.kill(child.pid, signal.SIGKILL)
@@ -59,7 +59,7 @@ def test_a_wait_ends_when_the_holder_does(tmp_path: Path) -> None:
     child.join()
 
 
-def test_a_lock_in_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+def test_a_lock_in_an_impossible_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WarehouseError, match="cannot create the folder"):
         with locked(tmp_path / "file" / ".x.lock", 0, "scores x"):

@@ -43,7 +43,7 @@ def test_a_part_is_one_batch_even_when_empty(tmp_path: Path) -> None:
     assert part_file.row_count(path) == 0
 
 
-def test_columns_come_in_the_order_asked_for() -> None:
+def test_columns_have_the_requested_order() -> None:
     content = part_file.encode(pa.Table.from_pylist([{"cluster": 1, "size": 2, "terms": ["a"]}], schema=TERMS), TERMS)
     assert part_file.decode(content, ["terms", "cluster"]).to_pylist() == [{"terms": ["a"], "cluster": 1}]
     with pytest.raises(KeyError, match="no column 'speed'"):
@@ -72,7 +72,7 @@ def test_names_round_trip(table: str, index: int) -> None:
 @pytest.mark.parametrize(
     "name", ["manifest.json", ".tmp-1-part-00000.parquet", "part-1.parquet", "part-00000.parquet.x"]
 )
-def test_other_files_are_no_parts(name: str) -> None:
+def test_names_of_other_files_are_not_parts(name: str) -> None:
     assert part_file.parse_name(name) is None
 
 

@@ -8,7 +8,7 @@ from curate.storage.warehouse.runs import read_runs
 from curate.storage.warehouse.warehouse import Warehouse
 
 
-def test_a_run_says_how_it_ended(tmp_path: Path) -> None:
+def test_a_run_records_how_it_ended(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     with warehouse.start_run("select --budget 0.1", {"seed": 0}) as run:
         run.add("corpus", "aa")
@@ -40,7 +40,7 @@ def test_a_killed_run_reads_as_interrupted(tmp_path: Path) -> None:
     assert [one.status for one in read_runs(tmp_path)[0]] == ["interrupted"]
 
 
-def test_a_later_process_of_the_same_number_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_a_later_process_with_the_same_id_is_not_mistaken_for_it(tmp_path: Path) -> None:
     run = Warehouse(tmp_path).start_run("select", {})
     assert [one.status for one in read_runs(tmp_path)[0]] == ["running"]
     path = tmp_path / "runs" / f"{run.record.id}.json"

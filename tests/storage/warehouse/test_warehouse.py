@@ -31,7 +31,7 @@ def test_an_empty_warehouse_can_be_read(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_one_batch_a_part_in_order(copy: tuple[Warehouse, dict[str, str]]) -> None:
+def test_one_batch_per_part_in_order(copy: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = copy
     batches = list(warehouse.batches("corpus", ids["corpus"], columns=["example_id"]))
     assert [batch.num_rows for batch in batches] == [25, 25, 10]
@@ -49,8 +49,8 @@ def test_schemas_survive_the_disk(copy: tuple[Warehouse, dict[str, str]]) -> Non
 
 def test_a_table_that_no_part_has(copy: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = copy
-    made = warehouses.make(warehouse, "clusters", {"corpus": "x"}, {}, {})
-    assert warehouse.read("clusters", made, "curve", ["k"]).schema.names == ["k"]
+    artefact_id = warehouses.make(warehouse, "clusters", {"corpus": "x"}, {}, {})
+    assert warehouse.read("clusters", artefact_id, "curve", ["k"]).schema.names == ["k"]
     with pytest.raises(WarehouseError, match="has no table 'speed'"):
         warehouse.read("corpus", ids["corpus"], "speed")
     with pytest.raises(KeyError, match="speed"):
@@ -76,7 +76,7 @@ def test_find(copy: tuple[Warehouse, dict[str, str]]) -> None:
     assert warehouse.find("selection", ids["paser"]).id == ids["paser"]
 
 
-def test_a_folder_without_manifest_is_not_there(copy: tuple[Warehouse, dict[str, str]]) -> None:
+def test_a_folder_without_manifest_does_not_exist_for_readers(copy: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = copy
     (warehouse.folder("scores", ids["scores"]) / "manifest.json").unlink()
     assert not warehouse.has("scores", ids["scores"])
@@ -141,8 +141,8 @@ def test_a_missing_or_damaged_part_is_named_when_read(copy: tuple[Warehouse, dic
         warehouse.read("corpus", ids["corpus"])
 
 
-def test_a_deleted_part_is_remade_after_its_manifest_is_deleted(copy: tuple[Warehouse, dict[str, str]]) -> None:
-    """What the error messages advise."""
+def test_a_deleted_part_is_rebuilt_after_its_manifest_is_deleted(copy: tuple[Warehouse, dict[str, str]]) -> None:
+    """The repair that the error messages advise."""
     warehouse, ids = copy
     folder = warehouse.folder("corpus", ids["corpus"])
     before = warehouse.read("corpus", ids["corpus"])
@@ -153,7 +153,7 @@ def test_a_deleted_part_is_remade_after_its_manifest_is_deleted(copy: tuple[Ware
     assert verify(warehouse, "corpus", ids["corpus"]) == []
 
 
-def test_a_lock_for_what_is_no_artefact(tmp_path: Path) -> None:
+def test_a_named_lock(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w", lock_timeout=0.05)
     with warehouse.lock("models-demo"), pytest.raises(WarehouseError, match="models-demo in .*w is locked by process"):
         with warehouse.lock("models-demo"):

@@ -1,4 +1,4 @@
-"""The incremental reader of JSON documents against the json module, and its way out of broken elements."""
+"""The incremental reader of JSON documents against the json module, and its recovery after invalid elements."""
 
 import json
 from pathlib import Path
@@ -43,9 +43,9 @@ def test_an_array_is_read_as_json_reads_it(chunk: int, rows: list[Any], indent: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compressed, "CHUNK_BYTES", chunk)
         patch.setattr(text_window, "_BEGINNING_CHARACTERS", 1)
-        found = raw_rows(text)
-    assert [item.values for item in found] == json.loads(text)
-    assert [item.number for item in found] == list(range(1, len(rows) + 1))
+        result = raw_rows(text)
+    assert [item.values for item in result] == json.loads(text)
+    assert [item.number for item in result] == list(range(1, len(rows) + 1))
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_an_array_is_read_as_json_reads_it(chunk: int, rows: list[Any], indent: 
     ],
 )
 def test_wrappers_and_sloppy_separators_lose_nothing(text: str) -> None:
-    found = raw_rows(text.format(row(1), row(2)))
-    assert [item.values for item in found] == [json.loads(row(1)), json.loads(row(2))]
+    result = raw_rows(text.format(row(1), row(2)))
+    assert [item.values for item in result] == [json.loads(row(1)), json.loads(row(2))]
 
 
-def test_a_row_that_holds_a_list_of_turns_is_no_wrapper(tmp_path: Path) -> None:
+def test_a_row_with_a_list_of_turns_is_not_a_wrapper(tmp_path: Path) -> None:
     turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
     path = tmp_path / "one.json"
     path.write_text(json.dumps({"id": "7", "conversations": turns}, indent=2))
-    (found,) = examples(list(read_source(path)))
-    assert [turn.content for turn in found.turns] == ["a", "b"]
+    (result,) = examples(list(read_source(path)))
+    assert [turn.content for turn in result.turns] == ["a", "b"]
 
 
 TURNS = '[{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]'
@@ -95,15 +95,15 @@ BROKEN = {
 @pytest.mark.parametrize("chunk", [5, 2**18])
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
 @pytest.mark.parametrize("before", [0, 3])
-def test_after_a_broken_element_reading_goes_on(
+def test_reading_continues_after_an_invalid_element(
     broken: str, before: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compressed, "CHUNK_BYTES", chunk)
     monkeypatch.setattr(text_window, "_BEGINNING_CHARACTERS", 1)
     good = [row(n, input={"nested": [1, {"deep": 2}]}) for n in range(6)]
-    found = raw_rows("[" + ",\n".join([*good[:before], broken, *good[before:]]) + "]")
-    assert [item.values for item in found if isinstance(item, RawRow)] == [json.loads(text) for text in good]
-    (problem,) = problems(found)
+    result = raw_rows("[" + ",\n".join([*good[:before], broken, *good[before:]]) + "]")
+    assert [item.values for item in result if isinstance(item, RawRow)] == [json.loads(text) for text in good]
+    (problem,) = problems(result)
     assert (problem.row, problem.column) == (before + 1, None)
     assert problem.reason.startswith("not valid JSON (")
     assert problem.sample.startswith(broken[:12].replace("\0", "\\x00"))
@@ -111,23 +111,23 @@ def test_after_a_broken_element_reading_goes_on(
 
 def test_an_unclosed_list_of_turns_does_not_swallow_the_rows_after_it() -> None:
     good = f'{{"conversations": {TURNS}}}'
-    found = raw_rows(f'[{good}, {{"conversations": {TURNS[:-1]}, {good}, {good}]')
-    assert [item.values for item in found if isinstance(item, RawRow)] == [json.loads(good)] * 3
-    assert [problem.row for problem in problems(found)] == [2]
+    result = raw_rows(f'[{good}, {{"conversations": {TURNS[:-1]}, {good}, {good}]')
+    assert [item.values for item in result if isinstance(item, RawRow)] == [json.loads(good)] * 3
+    assert [problem.row for problem in problems(result)] == [2]
 
 
 @pytest.mark.parametrize("ending", ["", ", ", ', {"instruction": "x", "outp', ', {"instruction": "x", "output": "y"}'])
-def test_an_array_that_breaks_off_keeps_what_was_whole(ending: str) -> None:
+def test_a_truncated_array_keeps_its_complete_rows(ending: str) -> None:
     text = "[" + ", ".join(row(n) for n in range(3)) + ending
-    found = raw_rows(text)
-    assert len([item for item in found if isinstance(item, RawRow)]) == 3 + ending.endswith("}")
-    assert len(problems(found)) == 1
+    result = raw_rows(text)
+    assert len([item for item in result if isinstance(item, RawRow)]) == 3 + ending.endswith("}")
+    assert len(problems(result)) == 1
 
 
 def test_elements_that_are_no_objects_and_text_after_the_end_are_quarantined() -> None:
-    found = raw_rows(f'[{row(1)}, 3, "x", null, [1], {row(2)}] trailing')
-    assert [item.number for item in found if isinstance(item, RawRow)] == [1, 6]
-    assert [problem.reason for problem in problems(found)] == [
+    result = raw_rows(f'[{row(1)}, 3, "x", null, [1], {row(2)}] trailing')
+    assert [item.number for item in result if isinstance(item, RawRow)] == [1, 6]
+    assert [problem.reason for problem in problems(result)] == [
         "not a JSON object with named columns but a JSON number",
         "not a JSON object with named columns but a JSON string",
         "not a JSON object with named columns but a JSON null",
@@ -160,7 +160,7 @@ def test_a_value_without_an_end_is_given_up_at_the_limit(tmp_path: Path, monkeyp
     good = f'{{"conversations": {TURNS}}}'
     path = tmp_path / "rows.json"
     path.write_text(f'[{good}, {{"conversations": {TURNS[:-1]}, ' + ", ".join([good] * 2_000) + "]")
-    found = list(read_source(path))
-    assert len(examples(found)) == 2_001
-    assert [problem.row for problem in problems(found)] == [2]
-    assert "no end within" in problems(found)[0].reason
+    result = list(read_source(path))
+    assert len(examples(result)) == 2_001
+    assert [problem.row for problem in problems(result)] == [2]
+    assert "no end within" in problems(result)[0].reason

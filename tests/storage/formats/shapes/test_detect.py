@@ -1,4 +1,4 @@
-"""What each shape makes of a row, how a file's shape is told, and what --map changes."""
+"""The conversation of each row shape, detection of a file's shape, and renaming of columns by --map."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ def read(tmp_path: Path, *rows: dict[str, Any], **options: Any) -> list[Example 
 
 
 def turns(tmp_path: Path, row: dict[str, Any], **options: Any) -> list[tuple[str, str]]:
-    (found,) = examples(read(tmp_path, row, **options))
-    return [(turn.role, turn.content) for turn in found.turns]
+    (result,) = examples(read(tmp_path, row, **options))
+    return [(turn.role, turn.content) for turn in result.turns]
 
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -98,13 +98,13 @@ def test_every_role_of_sharegpt_has_its_place(tmp_path: Path) -> None:
         ("observation", '{"x": 1}'), ("chatgpt", "d"), ("human", "e"), ("tool_call", "{}"), ("tool", "f"),
         ("assistant", "g"),
     )  # fmt: skip
-    (found,) = examples(read(tmp_path, row | {"tools": '[{"name": "f"}]'}))
-    assert [turn.role for turn in found.turns] == [
+    (result,) = examples(read(tmp_path, row | {"tools": '[{"name": "f"}]'}))
+    assert [turn.role for turn in result.turns] == [
         "system", "user", "assistant", "user", "assistant", "tool", "assistant", "user", "assistant", "tool",
         "assistant",
     ]  # fmt: skip
-    assert [i for i, turn in enumerate(found.turns) if turn.tool_call] == [4, 8]
-    assert found.tools == '[{"name": "f"}]'
+    assert [i for i, turn in enumerate(result.turns) if turn.tool_call] == [4, 8]
+    assert result.tools == '[{"name": "f"}]'
 
 
 def test_empty_turns_and_turns_after_the_last_response_are_left_out(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_tool_calls_of_a_chat_api_become_turns_of_json_text(tmp_path: Path) -> N
         ],
         "tools": [{"name": "f", "parameters": {"x": None}}],
     }
-    (found,) = examples(read(tmp_path, row))
-    assert [(turn.role, turn.content, turn.tool_call) for turn in found.turns] == [
+    (result,) = examples(read(tmp_path, row))
+    assert [(turn.role, turn.content, turn.tool_call) for turn in result.turns] == [
         ("system", "s", False),
         ("user", "ab", False),
         ("assistant", "let me see", False),
@@ -149,11 +149,11 @@ def test_tool_calls_of_a_chat_api_become_turns_of_json_text(tmp_path: Path) -> N
         ("tool", "8", False),
         ("assistant", '{"name": "f", "arguments": "not json"}', True),
     ]
-    assert found.tools == '[{"name": "f", "parameters": {}}]'
+    assert result.tools == '[{"name": "f", "parameters": {}}]'
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "says"),
+    ("row", "column", "message"),
     [
         ({"instruction": "a", "output": ""}, "output", "no response"),
         ({"instruction": "a", "output": None}, "output", "no response"),
@@ -189,7 +189,7 @@ def test_tool_calls_of_a_chat_api_become_turns_of_json_text(tmp_path: Path) -> N
     ],
 )  # fmt: skip
 def test_a_row_that_is_no_conversation_is_quarantined_with_its_column(
-    row: dict[str, Any], column: str, says: str, tmp_path: Path
+    row: dict[str, Any], column: str, message: str, tmp_path: Path
 ) -> None:
     by_list = {"question": "q", "choices": ["1", "2"], "answer": 1}
     good = by_list if "choices" in row else next(good for good in reversed(GOOD.values()) if set(row) & set(good))
@@ -197,17 +197,17 @@ def test_a_row_that_is_no_conversation_is_quarantined_with_its_column(
     assert isinstance(first, Example)
     assert isinstance(problem, Quarantined)
     assert (problem.source, problem.row, problem.column) == ("rows.jsonl", 2, column)
-    assert problem.reason.startswith(says)
+    assert problem.reason.startswith(message)
 
 
 def test_the_shape_is_that_of_most_of_the_first_rows(tmp_path: Path) -> None:
-    found = read(tmp_path, {"foo": 1}, GOOD["messages"], GOOD["alpaca"], GOOD["alpaca"])
-    assert [type(row).__name__ for row in found] == ["Quarantined", "Quarantined", "Example", "Example"]
+    result = read(tmp_path, {"foo": 1}, GOOD["messages"], GOOD["alpaca"], GOOD["alpaca"])
+    assert [type(row).__name__ for row in result] == ["Quarantined", "Quarantined", "Example", "Example"]
 
 
 def test_columns_that_are_null_throughout_do_not_count(tmp_path: Path) -> None:
-    found = read(tmp_path, {"messages": None, "conversations": None} | GOOD["alpaca"])
-    assert len(examples(found)) == 1
+    result = read(tmp_path, {"messages": None, "conversations": None} | GOOD["alpaca"])
+    assert len(examples(result)) == 1
 
 
 def test_a_stated_format_overrules_the_columns(tmp_path: Path) -> None:
@@ -238,21 +238,21 @@ def test_map_says_which_column_is_which(
 
 
 def test_a_quarantined_row_names_the_files_own_column(tmp_path: Path) -> None:
-    found = read(tmp_path, {"T": "q", "B": "x"}, {"T": "q", "B": ""}, column_map={"prompt": "T", "response": "B"})
-    assert [problem.column for problem in problems(found)] == ["B"]
+    result = read(tmp_path, {"T": "q", "B": "x"}, {"T": "q", "B": ""}, column_map={"prompt": "T", "response": "B"})
+    assert [problem.column for problem in problems(result)] == ["B"]
 
 
 def test_licences_come_from_the_row_or_else_from_the_source(tmp_path: Path) -> None:
     rows = [GOOD["alpaca"] | {"license": value} for value in ("MIT", None, ["MIT", "Apache-2.0"])]
-    found = examples(read(tmp_path, *rows, licence="CC0"))
-    assert [row.licence for row in found] == ["MIT", "CC0", "MIT, Apache-2.0"]
+    result = examples(read(tmp_path, *rows, licence="CC0"))
+    assert [row.licence for row in result] == ["MIT", "CC0", "MIT, Apache-2.0"]
     assert [row.licence for row in examples(read(tmp_path, GOOD["alpaca"]))] == [None]
     mapped = read(tmp_path, GOOD["alpaca"] | {"terms": "MIT"}, column_map={"licence": "terms"})
     assert [row.licence for row in examples(mapped)] == ["MIT"]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"format": "alpacca"}, "unknown format 'alpacca', did you mean 'alpaca'?"),
         ({"column_map": {"respons": "answer"}}, "did you mean 'response'?"),
@@ -260,12 +260,14 @@ def test_licences_come_from_the_row_or_else_from_the_source(tmp_path: Path) -> N
         ({"column_map": {"prompt": "a", "response": "a"}}, "uses the column 'a' a second time"),
     ],
 )
-def test_unknown_formats_and_parts_are_usage_errors_at_once(options: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_unknown_formats_and_parts_are_usage_errors_at_once(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "rows.jsonl"
     write_jsonl(path, [GOOD["alpaca"]])
     with pytest.raises(UsageError) as error:
         read_source(path, **options)
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_columns_of_no_shape_are_an_error_that_names_them(tmp_path: Path) -> None:
