@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.artefacts import NOUNS, Noun
 from curate.schemas.errors import CurateError
-from curate.storage.catalog import publish
+from curate.storage.catalog.location import FILE as CATALOG
 from curate.storage.catalog.read_only import open_catalog, run_sql
 from curate.storage.catalog.sql_text import quoted_name
 from curate.storage.catalog.views import VIEWS
@@ -26,7 +26,7 @@ def catalog_problems(warehouse: Warehouse) -> list[str]:
     on_disk = {one.id for one in listing.manifests}
     # The catalog may hold an unreadable selection from before; `curate doctor` reports its manifest by itself.
     unreadable = {problem.artefact_id for problem in listing.problems}
-    path = warehouse.root / publish.FILE
+    path = warehouse.root / CATALOG
     if not path.exists():
         return [f"there is no {path}, but there are selections; {_REBUILD}"] if on_disk else []
     problems = []

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
 from curate.schemas.errors import GateError
 from curate.storage.catalog import publish
+from curate.storage.catalog.location import FILE as CATALOG
 from curate.storage.warehouse import atomic, lock, runs
 from curate.storage.warehouse.places import ORIGINAL_CACHE, RECOVERED, ROOTS, TRASH
 
@@ -93,7 +94,7 @@ def collect(warehouse: Warehouse, grace_days: float) -> list[Garbage]:
         _refuse_if_running(warehouse, grace_days)
         garbage = find_garbage(warehouse, grace_days)
         trash = [_move_to_trash(one.path) for one in garbage]
-    if (warehouse.root / publish.FILE).exists():
+    if (warehouse.root / CATALOG).exists():
         publish.publish(warehouse)
     # Also what an earlier collection renamed and did not delete, because it was killed.
     leftovers = [path for folder in ("*", ORIGINAL_CACHE) for path in warehouse.root.glob(f"{folder}/{TRASH}*")]

@@ -42,7 +42,7 @@ class UnreadableArtefact(WarehouseError):
         return self.path.parent.name if self.path.name == MANIFEST else None
 
     def blocks(self, refusal: str) -> str:
-        """Return the message of an operation that needs a complete listing; `refusal` says what was refused."""
+        """Return the message of an operation that needs a complete listing; `refusal` names it."""
         remove = f" or remove the folder {self.path.parent}" if self.artefact_id else ""
         return f"{refusal}: {self.path} {self.reason}; see `curate doctor`, then repair it{remove}"
 
@@ -66,7 +66,7 @@ def list_artefacts(root: Path, noun: Noun) -> Listing:
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
-        # A link to a disk that is not mounted is no empty noun, though opening it says "no such file".
+        # A dangling link, such as to a disk that is not mounted, raises FileNotFoundError too; it is not an empty noun.
         if os.path.lexists(folder) or not isinstance(error, FileNotFoundError | NotADirectoryError):
             repair = "check its permissions and the disk"
             listing.problems.append(UnreadableArtefact(folder, f"cannot be read ({error.strerror or error})", repair))
@@ -105,20 +105,29 @@ def read_manifest(path: Path) -> Manifest:
 def _add(listing: Listing, folder: Path) -> None:
     """Add what is in one folder of a noun to the listing."""
     path = folder / MANIFEST
+    problem = _read_into(listing, path)
+    # Written by a process that finished the artefact between the first attempt and the check: read it again.
+    if problem and isinstance(problem.__cause__, FileNotFoundError) and path.is_file():
+        problem = _read_into(listing, path)
+    if problem is None or isinstance(problem.__cause__, NotADirectoryError):  # read, or a stray file in the noun
+        return
+    # Only a manifest that is certainly absent makes an artefact unfinished; any doubt makes it a problem.
+    if not isinstance(problem.__cause__, FileNotFoundError) or os.path.lexists(path):
+        listing.problems.append(problem)
+    elif folder.is_dir():
+        listing.unfinished.append(folder.name)
+    elif os.path.lexists(folder):  # a link to a folder that does not exist, perhaps on a disk that is not mounted
+        listing.problems.append(problem)
+    # Otherwise another process removed the folder after it was listed.
+
+
+def _read_into(listing: Listing, path: Path) -> UnreadableArtefact | None:
+    """Add the manifest in a file to the listing, or return the reason why it cannot be read."""
     try:
         listing.manifests.append(read_manifest(path))
     except UnreadableArtefact as problem:
-        cause = problem.__cause__
-        if isinstance(cause, NotADirectoryError):  # a stray file beside the artefacts
-            return
-        # Only a manifest that is certainly absent makes an artefact unfinished; any doubt makes it a problem.
-        if not isinstance(cause, FileNotFoundError) or os.path.lexists(path):
-            listing.problems.append(problem)
-        elif folder.is_dir():
-            listing.unfinished.append(folder.name)
-        elif os.path.lexists(folder):  # a link to a folder that is not there, perhaps on a disk that is not mounted
-            listing.problems.append(problem)
-        # Otherwise another process removed the folder after it was listed.
+        return problem
+    return None
 
 
 def _check_types(manifest: Manifest) -> None:

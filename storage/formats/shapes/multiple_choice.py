@@ -36,11 +36,11 @@ def read(values: Values) -> Conversation:
     answer = first_column(values, ("answerkey", *ANSWER_KEY))
     labels, options = options_of(values)
     listed = "\n".join(f"{label}. {option}" for label, option in zip(labels, options, strict=True))
-    asked = text(values.get(question), question)
-    if not asked:
+    prompt = text(values.get(question), question)
+    if not prompt:
         raise RowProblem(question, "no prompt")
     letter = letter_of(values.get(answer), answer, labels)
-    turns = exchange(optional_text(values, SYSTEM), paragraphs(asked, listed), letter)
+    turns = exchange(optional_text(values, SYSTEM), paragraphs(prompt, listed), letter)
     return conversation(turns, None, question, answer)
 
 

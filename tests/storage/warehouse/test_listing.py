@@ -115,3 +115,23 @@ def test_a_folder_that_is_removed_meanwhile_is_not_there(
     listing = list_artefacts(warehouse.root, "selection")
     assert len(listing.manifests) == 2
     assert (listing.unfinished, listing.problems) == ([], [])
+
+
+def test_a_manifest_that_is_written_meanwhile_is_read(
+    warehouse: Warehouse, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = warehouse.folder("scores", ids["scores"]) / "manifest.json"
+    content, read = path.read_bytes(), Path.read_bytes
+    path.unlink()
+
+    def finishing(one: Path) -> bytes:
+        try:
+            return read(one)
+        except FileNotFoundError:
+            path.write_bytes(content)  # another process finishes the artefact right after the first attempt
+            raise
+
+    monkeypatch.setattr(Path, "read_bytes", finishing)
+    listing = list_artefacts(warehouse.root, "scores")
+    assert [one.id for one in listing.manifests] == [ids["scores"]]
+    assert (listing.unfinished, listing.problems) == ([], [])
