@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 def with_converted(warehouse: Warehouse, settings: Settings) -> Settings:
     """Return `settings` with converted folders in place of models in other formats."""
     roles = {"original": settings.original, "compressed": settings.compressed}
-    update: dict[str, Any] = {
-        role: converted(warehouse, model, settings.trust_pickle) for role, model in roles.items()
-    }
+    update: dict[str, Any] = {role: converted(warehouse, model, settings.trust_pickle) for role, model in roles.items()}
     judge = converted(warehouse, settings.evaluate.judge, settings.trust_pickle)
     update["evaluate"] = settings.evaluate.model_copy(update={"judge": judge})
     return settings.model_copy(update=update)

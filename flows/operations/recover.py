@@ -95,7 +95,7 @@ def refuse_taken(out: Path | None) -> None:
 
 
 def copied(warehouse: Warehouse, recovery_id: str, out: Path | None) -> str:
-    """Copy the model of recovery `made` to `out`, if one is given, and return `made`."""
+    """Copy the model of recovery `recovery_id` to `out`, if one is given, and return the id."""
     if out is not None:
         copy_result(Path(warehouse.manifest("recovery", recovery_id).facts["model"]), out)
     return recovery_id
@@ -106,7 +106,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
 
     Raises
     ------
-    As `recover`, for everything that can be told before training.
+    As `recover`, for every error that is detected before training.
     """
     from curate.engines.recover.estimate import estimate
     from curate.engines.recover.training.original_predictions import PredictionCache
@@ -115,21 +115,21 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     limit_threads(settings.threads)
     warehouse = Warehouse(settings.warehouse.absolute())
     plan = recovery_stage.recipe(warehouse, settings, chosen)
-    rows, apart, asked = recovery_stage.job_of(
+    rows, heldout, description = recovery_stage.job_of(
         warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)
     )
-    told = estimate(
-        asked["model"],
+    report = estimate(
+        description["model"],
         rows.to_batches(),
         recovery_stage.request_of(settings),
-        heldout=apart.to_batches(),
-        original=asked["original"],
-        template_digest=asked["template_digest"],
-        cache=None if asked["library"] is None else PredictionCache.from_json(asked["library"]),
+        heldout=heldout.to_batches(),
+        original=description["original"],
+        template_digest=description["template_digest"],
+        cache=None if description["library"] is None else PredictionCache.from_json(description["library"]),
         processes=recovery_stage.processes(settings),
     )
     state = "cached" if plan.exists_in(warehouse) else "to do"
-    return {"recovery_id": plan.id, "state": state, "selection": chosen, **told}
+    return {"recovery_id": plan.id, "state": state, "selection": chosen, **report}
 
 
 def copy_result(model: Path, out: Path) -> None:

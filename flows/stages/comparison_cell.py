@@ -28,7 +28,7 @@ UNSAID = ("device", "dtype", "batch_tokens", "checkpoint_steps", "gradient_check
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: RecoveryRequest) -> Recipe:
-    """Return what a cell is made of: selection, compressed model, tasks, and how it is trained and asked."""
+    """Return the recipe of a cell: selection, compressed model, tasks, and the settings of training and evaluation."""
     from curate.engines.models.checkpoints import model_files
 
     inputs = {

@@ -171,7 +171,7 @@ def evaluation_items(warehouse: Warehouse, settings: Settings, corpus: str | Non
 
 def _items(settings: Settings) -> Iterator[dict[str, Any]]:
     from curate.flows.demo.evaluation_items import heldout_items
-    from curate.storage.inputs.task_files import read_items, parse_task
+    from curate.storage.inputs.task_files import parse_task, read_items
 
     names: set[str] = set()
     for word in settings.evaluate.tasks:

@@ -22,7 +22,7 @@ from curate.flows.stages.recovering.job_process import run_job
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
-from curate.storage.warehouse.places import RECOVERED, ORIGINAL_CACHE
+from curate.storage.warehouse.places import ORIGINAL_CACHE, RECOVERED
 
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest
@@ -58,12 +58,12 @@ def processes(settings: Settings) -> int:
     """Return how many processes share every step of the training: one for each CUDA device where nothing was said."""
     from curate.engines.models.devices import training_device_count
 
-    asked = request_of(settings)
-    return settings.recover.processes or min(training_device_count(asked.device), asked.batch)
+    request = request_of(settings)
+    return settings.recover.processes or min(training_device_count(request.device), request.batch)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:
-    """Return what the recovery is made of: the selection, the models, the held-out rows, and how it is trained.
+    """Return the recipe of the recovery: the selection, the models, the held-out rows, and the training settings.
 
     Raises
     ------
@@ -146,23 +146,23 @@ def _run(
 
 def write_job(warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path) -> None:
     """Write everything that `curate.engines.job` needs to the folder `job`; it can be copied to another machine."""
-    rows, apart, asked = job_of(warehouse, settings, selection_id, out)
+    rows, heldout, description = job_of(warehouse, settings, selection_id, out)
     job.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, job / "rows.parquet")
-    pq.write_table(apart, job / "heldout.parquet")
-    (job / "job.json").write_text(json.dumps(asked, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    pq.write_table(heldout, job / "heldout.parquet")
+    (job / "job.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def job_of(
     warehouse: Warehouse, settings: Settings, selection_id: str, out: Path
 ) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
-    """Return the rows to train on, the rows held out, and what ``job.json`` asks for."""
+    """Return the rows to train on, the rows held out, and the content of ``job.json``."""
     selection = warehouse.manifest("selection", selection_id)
     rows = selected_rows(warehouse, selection)
     corpus = warehouse.manifest("corpus", selection.inputs["corpus"])
     source = heldout_source(warehouse, settings, corpus)
-    apart = heldout_rows(warehouse, settings, selection, source, set(rows["example_id"].to_pylist()))
-    asked = {
+    heldout = heldout_rows(warehouse, settings, selection, source, set(rows["example_id"].to_pylist()))
+    description = {
         "kind": "recover",
         "model": settings.compressed,
         "original": settings.original,
@@ -172,7 +172,7 @@ def job_of(
         "template_digest": _scored_digest(warehouse, selection),
         "lineage": lineage(warehouse, settings, selection, source, rows["example_id"]),
     }
-    return rows, apart, asked
+    return rows, heldout, description
 
 
 def _library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
@@ -228,8 +228,8 @@ def _name(address: str | None) -> str:
 
 
 def _scored_digest(warehouse: Warehouse, selection: Manifest) -> str | None:
-    """Return the digest of the template that the selection's scores were made with, None where there are none."""
+    """Return the digest of the template that the selection's scores were made with, None without scores."""
     if "scores" not in selection.inputs:
         return None
-    found: str | None = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("template_digest")
-    return found
+    template_digest: str | None = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("template_digest")
+    return template_digest

@@ -52,3 +52,10 @@ def guard(root: Path) -> str:
 def set_root(con: duckdb.DuckDBPyConnection, root: Path) -> None:
     """Let the views of this session read the files below `root`."""
     con.execute(f"SET VARIABLE {VARIABLE} = {quoted(str(root.absolute()))}")
+
+
+def follows_root(con: duckdb.DuckDBPyConnection, root: Path) -> bool:
+    """Return False if a view names files outside `root` that ignore the variable, as version 0.1.0 wrote them."""
+    sql = "SELECT sql FROM duckdb_views() WHERE database_name = 'catalog' AND contains(sql, 'read_parquet') LIMIT 1"
+    views = con.execute(sql).fetchall()
+    return not views or VARIABLE in views[0][0] or str(root) in views[0][0]

@@ -101,7 +101,9 @@ def view_sql(view: View, warehouse: Warehouse, manifests: Sequence[Manifest]) ->
         nothing = ", ".join(f"NULL::{one.type} AS {quoted_name(one.name)}" for one in view.columns)
         branches = [f"SELECT {nothing} WHERE false"]
     union = "\nUNION ALL\n".join(branches)
-    return f"CREATE VIEW {quoted_name(view.name)} AS\nSELECT * FROM (\n{union}\n) WHERE {location.guard(warehouse.root)}"
+    return (
+        f"CREATE VIEW {quoted_name(view.name)} AS\nSELECT * FROM (\n{union}\n) WHERE {location.guard(warehouse.root)}"
+    )
 
 
 def _branch(view: View, manifest: Manifest, folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.catalog.location import FILE, set_root
+from curate.storage.catalog.location import FILE, follows_root, set_root
 from curate.storage.catalog.sql_text import quoted
 from curate.storage.warehouse.listing import list_artefacts
 from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
@@ -56,9 +56,15 @@ def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
         con.execute(f"ATTACH {quoted(str(path))} AS catalog (READ_ONLY)")
         con.execute("USE catalog")
         set_root(con, path.parent)
+        follows = follows_root(con, path.parent)
     except duckdb.Error as error:
         con.close()
         raise WarehouseError(f"cannot open {path}: {first_line(error)}; {_REBUILD}") from error
+    if not follows:
+        con.close()
+        raise WarehouseError(
+            f"{path} was published elsewhere by an older version and reads the files there; {_REBUILD}"
+        )
     return con
 
 

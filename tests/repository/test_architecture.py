@@ -6,15 +6,18 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from benchmark_scripts import load_script
 from documents import ROOT
 
-from curate.flows.cli.options import GROUPS, Option
+from curate.flows.cli.options import GROUPS
 from curate.schemas.settings import Settings
 from curate.selectors.registry import SELECTORS
+
+if TYPE_CHECKING:
+    from curate.flows.cli.option import Option
 
 PACKAGES = ("flows", "selectors", "engines", "storage", "schemas")
 MAX_ROOT_FILES = 6

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.schemas.scores import SCORES
-from curate.storage.warehouse.places import TEACHERS
+from curate.storage.warehouse.places import ORIGINAL_CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -101,7 +101,7 @@ class Scorers:
                 lambda: self._parts(range(len(self.ids))),
                 original,
                 task.config,
-                self.warehouse.root / TEACHERS,
+                self.warehouse.root / ORIGINAL_CACHE,
                 devices,
                 threads,
                 advance,

@@ -12,10 +12,8 @@ PAIR = {"corpus": ("rows.jsonl",), "original": "a", "compressed": "b"}
 
 
 def settings(method: str = "paser", **rest: object) -> Settings:
-    select = {
-        "method": method,
-        **{name: rest.pop(name) for name in ("options", "budget", "near_duplicates") if name in rest},
-    }
+    select: dict[str, object] = {"method": method}
+    select |= {name: rest.pop(name) for name in ("options", "budget", "near_duplicates") if name in rest}
     return resolve({**PAIR, "select": select, **rest})
 
 
