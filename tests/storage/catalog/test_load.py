@@ -30,7 +30,7 @@ LEFT JOIN ledger USING (selection_id)
 LEFT JOIN lineage ON lineage.artefact_id = selections.selection_id AND lineage.role = 'corpus'
 GROUP BY ALL
 """
-"""One row a selection that the catalog lists; of a whole state, its ledger is there and says the same."""
+"""One row per selection of the catalog; in a complete catalog, its ledger exists and agrees with it."""
 
 
 def _read(root: Path, over: Event, heard: Queue[tuple[str, Any]]) -> None:
@@ -63,7 +63,8 @@ def _select(corpus: Path, root: Path, seed: int) -> int:
 def test_readers_and_publishers_do_not_disturb_each_other(tmp_path: Path) -> None:
     corpus, root = write_corpus(tmp_path / "corpus.jsonl", rows=ROWS), tmp_path / "w"
     assert _select(corpus, root, 0) == 0
-    context = multiprocessing.get_context("fork")
+    # Not "fork": Arrow and DuckDB run threads in this process, and a fork can deadlock on their locks.
+    context = multiprocessing.get_context("forkserver")
     heard: Queue[tuple[str, Any]] = context.Queue()
     over = context.Event()
     readers = [context.Process(target=_read, args=(root, over, heard)) for _ in range(READERS)]
