@@ -64,15 +64,15 @@ def find_garbage(warehouse: Warehouse, grace_days: float, now: float | None = No
     listings = {noun: warehouse.scan(noun) for noun in NOUNS}
     for problem in (problem for listing in listings.values() for problem in listing.problems):
         raise GateError(problem.blocks(_STOPPED))
-    made = {noun: listing.manifests for noun, listing in listings.items()}
-    needed = _needed(made, _recent(warehouse, grace_days, now))
-    found = [one for noun in NOUNS for one in _artefacts(warehouse, noun, made[noun], needed, now)]
-    found += _unfinished(warehouse, {noun: listing.unfinished for noun, listing in listings.items()}, now)
-    found += _pictures(warehouse, {one.id for one in made["selection"]}, now)
-    found += _models(warehouse, {one.id for one in made["recovery"]}, now)
-    found += _original_caches(warehouse, now)
-    found += _temporary(warehouse, now)
-    return [one for one in found if one.days >= grace_days]
+    manifests = {noun: listing.manifests for noun, listing in listings.items()}
+    needed = _needed(manifests, _recent(warehouse, grace_days, now))
+    garbage = [one for noun in NOUNS for one in _artefacts(warehouse, noun, manifests[noun], needed, now)]
+    garbage += _unfinished(warehouse, {noun: listing.unfinished for noun, listing in listings.items()}, now)
+    garbage += _pictures(warehouse, {one.id for one in manifests["selection"]}, now)
+    garbage += _models(warehouse, {one.id for one in manifests["recovery"]}, now)
+    garbage += _original_caches(warehouse, now)
+    garbage += _temporary(warehouse, now)
+    return [one for one in garbage if one.days >= grace_days]
 
 
 def collect(warehouse: Warehouse, grace_days: float) -> list[Garbage]:
@@ -107,12 +107,12 @@ def collect(warehouse: Warehouse, grace_days: float) -> list[Garbage]:
     return garbage
 
 
-def _needed(made: dict[Noun, list[Manifest]], recent: set[str]) -> set[str]:
+def _needed(manifests: dict[Noun, list[Manifest]], recent: set[str]) -> set[str]:
     """Return the ids of all artefacts reachable from a root or a recent run, by a graph search over inputs."""
-    inputs = {one.id: set(one.inputs.values()) for listed in made.values() for one in listed}
-    waiting = [one.id for noun in ROOTS for one in made[noun]] + sorted(recent)
+    inputs = {one.id: set(one.inputs.values()) for listed in manifests.values() for one in listed}
+    waiting = [one.id for noun in ROOTS for one in manifests[noun]] + sorted(recent)
     # Imported scores cannot be recomputed, and a selection by them does not list them among its inputs.
-    waiting += [one.id for one in made["scores"] if "imported" in one.settings]
+    waiting += [one.id for one in manifests["scores"] if "imported" in one.settings]
     needed: set[str] = set()
     while waiting:
         one = waiting.pop()
@@ -146,9 +146,9 @@ def _refuse_if_running(warehouse: Warehouse, grace_days: float) -> None:
 
 
 def _artefacts(
-    warehouse: Warehouse, noun: Noun, made: list[Manifest], needed: set[str], now: float
+    warehouse: Warehouse, noun: Noun, manifests: list[Manifest], needed: set[str], now: float
 ) -> Iterator[Garbage]:
-    for one in made:
+    for one in manifests:
         if one.id not in needed:
             path = warehouse.folder(noun, one.id)
             yield Garbage(path, "not used by any selection or recent run", _age(one.created, now), _size(path))

@@ -70,12 +70,12 @@ def test_a_stale_catalog_is_reported(curate: Run, warehouse: Warehouse, ids: dic
     assert "there is no" in problems(curate, warehouse)[0]
 
 
-def test_a_moved_warehouse_needs_a_new_catalog(
+def test_a_moved_warehouse_has_no_problem(
     curate: Run, warehouse: Warehouse, ids: dict[str, str], tmp_path: Path
 ) -> None:
     shutil.move(warehouse.root, tmp_path / "moved")
     moved = Warehouse(tmp_path / "moved")
-    assert any("curate catalog rebuild" in one for one in problems(curate, moved))
+    assert problems(curate, moved) == []
     curate("catalog", "rebuild", "-w", moved.root)
     assert problems(curate, moved) == []
 

@@ -145,7 +145,7 @@ def test_the_latest_recovery_is_evaluated_with_its_own_pair(
     [
         (["nowhere"], 3, "no model folder 'nowhere'"),
         (["--tasks", "x.jsonl"], 2, "no model to evaluate"),
-        (["{tiny}", "--tasks", "facts:x.jsonl"], 2, "'facts' is no kind of task"),
+        (["{tiny}", "--tasks", "facts:x.jsonl"], 2, "'facts' is not a kind of task"),
         (["{tiny}", "--tasks", "gone.jsonl"], 3, "no corpus 'gone.jsonl'"),
         (["{tiny}", "--compressed", "{tiny}"], 2, "nothing to evaluate on"),
         (["{tiny}", "--tasks", "instructions:{rules}"], 3, "rule 'max_word: 2' is unknown, did you mean 'max_words'?"),
