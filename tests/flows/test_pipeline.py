@@ -137,7 +137,7 @@ def test_a_forgotten_row_cannot_be_pinned(curate: Run, corpus: Path, tmp_path: P
     assert (answer.code, "was forgotten" in answer.err) == (2, True)
     (tmp_path / "w" / "forgotten.json").write_text("{")
     answer = curate("select", *fixed, "--budget", "5")
-    assert (answer.code, "which rows must not be used" in answer.err) == (1, True)
+    assert (answer.code, "lists the rows that must not be used" in answer.err) == (1, True)
 
 
 def test_questions_agree_with_the_summary(select: Run, curate: Run, warehouse: Path) -> None:
