@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 import warehouses
 
@@ -29,8 +30,8 @@ def copies(tmp_path: Path) -> tuple[Path, Path]:
     publish(original)
     copy = Warehouse(shutil.copytree(original.root, tmp_path / "copy"))
     for part in copy.folder("corpus", corpus).glob("sources-*.parquet"):
-        rows = duckdb.sql(f"FROM '{part}' LIMIT 1").arrow()
-        duckdb.from_arrow(rows).write_parquet(str(part))
+        # Not through DuckDB: its lazy reader would hold the connection that writes the file, and wait for itself.
+        pq.write_table(pq.read_table(part).slice(0, 1), part)
     return original.root, copy.root
 
 
@@ -57,7 +58,8 @@ def test_another_client_is_refused_on_the_copy(copies: tuple[Path, Path], view: 
     original, copy = copies
     name = view.name  # type: ignore[attr-defined]
     with duckdb.connect(str(original / "catalog.duckdb"), read_only=True) as con:
-        con.execute(f'SELECT count(*) FROM "{name}"')
+        if con.execute(f'SELECT count(*) FROM "{name}"').fetchall() == [(0,)]:
+            return  # made from no artefact: there is no file that it could read
     with duckdb.connect(str(copy / "catalog.duckdb"), read_only=True) as con:
         with pytest.raises(duckdb.Error, match="opened from elsewhere.*curate catalog rebuild"):
             con.execute(f'SELECT * FROM "{name}"').fetchall()
