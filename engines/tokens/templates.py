@@ -8,13 +8,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from curate.engines.tokens.chat_rendering import ChatRenderer
-from curate.engines.tokens.rendering import PlainRenderer, Rendered, Renderer, RenderingError
+from curate.engines.tokens.renderers import KINDS, TemplateKind, choose_renderer
+from curate.engines.tokens.rendering import Rendered, RenderingError
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from curate.schemas.corpus import Turn
 
-TemplateKind = Literal["auto", "chat", "plain"]
-KINDS: tuple[TemplateKind, ...] = ("auto", "chat", "plain")
+__all__ = ["KINDS", "Encoded", "Template", "TemplateKind"]
 
 MASK_VERSION = 1
 """Raised by hand when the rule for the mask or for truncation changes."""
@@ -94,7 +93,7 @@ class Template:
         self._backend.no_truncation()
         self._backend.no_padding()
         self.max_length = max_length
-        self._renderer = _renderer(tokenizer, kind)
+        self._renderer = choose_renderer(tokenizer, kind)
         self._opening = _opening(tokenizer) if self._renderer.name == "plain" else []
         self.bos: int | None = tokenizer.bos_token_id
 
@@ -156,18 +155,6 @@ class Template:
         # Nothing predicts the first token, even if a span starts with it.
         mask[:1] = False
         return Encoded(tokens[: self.max_length], mask[: self.max_length], len(tokens) > self.max_length)
-
-
-def _renderer(tokenizer: PreTrainedTokenizerBase, kind: TemplateKind) -> Renderer:
-    """Return the renderer of a template kind for `tokenizer`."""
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    if kind == "chat" and not template:
-        raise InputError("the tokenizer has no chat template; give --template plain or auto")
-    if kind == "plain" or not template:
-        return PlainRenderer(tokenizer.eos_token or "")
-    return ChatRenderer(template, {name: str(text) for name, text in tokenizer.special_tokens_map.items()})
 
 
 def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:

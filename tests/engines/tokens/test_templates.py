@@ -149,7 +149,39 @@ def test_the_digest_depends_on_everything_that_determines_ids_and_mask() -> None
 
 def test_a_template_that_prints_the_date_gives_the_same_tokens_every_day() -> None:
     tokenizer = byte_tokenizer(DATED)
-    assert full_text(tokenizer, Template(tokenizer).encode(TWO_EXCHANGES)).startswith("2025-01-01\n")
+    assert full_text(tokenizer, Template(tokenizer).encode(TWO_EXCHANGES)).startswith("01 January\n<|im_start|>")
+
+
+def test_named_templates_without_a_default_are_an_error_that_lists_them() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.name_or_path = "/models/named"
+    tokenizer.chat_template = {"tool_use": CHATML, "rag": CHATML}
+    for kind in ("auto", "chat"):
+        with pytest.raises(InputError, match="'/models/named' has the chat templates 'rag', 'tool_use', and none"):
+            Template(tokenizer, kind)
+    assert Template(tokenizer, "plain").name == "plain"
+    tokenizer.chat_template = {"tool_use": COUNTS, "default": CHATML}
+    assert supervised_text(tokenizer, Template(tokenizer).encode(TWO_EXCHANGES)) == "1<|im_end|>2, twö<|im_end|>"
+    tokenizer.chat_template = 5
+    with pytest.raises(InputError, match="is no text but 5"):
+        Template(tokenizer)
+
+
+def test_a_template_without_end_exits_with_an_error_that_names_the_model_folder() -> None:
+    tokenizer = byte_tokenizer(
+        CHATML + "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    )
+    tokenizer.name_or_path = "/models/endless"
+    with pytest.raises(InputError, match="model folder '/models/endless' exceeds the limits"):
+        Template(tokenizer)
+    # The loop depends on a row: the run stops too, because every such row would take as long.
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "range(99999)", "range(99999 if messages|length > 4 else 1)"
+    )
+    template = Template(tokenizer)
+    assert template.encode(TWO_EXCHANGES[:2]).error is None
+    with pytest.raises(InputError, match="model folder '/models/endless' exceeds the limits"):
+        template.encode([*TWO_EXCHANGES, *TWO_EXCHANGES])
 
 
 def test_invalid_settings_are_rejected() -> None:
