@@ -12,6 +12,7 @@ from pathlib import Path
 
 from curate.engines.models.configuration import check_sizes
 from curate.engines.models.json_files import read_object
+from curate.engines.models.tokenizer_files import tokenizer_files
 from curate.engines.models.weight_files import INDEX, SINGLE, read_header, shards, weight_files
 from curate.schemas.errors import InputError, first_line
 
@@ -24,18 +25,6 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 SLICEGPT_KEYS = {"embedding_dimensions", "attention_input_dimensions"}
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-)
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt", "*.py"]
 
 
@@ -99,18 +88,13 @@ def model_files(name: str) -> list[Path]:
     """
     folder = resolve_model(name)
     if is_adapter(folder):
-        own = [folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS, *_tokenizer_files(folder)]
+        own = [folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS, *tokenizer_files(folder)]
         return sorted(own) + model_files(adapter_base(folder))
     check_folder(folder)
     weights = weight_files(folder) if (folder / SINGLE).is_file() else [folder / INDEX, *shards(folder / INDEX)]
     # With trust_remote_code these files decide what the model computes.
     remote_code = sorted(folder.glob("*.py"))
-    return sorted([folder / "config.json", *weights, *_tokenizer_files(folder), *remote_code])
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Return whether `folder` has a tokenizer of its own; pruned models are often saved without."""
-    return any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"))
+    return sorted([folder / "config.json", *weights, *tokenizer_files(folder), *remote_code])
 
 
 def is_adapter(folder: Path) -> bool:
@@ -184,10 +168,6 @@ def check_folder(folder: Path) -> None:
         raise InputError(_pickle_message(pickles[0]))
     missing = "config.json" if any((folder / name).is_file() for name in WEIGHTS) else "weights (model.safetensors)"
     raise InputError(f"model folder {str(folder)!r} has no {missing}; give the folder that save_pretrained wrote")
-
-
-def _tokenizer_files(folder: Path) -> list[Path]:
-    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
 def _is_slicegpt(folder: Path) -> bool:

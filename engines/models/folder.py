@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from curate.engines.models.checkpoints import check_folder, is_adapter
 from curate.engines.models.loading import load_model
 from curate.engines.models.quantised import quantisation
+from curate.engines.models.tokenizer_files import NAMED_TEMPLATES
 from curate.schemas.errors import InputError, UsageError, WarehouseError
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ def copy_companions(source: Path, folder: Path) -> None:
         name = entry.name.lower()
         if entry.is_file() and not name.startswith(".") and name not in _REWRITTEN and not name.endswith(_WEIGHTS):
             shutil.copyfile(entry, folder / entry.name)
-    if (source / "chat_templates").is_dir():
-        shutil.copytree(source / "chat_templates", folder / "chat_templates")
+    if (source / NAMED_TEMPLATES).is_dir():
+        shutil.copytree(source / NAMED_TEMPLATES, folder / NAMED_TEMPLATES)
 
 
 def _flush(path: Path) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
-from curate.engines.models.checkpoints import TOKENIZER_FILES, adapter_base, has_tokenizer, is_adapter, resolve_model
+from curate.engines.models.checkpoints import adapter_base, is_adapter, resolve_model
 from curate.engines.models.configuration import repaired_config
 from curate.engines.models.json_files import check_objects
 from curate.engines.models.library_errors import as_input_error
+from curate.engines.models.tokenizer_files import TOKENIZER_FILES, has_tokenizer
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
-from curate.flows.stages.evaluating.judge import judge_input
+from curate.flows.stages.evaluating.judge import judge_input, judge_of
 from curate.flows.stages.evaluation import VERSION as EVALUATION_VERSION
 from curate.flows.stages.evaluation import evaluation_items, facts, run_items, tasks_digest
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
+from curate.flows.stages.rendering import rendering_setting
 
 if TYPE_CHECKING:
     from curate.schemas.recovery import RecoveryRequest
@@ -39,6 +40,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
     }
     training = {key: value for key, value in request.to_json().items() if key not in UNSAID}
     how = {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
+    how |= rendering_setting(request.template, settings.compressed, settings.original, judge_of(settings))
     layout = {"device": settings.score.device, "part_items": settings.evaluate.part_items}
     # Two versions: of training a cell, and of asking its model.
     version = 100 * VERSION + EVALUATION_VERSION

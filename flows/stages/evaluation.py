@@ -17,6 +17,7 @@ from curate.flows.stages.evaluating.clusters import by_cluster
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
 from curate.flows.stages.evaluating.results import summary_rows, warnings
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import ITEMS, RESULTS, SUMMARY
@@ -55,6 +56,7 @@ def recipe(
     inputs |= judge_input(warehouse, settings)
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
     how |= {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
+    how |= rendering_setting(settings.score.template, model, judge_of(settings))
     layout = {name: getattr(settings.score, name) for name in ("device", "batch_tokens")}
     layout["part_items"] = settings.evaluate.part_items
     return Recipe("evaluation", VERSION, {**inputs, **other_inputs}, how, layout)

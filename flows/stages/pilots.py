@@ -17,6 +17,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovering.heldout import conversations
 from curate.flows.stages.recovery import PLACE, request_of
+from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.schemas.errors import InputError
 from curate.schemas.pilots import CURVES, LOSSES, PILOTS
@@ -70,6 +71,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id
         inputs[role] = warehouse.digests.files(model_files(model))
     training = {name: value for name, value in pilot_request(settings).to_json().items() if name not in NOT_MEASURED}
     how: dict[str, Any] = {"recovery": training, "exclude": sorted(settings.select.exclude), "seed": settings.seed}
+    how |= rendering_setting(settings.score.template, settings.original, settings.compressed)
     # Added only if there are any, so that artefacts of a warehouse without forgotten examples keep their ids.
     if forgotten_ids := forgotten(warehouse.root):
         how["forgotten"] = list(forgotten_ids)

@@ -19,6 +19,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recovering.job_process import run_job
+from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
@@ -81,6 +82,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     corpus = warehouse.manifest("corpus", warehouse.manifest("selection", selection_id).inputs["corpus"])
     inputs["heldout"] = heldout_source(warehouse, settings, corpus).cause
     how = {name: value for name, value in request_of(settings).to_json().items() if name not in PLACE}
+    how |= rendering_setting(settings.score.template, settings.compressed, settings.original)
     return Recipe("recovery", VERSION, inputs, how)
 
 

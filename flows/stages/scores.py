@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.reuse.scores import KnownScores, earlier
 from curate.flows.stages.scoring.parts import Scorers
 from curate.schemas.errors import InputError, UsageError
@@ -32,6 +33,7 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
         if model is not None:
             inputs[role] = warehouse.digests.files(model_files(model))
     how = settings.score.model_dump(exclude={"device", "batch_tokens", "sequential", "workers"})
+    how |= rendering_setting(settings.score.template, settings.original, settings.compressed)
     layout = {"device": settings.score.device, "batch_tokens": settings.score.batch_tokens}
     return Recipe("scores", SCORE_VERSION, inputs, how, layout)
 

@@ -10,8 +10,8 @@ import shutil
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from curate.engines.models.checkpoints import has_tokenizer
 from curate.engines.models.folder import refuse_existing, write_model
+from curate.engines.models.tokenizer_files import has_tokenizer
 from curate.engines.recover.results.model_card import model_card
 from curate.schemas.errors import WarehouseError
 
