@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OTHER_DEVICES = "other"
+
+BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 32768}
+"""Default tokens per forward pass, padding included, by device type."""
+
+TRAINING_BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 16384}
+"""The same for training, which also keeps activations for the backward pass."""
 
 
 def option(default: Any, about: str) -> Any:
@@ -25,6 +36,11 @@ def default_of(owner: type[Any], name: str) -> Any:
         if item.name == name and item.default is not MISSING:
             return item.default
     raise AttributeError(f"{owner.__name__} has no field {name!r} with a default")
+
+
+def by_device(tokens: Mapping[str, int]) -> str:
+    """Return defaults that depend on the device as a help text shows them."""
+    return f"{tokens['cpu']} on a CPU, {tokens[OTHER_DEVICES]} elsewhere"
 
 
 def format_default(value: object) -> str:

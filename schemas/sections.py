@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from curate.schemas.defaults import default_of
+from curate.schemas.defaults import BATCH_TOKENS, TRAINING_BATCH_TOKENS, by_device, default_of
 from curate.schemas.fields import Section, setting
 from curate.schemas.recovery import RecoveryRequest
 
@@ -77,7 +77,7 @@ class ScoreSettings(Section):
     )
     probe_lr: float = setting(1e-4, "Step size of DON and NOD; the learning rate of the recovery to come.", gt=0)
     batch_tokens: int | None = setting(
-        None, "Tokens of one forward pass, padding included.", shown="4096 on a CPU, 32768 elsewhere", ge=1
+        None, "Tokens of one forward pass, padding included.", shown=by_device(BATCH_TOKENS), ge=1
     )
     layers: Literal["output", "all"] = setting(
         "output", "Layers that DON and NOD are summed over: output or all; all costs a backward pass."
@@ -140,7 +140,7 @@ class RecoverSettings(Section):
     teacher: Literal["none", "original"] = setting("none", "original: also learn its predictions on the response.")
     teacher_weight: float = setting(0.5, "Share of the teacher's divergence in the loss.", gt=0, le=1)
     batch_tokens: int | None = setting(
-        None, "Tokens of one forward pass.", shown="4096 on a CPU, 16384 elsewhere", ge=1
+        None, "Tokens of one forward pass.", shown=by_device(TRAINING_BATCH_TOKENS), ge=1
     )
     processes: int | None = setting(
         None, "Processes that share every step.", shown="one per CUDA device, or one on a CPU", ge=1

@@ -58,7 +58,7 @@ class OutputHead:
         return logits
 
     def preactivation_gradient(self, delta: Tensor, logits: Tensor) -> Tensor:
-        """Return ∂L/∂(W h), shape (M, V), from δ = ∂L/∂z; it replaces δ in METHODS §1 for a scaled or capped head."""
+        """Return ∂L/∂(W h), shape (M, V), from δ = ∂L/∂z; it replaces δ for a scaled or capped head."""
         # d tanh(x / c) · c / dx = 1 − tanh²(x / c), and tanh(x / c) = z / c.
         if self.softcap is not None:
             delta = delta * (1.0 - (logits / self.softcap).square())

@@ -1,6 +1,6 @@
 """DON and NOD of every linear layer from one backward pass per batch instead of one per example (``layers = "all"``).
 
-For a layer with inputs a_t and output gradients b_t over all tokens of one example (METHODS §1),
+For a layer with inputs a_t and output gradients b_t over all tokens of one example (docs/methods.md, Signals),
 ‖G‖² = Σ_st (a_s·a_t)(b_s·b_t) and ⟨W, G⟩ = Σ_t b_t·(W a_t). Weights are frozen, so the pass computes gradients of
 activations only; examples do not attend to one another, so those of a batch equal those of each example alone. Padding
 on the right has zero gradient and adds nothing. Layers are the decoder's linear projections; norms, biases and the

@@ -20,7 +20,7 @@ pass."""
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """Settings of one scoring run; see METHODS §1."""
+    """Settings of one scoring run; docs/methods.md has the formulas."""
 
     template: TemplateKind = "auto"
     """Conversation layout: the tokenizer's chat template, the plain layout, or whichever is available."""

@@ -149,7 +149,7 @@ def _chunk(
 
 
 def _named(result: signals.TokenSignals, head: OutputHead, hidden: Tensor, gradient: Tensor) -> dict[str, Tensor]:
-    # For a plain head ⟨W, G⟩ = δ·z = nll − entropy (METHODS §1), which needs no extra product.
+    # For a plain head ⟨W, G⟩ = δ·z = nll − entropy (docs/methods.md, Signals), which needs no extra product.
     alignment = result.nll - result.entropy if head.plain else head.alignment(hidden, gradient)
     named = {"nll_compressed": result.nll, "entropy": result.entropy, "el2n": result.el2n, "alignment": alignment}
     if result.divergence is not None and result.nll_reference is not None:

@@ -1,4 +1,4 @@
-"""Arithmetic of every signal (METHODS §1) on tensors: divergence, gradient norms, and the scores made from them.
+"""Arithmetic of every signal on tensors (docs/methods.md): divergence, gradient norms, and the scores made from them.
 
 All functions are pure. Supervised tokens of several examples are *flattened*: M rows, example after example. Inputs
 may have any floating dtype and device; every reduction is done in float32 or better.
@@ -180,7 +180,7 @@ def delta_of_norm(
     """Return DON = ‖W − ηG‖ − ‖W‖ of each example (DONOD, arXiv 2504.14810): after minus before.
 
     Computed as (η²‖G‖² − 2η⟨W,G⟩) / (‖W‖ + ‖W − ηG‖), because the difference of the two norms cancels to rounding
-    noise in float32 (METHODS §1).
+    noise in float32 (docs/methods.md, Signals).
 
     Parameters
     ----------

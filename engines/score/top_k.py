@@ -2,7 +2,7 @@
 
 Smaller than the final hidden states if k is small relative to the width. `cds` from it is a lower bound: merging the
 tail's tokens into one can only lose divergence (data processing inequality); `divergence` bounds the loss. A departure
-from METHODS §1, which sums over the whole vocabulary, used only on request.
+from docs/methods.md, which sums over the whole vocabulary, used only on request.
 """
 
 from __future__ import annotations

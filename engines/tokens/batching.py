@@ -1,6 +1,6 @@
 """Batches rows by length under a token budget, pads them on the right, and runs a function on each batch.
 
-Holds the default number of tokens per forward pass. Does not access models: a batch is a list of row numbers.
+Does not access models: a batch is a list of row numbers.
 """
 
 from __future__ import annotations
@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from curate.schemas.defaults import BATCH_TOKENS, OTHER_DEVICES, TRAINING_BATCH_TOKENS
 from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
-
-OTHER_DEVICES = "other"
-
-BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 32768}
-"""Default tokens per forward pass, padding included, by device type."""
-
-TRAINING_BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 16384}
-"""The same for training, which also keeps activations for the backward pass."""
 
 
 def default_batch_tokens(device_type: str, *, training: bool = False) -> int:

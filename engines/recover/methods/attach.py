@@ -1,4 +1,4 @@
-"""The five recovery methods (METHODS: PERP, LoRA): the tensors that each trains, how it merges and saves them.
+"""The five recovery methods (docs/methods.md): the tensors that each trains, how it merges and saves them.
 
 `attach` prepares a model in place and returns an `Adaptation`, the interface that the training loop uses.
 """
