@@ -10,13 +10,17 @@ from curate.schemas.errors import InputError
 from curate.storage.formats.containers import hub
 from curate.storage.formats.rows import DamagedFile, RawRow, RawRows, RowProblem, quarantined
 from curate.storage.formats.shapes.columns import LICENCE, ColumnNames
-from curate.storage.formats.shapes.detect import SHAPES, Shape, detect, shape_named, wrong_columns
+from curate.storage.formats.shapes.detect import SHAPES, shape_named, wrong_columns
+from curate.storage.formats.shapes.fit import Fit
 from curate.storage.formats.shapes.texts import text
+from curate.storage.formats.shapes.votes import NearTie, elect
 from curate.storage.formats.sources import SourceFile, existing_path, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from curate.storage.formats.shapes.shape import Shape
 
 _ROWS_FOR_DETECTION = 100
 
@@ -91,6 +95,16 @@ def _nothing_usable(address: str, first: Quarantined | None) -> InputError:
     )
 
 
+def _undecided(name: str, first: int, looked_at: int, tie: NearTie) -> InputError:
+    """Return the error for a file that two shapes explain about equally."""
+    one, two = tie.shapes
+    return InputError(
+        f"{name}, rows from {first}: {tie.rows[0]} of the first {looked_at} are {one.words} and {tie.rows[1]} are "
+        f"{two.words}, which is no clear majority; state the shape with --format {one.name} or --format {two.name}, "
+        "or put the rows of each into a file of their own"
+    )
+
+
 class _SourceReader:
     """Reads the rows of a source with the shape, column names and licence that the user stated."""
 
@@ -102,45 +116,49 @@ class _SourceReader:
     def rows(self, file: SourceFile) -> Iterator[Example | Quarantined]:
         """Yield the rows of one file; its shape is detected from the first rows."""
         raw = file.rows
-        shape: Shape | None = None
+        fit: Fit | None = None
         broken: DamagedFile | None = None
         # Repeated while all rows so far are unusable: they tell nothing about the columns.
-        while shape is None:
+        while fit is None:
             head, broken = _take(raw, _ROWS_FOR_DETECTION)
             usable = [row for row in head if isinstance(row, RawRow)]
-            shape = self._shape_of(file.name, usable) if usable else None
-            yield from self._examples(head, shape)
+            fit = self._fit_of(file.name, usable) if usable else None
+            yield from self._examples(head, fit)
             if broken is not None:
                 raise broken
             if not head:
                 return
-        yield from self._examples(raw, shape)
+        yield from self._examples(raw, fit)
 
-    def _shape_of(self, name: str, rows: list[RawRow]) -> Shape:
+    def _fit_of(self, name: str, rows: list[RawRow]) -> Fit:
         columns = list(dict.fromkeys(column for row in rows for column in row.values))
         self._names.check(name, columns)
         candidates = SHAPES if self._stated is None else (self._stated,)
-        shape = detect([self._names.rename(row.values) for row in rows], candidates)
+        renamed = [self._names.rename(row.values) for row in rows]
+        shape = elect(renamed, candidates)
         if shape is None:
             raise wrong_columns(name, rows[0].number, columns, self._stated)
-        return shape
+        if isinstance(shape, NearTie):
+            raise _undecided(name, rows[0].number, len(rows), shape)
+        return Fit(shape, renamed, candidates)
 
-    def _examples(self, rows: Iterable[RawRow | Quarantined], shape: Shape | None) -> Iterator[Example | Quarantined]:
-        """Yield rows as conversations; without a shape all of `rows` are quarantined ones."""
+    def _examples(self, rows: Iterable[RawRow | Quarantined], fit: Fit | None) -> Iterator[Example | Quarantined]:
+        """Yield rows as conversations; without a fit all of `rows` are quarantined ones."""
         for row in rows:
             if isinstance(row, Quarantined):
                 yield row
-            elif shape is not None:
-                yield self._example(row, shape)
+            elif fit is not None:
+                yield self._example(row, fit)
 
-    def _example(self, row: RawRow, shape: Shape) -> Example | Quarantined:
+    def _example(self, row: RawRow, fit: Fit) -> Example | Quarantined:
         values = self._names.rename(row.values)
         try:
-            turns, tools = shape.read(values)
+            fit.check(values)
+            turns, tools = fit.shape.read(values)
             return Example(turns, row.source, row.number, tools, self._licence_of(values))
         except RowProblem as problem:
             column = problem.column and self._names.original(problem.column, tuple(row.values))
-            missing = "" if column in row.values else f": the row has no column {column!r}"
+            missing = "" if column is None or column in row.values else f": the row has no column {column!r}"
             return quarantined(row.source, row.number, column, problem.reason + missing, row.values)
         except RecursionError:
             return quarantined(row.source, row.number, None, "nested too deeply", "")

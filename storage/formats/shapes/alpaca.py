@@ -1,4 +1,4 @@
-"""Reads alpaca rows: ``instruction``, optional ``input``, ``output``; also ``system`` and ``history``.
+"""Reads alpaca rows: ``instruction``, optional ``input``, ``output``; also ``system``, ``history`` and ``tools``.
 
 The user turn is the instruction, a blank line and the input. ``history`` holds earlier [question, answer] pairs. A
 ``text`` column, which repeats the whole row in a template, is ignored.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from curate.schemas.corpus import Turn
 from curate.storage.formats.rows import RowProblem, is_missing
-from curate.storage.formats.shapes.columns import CONTEXT, HISTORY, INSTRUCTION, RESPONSE, SYSTEM
+from curate.storage.formats.shapes.columns import CONTEXT, HISTORY, INSTRUCTION, RESPONSE, SYSTEM, TOOLS
 from curate.storage.formats.shapes.texts import (
     Conversation,
     Values,
@@ -19,9 +19,11 @@ from curate.storage.formats.shapes.texts import (
     paragraphs,
     parse_nested,
     text,
+    tools_text,
 )
 
 NEEDS = (INSTRUCTION, RESPONSE)
+OPTIONAL = (CONTEXT, SYSTEM, HISTORY, TOOLS)
 
 
 def read(values: Values) -> Conversation:
@@ -31,9 +33,12 @@ def read(values: Values) -> Conversation:
     if not answer:
         # Checked here, since an answer in the history would satisfy the check of `conversation`.
         raise RowProblem(response, "no response")
+    if is_missing(values.get(INSTRUCTION[0])):
+        # An input alone is not what the row was meant to ask.
+        raise RowProblem(INSTRUCTION[0], "no instruction")
     question = paragraphs(optional_text(values, INSTRUCTION), optional_text(values, CONTEXT))
     system, *last = exchange(optional_text(values, SYSTEM), question, answer)
-    return conversation([system, *_earlier(values), *last], None, INSTRUCTION[0], response)
+    return conversation([system, *_earlier(values), *last], tools_text(values, TOOLS), INSTRUCTION[0], response)
 
 
 def _earlier(values: Values) -> list[Turn]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.storage.formats.shapes.columns import MESSAGES
+from curate.storage.formats.shapes.columns import MESSAGES, SYSTEM, TOOLS
 from curate.storage.formats.shapes.turn_lists import listed_conversation
 
 if TYPE_CHECKING:
     from curate.storage.formats.shapes.texts import Conversation, Values
 
 NEEDS = (MESSAGES,)
+OPTIONAL = (SYSTEM, TOOLS)
 
 
 def read(values: Values) -> Conversation:

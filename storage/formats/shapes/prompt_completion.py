@@ -22,6 +22,7 @@ from curate.storage.formats.shapes.texts import (
 from curate.storage.formats.shapes.turn_lists import turns_of_list
 
 NEEDS = (PROMPT, RESPONSE)
+OPTIONAL = (CONTEXT, SYSTEM, TOOLS)
 
 
 def read(values: Values) -> Conversation:

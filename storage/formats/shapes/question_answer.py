@@ -15,6 +15,7 @@ from curate.storage.formats.shapes.texts import (
 )
 
 NEEDS = (QUESTION, ("answer", *RESPONSE))
+OPTIONAL = (CONTEXT, SYSTEM)
 
 
 def read(values: Values) -> Conversation:

@@ -5,11 +5,12 @@ The turns themselves (roles, tool calls, contents) are parsed in `curate.storage
 
 from __future__ import annotations
 
-from curate.storage.formats.shapes.columns import CONVERSATIONS
+from curate.storage.formats.shapes.columns import CONVERSATIONS, SYSTEM, TOOLS
 from curate.storage.formats.shapes.texts import Conversation, Values, first_column
 from curate.storage.formats.shapes.turn_lists import listed_conversation
 
 NEEDS = (CONVERSATIONS,)
+OPTIONAL = (SYSTEM, TOOLS)
 
 
 def read(values: Values) -> Conversation:
