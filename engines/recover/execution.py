@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from curate.engines.models.checkpoints import model_files
-from curate.engines.models.loading import load_model
 from curate.engines.recover.methods.attach import attach
-from curate.engines.recover.methods.merging import compare_logits, merge, probe_logits
+from curate.engines.recover.methods.merging import merge
 from curate.engines.recover.methods.reconstruction import reconstruct
 from curate.engines.recover.methods.sparsity import nonzero_masks, share_of_zeros
+from curate.engines.recover.output import difference_of_written, rehearse, save_adapter, trained_logits
 from curate.engines.recover.prepare import load_original, load_setup, prepare_recovery
 from curate.engines.recover.results.report import (
     facts_before_training,
@@ -28,8 +25,6 @@ from curate.engines.recover.training.original_predictions import PredictionCache
 from curate.schemas.artefacts import digest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from curate.engines.recover.context import RecoveryContext
@@ -41,14 +36,10 @@ if TYPE_CHECKING:
     from curate.engines.recover.training.checkpoints import TrainingProgress
     from curate.engines.recover.training.original_predictions import OriginalPredictions
     from curate.engines.recover.training.rows import Rows
-    from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
 
 MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge")
 """Settings that a resumed run may change: they decide memory use and output, not the trained weights."""
-
-PROBE_ROWS = 4
-"""Rows whose logits are compared between the trained and the written model."""
 
 
 @dataclass(eq=False)
@@ -74,6 +65,8 @@ class RecoveryExecution:
         loaded = load_setup(setup, self.request)
         facts = facts_before_training(loaded) if is_first else {}
         masks = nonzero_masks(loaded.model)
+        if is_first and Checkpoints(self.folder.checkpoints, "").latest() is None:
+            rehearse(loaded, masks, self.request, self.folder)
         facts |= self._reconstruct(loaded)
         # The adaptation lives in this call only: it holds the model, which must be freed before it is loaded again.
         trained_facts, logits = self._train_and_write(loaded, predictions, masks)
@@ -123,10 +116,8 @@ class RecoveryExecution:
         facts |= {"learning_rate": self.request.peak(loaded.method)}
         facts |= training_summary(progress.metrics, progress.unreached)
         facts["perplexity_trained"] = heldout_perplexity(loaded)
-        logits = probe_logits(loaded.model, _probe_rows(loaded))
-        # After a reconstruction the adapter would need a base model that is not stored anywhere.
-        if progress.metrics and not self.request.reconstruct:
-            self.folder.save_adapter(adaptation, {"method": loaded.method, "request": self.request.to_json()})
+        logits = trained_logits(loaded)
+        save_adapter(adaptation, loaded, self.request, self.folder)
         if self.request.merge:
             merge(adaptation, masks, loaded.stored)
             facts["sparsity_after"] = share_of_zeros(loaded.model)
@@ -149,8 +140,7 @@ class RecoveryExecution:
 
     def _verify_written(self, loaded: LoadedSetup, logits: list[Tensor]) -> dict[str, Any]:
         """Load the written model as a user would and compare it with the trained one."""
-        _reload(loaded, self.folder.staged)
-        difference = compare_logits(logits, probe_logits(loaded.model, _probe_rows(loaded)), loaded.stored)
+        difference = difference_of_written(loaded, self.folder.staged, logits)
         return {"merge_difference": difference, "perplexity_after": heldout_perplexity(loaded)}
 
     def _cause(self, setup: RecoverySetup) -> str:
@@ -161,17 +151,3 @@ class RecoveryExecution:
         rows = [[item.ids.tolist(), item.supervised.tolist()] for item in setup.rows]
         settings = {key: value for key, value in self.request.to_json().items() if key not in MAY_CHANGE}
         return digest([setup.method, weights, digest(rows), settings, str(setup.precision)])
-
-
-def _probe_rows(setup: RecoverySetup) -> list[Encoded]:
-    return (setup.heldout or setup.rows)[:PROBE_ROWS]
-
-
-def _reload(loaded: LoadedSetup, folder: Path) -> None:
-    """Replace the trained model by the written one, in the dtype of training; one of them is in memory at a time."""
-    device = loaded.model.device
-    del loaded.model
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    loaded.model = load_model(folder, device, loaded.precision)

@@ -126,12 +126,12 @@ def load_setup(setup: RecoverySetup, request: RecoveryRequest) -> LoadedSetup:
     return LoadedSetup(**vars(setup), model=network)
 
 
-def load_for_training(setup: RecoverySetup, request: RecoveryRequest) -> PreTrainedModel:
-    """Return the model in the dtype that its method needs, not yet adapted."""
+def load_for_training(setup: RecoverySetup, request: RecoveryRequest, folder: Path | None = None) -> PreTrainedModel:
+    """Return the model of the setup, or of `folder`, in the dtype that its method needs, not yet adapted."""
     # Trained weights need float32: updates are lost to rounding in 16 bits. Autocast then rounds the products only.
     dtype = torch.float32 if setup.method == "full" else setup.precision
     network = load_model(
-        setup.folder,
+        folder or setup.folder,
         setup.device,
         dtype if setup.findings.quantisation is None else None,
         trust_remote_code=request.trust_remote_code,

@@ -59,6 +59,10 @@ class Adaptation(ABC):
         """Turn `model` into an ordinary model that computes the same."""
 
     @abstractmethod
+    def detach(self) -> None:
+        """Take off what was attached; an adapter is lost."""
+
+    @abstractmethod
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         """Write the trained tensors to the new folder; return False, writing nothing, if they are the whole model."""
 
@@ -94,6 +98,9 @@ class _Lora(Adaptation):
     def merge(self) -> None:
         self._wrapped.merge_and_unload()
 
+    def detach(self) -> None:
+        self._wrapped.unload()
+
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         self._wrapped.save_pretrained(str(folder))
         # PEFT's own model card is a form with blanks; `model_card` writes a better one.
@@ -119,8 +126,13 @@ class _LowRank(Adaptation):
         super().__init__(model, trainable)
 
     def merge(self) -> None:
+        for one in self._layers.values():
+            one.merge()
+        self.detach()
+
+    def detach(self) -> None:
         for name, one in self._layers.items():
-            _replace_module(self.model, name, one.merged())
+            _replace_module(self.model, name, one.base)
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         return _save_tensors(self.trainable, folder, facts)
@@ -139,10 +151,15 @@ class _Perp(Adaptation):
                 f"the model has none of {', '.join(request.parts)} to train; give --parts norms, head or another method"
             )
         super().__init__(model, _make_trainable(trainable))
-        freeze_zeros_if_sparse(model, trainable)
+        self._hooks = freeze_zeros_if_sparse(model, trainable)
 
     def merge(self) -> None:
-        """Do nothing: the model's own weights were trained."""
+        """Remove the hooks only: the model's own weights were trained."""
+        self.detach()
+
+    def detach(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         return _save_tensors(self.trainable, folder, facts)
@@ -154,10 +171,15 @@ class _Full(Adaptation):
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
         trainable = dict(model.named_parameters())
         super().__init__(model, _make_trainable(trainable))
-        freeze_zeros_if_sparse(model, trainable)
+        self._hooks = freeze_zeros_if_sparse(model, trainable)
 
     def merge(self) -> None:
-        """Do nothing: the model's own weights were trained."""
+        """Remove the hooks only: the model's own weights were trained."""
+        self.detach()
+
+    def detach(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
     def save(self, folder: Path, facts: dict[str, Any]) -> bool:
         return False

@@ -121,7 +121,6 @@ class LowRankLinear(torch.nn.Module):
         return out if self.base.bias is None else out + self.base.bias  # type: ignore[operator]
 
     @torch.no_grad()
-    def merged(self) -> torch.nn.Module:
-        """Store the effective weight in the base layer and return it."""
+    def merge(self) -> None:
+        """Store the effective weight in the base layer."""
         self.matrix.copy_(effective_weight(self.matrix, self.a, self.b, self.scale, self.kind))
-        return self.base

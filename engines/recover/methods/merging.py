@@ -23,8 +23,8 @@ TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2, torc
 units in the last place, since errors add up over the layers."""
 
 
-def merge(adaptation: Adaptation, masks: NonzeroMasks, stored: torch.dtype) -> None:
-    """Merge the trained tensors into the model, round to the dtype `stored`, and check the zeros.
+def merge(adaptation: Adaptation, masks: NonzeroMasks, stored: torch.dtype | None) -> None:
+    """Merge the trained tensors into the model, round to the dtype `stored` if given, and check the zeros.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def merge(adaptation: Adaptation, masks: NonzeroMasks, stored: torch.dtype) -> N
     model = adaptation.model
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-        if parameter.is_floating_point():
+        if stored is not None and parameter.is_floating_point():
             parameter.data = parameter.data.to(stored)
     # After rounding, which is what can turn a tiny weight into a zero.
     restore_nonzeros(model, masks)

@@ -22,6 +22,16 @@ NonzeroMasks = dict[str, torch.Tensor]
 """For each linear weight that has zeros, by name: True where it is not zero, bool, of the weight's shape."""
 
 
+def linear_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the weights of the linear layers, output head included, under the names of ``named_parameters``.
+
+    A weight that several modules share has one name, that of the first: a tied head is `model.embed_tokens.weight`,
+    and a name made of the module's, `lm_head.weight`, is none of the model's parameters.
+    """
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear | Conv1D)}
+    return {name: one for name, one in model.named_parameters() if id(one) in linear}
+
+
 def nonzero_masks(model: PreTrainedModel) -> NonzeroMasks:
     """Return masks of the linear layers' weights, output head included; weights without a zero are left out.
 
@@ -30,28 +40,25 @@ def nonzero_masks(model: PreTrainedModel) -> NonzeroMasks:
     masks: NonzeroMasks = {}
     if share_of_zeros(model) < SPARSE_FROM:
         return masks
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | Conv1D):
-            nonzero = module.weight.detach() != 0
-            if not bool(nonzero.all()):
-                masks[f"{name}.weight"] = nonzero
+    for name, weight in linear_weights(model).items():
+        nonzero = weight.detach() != 0
+        if not bool(nonzero.all()):
+            masks[name] = nonzero
     return masks
 
 
 def share_of_zeros(model: PreTrainedModel) -> float:
     """Return the share of zeros in the linear layers other than the output head, in [0, 1]."""
-    head = model.get_output_embeddings()
-    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    head = model.get_output_embeddings().weight
     # A quantised layer packs several weights into one integer, of which a zero means nothing.
-    weights = [one for one in weights if one.is_floating_point()]
+    weights = [one for one in linear_weights(model).values() if one is not head and one.is_floating_point()]
     zeros = sum(one.numel() - int(one.count_nonzero()) for one in weights)
     return zeros / max(1, sum(one.numel() for one in weights))
 
 
-def freeze_zeros_if_sparse(model: PreTrainedModel, trainable: Mapping[str, nn.Parameter]) -> None:
+def freeze_zeros_if_sparse(model: PreTrainedModel, trainable: Mapping[str, nn.Parameter]) -> list[RemovableHandle]:
     """Apply `freeze_zeros` to a pruned model; chance zeros of a dense one are trained."""
-    if share_of_zeros(model) >= SPARSE_FROM:
-        freeze_zeros(model, trainable)
+    return freeze_zeros(model, trainable) if share_of_zeros(model) >= SPARSE_FROM else []
 
 
 def freeze_zeros(model: nn.Module, trainable: Mapping[str, nn.Parameter]) -> list[RemovableHandle]:
@@ -60,11 +67,12 @@ def freeze_zeros(model: nn.Module, trainable: Mapping[str, nn.Parameter]) -> lis
     This holds for AdamW without weight decay: its moments of such a weight stay zero too.
     """
     hooks = []
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | Conv1D) and (parameter := trainable.get(f"{name}.weight")) is not None:
-            nonzero = parameter.detach() != 0
-            if not bool(nonzero.all()):
-                hooks.append(parameter.register_hook(_masking(nonzero)))
+    # By identity: a tied head is trained under the name of the embeddings.
+    linear = {id(weight) for weight in linear_weights(model).values()}
+    for parameter in trainable.values():
+        nonzero = parameter.detach() != 0
+        if id(parameter) in linear and not bool(nonzero.all()):
+            hooks.append(parameter.register_hook(_masking(nonzero)))
     return hooks
 
 

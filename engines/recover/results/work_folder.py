@@ -10,6 +10,8 @@ import shutil
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
+from safetensors import SafetensorError
+
 from curate.engines.models.folder import refuse_existing, write_model
 from curate.engines.models.tokenizer_files import has_tokenizer
 from curate.engines.recover.results.model_card import model_card
@@ -81,8 +83,7 @@ class WorkFolder:
         except OSError as error:
             raise WarehouseError(f"cannot create the folder {self.path} ({error}); choose another folder") from error
         # Left by an attempt that was killed while it wrote its result.
-        for unfinished in (self.staged, self.path / ADAPTER):
-            shutil.rmtree(unfinished, ignore_errors=True)
+        self.discard_result()
         return self
 
     def __exit__(
@@ -91,9 +92,24 @@ class WorkFolder:
         if not self._keep:
             shutil.rmtree(self.path, ignore_errors=True)
 
+    def discard_result(self) -> None:
+        """Delete the model and the adapter that were written so far."""
+        for unfinished in (self.staged, self.path / ADAPTER):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
     def save_adapter(self, adaptation: Adaptation, facts: dict[str, Any]) -> None:
-        """Write the trained tensors; called before merging, which takes the adapter apart."""
-        adaptation.save(self.path / ADAPTER, facts)
+        """Write the trained tensors; called before merging, which takes the adapter apart.
+
+        Raises
+        ------
+        WarehouseError
+            If the disk cannot be written.
+        """
+        folder = self.path / ADAPTER
+        try:
+            adaptation.save(folder, facts)
+        except (OSError, SafetensorError) as error:
+            raise WarehouseError(f"cannot write the adapter to {str(folder)!r} ({error}); free some space") from error
 
     def write_model(self, loaded: LoadedSetup, merged: bool) -> None:
         """Write the model, if it is merged, and move the adapter next to it, in `staged`."""

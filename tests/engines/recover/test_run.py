@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,11 +15,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.recover import Observer, RecoveryContext, recover
+from curate.engines.recover.methods.sparsity import nonzero_masks
 from curate.engines.recover.observer import Interrupted
+from curate.engines.recover.output import rehearse
+from curate.engines.recover.prepare import load_setup, prepare_recovery
+from curate.engines.recover.results.work_folder import WorkFolder
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import MESSAGES, Turn
-from curate.schemas.errors import GateError, InputError, UsageError
-from curate.schemas.recovery import RECOVERY_METHODS, RecoveryRequest
+from curate.schemas.errors import CurateError, GateError, InputError, UsageError
+from curate.schemas.recovery import RECOVERY_METHODS, RecoveryMethod, RecoveryRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +88,8 @@ def test_auto_chooses_the_method_by_the_detected_compression(dense: Path, sparse
     assert "no zeros to keep" in reports["dense"]["reason"]
     assert reports["dense"]["merged"]
     assert reports["dense"]["perplexity_before"] is None
+    adapter = json.loads((tmp_path / "dense" / "adapter" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == str(dense)
 
 
 def test_lora_on_a_sparse_model_needs_no_merge(sparse: Path, tmp_path: Path) -> None:
@@ -137,6 +144,43 @@ def test_a_stopped_recovery_resumes_at_its_checkpoint(sparse: Path, tmp_path: Pa
     assert steps == list(range(1, 13))
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_what_cannot_be_written_is_known_before_the_training(dense: Path, sparse: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+    observer = Observer(on_step=lambda entry, _: steps.append(entry["step"]))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for model, method, merge, size in ((sparse, "mask_lora", True, 8_000), (dense, "lora", False, 2_000)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            settings = request(method, merge=merge)
+            with pytest.raises(CurateError, match="cannot write the (model|adapter) to .*out"):
+                recover(model, conversations(), tmp_path / "out", settings, observer=observer)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert steps == []
+        assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("method", RECOVERY_METHODS)
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_rehearsal_changes_nothing(
+    dense: Path, sparse: Path, tmp_path: Path, method: RecoveryMethod, merge: bool
+) -> None:
+    settings = request(method, merge=merge)
+    setup = prepare_recovery(str(dense if method == "lora" else sparse), conversations(), settings)
+    loaded = load_setup(setup, settings)
+    before = {name: one.clone() for name, one in loaded.model.state_dict().items()}
+    config = loaded.model.config.to_dict()
+    name = loaded.model.name_or_path
+    with WorkFolder(tmp_path / "out", tmp_path / "work") as folder:
+        rehearse(loaded, nonzero_masks(loaded.model), settings, folder)
+    assert not list((tmp_path / "work").iterdir())
+    after = loaded.model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], one) and after[name].dtype == one.dtype for name, one in before.items())
+    assert (loaded.model.name_or_path, loaded.model.config.to_dict()) == (name, config)
+    assert not any(one._backward_hooks for one in loaded.model.parameters())
 
 
 def test_the_model_card_contains_the_origin_of_the_rows(sparse: Path, tmp_path: Path) -> None:
