@@ -11,47 +11,14 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from curate.engines.models.zero_patterns import SPARSE_FROM, MatrixStatistics, describe_matrix, pattern_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import torch
 
-SPARSE_FROM = 0.01
-"""Share of zeros from which a matrix counts as pruned: rounding to 16 bits creates far fewer."""
-
-GROUPS = (2, 4, 8, 16, 32)
-"""Group sizes M that are tested for an N:M pattern."""
-
-PATTERN_SLACK = 0.02
-"""How far the share of zeros may lie from 1 − N/M: at high sparsity some N:M bounds hold by chance, but loosely."""
-
 _LAYER = re.compile(r"\.(\d+)\.")
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixStatistics:
-    """Zeros of one weight matrix of a decoder layer."""
-
-    name: str
-    layer: int
-    shape: tuple[int, ...]
-    zeros: int
-    max_nonzero: tuple[tuple[int, ...], tuple[int, ...]]
-    """Most non-zero weights in any group of each size of `GROUPS`, along the last axis and along the one before; the
-    group size itself where the axis is not divisible by it."""
-
-    @property
-    def weights(self) -> int:
-        """Number of weights."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
-
-    @property
-    def sparsity(self) -> float:
-        """Share of zeros, in [0, 1]."""
-        return self.zeros / max(1, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,41 +127,6 @@ def detect(
         quantisation=quantisation,
         adapter_base=adapter_base,
     )
-
-
-def describe_matrix(name: str, layer: int, tensor: torch.Tensor) -> MatrixStatistics:
-    """Return the statistics of one matrix that `detect` needs."""
-    nonzero = tensor != 0
-    zeros = nonzero.numel() - int(nonzero.count_nonzero())
-    # The groups of a dense matrix are full; counting them would take most of the time of an inspection.
-    axes = (nonzero, nonzero.transpose(-1, -2)) if zeros >= SPARSE_FROM * nonzero.numel() else ()
-    most = tuple(tuple(_max_nonzero(axis, group) for group in GROUPS) for axis in axes)
-    return MatrixStatistics(name, layer, tuple(tensor.shape), zeros, most if len(most) == 2 else (GROUPS, GROUPS))
-
-
-def _max_nonzero(nonzero: torch.Tensor, group: int) -> int:
-    """Return the largest number of non-zero entries in any `group` consecutive ones along the last axis."""
-    if nonzero.shape[-1] % group:
-        return group
-    return int(nonzero.reshape(-1, group).sum(1).max())
-
-
-def pattern_of(matrices: Iterable[MatrixStatistics]) -> str | None:
-    """Return the tightest ``N:M`` that every pruned matrix has along one axis, None if there is none.
-
-    Linear layers have their inputs on the last axis; GPT-2's have them on the first.
-    """
-    pruned = [matrix for matrix in matrices if matrix.sparsity >= SPARSE_FROM]
-    if not pruned:
-        return None
-    sparsity = sum(matrix.zeros for matrix in pruned) / sum(matrix.weights for matrix in pruned)
-    for axis in (0, 1):
-        bounds = [(max(m.max_nonzero[axis][i] for m in pruned) / group, group) for i, group in enumerate(GROUPS)]
-        # The lowest density, then the smallest group: a 2:4 matrix is a 4:8 matrix too.
-        density, group = min(bounds)
-        if density < 1 and abs(sparsity - (1 - density)) <= PATTERN_SLACK:
-            return f"{round(density * group)}:{group}"
-    return None
 
 
 def nonuniform_matrices(matrices: Iterable[MatrixStatistics]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from curate.engines.recover.methods.detection import SPARSE_FROM
+from curate.engines.models.zero_patterns import SPARSE_FROM
 from curate.schemas.errors import GateError
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.masks import drop_per_group, parse_pattern
+from curate.engines.models.zero_patterns import GROUPS, describe_matrix
 from curate.engines.recover import inspect_model, recover
 from curate.engines.recover.methods.choice import choose_method
-from curate.engines.recover.methods.detection import GROUPS, describe_matrix, detect, quantisation_of
+from curate.engines.recover.methods.detection import detect, quantisation_of
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import GateError, InputError
 from curate.schemas.recovery import RecoveryRequest
