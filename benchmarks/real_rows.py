@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from curate.flows.stages.evaluation import normalised
+from curate.flows.stages.evaluating.tasks import normalised
 from curate.schemas.errors import InputError
 from curate.storage.warehouse import atomic
 

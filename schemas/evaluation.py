@@ -6,11 +6,14 @@ kind a score is in [0, 1] and larger is better; perplexity has no score, because
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pyarrow as pa
 
 from curate.schemas.corpus import MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Kind = Literal[
     "rows",
@@ -25,6 +28,9 @@ Kind = Literal[
     "lm-eval",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+REVISIONS: dict[Kind, int] = {"knowledge": 1, "open-book": 1, "reasoning": 1}
+"""How often the results of a kind have changed since version 0.1, raised by hand; none of the others has."""
 
 CLOSED_BOOK: tuple[Kind, ...] = ("knowledge", "choice")
 """Kinds that test knowledge without a source in the prompt."""
@@ -79,3 +85,11 @@ SUMMARY = pa.schema(
 )
 """Side table ``summary``: one row per task and group. ``score`` is a mean over items with its 95 % bootstrap interval,
 ``nll`` and ``token_accuracy`` are means over tokens."""
+
+
+def results_version(kinds: Iterable[Kind]) -> int:
+    """Return the version of the results of these kinds, part of the ids of evaluations and comparison cells; >= 1.
+
+    A sum, so that it changes whichever kind changes.
+    """
+    return 1 + sum(REVISIONS.get(kind, 0) for kind in set(kinds))

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
     Result = dict[str, Any]
 
-EVALUATE_VERSION = 1
-"""Version of the method, raised by hand when a result changes."""
-
 PLACEHOLDER = "x"
 """Stands for the model's answer when a prompt is rendered, so that the end of the prompt can be located."""
 
@@ -246,7 +243,7 @@ def _last_only(row: Encoded) -> Encoded:
 
 def _same_number(answer: str, references: list[str]) -> bool:
     number = last_number(answer)
-    return number is not None and number == last_number(references[0])
+    return number is not None and number in {last_number(reference) for reference in references}
 
 
 _GRADERS: dict[str, Callable[[str, list[str]], float]] = {

@@ -15,7 +15,7 @@ from curate.flows.comparison.report import original_scores, report, write
 from curate.flows.demo.pair import is_demo
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
-from curate.flows.stages.evaluation import DEMO, evaluation_items, normalised, prompt_of
+from curate.flows.stages.evaluating.tasks import DEMO, evaluation_items, normalised, prompt_of
 from curate.flows.stages.recovery import request_of
 from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.budget import parse_budget

@@ -13,7 +13,7 @@ from curate.flows.operations.evaluation_report import report
 from curate.flows.operations.recover import for_selection
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
-from curate.flows.stages.evaluation import DEMO
+from curate.flows.stages.evaluating.tasks import DEMO
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
-from curate.flows.stages.evaluation import VERSION as EVALUATION_VERSION
-from curate.flows.stages.evaluation import evaluation_items, facts, run_items, tasks_digest
+from curate.flows.stages.evaluating.tasks import evaluation_items, tasks_digest, version_of
+from curate.flows.stages.evaluation import facts, run_items
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
 from curate.flows.stages.rendering import rendering_setting
@@ -43,7 +43,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
     how |= rendering_setting(request.template, settings.compressed, settings.original, judge_of(settings))
     layout = {"device": settings.score.device, "part_items": settings.evaluate.part_items}
     # Two versions: of training a cell, and of asking its model.
-    version = 100 * VERSION + EVALUATION_VERSION
+    version = 100 * VERSION + version_of(settings)
     return Recipe("evaluation", version, inputs, {"recovery": training, "dtype": request.dtype, **how}, layout)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import string
 
 import torch
 
@@ -47,6 +49,12 @@ def believed(model, tokenizer, text):
             log_p = model(ids).logits[0].double().log_softmax(-1)
         totals.append(sum(float(log_p[t - 1, ids[0, t]]) for t in range(1, ids.shape[1])))
     return 1 / (1 + math.exp(totals[1] - totals[0]))
+
+
+def squad_normal_form(text):
+    """Return the normal form of SQuAD's evaluate-v1.1.py."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
 def longest_common(first, second):

@@ -1,1 +1,1 @@
-"""Parts of the evaluation stage: judge, grouping by cluster, and summary of results."""
+"""Parts of the evaluation stage: tasks, judge, grouping by cluster, and summary of results."""
