@@ -154,7 +154,7 @@ class _SourceReader:
         values = self._names.rename(row.values)
         try:
             fit.check(values)
-            turns, tools = fit.shape.read(values)
+            turns, tools = fit.read(values)
             return Example(turns, row.source, row.number, tools, self._licence_of(values))
         except RowProblem as problem:
             column = problem.column and self._names.original(problem.column, tuple(row.values))

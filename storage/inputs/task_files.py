@@ -21,7 +21,7 @@ from curate.storage.formats.rows import RawRow, RowProblem
 from curate.storage.formats.shapes.columns import CHOICE_COLUMNS, CHOICES, ColumnNames
 from curate.storage.formats.shapes.texts import optional_text
 from curate.storage.formats.sources import existing_path
-from curate.storage.inputs.task_rows import ITEM_BUILDERS, share
+from curate.storage.inputs.task_rows import ITEM_BUILDERS, choice_builder, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +116,10 @@ def _items(task: TaskFile) -> Iterator[Item]:
         for piece in _pieces(existing_path(task.path)):
             yield item(task, (), [piece])
         return
-    make = ITEM_BUILDERS[task.kind]
+    if task.kind == "choice":
+        make = choice_builder(values for _, values in _raw(task.path))
+    else:
+        make = ITEM_BUILDERS[task.kind]
     for number, values in _raw(task.path):
         try:
             turns, references, more = make(values)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.corpus import Turn
 from curate.storage.formats.rows import RowProblem, join_columns
 from curate.storage.formats.shapes.columns import CONTEXT, QUESTION
-from curate.storage.formats.shapes.multiple_choice import letter_of, options_of
+from curate.storage.formats.shapes.multiple_choice import answered, options_of
+from curate.storage.formats.shapes.option_numbers import Numbering, numbering_of, option_of
 from curate.storage.formats.shapes.texts import first_column, optional_text, paragraphs, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from curate.storage.formats.shapes.texts import Values
 
     ItemParts = tuple[tuple[Turn, ...], list[str], dict[str, Any]]
 
+CHOICE_ANSWERS = ("answerkey", "answer", "label", "gold")
 QUESTION_COLUMNS = ("prompt", *QUESTION, "instruction")
 
 
@@ -42,18 +45,18 @@ def _reference_answers(values: Values) -> list[str]:
     return given
 
 
-def _choice(values: Values) -> ItemParts:
+def choice(values: Values, numbering: Numbering) -> ItemParts:
+    """Return the parts of a multiple-choice item; `numbering` says what numbers in its file's answer column mean."""
     labels, options = options_of(values)
-    column = first_column(values, ("answerkey", "answer", "label", "gold"))
+    column = first_column(values, CHOICE_ANSWERS)
     answer = values.get(column)
-    label = letter_of(answer, column, labels)
-    if label in labels:
-        position = list(labels).index(label)
-    elif label in options:
-        position = options.index(label)
-    else:
-        raise RowProblem(column, f"{label!r} is neither a label nor one of the {len(options)} options")
+    position = option_of(answer, column, labels, options, numbering)
     return _question(values), options, {"answer": position, "chance": 1 / len(options)}
+
+
+def choice_builder(rows: Iterable[Values]) -> Callable[[Values], ItemParts]:
+    """Return the function that makes the items of a multiple-choice file, from all of its rows."""
+    return partial(choice, numbering=numbering_of(answered(rows, CHOICE_ANSWERS)))
 
 
 def _rules(values: Values) -> ItemParts:
@@ -79,7 +82,6 @@ def _perplexity(values: Values) -> ItemParts:
 
 
 ITEM_BUILDERS: dict[str, Callable[[Values], ItemParts]] = {
-    "choice": _choice,
     "knowledge": lambda values: (_question(values), _reference_answers(values), {}),
     "open-book": lambda values: (_question(values, context=True), _reference_answers(values), {}),
     "reasoning": lambda values: (_question(values), _reference_answers(values), {}),
@@ -90,7 +92,7 @@ ITEM_BUILDERS: dict[str, Callable[[Values], ItemParts]] = {
 }
 """Kind to a function that returns question, accepted answers and other fields of an item from a row's values.
 
-They raise RowProblem if the row has no such item.
+They raise RowProblem if the row has no such item. For ``choice`` see `choice_builder`.
 """
 
 

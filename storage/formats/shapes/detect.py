@@ -23,7 +23,13 @@ SHAPES: tuple[Shape, ...] = (
     Shape("sharegpt", sharegpt.NEEDS, sharegpt.OPTIONAL, sharegpt.read, whole=True),
     Shape("messages", messages.NEEDS, messages.OPTIONAL, messages.read, whole=True),
     Shape("alpaca", alpaca.NEEDS, alpaca.OPTIONAL, alpaca.read),
-    Shape("multiple-choice", multiple_choice.NEEDS, multiple_choice.OPTIONAL, multiple_choice.read),
+    Shape(
+        "multiple-choice",
+        multiple_choice.NEEDS,
+        multiple_choice.OPTIONAL,
+        multiple_choice.read,
+        reader_for=multiple_choice.reader_for,
+    ),
     Shape("question-answer", question_answer.NEEDS, question_answer.OPTIONAL, question_answer.read),
     Shape("prompt-completion", prompt_completion.NEEDS, prompt_completion.OPTIONAL, prompt_completion.read),
 )

@@ -32,6 +32,7 @@ class Fit:
 
     def __init__(self, shape: Shape, rows: Sequence[Values], candidates: Sequence[Shape]) -> None:
         self.shape = shape
+        self.read = shape.for_file(rows).read
         self._candidates = candidates
         present = [filled(row) for row in rows]
         self._usual = [_alternatives(group, present) for group in shape.needs]

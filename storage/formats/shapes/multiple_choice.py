@@ -2,17 +2,20 @@
 
 In the conversation, the options follow the question after a blank line, one per line (``A. …``); the response is the
 letter. ``choices`` may be a list of texts, an object with the lists ``text`` and ``label``, or an object from label to
-text. The answer is a label, the text of an option, or a number, which counts the options from 0.
+text. The answer is a label, the text of an option, or its number (`curate.storage.formats.shapes.option_numbers`).
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-from curate.storage.formats.rows import RowProblem, is_missing, printable
+from curate.storage.formats.rows import RowProblem, is_missing
 from curate.storage.formats.shapes.columns import ANSWER_KEY, CHOICE_COLUMNS, CHOICES, CONTEXT, QUESTION, SYSTEM
+from curate.storage.formats.shapes.option_numbers import Numbering, numbering_of, option_of
 from curate.storage.formats.shapes.texts import (
     Conversation,
     Values,
@@ -26,30 +29,55 @@ from curate.storage.formats.shapes.texts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+ANSWER_COLUMNS = ("answerkey", *ANSWER_KEY)
 NEEDS = (QUESTION, ("a", *CHOICES), ("b", *CHOICES), ANSWER_KEY)
 OPTIONAL = (*((name,) for name in CHOICE_COLUMNS[2:]), CONTEXT, SYSTEM)
 
 _SEVERAL = re.compile(r"[\s,;/&]+|and")
 
 
-def read(values: Values) -> Conversation:
+def reader_for(rows: Iterable[Values]) -> Callable[[Values], Conversation]:
+    """Return the function that reads the rows of a file, from its first rows."""
+    return partial(read, numbering=numbering_of(answered(rows)))
+
+
+def read(values: Values, numbering: Numbering = "from 0") -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     question = first_column(values, QUESTION)
-    answer = first_column(values, ("answerkey", *ANSWER_KEY))
+    answer = first_column(values, ANSWER_COLUMNS)
     labels, options = options_of(values)
     listed = "\n".join(f"{label}. {option}" for label, option in zip(labels, options, strict=True))
     prompt = text(values.get(question), question)
     if not prompt:
         raise RowProblem(question, "no prompt")
-    letter = label_of(values.get(answer), answer, labels, options)
+    letter = _label_of(values.get(answer), answer, labels, options, numbering)
     prompt = paragraphs(optional_text(values, CONTEXT), prompt, listed)
     turns = exchange(optional_text(values, SYSTEM), prompt, letter)
     return conversation(turns, None, question, answer)
 
 
-def options_of(values: Values) -> tuple[Sequence[str], list[str]]:
+def _label_of(answer: object, column: str, labels: list[str], options: list[str], numbering: Numbering) -> str:
+    """Return the label of the correct option; several labels, and an empty answer, are returned as given."""
+    if isinstance(answer, str) or is_missing(answer):
+        written = text(answer, column)
+        several = len(written) > 1 and set(_SEVERAL.sub("", written)) <= set(labels)
+        if not written or (several and written not in options):
+            return written
+    return labels[option_of(answer, column, labels, options, numbering)]
+
+
+def answered(
+    rows: Iterable[Values], columns: Sequence[str] = ANSWER_COLUMNS
+) -> Iterator[tuple[object, list[str], list[str]]]:
+    """Yield answer, labels and texts of the options of every row that has options."""
+    for values in rows:
+        with suppress(RowProblem):
+            yield (values.get(first_column(values, columns)), *options_of(values))
+
+
+def options_of(values: Values) -> tuple[list[str], list[str]]:
     """Return the labels and the texts of the options, of equal length."""
     column = first_column(values, CHOICES)
     if column not in values:
@@ -62,7 +90,7 @@ def options_of(values: Values) -> tuple[Sequence[str], list[str]]:
         raise RowProblem(column, "not a list of options")
     options = [text(option, column) for option in listed]
     if not isinstance(labels, list) or len(labels) != len(options):
-        return ascii_uppercase[: len(options)], options
+        return list(ascii_uppercase[: len(options)]), options
     return [text(label, column) for label in labels], options
 
 
@@ -73,36 +101,3 @@ def _listed(choices: object) -> tuple[object, object]:
     if "text" in choices:
         return choices["text"], choices.get("label")
     return list(choices.values()), list(choices)
-
-
-def label_of(answer: object, column: str, labels: Sequence[str], options: Sequence[str]) -> str:
-    """Return the label of the correct option, given as label, number or text; several labels are returned as given.
-
-    Raises
-    ------
-    RowProblem
-        If it is none of these.
-    """
-    given = letter_of(answer, column, labels)
-    if not given or given in labels:
-        return given
-    by_text = labels[options.index(given)] if given in options else None
-    # CSV has no numbers: the text is the index that JSON would have.
-    by_number = labels[int(given)] if given.isascii() and given.isdigit() and int(given) < len(labels) else None
-    if by_text and by_number and by_text != by_number:
-        raise RowProblem(column, f"{given!r} is the text of option {by_text} and the number of {by_number}")
-    by_case = {label.lower(): label for label in labels}
-    if label := by_text or by_number or by_case.get(given.lower()):
-        return label
-    if set(_SEVERAL.sub("", given)) <= set(labels):
-        return given
-    raise RowProblem(column, f"{printable(given, 40)!r} is neither a label nor one of the {len(options)} options")
-
-
-def letter_of(answer: object, column: str, labels: Sequence[str]) -> str:
-    """Return the label of an option counted from 0, or the text that is given."""
-    if isinstance(answer, int) and not isinstance(answer, bool):
-        if not 0 <= answer < len(labels):
-            raise RowProblem(column, f"{answer} is not an option; there are {len(labels)}, counted from 0")
-        return labels[answer]
-    return text(answer, column)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from curate.storage.formats.rows import is_missing
 from curate.storage.formats.shapes.columns import KNOWN_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from curate.storage.formats.shapes.texts import Conversation, Values
 
@@ -29,6 +29,13 @@ class Shape:
     read: Callable[[Values], Conversation]
     whole: bool = False
     """True if the needed column holds a whole conversation; columns of questions and answers beside it repeat it."""
+
+    reader_for: Callable[[Sequence[Values]], Callable[[Values], Conversation]] | None = None
+    """Returns ``read`` for a file with these first rows, for a shape whose cells have a meaning only together."""
+
+    def for_file(self, rows: Sequence[Values]) -> Shape:
+        """Return this shape for a file with these first rows."""
+        return self if self.reader_for is None else replace(self, read=self.reader_for(rows))
 
     def fits(self, columns: Collection[str]) -> bool:
         """Return True if `columns` has one of each needed group."""

@@ -184,7 +184,7 @@ def test_tool_calls_of_a_chat_api_become_turns_of_json_text(tmp_path: Path) -> N
         ),
         ({"prompt": [{"role": "user", "content": "a"}], "completion": []}, "completion", "no response"),
         ({"question": "", "A": "1", "B": "2", "answer": "B"}, "question", "no prompt"),
-        ({"question": "q", "choices": ["1", "2"], "answer": 2}, "answer", "2 is not an option"),
+        ({"question": "q", "choices": ["1", "2"], "answer": 3}, "answer", "3 is not an option"),
         ({"question": "q", "choices": ["1"], "answer": 0}, "choices", "not a list of options"),
     ],
 )  # fmt: skip

@@ -156,13 +156,22 @@ def test_the_shapes_that_explain_a_row_best(columns: str, best: list[str]) -> No
     ("options", "answer", "response"),
     [
         (["two", "three"], "three", "B"),
-        (["two", "three"], "1", "B"),
+        (["two", "three"], "0", "A"),
+        (
+            ["two", "three"],
+            "1",
+            "'1' may mean option A or B, and the other rows do not say where numbers count from; write labels",
+        ),
         (["two", "three"], 1, "B"),
         (["two", "three"], "b", "B"),
         (["two", "three"], "A, B", "A, B"),
-        (["2", "1"], "1", "B"),
-        (["1", "0"], "0", "'0' is the text of option B and the number of A"),
-        (["two", "three"], "2", "'2' is neither a label nor one of the 2 options"),
+        (
+            ["1", "0"],
+            "0",
+            "'0' may mean option A or B, and the other rows do not say where numbers count from; write labels",
+        ),
+        (["two", "three"], "2", "B"),
+        (["two", "three"], "3", "'3' is neither a label nor one of the 2 options"),
         (["two", "three"], "four", "'four' is neither a label nor one of the 2 options"),
     ],
 )
