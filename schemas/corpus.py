@@ -41,6 +41,8 @@ class Example:
     tools: str | None = None
     """JSON text of the tools that the conversation may call, as in the source."""
     licence: str | None = None
+    group: str | None = None
+    """Value of the column that ``--map group=COLUMN`` names: the row's capability, subject or task."""
 
     @property
     def id(self) -> str:
@@ -106,9 +108,11 @@ SOURCES = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("row", pa.int64(), nullable=False),
         pa.field("licence", pa.string()),
+        pa.field("group", pa.string()),
     ]
 )
-"""Side table ``sources``: one row per usable input row, including duplicates."""
+"""Side table ``sources``: one row per usable input row, including duplicates. A corpus that was read before groups were
+known has no column ``group``."""
 
 QUARANTINE = pa.schema(
     [

@@ -17,7 +17,7 @@ TRAINING_BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 16384}
 """The same for training, which also keeps activations for the backward pass."""
 
 
-def option(default: Any, about: str) -> Any:
+def option(default: Any, about: str, *, later: bool = False) -> Any:
     """Return a dataclass field that carries its help text: a setting of a selection method.
 
     Parameters
@@ -26,8 +26,21 @@ def option(default: Any, about: str) -> Any:
         Immutable value when nothing is given.
     about : str
         Help text with unit and range; the default is appended where it is printed.
+    later : bool
+        Whether the method existed before the setting; see `identifying`.
     """
-    return field(default=default, metadata={"about": about})
+    return field(default=default, metadata={"about": about, "later": later})
+
+
+def identifying(settings: Any) -> dict[str, Any]:
+    """Return the settings of a dataclass instance that belong in an artefact's id.
+
+    Those added later are left out at their default, which stands for what the method did before: otherwise a new
+    setting would change the ids of everything made without it.
+    """
+    values = {item.name: getattr(settings, item.name) for item in fields(settings)}
+    later = {item.name: item.default for item in fields(settings) if item.metadata.get("later")}
+    return {name: value for name, value in values.items() if name not in later or value != later[name]}
 
 
 def default_of(owner: type[Any], name: str) -> Any:

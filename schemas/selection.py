@@ -36,11 +36,13 @@ LEDGER = pa.schema(
         pa.field("cluster", pa.int32()),
         pa.field("score", pa.float64()),
         pa.field("overlap", pa.float64()),
+        pa.field("group", pa.string()),
     ]
 )
 """Main table of a selection, in corpus order: one row for **every** example. ``rank`` counts from 1 over the kept
 rows; ``score`` is the method's score (larger = taken earlier); ``overlap`` is the similarity of a near-duplicate or a
-contaminated row to ``related_id``, null elsewhere."""
+contaminated row to ``related_id``, null elsewhere; ``group`` the source or group whose budget the row competes for,
+null where that is a cluster's, and absent in selections from before there were groups."""
 
 ALLOCATION = pa.schema(
     [
@@ -54,12 +56,24 @@ ALLOCATION = pa.schema(
         pa.field("refused", pa.int64(), nullable=False),
         pa.field("ceiling", pa.float64()),
         pa.field("tau", pa.float64()),
+        pa.field("group", pa.string()),
     ]
 )
-"""Side table ``allocation``: one row per cluster. ``degradation`` is the mean ``cds`` in nats; ``budget`` that
-of the cluster (rows or tokens, as given); ``filled`` the kept rows that had been refused as conflicting and
-were taken back to fill the budget; ``refused`` the rows left out as conflicting; ``ceiling`` (nats per token) and
-``tau`` (rows) are those of the cluster's gain curve, null if the allocation does not use it."""
+"""Side table ``allocation``: one row per cluster or other group. ``degradation`` is the mean ``cds`` in nats;
+``budget`` that of the cluster (rows or tokens, as given); ``filled`` the kept rows that had been refused as
+conflicting and were taken back to fill the budget; ``refused`` the rows left out as conflicting; ``ceiling`` (nats
+per token) and ``tau`` (rows) are those of the cluster's gain curve, null if the allocation does not use it;
+``group`` is the name of a group that is not a cluster, and ``cluster`` its number."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Groups of rows other than clusters, among which a budget is divided."""
+
+    of: NDArray[np.int32]
+    """Number of each row's group, shape (n,), from 0."""
+    names: tuple[str, ...]
+    """Name of each group."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,8 @@ class Pool:
     """Concept ids as (offsets of shape (n + 1,), values): row i has ``values[offsets[i]:offsets[i + 1]]``."""
     embeddings: NDArray[np.float32] | None = None
     """Unit rows, shape (n, width)."""
+    group: Grouping | None = None
+    """Sources or groups of the user's naming, where the method divides its budget among these."""
     pinned: NDArray[np.bool_] | None = None
     """Rows to keep whatever their score; they count towards the budget."""
 

@@ -41,7 +41,8 @@ class SelectionMethod:
     """``select(pool, budget, in_tokens, settings, rng)``, a pure function."""
     needs: Callable[[Any, bool], frozenset[str]]
     """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,
-    ``embeddings``, ``scores`` (token counts), ``reference`` (another selection), ``imported`` (an imported signal)."""
+    ``groups``, ``embeddings``, ``scores`` (token counts), ``reference`` (another selection), ``imported`` (an imported
+    signal)."""
 
 
 SELECTORS: Mapping[str, SelectionMethod] = {

@@ -58,6 +58,8 @@ def _option(name: str, kind: type[Any] = str, *flags: str) -> MethodOption:
 
 METHOD_OPTIONS = (
     _option("allocation"),
+    _option("gamma", float),
+    _option("groups"),
     _option("rank"),
     _option("consistency"),
     _option("expectation", float),

@@ -44,17 +44,18 @@ def summary(warehouse: Warehouse, selection_id: str, picture: Path | None) -> di
 
 
 def clusters(warehouse: Warehouse, selection_id: str) -> list[dict[str, Any]]:
-    """Return one dict per cluster, most degraded first: allocation, terms and, with pilots, gain-curve intervals.
+    """Return one dict per cluster or group, most degraded first: allocation, terms and, with pilots, curve intervals.
 
-    Empty without clusters.
+    The terms of a group that is not a cluster are its name. Empty for methods that do not divide their budget.
     """
     inputs = warehouse.manifest("selection", selection_id).inputs
     rows: list[dict[str, Any]] = warehouse.read("selection", selection_id, "allocation").to_pylist()
-    if not rows or "clusters" not in inputs:
+    if not rows:
         return []
-    terms = {
-        row["cluster"]: row["terms"] for row in warehouse.read("clusters", inputs["clusters"], "terms").to_pylist()
-    }
+    terms = {row["cluster"]: [row["group"]] for row in rows if row.get("group") is not None}
+    if not terms:
+        described = warehouse.read("clusters", inputs["clusters"], "terms").to_pylist()
+        terms = {row["cluster"]: row["terms"] for row in described}
     curves = {}
     if "pilots" in inputs:
         fitted = warehouse.read("pilots", inputs["pilots"], "curves").to_pylist()

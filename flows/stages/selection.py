@@ -15,6 +15,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
+from curate.schemas.defaults import identifying
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Decision, Pool
 from curate.storage.maintenance.forgotten import forgotten
@@ -86,7 +87,7 @@ def recipe(warehouse: Warehouse, request: SelectionRequest, *ids: str | None) ->
     how = {
         "method": request.method,
         "budget": str(request.budget),
-        "options": _plain(vars(request.options)),
+        "options": _plain(identifying(request.options)),
         "pin": sorted(settings.select.pin),
         "exclude": sorted(settings.select.exclude),
         "seed": settings.seed,
@@ -174,6 +175,7 @@ def ledger(selection_id: str, pool: Pool, chosen: Decision, screened: Screened) 
             "cluster": pa.nulls(n, pa.int32()) if pool.cluster is None else pa.array(pool.cluster, pa.int32()),
             "score": pa.array(chosen.score, pa.float64(), mask=np.isnan(chosen.score)),
             "overlap": pa.array(screened.overlap, mask=np.isnan(screened.overlap)),
+            "group": pa.nulls(n, pa.string()) if pool.group is None else pa.array(pool.group.names).take(pool.group.of),
         },
         schema=LEDGER,
     )

@@ -68,7 +68,7 @@ def allocate(
     if upper.sum() <= total:
         return upper.astype(np.int64)
 
-    def fill(which: NDArray[np.bool_], budget: int) -> NDArray[np.float64]:
+    def fill(which: NDArray[np.bool_], budget: float) -> NDArray[np.float64]:
         return water_fill(weight[which], lower[which], upper[which], budget)
 
     return round_to_total(fill_in_turn(np.nan_to_num(weight) > 0, fill, lower, upper, total), total)
@@ -76,9 +76,9 @@ def allocate(
 
 def fill_in_turn(
     first: NDArray[np.bool_],
-    fill: Callable[[NDArray[np.bool_], int], NDArray[np.float64]],
-    lower: NDArray[np.int64],
-    upper: NDArray[np.int64],
+    fill: Callable[[NDArray[np.bool_], float], NDArray[np.float64]],
+    lower: NDArray[np.int64] | NDArray[np.float64],
+    upper: NDArray[np.int64] | NDArray[np.float64],
     total: int,
 ) -> NDArray[np.float64]:
     """Return real-valued budgets: `fill` for the `first` clusters, and what they cannot hold to the others by size.
@@ -95,12 +95,12 @@ def fill_in_turn(
     """
     share = lower.astype(np.float64)
     # Pinned rows of the other clusters are kept in any case, so they come off the budget before it is divided.
-    for_first = total - int(lower[~first].sum())
+    for_first = total - float(lower[~first].sum())
     if upper[first].sum() > for_first:
         share[first] = fill(first, for_first)
     else:
         share[first] = upper[first]
-        remaining = total - int(upper[first].sum())
+        remaining = total - float(upper[first].sum())
         # Water-filling needs positive weights, and the weight here is the size.
         others = ~first & (upper > 0)
         share[others] = water_fill(upper[others].astype(np.float64), lower[others], upper[others], remaining)
@@ -108,7 +108,10 @@ def fill_in_turn(
 
 
 def water_fill(
-    weight: NDArray[np.float64], lower: NDArray[np.int64], upper: NDArray[np.int64], total: int
+    weight: NDArray[np.float64],
+    lower: NDArray[np.int64] | NDArray[np.float64],
+    upper: NDArray[np.int64] | NDArray[np.float64],
+    total: float,
 ) -> NDArray[np.float64]:
     """Return x_k = clip(t · weight_k, lower_k, upper_k) with the level t for which Σ x = `total`.
 

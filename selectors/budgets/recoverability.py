@@ -52,7 +52,7 @@ def allocate_by_gain(
         return upper.astype(np.int64)
     worth = np.nan_to_num(weight * ceiling)
 
-    def fill(which: NDArray[np.bool_], budget: int) -> NDArray[np.float64]:
+    def fill(which: NDArray[np.bool_], budget: float) -> NDArray[np.float64]:
         return marginal_fill(worth[which], tau[which], lower[which], upper[which], budget)
 
     return round_to_total(fill_in_turn(worth > 0, fill, lower, upper, total), total)
@@ -63,7 +63,7 @@ def marginal_fill(
     tau: NDArray[np.float64],
     lower: NDArray[np.int64],
     upper: NDArray[np.int64],
-    total: int,
+    total: float,
 ) -> NDArray[np.float64]:
     """Return x_k = clip(τ_k · (ln(worth_k / τ_k) − μ), lower_k, upper_k) with the μ = ln λ for which Σ x = `total`.
 

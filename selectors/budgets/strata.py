@@ -1,19 +1,21 @@
-"""Stratified selection: groups candidates by cluster, divides the budget over clusters, takes the best rows of each.
+"""Stratified selection: groups candidates, divides the budget over the groups, takes the best rows of each.
 
-Shared by all methods with a budget per cluster. The division is by degradation (PASER, arXiv 2502.12594 §3.2), cost,
-equal shares or measured gain; the rows taken are those of PASER's rounds over clusters, for any score. Departs from
-PASER in that the outcome does not depend on how clusters are numbered.
+Shared by all methods with a budget per cluster, source or other group. The division is by degradation (PASER, arXiv
+2502.12594 §3.2), cost, between the two (tempered), equal shares or measured gain; the rows taken are those of PASER's
+rounds over clusters, for any score. Departs from PASER in that the outcome does not depend on how clusters are
+numbered.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from curate.selectors.budgets.allocation import allocate, mean_degradation
 from curate.selectors.budgets.recoverability import allocate_by_gain
+from curate.selectors.budgets.tempered import GAMMA, allocate_tempered, tempered_weight
 from curate.selectors.candidates import Candidates, budget_after_pins, required
 from curate.selectors.ranking.orders import round_robin
 from curate.selectors.row_costs import first_fit, first_fit_within
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Allocation = Literal["degradation", "proportional", "uniform", "recoverability"]
+    from curate.schemas.selection import Pool
+
+Allocation = Literal["degradation", "tempered", "proportional", "uniform", "recoverability"]
 
 ALLOCATION_SIGNALS: dict[str, frozenset[str]] = {
     "degradation": frozenset({"cds"}),
+    "tempered": frozenset({"cds"}),
     "recoverability": frozenset({"gain_ceiling", "gain_tau"}),
 }
 """Signals that an allocation reads besides clusters and token counts; the others read none."""
@@ -34,10 +39,10 @@ ALLOCATION_SIGNALS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Strata:
-    """The candidates by cluster; strata are the clusters, renumbered by their smallest candidate."""
+    """The candidates by group; strata are the clusters or other groups, renumbered by their smallest candidate."""
 
     label: NDArray[np.int64]
-    """Cluster number of each stratum, shape (K,)."""
+    """Number of each stratum's cluster or group, shape (K,)."""
     size: NDArray[np.int64]
     """Rows of the pool, ineligible ones included."""
     of: NDArray[np.int64]
@@ -48,6 +53,8 @@ class Strata:
     """Cost of the pinned rows of each stratum."""
     upper: NDArray[np.int64]
     """Cost of all its eligible rows."""
+    names: tuple[str, ...] = ()
+    """Name of each group by its number; empty if the strata are clusters."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,19 @@ class StrataPlan:
     """Ceiling of the gain curve, nats per token; None if the allocation does not use it."""
     tau: NDArray[np.float64] | None = None
     """τ of the gain curve, rows; None if the allocation does not use it."""
+
+
+def group_candidates(pool: Pool, candidates: Candidates, method: str) -> Strata:
+    """Return the candidates by the groups that the user chose, by cluster if none.
+
+    Raises
+    ------
+    InputError
+        If the pool has neither groups nor clusters.
+    """
+    if pool.group is None:
+        return group_by_cluster(candidates, required(pool.cluster, "clusters", method))
+    return replace(group_by_cluster(candidates, pool.group.of), names=pool.group.names)
 
 
 def group_by_cluster(candidates: Candidates, cluster: NDArray[np.int32]) -> Strata:
@@ -96,6 +116,7 @@ def plan_strata(
     signals: Mapping[str, NDArray[np.float64]],
     allocation: Allocation,
     budget: int,
+    gamma: float = GAMMA,
 ) -> StrataPlan:
     """Return each stratum's budget.
 
@@ -105,11 +126,14 @@ def plan_strata(
         The rows that may be kept.
     signals : mapping of str to ndarray of shape (n,)
         Signals of the pool; those that `ALLOCATION_SIGNALS` names must be present.
-    allocation : {"degradation", "proportional", "uniform", "recoverability"}
-        In proportion to the mean ``cds`` of a stratum's eligible rows (PASER), in proportion to their cost, equal, or
-        by marginal gain (`curate.selectors.budgets.recoverability`).
+    allocation : {"degradation", "tempered", "proportional", "uniform", "recoverability"}
+        In proportion to the mean ``cds`` of a stratum's eligible rows (PASER), between that and their cost
+        (`curate.selectors.budgets.tempered`), in proportion to their cost, equal, or by marginal gain
+        (`curate.selectors.budgets.recoverability`).
     budget : int
         In the unit of the candidates' cost.
+    gamma : float
+        γ of ``tempered``, in [0, 1].
 
     Raises
     ------
@@ -127,10 +151,13 @@ def plan_strata(
     if allocation == "recoverability":
         return _by_gain(strata, signals, rows, row_strata, degradation, budget)
     size = strata.upper.astype(np.float64)
-    weight = {"degradation": degradation, "proportional": size, "uniform": np.ones(k)}[allocation]
     warnings: tuple[str, ...] = ()
-    if allocation == "degradation" and not (np.nan_to_num(weight) > 0).any():
+    if allocation in ("degradation", "tempered") and not (np.nan_to_num(degradation) > 0).any():
         warnings = ("no cluster is degraded (cds is 0 everywhere): the budget is shared in proportion to cluster size",)
+    if allocation == "tempered":
+        weight = tempered_weight(size, degradation, gamma)
+        return StrataPlan(degradation, allocate_tempered(weight, strata.lower, strata.upper, budget), warnings)
+    weight = {"degradation": degradation, "proportional": size, "uniform": np.ones(k)}[allocation]
     return StrataPlan(degradation, allocate(weight, strata.lower, strata.upper, budget), warnings)
 
 
@@ -174,46 +201,6 @@ def take_best(
     late = not_taken[first_fit(cost[not_taken], int(remaining.sum() - cost[taken].sum()))]
     positions: NDArray[np.int64] = queue[np.concatenate([np.flatnonzero(taken), late])]
     return positions
-
-
-def allocation_table(
-    candidates: Candidates,
-    strata: Strata,
-    plan: StrataPlan,
-    taken: NDArray[np.int64],
-    filled: NDArray[np.int64] | None = None,
-    refused: NDArray[np.int64] | None = None,
-) -> tuple[dict[str, Any], ...]:
-    """Return the rows of the side table ``allocation``, by cluster number.
-
-    `taken` holds the positions of all kept rows except pins, `filled` those of them that had been refused first, and
-    `refused` the rows left out as conflicting.
-    """
-    empty = np.empty(0, dtype=np.int64)
-    k = len(strata.label)
-
-    def count(*stratum: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.bincount(np.concatenate(stratum), minlength=k)
-
-    columns = {
-        "cluster": strata.label,
-        "size": strata.size,
-        "eligible": count(strata.of, strata.of_pins),
-        "degradation": plan.degradation,
-        "budget": plan.budget.astype(np.float64),
-        "kept": count(strata.of[taken], strata.of_pins),
-        "filled": count(strata.of[empty if filled is None else filled]),
-        "refused": count(strata.of[empty if refused is None else refused]),
-        "ceiling": np.full(k, np.nan) if plan.ceiling is None else plan.ceiling,
-        "tau": np.full(k, np.nan) if plan.tau is None else plan.tau,
-    }
-    rows = [
-        dict(zip(columns, values, strict=True)) for values in zip(*(c.tolist() for c in columns.values()), strict=True)
-    ]
-    # Parquet distinguishes null from NaN; unknown values are null in the ledger's tables.
-    for row in rows:
-        row |= {name: None for name in ("degradation", "ceiling", "tau") if np.isnan(row[name])}
-    return tuple(sorted(rows, key=lambda row: int(row["cluster"])))
 
 
 def _sums(stratum: NDArray[np.int64], cost: NDArray[np.int64], k: int) -> NDArray[np.int64]:

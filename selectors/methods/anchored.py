@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from curate.schemas.defaults import option
-from curate.selectors.budgets.strata import allocation_table, group_by_cluster, plan_strata, take_best
+from curate.selectors.budgets.allocation_table import allocation_table
+from curate.selectors.budgets.strata import group_by_cluster, plan_strata, take_best
 from curate.selectors.candidates import Candidates, find_candidates, required, set_aside
 from curate.selectors.decision import decide
 from curate.selectors.ranking.orders import efficiency, worst_share
@@ -64,7 +65,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: AnchoredSettings,
     plan = plan_strata(candidates, strata, pool.signals, "degradation", budget)
     score = _score(pool, candidates.rows, settings, rng)
     taken = take_best(candidates, strata, plan, score)
-    table = allocation_table(candidates, strata, plan, taken)
+    table = allocation_table(strata, plan, taken)
     return decide(candidates, taken, budget, score=score, allocation=table, warnings=plan.warnings)
 
 

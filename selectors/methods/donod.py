@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from curate.schemas.defaults import option
+from curate.selectors.budgets.allocation_table import allocation_table
+from curate.selectors.budgets.groups import GROUPS_ABOUT, Groups, check_groups, group_needs
 from curate.selectors.budgets.strata import (
     ALLOCATION_SIGNALS,
     Strata,
     StrataPlan,
-    allocation_table,
-    group_by_cluster,
+    group_candidates,
     plan_strata,
     take_best,
 )
-from curate.selectors.candidates import Candidates, budget_after_pins, find_candidates, required
+from curate.selectors.budgets.tempered import GAMMA, GAMMA_ABOUT
+from curate.selectors.candidates import Candidates, budget_after_pins, find_candidates
 from curate.selectors.decision import decide
 from curate.selectors.ranking.orders import best_first
 from curate.selectors.ranking.topsis import Normalise, closeness, closeness_within
@@ -56,9 +58,11 @@ class DonodSettings:
     stratify: Literal["none", "clusters"] = option(
         "none", "Rank over the whole corpus (none) or inside clusters, each with its budget."
     )
-    allocation: Literal["degradation", "proportional", "recoverability"] = option(
-        "proportional", "Budget per cluster, if stratified: degradation, proportional or recoverability."
+    allocation: Literal["degradation", "tempered", "proportional", "recoverability"] = option(
+        "proportional", "Budget per cluster, if stratified: degradation, tempered, proportional or recoverability."
     )
+    gamma: float = option(GAMMA, GAMMA_ABOUT, later=True)
+    groups: Groups = option("cluster", GROUPS_ABOUT, later=True)
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range, naming the flag."""
@@ -66,14 +70,16 @@ class DonodSettings:
         check_choice("--normalise", self.normalise, ("vector", "winsor", "rank"))
         check_choice("--don-direction", self.don_direction, ("default", "literal"))
         check_choice("--stratify", self.stratify, ("none", "clusters"))
-        check_choice("--allocation", self.allocation, ("degradation", "proportional", "recoverability"))
+        check_choice("--allocation", self.allocation, ("degradation", "tempered", "proportional", "recoverability"))
+        check_number("--gamma", self.gamma, 0.0, 1.0)
+        check_groups(self.groups, self.allocation)
 
 
 def needs(settings: DonodSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool under `settings`."""
     read = {"scores", "don", "nod"}
     if settings.stratify == "clusters":
-        read |= {"clusters"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
+        read |= group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     return frozenset(read)
 
 
@@ -109,7 +115,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: DonodSettings, rn
                 f"outliers dominate: only {overlap:.0%} of the kept rows would be kept with --normalise winsor; "
                 "compare the two selections before using either",
             )
-    table = () if strata is None or plan is None else allocation_table(candidates, strata, plan, taken)
+    table = () if strata is None or plan is None else allocation_table(strata, plan, taken)
     return decide(candidates, taken, budget, score=score, allocation=table, facts=facts, warnings=warnings)
 
 
@@ -118,5 +124,5 @@ def _plan(
 ) -> tuple[Strata | None, StrataPlan | None]:
     if settings.stratify == "none":
         return None, None
-    strata = group_by_cluster(candidates, required(pool.cluster, "clusters", "donod"))
-    return strata, plan_strata(candidates, strata, pool.signals, settings.allocation, budget)
+    strata = group_candidates(pool, candidates, "donod")
+    return strata, plan_strata(candidates, strata, pool.signals, settings.allocation, budget, settings.gamma)

@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from curate.schemas.defaults import option
+from curate.selectors.budgets.allocation_table import allocation_table
+from curate.selectors.budgets.groups import GROUPS_ABOUT, Groups, check_groups, group_needs
 from curate.selectors.budgets.strata import (
     ALLOCATION_SIGNALS,
     Allocation,
     Strata,
-    allocation_table,
-    group_by_cluster,
+    group_candidates,
     plan_strata,
     take_best,
 )
+from curate.selectors.budgets.tempered import GAMMA, GAMMA_ABOUT
 from curate.selectors.candidates import Candidates, find_candidates, required, set_aside
 from curate.selectors.consistency.conflict_free import Taken, take_conflict_free
 from curate.selectors.decision import decide
@@ -51,9 +53,9 @@ class PaserSettings:
     """Settings of `select`."""
 
     allocation: Allocation = option(
-        "degradation", "Budget per cluster: degradation, proportional, uniform or recoverability."
+        "degradation", "Budget per cluster: degradation, tempered, proportional, uniform or recoverability."
     )
-    """By PASER's CDS_k, by cost, equal, or by what pilot recoveries gained (ours, an experiment)."""
+    """By PASER's CDS_k, between that and cost, by cost, equal, or by what pilot recoveries gained (an experiment)."""
     rank: Literal["ies", "donod", "random"] = option("ies", "Order inside a cluster: ies (the paper), donod or random.")
     consistency: Consistency = option(
         "expected", "Concept conflicts: expected or strict (refuse the row), soft (discount), off."
@@ -67,6 +69,8 @@ class PaserSettings:
         "none", "Noise filter: remove the rows of smallest don or largest nod first, or none."
     )
     filter_share: float = option(0.1, "Share of the rows that --filter removes, 0 to below 1.")
+    gamma: float = option(GAMMA, GAMMA_ABOUT, later=True)
+    groups: Groups = option("cluster", GROUPS_ABOUT, later=True)
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range, naming the flag."""
@@ -76,11 +80,13 @@ class PaserSettings:
         check_number("--expectation", self.expectation, 0.0, float("inf"), below=True)
         check_choice("--filter", self.filter, ("none", "don", "nod"))
         check_number("--filter-share", self.filter_share, 0.0, 1.0, below=True)
+        check_number("--gamma", self.gamma, 0.0, 1.0)
+        check_groups(self.groups, self.allocation)
 
 
 def needs(settings: PaserSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool under `settings`."""
-    read = {"clusters", "scores"} | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
+    read = {"scores"} | group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     if settings.rank == "ies":
         read.add("cds")
     if settings.rank == "donod":
@@ -120,12 +126,12 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
         # Before the budgets, so that noise does not count as degradation of its cluster.
         badness = -values if settings.filter == "don" else values
         candidates = set_aside(candidates, worst_share(badness, settings.filter_share), settings.filter)
-    strata = group_by_cluster(candidates, required(pool.cluster, "clusters", "paser"))
-    plan = plan_strata(candidates, strata, pool.signals, settings.allocation, budget)
+    strata = group_candidates(pool, candidates, "paser")
+    plan = plan_strata(candidates, strata, pool.signals, settings.allocation, budget, settings.gamma)
     score = _score(pool, candidates, strata, settings, rng)
     if settings.consistency == "off":
         taken = take_best(candidates, strata, plan, score)
-        table = allocation_table(candidates, strata, plan, taken)
+        table = allocation_table(strata, plan, taken)
         return decide(candidates, taken, budget, score=score, allocation=table, warnings=plan.warnings)
     mode, expectation, fill = settings.consistency, settings.expectation, settings.fill
     concepts = required(pool.concepts, "concepts", "paser")
@@ -138,7 +144,7 @@ def select(pool: Pool, budget: int, in_tokens: bool, settings: PaserSettings, rn
         budget,
         score=score,
         conflicts=(candidates.rows[result.refused], result.rival),
-        allocation=allocation_table(candidates, strata, plan, result.order, result.filled, result.refused),
+        allocation=allocation_table(strata, plan, result.order, result.filled, result.refused),
         facts={"filled": len(result.filled), "filled_share": share, "refused": len(result.refused)},
         warnings=plan.warnings + _refusal_warnings(candidates, result, share, budget, fill),
     )

@@ -49,6 +49,7 @@ SELECT
     ledger.related_id,
     left(related.prompt, 200) AS related_prompt,
     ledger.cluster,
+    ledger."group",
     ledger.score
 FROM ledger
 JOIN selections USING (selection_id)
@@ -76,7 +77,7 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
         ``example_id``, ``messages`` (role, content, tool_call), ``tools``, ``sources`` (corpus_id, source, row,
         licence), ``clusters`` (clusters_id, cluster, membership, size, terms), ``scores`` (scores_id, status, signals,
         token counts) and ``selections`` (selection_id, method, budget, created, kept, rank, reason, related_id,
-        related_prompt, cluster, score; newest first).
+        related_prompt, cluster, group, score; newest first).
 
     Raises
     ------

@@ -128,7 +128,9 @@ def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list
         return []
     terms = {row["cluster"]: row["terms"] for row in described}
     ids = {"selection_id": selection.id, "clusters_id": clusters}
-    return [{**ids, **row, "terms": terms.get(row["cluster"])} for row in rows]
+    # A selection from before there were groups has no such column.
+    rows = [{"group": None, **row} for row in rows]
+    return [{**ids, **row, "terms": terms.get(row["cluster"]) if row["group"] is None else None} for row in rows]
 
 
 def integer_or_none(value: object) -> int | None:

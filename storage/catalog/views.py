@@ -28,6 +28,7 @@ _SOURCE_ABOUT = {
     "source": "file or dataset that the row was read from",
     "row": "row number in that source, from 1 (the line number for JSON lines)",
     "licence": "licence as stated by the source; null if not stated",
+    "group": "value of the column named by --map group=COLUMN; null if there is none",
 }
 SOURCES_OF = Column(
     "sources",
@@ -36,7 +37,7 @@ SOURCES_OF = Column(
 )
 
 ALLOCATION_ABOUT = {
-    "cluster": "number of the cluster, from 0",
+    "cluster": "number of the cluster, from 0; of the group, if the budget was divided among groups",
     "size": "examples in the cluster",
     "eligible": "examples of the cluster that the method may keep",
     "degradation": "mean cds of the cluster in nats, [0, ln 2], larger = more degraded",
@@ -46,6 +47,7 @@ ALLOCATION_ABOUT = {
     "refused": "examples left out as conflicting",
     "ceiling": f"{CEILING_ABOUT}; null unless the allocation is recoverability",
     "tau": f"{TAU_ABOUT}; null unless the allocation is recoverability",
+    "group": "source or group that the row is about; null if it is a cluster",
 }
 """Descriptions of the columns of allocation; cluster_summary has them too."""
 
@@ -238,6 +240,7 @@ VIEWS: tuple[View, ...] = (
                 "score": "ranking score of the method, larger = selected earlier; null if it does not rank",
                 "overlap": "for a near-duplicate, the Jaccard index or cosine; for a contaminated row, the share of "
                 "the evaluation item's 8-grams that it contains; [0, 1]; null for other rows",
+                "group": "source or group whose budget the example competes for; null if that is a cluster's",
             },
         ),
     ),

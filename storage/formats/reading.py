@@ -9,10 +9,10 @@ from curate.schemas.corpus import Example, Quarantined
 from curate.schemas.errors import InputError
 from curate.storage.formats.containers import hub
 from curate.storage.formats.rows import DamagedFile, RawRow, RawRows, RowProblem, quarantined
-from curate.storage.formats.shapes.columns import LICENCE, ColumnNames
+from curate.storage.formats.shapes.columns import GROUP, LICENCE, ColumnNames
 from curate.storage.formats.shapes.detect import SHAPES, shape_named, wrong_columns
 from curate.storage.formats.shapes.fit import Fit
-from curate.storage.formats.shapes.texts import text
+from curate.storage.formats.shapes.texts import label, text
 from curate.storage.formats.shapes.votes import NearTie, elect
 from curate.storage.formats.sources import SourceFile, existing_path, source_files
 
@@ -155,13 +155,17 @@ class _SourceReader:
         try:
             fit.check(values)
             turns, tools = fit.read(values)
-            return Example(turns, row.source, row.number, tools, self._licence_of(values))
+            return Example(turns, row.source, row.number, tools, self._licence_of(values), self._group_of(values))
         except RowProblem as problem:
             column = problem.column and self._names.original(problem.column, tuple(row.values))
             missing = "" if column is None or column in row.values else f": the row has no column {column!r}"
             return quarantined(row.source, row.number, column, problem.reason + missing, row.values)
         except RecursionError:
             return quarantined(row.source, row.number, None, "nested too deeply", "")
+
+    def _group_of(self, values: dict[str, object]) -> str | None:
+        """Return the label in the column that ``--map group=COLUMN`` names; a column that no one named is not read."""
+        return label(values.get(GROUP[0]), GROUP[0]) or None if self._names.maps(GROUP[0]) else None
 
     def _licence_of(self, values: dict[str, object]) -> str | None:
         """Return the row's own licence, or else the source's."""

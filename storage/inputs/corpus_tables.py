@@ -75,7 +75,7 @@ class _Chunk:
         self.rows_read = 0
         self._characters = 0
         self._examples: list[tuple[str, Example]] = []
-        self._sources: list[tuple[str, str, int, str | None]] = []
+        self._sources: list[tuple[str, str, int, str | None, str | None]] = []
         self._quarantine: list[Quarantined] = []
 
     def add(self, row: Example | Quarantined, seen: set[bytes]) -> None:
@@ -84,7 +84,7 @@ class _Chunk:
             self._quarantine.append(row)
             return
         example_id = row.id
-        self._sources.append((example_id, row.source, row.row, row.licence))
+        self._sources.append((example_id, row.source, row.row, row.licence, row.group))
         # Bytes instead of the hexadecimal text: half the memory for millions of examples.
         key = bytes.fromhex(example_id)
         if key not in seen:
@@ -129,7 +129,7 @@ def _messages(conversations: list[tuple[Turn, ...]]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), structs, type=MESSAGES)
 
 
-def _sources(rows: list[tuple[str, str, int, str | None]]) -> pa.RecordBatch:
+def _sources(rows: list[tuple[str, str, int, str | None, str | None]]) -> pa.RecordBatch:
     columns = list(zip(*rows, strict=True)) or [()] * len(SOURCES)
     return pa.RecordBatch.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, SOURCES, strict=True)], schema=SOURCES

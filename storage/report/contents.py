@@ -39,13 +39,15 @@ class Contents:
     related: NDArray[np.object_]
     """Id of the example that was preferred to the row, or None."""
     cluster: NDArray[np.int64] | None
+    """Cluster of each row, or the group that the budget was divided among, numbered as in `clusters`."""
     layouts: dict[str, NDArray[np.float64]]
     """Layout to coordinates of shape (n, 2): ``map`` (a disc per cluster) and ``diffusion``; empty for methods without
     clusters."""
     signals: dict[str, NDArray[np.float64]]
     """Signal name to values, NaN if missing; only signals with at least one value."""
     clusters: list[dict[str, Any]]
-    """Allocation of every cluster with its terms, most degraded first; empty for methods without clusters."""
+    """Allocation of every cluster with its terms, or of every group with its name as the only term, most degraded
+    first; empty for methods without clusters."""
     quarantine: dict[str, int]
     """Reason to number of rows, most frequent first."""
     sources: list[dict[str, Any]]
@@ -78,6 +80,9 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
         table = warehouse.read("clusters", upstream["clusters"].id)
         cluster = table["cluster"].to_numpy().astype(np.int64)
         layouts = _layouts(table)
+    clusters = _clusters(warehouse, selection, upstream)
+    if grouped := {row["group"]: row["cluster"] for row in clusters if row.get("group") is not None}:
+        cluster = np.array([grouped[name] for name in ledger["group"].to_pylist()], dtype=np.int64)
     corpus_id = upstream["corpus"].id
     reasons = Counter(warehouse.read("corpus", corpus_id, "quarantine", ["reason"])["reason"].to_pylist())
     return Contents(
@@ -92,7 +97,7 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
         cluster=cluster,
         layouts=layouts,
         signals=_signals(warehouse, upstream),
-        clusters=_clusters(warehouse, selection, upstream),
+        clusters=clusters,
         quarantine=dict(reasons.most_common()),
         sources=_sources(warehouse, corpus_id, set(example_id[kept].tolist())),
     )
@@ -120,11 +125,15 @@ def _signals(warehouse: Warehouse, upstream: dict[Noun, Manifest]) -> dict[str, 
 
 
 def _clusters(warehouse: Warehouse, selection: Manifest, upstream: dict[Noun, Manifest]) -> list[dict[str, Any]]:
-    if "clusters" not in upstream:
-        return []
-    terms = {row["cluster"]: row for row in warehouse.read("clusters", upstream["clusters"].id, "terms").to_pylist()}
     rows = warehouse.read("selection", selection.id, "allocation").to_pylist()
-    rows = [{**row, "terms": terms[row["cluster"]]["terms"]} for row in rows]
+    if any(row.get("group") is not None for row in rows):
+        rows = [{**row, "terms": [row["group"]]} for row in rows]
+    elif "clusters" in upstream:
+        described = warehouse.read("clusters", upstream["clusters"].id, "terms").to_pylist()
+        terms = {row["cluster"]: row["terms"] for row in described}
+        rows = [{**row, "terms": terms[row["cluster"]]} for row in rows]
+    else:
+        return []
     return sorted(rows, key=lambda row: (-(row["degradation"] or 0.0), row["cluster"]))
 
 

@@ -86,6 +86,7 @@ def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]
         "gain": _gain(contents),
         "clusters": _clusters(contents),
         "n_clusters": len(contents.clusters),
+        "groups": "group" if any(row.get("group") is not None for row in contents.clusters) else "cluster",
         "map": map_data,
         "plane": plane_data,
         "distributions": distributions(contents),

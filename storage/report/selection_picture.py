@@ -9,6 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from matplotlib.figure import Figure
 
 from curate.storage.warehouse import atomic
@@ -16,7 +17,6 @@ from curate.storage.warehouse import atomic
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -40,12 +40,14 @@ def draw(warehouse: Warehouse, selection_id: str, path: Path) -> None:
     """
     selection = warehouse.manifest("selection", selection_id)
     points = warehouse.read("clusters", selection.inputs["clusters"], columns=["cluster", "map_x", "map_y"])
-    ledger = warehouse.read("selection", selection_id, columns=["kept"])
-    terms = {
-        row["cluster"]: row["terms"]
-        for row in warehouse.read("clusters", selection.inputs["clusters"], "terms").to_pylist()
-    }
+    ledger = warehouse.read("selection", selection_id)
     rows = warehouse.read("selection", selection_id, "allocation").to_pylist()
+    if named := {row["cluster"]: [row["group"]] for row in rows if row.get("group") is not None}:
+        numbers = {name: number for number, (name,) in named.items()}
+        groups = pa.array([numbers[name] for name in ledger["group"].to_pylist()], pa.int32())
+        points = points.set_column(0, "cluster", groups)
+    described = warehouse.read("clusters", selection.inputs["clusters"], "terms").to_pylist()
+    terms = named or {row["cluster"]: row["terms"] for row in described}
     rows.sort(key=lambda row: (-(row["degradation"] or 0.0), row["cluster"]))
     figure = Figure(figsize=(13, 6.2), layout="constrained", facecolor="white")
     figure.suptitle(
@@ -117,7 +119,8 @@ def _bars(axes: Axes, rows: list[dict[str, Any]], terms: dict[int, list[str]], n
     labels = [_label(number, row, terms) for number, row in enumerate(rows, start=1)]
     axes.set_yticks(position, labels, fontsize=8, color=INK)
     axes.set_xlabel("percent", color=INK)
-    title = "Clusters, most degraded first (mean divergence in nats)"
+    kind = "Groups" if rows and rows[0].get("group") is not None else "Clusters"
+    title = f"{kind}, most degraded first (mean divergence in nats)"
     axes.set_title(
         title if len(rows) == n_clusters else f"{title}, {len(rows)} of {n_clusters}",
         color=INK,

@@ -60,6 +60,38 @@ def allocate_loop(weight: Sequence[float], lower: Sequence[int], upper: Sequence
         filled = water_fill_loop(weights, lows, highs, total - sum(upper[k] for k in hurt))
     for k, value in zip(members, filled, strict=True):
         share[k] = value
+    return largest_remainders(share, total)
+
+
+def tempered_loop(
+    weight: Sequence[float], lower: Sequence[int], upper: Sequence[int], total: int, floor: Fraction
+) -> list[int]:
+    """Water-filling in fractions above max(pins, floor · natural share), then one largest-remainder rounding."""
+    if sum(upper) <= total:
+        return list(upper)
+    least = [max(Fraction(lo), floor * total * up / sum(upper)) for lo, up in zip(lower, upper, strict=True)]
+    exact = [Fraction(w) for w in weight]
+    k = len(exact)
+    share: list[Fraction] = list(least)
+    if sum(least) >= total:
+        share, spent = [Fraction(lo) for lo in lower], total
+        first, lows, weights = [i for i in range(k) if upper[i]], share, [Fraction(up) for up in upper]
+    else:
+        first, lows, weights = [i for i in range(k) if exact[i] > 0], least, exact
+        rest = sum(least[i] for i in range(k) if i not in first)
+        spent = total - rest  # type: ignore[assignment]
+        if sum(upper[i] for i in first) <= spent:
+            for i in first:
+                share[i] = Fraction(upper[i])
+            spent = total - sum(upper[i] for i in first)
+            first, weights = [i for i in range(k) if exact[i] == 0 and upper[i]], list(map(Fraction, upper))
+    ws, los, ups = _pick(first, weights, lows, upper)
+    for i, value in zip(first, water_fill_loop(ws, los, ups, spent), strict=True):
+        share[i] = value
+    return largest_remainders(share, total)
+
+
+def largest_remainders(share: Sequence[Fraction], total: int) -> list[int]:
     result = [math.floor(value) for value in share]
     by_remainder = sorted(range(len(share)), key=lambda k: (-(share[k] - result[k]), k))
     for k in by_remainder[: total - sum(result)]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.flows.stages.selecting.groups import read_groups
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SIGNALS
 from curate.schemas.selection import EXCLUDED, FORGOTTEN, Pool
@@ -46,10 +47,10 @@ def read_pool(
     upstream : Upstream
         Ids of the artefacts to read.
     needs : frozenset of str
-        Inputs of the method, of ``embeddings``, ``clusters``, ``concepts``, ``scores`` and signal names; others are not
-        read.
+        Inputs of the method, of ``embeddings``, ``clusters``, ``concepts``, ``groups``, ``scores`` and signal names;
+        others are not read.
     options : optional
-        The method's settings, for ``reference`` (``like``) and ``imported`` (``source`` and ``signal``).
+        The method's settings, for ``reference`` (``like``), ``imported`` (``source`` and ``signal``) and ``groups``.
 
     Raises
     ------
@@ -83,6 +84,7 @@ def read_pool(
     if "reference" in needs:
         kept = warehouse.read("selection", options.like, columns=["kept"])["kept"]
         signals["reference"] = kept.to_numpy(zero_copy_only=False).astype(np.float64)
+    group = read_groups(warehouse, upstream.corpus, ids, options.groups) if "groups" in needs else None
     if "imported" in needs:
         signals["imported"] = _imported(warehouse, options, example_id)
     if upstream.embeddings is not None and "embeddings" in needs:
@@ -105,6 +107,7 @@ def read_pool(
         cluster=cluster,
         concepts=concepts,
         embeddings=embeddings,
+        group=group,
         pinned=pinned if pinned.any() else None,
     )
 

@@ -21,6 +21,7 @@ CONVERSATIONS = ("conversations", "conversation")
 MESSAGES = ("messages",)
 TOOLS = ("tools", "functions")
 LICENCE = ("licence", "license")
+GROUP = ("group",)
 HISTORY = ("history",)
 CHOICES = ("choices", "options")
 CHOICE_COLUMNS = ("a", "b", "c", "d", "e")
@@ -40,6 +41,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "messages": MESSAGES + CONVERSATIONS,
     "tools": TOOLS,
     "licence": LICENCE,
+    "group": GROUP,
 }
 """Parts of a conversation for ``--map``, with their usual column names.
 
@@ -64,7 +66,7 @@ class ColumnNames:
     ----------
     column_map : mapping of str to str
         Part of the conversation (``prompt``, ``response``, ``input``, ``system``, ``messages``, ``tools``,
-        ``licence``, or a usual column name of it) to the file's column.
+        ``licence``, ``group``, or a usual column name of it) to the file's column.
 
     Raises
     ------
@@ -86,6 +88,10 @@ class ColumnNames:
             self._disabled.update(_ROLES["messages"])
         self._disabled -= set(self._mapped.values())
         self._plan = lru_cache(maxsize=256)(self._make_plan)
+
+    def maps(self, role: str) -> bool:
+        """Return whether ``--map`` names a column for this part."""
+        return role in self._mapped.values()
 
     def rename(self, values: dict[str, object]) -> dict[str, object]:
         """Return the row with its columns renamed."""

@@ -48,6 +48,20 @@ def text(value: object, column: str) -> str:
     return value.strip()
 
 
+def label(value: object, column: str) -> str:
+    """Return the text of a cell that names a category: a text, a number or a bool; empty for None.
+
+    Raises
+    ------
+    RowProblem
+        If it is none of these, or a text that `text` refuses.
+    """
+    # Whole floats are how pandas stores integer categories beside missing ones: 3.0 and 3 are the same category.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, bool | int | float) and not is_missing(value) else text(value, column)
+
+
 def optional_text(values: Values, names: Sequence[str]) -> str:
     """Return the text of the first of `names` that the row has, empty if it has none."""
     column = first_column(values, names)

@@ -132,7 +132,7 @@ def test_stored_tables_match_the_manifests(filled: tuple[Path, dict[str, str]]) 
         ),
     ]
     assert rows(root, "SELECT * FROM cluster_summary ORDER BY cluster LIMIT 1") == [
-        (ids["paser"], ids["clusters"], 0, 20, ["t0", "plus"], 20, 0.1, 2.0, 2, 0, 0, None, None)
+        (ids["paser"], ids["clusters"], 0, 20, ["t0", "plus"], 20, 0.1, 2.0, 2, 0, 0, None, None, None)
     ]
     assert rows(root, f"SELECT role, input_id FROM lineage WHERE artefact_id = '{ids['clusters']}'") == [
         ("corpus", ids["corpus"]), ("embeddings", ids["embeddings"]),

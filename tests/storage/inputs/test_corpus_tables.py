@@ -49,6 +49,7 @@ _examples = st.builds(
     st.integers(1, 2**40),
     tools_texts,
     st.none() | st.just("MIT"),
+    st.none() | st.just("maths"),
 )
 _problems = st.builds(
     Quarantined, st.just("a.jsonl"), st.integers(1, 9), st.none() | st.just("output"), st.text(max_size=5), st.just("")
@@ -77,7 +78,7 @@ def test_the_tables_are_those_of_the_obvious_reference(
     assert examples["response"].to_pylist() == [response_text(row.turns) for row in first.values()]
     assert examples["n_turns"].to_pylist() == [len(row.turns) for row in first.values()]
     assert [tuple(row.values()) for row in sources.to_pylist()] == [
-        (row.id, row.source, row.row, row.licence) for row in usable
+        (row.id, row.source, row.row, row.licence, row.group) for row in usable
     ]
     assert [Quarantined(**row) for row in quarantine.to_pylist()] == [r for r in rows if isinstance(r, Quarantined)]
     assert all(chunk.examples.num_rows == rows_per_part for chunk in chunks[:-1])
@@ -92,7 +93,9 @@ def test_a_duplicate_in_a_later_chunk_or_source_adds_a_source_only() -> None:
     first, second = [example("x", 1), example("y", 2)], [example("x", 9, "b.csv")]
     chunks = list(canonical_chunks(chain(first, second), 1))
     assert [chunk.examples.num_rows for chunk in chunks] == [1, 1, 0]
-    assert chunks[2].sources.to_pylist() == [{"example_id": first[0].id, "source": "b.csv", "row": 9, "licence": None}]
+    assert chunks[2].sources.to_pylist() == [
+        {"example_id": first[0].id, "source": "b.csv", "row": 9, "licence": None, "group": None}
+    ]
 
 
 def test_tools_are_part_of_what_makes_a_conversation() -> None:
