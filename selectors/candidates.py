@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_OLD_SCORES = "scores of an earlier version lack it, so delete their folder (see `curate status`) and score again"
+
 _REMEDY = {
     "cds": "score with a pair of models (--original and --compressed)",
     "nll_original": "score with a pair of models (--original and --compressed)",
     "ifd": "score with it (curate score --ifd)",
+    "positive_excess": f"score with a pair of models; {_OLD_SCORES}",
+    "unlikely_share": f"score with a pair of models; {_OLD_SCORES}",
 }
 
 

@@ -28,7 +28,7 @@ from curate.engines.score.response_states import (
     segment_means,
 )
 from curate.engines.tokens.templates import Template
-from curate.schemas.scores import SCORES, SIGNALS
+from curate.schemas.scores import SCORES, SIGNALS, UNLIKELY_NLL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -126,7 +126,9 @@ class _Scorer:
         `columns` are the cached predictions of this part, if any.
         """
         names = ["don", "nod", "nll_compressed", "entropy", "el2n"]
-        names += ["cds", "nll_original"] if self._pair.original or self._cached else []
+        names += (
+            ["cds", "nll_original", "positive_excess", "unlikely_share"] if self._pair.original or self._cached else []
+        )
         names += ["ifd"] if self._config.ifd else []
         out = {name: np.full(len(encoded), np.nan) for name in names}
         rows = [index for index, item in enumerate(encoded) if item.n_response]
@@ -157,7 +159,8 @@ class _Scorer:
         own, reference = ResponseStates(model.head, states.detach()), self._reference(rows, columns)
         options = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
         result = response_signals(own, targets, lengths.tolist(), *options)
-        means = {name: segment_means(values, lengths) for name, values in result.tokens.items()}
+        tokens = result.tokens | _of_pair(result.tokens)
+        means = {name: segment_means(values, lengths) for name, values in tokens.items()}
         alignment, squared, rate = means.pop("alignment"), result.gradient_squared, self._config.probe_lr
         means["don"] = signals.delta_of_norm(squared, alignment, model.weight_squared, rate)
         means["nod"] = signals.norm_of_delta(squared, rate)
@@ -194,6 +197,16 @@ class _Scorer:
         ]
         without = torch.cat(nll).numpy()
         return signals.instruction_following_difficulty(segment_means(given, lengths), segment_means(without, lengths))
+
+
+def _of_pair(tokens: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Return the signals of each token that compare its two likelihoods; none for a single model."""
+    if "nll_original" not in tokens:
+        return {}
+    # Two infinities have no difference: the row is not finite in any case, and gets that status.
+    with np.errstate(invalid="ignore"):
+        excess = np.maximum(tokens["nll_compressed"] - tokens["nll_original"], 0.0)
+    return {"positive_excess": excess, "unlikely_share": (tokens["nll_original"] > UNLIKELY_NLL).astype(np.float64)}
 
 
 def _kernel(pair: Pair, config: ScoreConfig, cached: CachedOriginal | None) -> tuple[Kernel, str]:

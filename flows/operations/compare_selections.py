@@ -75,4 +75,5 @@ def _tokens(scores: pa.Table) -> NDArray[np.int64]:
 
 
 def _signals(scores: pa.Table) -> dict[str, NDArray[np.float64]]:
-    return {name: np.asarray(scores[name].to_numpy(zero_copy_only=False), dtype=np.float64) for name in SIGNALS}
+    known = [name for name in SIGNALS if name in scores.column_names]
+    return {name: np.asarray(scores[name].to_numpy(zero_copy_only=False), dtype=np.float64) for name in known}

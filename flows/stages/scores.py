@@ -74,8 +74,9 @@ def score(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
-        reusable = earlier(warehouse, plan)
-        known = KnownScores({one.id: warehouse.read("scores", one.id) for one in reusable})
+        tables = {one.id: warehouse.read("scores", one.id) for one in earlier(warehouse, plan)}
+        known = KnownScores(tables)
+        reusable = [warehouse.manifest("scores", name) for name in known.sources]
         ids = [one.column("example_id") for one in warehouse.batches("corpus", corpus_id, columns=["example_id"])]
         todo = [index for index in range(len(ids)) if not builder.has("part", index)]
         new = [index for index in todo if known.count(ids[index]) < len(ids[index])]

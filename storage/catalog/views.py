@@ -190,6 +190,9 @@ VIEWS: tuple[View, ...] = (
                 "entropy": f"mean entropy of the predictions on the response; {UNITS['entropy']}",
                 "el2n": f"mean norm of the prediction error on the response; {UNITS['el2n']}",
                 "ifd": f"instruction-following difficulty; {UNITS['ifd']}",
+                "positive_excess": "mean over tokens of max(0, nll_compressed - nll_original); "
+                f"{UNITS['positive_excess']}",
+                "unlikely_share": f"tokens with an nll above 4 nats under the original; {UNITS['unlikely_share']}",
                 "status": "ok, no_response_tokens or non_finite:<signal>; signals are null unless ok",
                 "n_prompt_tokens": "unsupervised tokens, after truncation",
                 "n_response_tokens": "supervised tokens, after truncation",

@@ -21,6 +21,7 @@ LENGTHS = ("n_prompt_tokens", "n_response_tokens")
 
 _KINDS: dict[str, Kind] = {
     "don": "asinh", "nod": "log", "nll_original": "asinh", "nll_compressed": "asinh",
+    "positive_excess": "asinh",
 }  # fmt: skip
 _NAMES = {
     "cds": "Damage (cds)",
@@ -31,6 +32,8 @@ _NAMES = {
     "entropy": "Entropy",
     "el2n": "EL2N",
     "ifd": "Instruction-following difficulty",
+    "positive_excess": "Loss above the original's",
+    "unlikely_share": "Tokens unlikely to the original",
     "n_prompt_tokens": "Prompt length",
     "n_response_tokens": "Response length",
 }

@@ -41,6 +41,8 @@ def signals_loop(
     after = (weight.detach() - rate * gradient).norm()
     probabilities = torch.softmax(chosen.detach(), dim=1)
     errors = probabilities - torch.nn.functional.one_hot(targets, chosen.shape[1])
+    nll = [torch.nn.functional.cross_entropy(z[[t - 1 for t in places]], targets, reduction="none").tolist()
+           for z in (student.detach(), teacher)]  # fmt: skip
     divergences = [divergence_loop(teacher[t - 1], student.detach()[t - 1]) for t in places]
     return {
         "cds": sum(divergences) / len(divergences),
@@ -48,6 +50,8 @@ def signals_loop(
         "nod": float(rate * gradient.norm()),
         "nll_compressed": float(loss.detach()),
         "nll_original": float(torch.nn.functional.cross_entropy(teacher[[t - 1 for t in places]], targets)),
+        "positive_excess": sum(max(c - o, 0.0) for c, o in zip(*nll, strict=True)) / len(places),
+        "unlikely_share": sum(o > 4.0 for o in nll[1]) / len(places),
         "entropy": float(-(probabilities * probabilities.log()).sum(1).mean()),
         "el2n": float(errors.norm(dim=1).mean()),
     }

@@ -41,10 +41,12 @@ class KnownScores:
     Parameters
     ----------
     tables : dict of str to pa.Table
-        By artefact id, schema `SCORES`; an example's scores are those of the first table that contains it.
+        By artefact id, schema `SCORES`; an example's scores are those of the first table that contains it. Tables of
+        an earlier version, which lack a column, are left out: its values cannot be told without the models.
     """
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
+        tables = {name: one for name, one in tables.items() if set(SCORES.names) <= set(one.column_names)}
         self.sources = list(tables)
         """Ids of the artefacts."""
         rows = pa.concat_tables([SCORES.empty_table(), *(one.select(SCORES.names) for one in tables.values())])

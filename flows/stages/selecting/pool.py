@@ -72,7 +72,7 @@ def read_pool(
         reason = np.where(eligible, "", status).astype(object)
         n_prompt = scores["n_prompt_tokens"].to_numpy().astype(np.int64)
         n_response = scores["n_response_tokens"].to_numpy().astype(np.int64)
-        signals = {name: _floats(scores[name]) for name in SIGNALS if scores[name].null_count < n}
+        signals = {name: _floats(scores[name]) for name in SIGNALS if _has_values(scores, name)}
     cluster = concepts = embeddings = None
     if upstream.clusters is not None:
         clusters = _parallel(warehouse, "clusters", upstream.clusters, ids)
@@ -125,6 +125,11 @@ def _imported(warehouse: Warehouse, options: Any, example_id: NDArray[np.str_]) 
     table = table.filter(pc.equal(table["signal"], options.signal))
     positions = pc.index_in(pa.array(example_id.tolist()), value_set=table["example_id"])
     return _floats(pa.chunked_array([table["value"].combine_chunks().take(positions)]))
+
+
+def _has_values(scores: pa.Table, name: str) -> bool:
+    """Return whether a scores table holds a signal; one from an earlier version lacks the columns added since."""
+    return name in scores.column_names and scores[name].null_count < len(scores)
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:

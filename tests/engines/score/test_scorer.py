@@ -44,7 +44,7 @@ def test_every_signal_agrees_with_the_loop(pair: Pair) -> None:
         assert row["cds"] == pytest.approx(expected["cds"], abs=1e-5)
         assert row["nod"] == pytest.approx(expected["nod"], rel=1e-4)
         assert row["don"] == pytest.approx(expected["don"], rel=1e-4, abs=1e-9)
-        for name in ("nll_original", "nll_compressed", "entropy", "el2n"):
+        for name in ("nll_original", "nll_compressed", "entropy", "el2n", "positive_excess", "unlikely_share"):
             assert row[name] == pytest.approx(expected[name], rel=1e-4), name
 
 

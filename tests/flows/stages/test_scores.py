@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 from corpora import write_corpus
 from models import save_llama
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Any]
 
-SIGNALS = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n")
+SIGNALS = ("cds", "don", "nod", "nll_original", "nll_compressed", "entropy", "el2n", "positive_excess")
 
 
 @pytest.fixture
@@ -39,6 +40,44 @@ def score(curate: Run, tiny: tuple[Path, Path]) -> Run:
         return opened.manifest("scores", answer.value["id"]), opened.read("scores", answer.value["id"])
 
     return run
+
+
+def test_scores_of_an_earlier_version_open_and_are_not_mixed_with_new_ones(
+    curate: Run, score: Run, tmp_path: Path, tiny: tuple[Path, Path]
+) -> None:
+    small = write_corpus(tmp_path / "small.jsonl", rows=20)
+    first, table = score(small, tmp_path / "w")
+    # As the version without these columns left them: the same id, fewer columns.
+    old = table.drop_columns(["positive_excess", "unlikely_share"])
+    for part in first.parts:
+        pq.write_table(
+            old.slice(0 if "00000" in part.file else 16, part.rows), tmp_path / "w/scores" / first.id / part.file
+        )
+    fixed = (
+        "-c",
+        small,
+        "--original",
+        tiny[0],
+        "--compressed",
+        tiny[1],
+        "--part-rows",
+        16,
+        "-w",
+        tmp_path / "w",
+        "--json",
+    )
+    told = curate("select", "--method", "donod", "--budget", "5", *fixed).value
+    assert (told["inputs"]["scores"], told["n_kept"]) == (first.id, 5)
+    asked = curate("sql", "SELECT count(cds) AS cds, count(positive_excess) AS e FROM scores", *fixed[-3:])
+    assert asked.value == [{"cds": 20, "e": 0}]
+    answer = curate("select", "--method", "by-signal", "--signal", "positive_excess", *fixed)
+    assert answer.code == 2
+    assert "'positive_excess', which the scores do not hold; score with a pair of models; scores of an" in answer.err
+    grown = tmp_path / "grown.jsonl"
+    grown.write_text(small.read_text() + write_corpus(tmp_path / "new.jsonl", rows=30, seed=1).read_text())
+    second, after = score(grown, tmp_path / "w")
+    assert second.facts["n_reused"] == 0
+    assert after["positive_excess"].null_count == 0
 
 
 def test_a_grown_corpus_scores_its_new_rows_only(score: Run, tmp_path: Path) -> None:
