@@ -152,6 +152,16 @@ class RecoverSettings(Section):
     )
 
 
+class CompressSettings(Section):
+    """Settings of the compression methods that remove or sort MLP channels (docs/compression.md)."""
+
+    order: Literal["wanda", "energy", "magnitude", "ridge", "random"] = setting(
+        "wanda", "Importance of channels for width and sort: wanda, energy, magnitude, ridge or random."
+    )
+    multiple: int = setting(8, "The channels kept are a multiple of it; 64 or 128 suits GPU kernels.", ge=1)
+    compensate: bool = setting(False, "width: fit the weights out of the kept channels to the output of all.")
+
+
 class EvaluateSettings(Section):
     """Settings of an evaluation (docs/evaluation.md)."""
 
@@ -212,5 +222,6 @@ class RunSettings(Section):
     score: ScoreSettings = Field(default_factory=ScoreSettings)
     select: SelectSettings = Field(default_factory=SelectSettings)
     recover: RecoverSettings = Field(default_factory=RecoverSettings)
+    compress: CompressSettings = Field(default_factory=CompressSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     compare: CompareSettings = Field(default_factory=CompareSettings)

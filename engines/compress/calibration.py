@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
 
 Calibration = Sequence[pa.RecordBatch] | Sequence[Sequence[Turn]]
 """Batches with a ``messages`` column (and ``tools``, if present), or conversations as turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """Calibration rows, and how layers run on them."""
+
+    rows: Sequence[torch.Tensor]
+    """Conversations as token ids, each (1, T) int64; empty where the order needs none."""
+    device: torch.device
+    dtype: torch.dtype
+    progress: Callable[[int, int], None] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Number of calibration tokens."""
+        return sum(row.shape[1] for row in self.rows)
 
 
 def draw_calibration_rows(calibration: Calibration, template: Template, n_rows: int, seed: int) -> list[torch.Tensor]:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from curate.engines.compress.layerwise import record_layer_inputs, working_copy
+from curate.engines.compress.rebuild import check_config
 from curate.engines.models.projections import decoder_layers
 from curate.schemas.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+    from transformers import PreTrainedModel
 
 LAYER_INDEX_LISTS = ("mlp_only_layers",)
 """Configuration entries that list layer numbers. Lists with one entry per layer are recognised by length and name."""
@@ -106,7 +108,8 @@ def remove_blocks(model: PreTrainedModel, removed: Collection[int]) -> None:
             if hasattr(module, "layer_idx"):
                 module.layer_idx = new  # type: ignore[assignment]
     _shorten(model.config.get_text_config(decoder=True), len(layers), kept)
-    _check_config(model)
+    cannot = f"layers of a {model.config.model_type!r} model cannot be removed: "
+    check_config(model, cannot + "its configuration rejects them", cannot + "their kinds depend on their number")
 
 
 def _shorten(config: Any, n_layers: int, kept: Sequence[int]) -> None:
@@ -122,21 +125,3 @@ def _shorten(config: Any, n_layers: int, kept: Sequence[int]) -> None:
             changes[key] = [value[index] for index in kept]
     for key, value in {**changes, "num_hidden_layers": len(kept)}.items():
         setattr(config, key, value)
-
-
-def _check_config(model: PreTrainedModel) -> None:
-    """Raise InputError if the configuration builds a model with other tensors than the one in memory."""
-    kind = model.config.model_type
-    try:
-        config = type(model.config).from_dict(model.config.to_dict())
-        # On the meta device tensors have shapes but no memory.
-        with torch.device("meta"):
-            rebuilt = AutoModelForCausalLM.from_config(config)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise InputError(
-            f"layers of a {kind!r} model cannot be removed: its configuration rejects them ({error})"
-        ) from error
-    # Some architectures choose the kind of a layer by its number (every third layer, say): they fail here.
-    shapes = {name: tensor.shape for name, tensor in rebuilt.state_dict().items()}
-    if shapes != {name: tensor.shape for name, tensor in model.state_dict().items()}:
-        raise InputError(f"layers of a {kind!r} model cannot be removed: their kinds depend on their number")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from curate.engines.compress.magnitude import Scope
 from curate.engines.compress.masks import check_sparsity, parse_pattern
+from curate.engines.compress.width.importance import ORDERS, Order, needs_activations
 from curate.schemas.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from curate.engines.tokens.templates import TemplateKind
 
-CompressionMethod = Literal["magnitude", "wanda", "blocks"]
+CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate"]
 COMPRESSION_METHODS: tuple[CompressionMethod, ...] = get_args(CompressionMethod)
 
 
@@ -31,7 +32,8 @@ class CompressionRequest:
 
     method: CompressionMethod
     sparsity: float | None = None
-    """Share of the weights to remove, in (0, 1); for magnitude and wanda, unless `pattern` is given."""
+    """Share to remove, in (0, 1): of the weights for magnitude and wanda, unless `pattern` is given; of the channels of
+    every MLP for width and truncate."""
     pattern: str | None = None
     """``"N:M"``: N of every M consecutive inputs of a row are kept; for magnitude and wanda."""
     scope: Scope | None = None
@@ -39,8 +41,14 @@ class CompressionRequest:
     ranking of all; see `curate.engines.compress.magnitude.prune_magnitude`."""
     n_blocks: int | None = None
     """Number of decoder layers to remove; for blocks."""
+    order: Order = "wanda"
+    """Importance of MLP channels, for width and sort; see `curate.engines.compress.width.importance`."""
+    multiple: int = 8
+    """The number of channels kept is a multiple of it, for width and truncate; ≥ 1."""
+    compensate: bool = False
+    """Fit the weights out of the kept channels to the output of all, for width."""
     calibration_rows: int = 128
-    """Conversations that wanda and blocks calibrate on, drawn at random; ≥ 1."""
+    """Conversations that calibrating methods are calibrated on, drawn at random; ≥ 1."""
     max_length: int = 512
     """Longest calibration conversation in tokens, capped by the model's context."""
     template: TemplateKind = "auto"
@@ -56,17 +64,18 @@ class CompressionRequest:
         """Reject values that are out of range or contradict each other."""
         if self.method not in COMPRESSION_METHODS:
             raise UsageError(f"method {self.method!r} is not known{did_you_mean(self.method, COMPRESSION_METHODS)}")
-        if self.method == "blocks":
-            self._check_blocks()
-        else:
-            self._check_pruning()
+        {"blocks": self._check_blocks, "magnitude": self._check_pruning, "wanda": self._check_pruning}.get(
+            self.method, self._check_width
+        )()
         if self.calibration_rows < 1:
             raise UsageError(f"calibration rows {self.calibration_rows} is not positive; give a number such as 128")
 
     @property
     def needs_calibration(self) -> bool:
         """Whether the method runs calibration rows through the model."""
-        return self.method != "magnitude"
+        if self.method in ("width", "sort"):
+            return self.compensate or needs_activations(self.order)
+        return self.method in ("wanda", "blocks")
 
     def _check_blocks(self) -> None:
         for name, value in (("sparsity", self.sparsity), ("pattern", self.pattern), ("scope", self.scope)):
@@ -88,3 +97,23 @@ class CompressionRequest:
             check_sparsity(self.sparsity)
         if self.pattern is not None:
             parse_pattern(self.pattern)
+
+    def _check_width(self) -> None:
+        for name, value in (("pattern", self.pattern), ("scope", self.scope), ("number of blocks", self.n_blocks)):
+            if value is not None:
+                raise UsageError(f"method {self.method!r} takes no {name} ({value!r}); give the share of the channels")
+        if self.order not in ORDERS:
+            raise UsageError(f"order {self.order!r} is not known{did_you_mean(self.order, ORDERS)}")
+        if self.multiple < 1:
+            raise UsageError(f"multiple {self.multiple} is not positive; give a number such as 8")
+        if self.compensate and self.method != "width":
+            raise UsageError(
+                f"method {self.method!r} cannot compensate, which depends on how many channels are kept; use width"
+            )
+        if self.method == "sort":
+            if self.sparsity is not None:
+                raise UsageError(f"method 'sort' removes nothing ({self.sparsity:g}); truncate the sorted model")
+        elif self.sparsity is None:
+            raise UsageError(f"method {self.method!r} needs the share of the channels to remove, such as 0.25")
+        else:
+            check_sparsity(self.sparsity)

@@ -10,11 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.engines.compress.calibration import Calibration, draw_calibration_rows
-from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
-from curate.engines.compress.magnitude import prune_magnitude
-from curate.engines.compress.masks import parse_pattern
-from curate.engines.compress.wanda import prune_wanda
+from curate.engines.compress.calibration import Calibrated, Calibration, draw_calibration_rows
+from curate.engines.compress.methods import METHODS
 from curate.engines.models.checkpoints import resolve_model
 from curate.engines.models.devices import resolve_device, resolve_dtype
 from curate.engines.models.folder import open_model, refuse_existing, write_model
@@ -53,7 +50,7 @@ def compress(
     request : CompressionRequest
         Method, amount and calibration settings.
     calibration : sequence of RecordBatch, or of turn sequences, optional
-        The conversations that wanda and blocks calibrate on; batches carry a ``messages`` column. Magnitude needs none.
+        The conversations to calibrate on, where the method needs any; batches carry a ``messages`` column.
     trust_remote_code : bool
         Run code that comes with the model.
     progress : callable, optional
@@ -66,6 +63,8 @@ def compress(
         source; ``projections``, one entry each with ``name``, ``layer``, ``weights``, ``zeros``, ``sparsity``;
         ``parameters_before`` and ``parameters_after``; ``nonzero_before`` and ``nonzero_after``;
         ``layers_before``, ``layers_after``, ``layers_removed`` (indices in the source) and ``block_influence``;
+        for width, sort and truncate ``widths_before``, ``widths_after``, ``order``, ``kept_energy`` of each layer and,
+        for width, ``compensated``;
         ``calibration_rows`` and ``calibration_tokens``; ``dtype`` of the weights written; ``seconds``.
 
     Raises
@@ -74,12 +73,14 @@ def compress(
         When `out` is not free, the calibration is missing, or there are not enough layers.
     InputError
         When the model or the calibration cannot be used.
+    GateError
+        When the width of an N:M sparse model would change, or there are too few calibration tokens for the method.
     WarehouseError
         When `out` cannot be written.
     """
     start = time.perf_counter()
     if request.needs_calibration and calibration is None:
-        raise UsageError(f"method {request.method!r} needs calibration rows; give a corpus, or use method 'magnitude'")
+        raise UsageError(f"method {request.method!r} needs calibration rows; give a corpus, or use another method")
     target = Path(out)
     refuse_existing(target)
     source = resolve_model(str(model))
@@ -89,14 +90,16 @@ def compress(
     if calibration is not None and request.needs_calibration:
         tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
         rows = _encode_calibration(network, tokenizer, calibration, request)
-    removal = _apply(network, rows, request, progress)
-    write_model(network, source, target)
+    device = resolve_device(request.device)
+    calibrated = Calibrated(rows, device, resolve_dtype(request.dtype, device) or network.dtype, progress)
+    change = METHODS[request.method](network, source, calibrated, request)
+    write_model(network, source, target, change.files)
     return {
         "method": request.method,
         **_comparison(before, _statistics(network)),
-        **removal,
+        **{"layers_removed": [], "block_influence": [], **change.report},
         "calibration_rows": len(rows),
-        "calibration_tokens": sum(row.shape[1] for row in rows),
+        "calibration_tokens": calibrated.tokens,
         "dtype": str(network.dtype).removeprefix("torch."),
         "seconds": time.perf_counter() - start,
     }
@@ -112,33 +115,6 @@ def _encode_calibration(
     length = min(request.max_length, context or request.max_length)
     template = Template(tokenizer, request.template, length)
     return draw_calibration_rows(calibration, template, request.calibration_rows, request.seed)
-
-
-def _apply(
-    model: PreTrainedModel,
-    rows: list[torch.Tensor],
-    request: CompressionRequest,
-    progress: LayerProgress | None,
-) -> dict[str, Any]:
-    """Compress `model` in place; return the removed layers and their measured influence."""
-    pattern = parse_pattern(request.pattern) if request.pattern is not None else None
-    device = resolve_device(request.device)
-    dtype = resolve_dtype(request.dtype, device) or model.dtype
-    if request.method == "magnitude":
-        prune_magnitude(model, sparsity=request.sparsity, pattern=pattern, scope=request.scope or "layer")
-    elif request.method == "wanda":
-        prune_wanda(
-            model, rows, sparsity=request.sparsity, pattern=pattern, device=device, dtype=dtype, progress=progress
-        )
-    else:
-        n_blocks = request.n_blocks or 0
-        # Called for its check alone: an impossible number of layers must fail before the long measurement.
-        least_influential([0.0] * len(decoder_layers(model)[1]), n_blocks)
-        influence = block_influence(model, rows, device=device, dtype=dtype, progress=progress)
-        removed = least_influential(influence, n_blocks)
-        remove_blocks(model, removed)
-        return {"layers_removed": removed, "block_influence": influence}
-    return {"layers_removed": [], "block_influence": []}
 
 
 def _statistics(model: PreTrainedModel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from contextlib import contextmanager
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from curate.engines.models.tokenizer_files import NAMED_TEMPLATES
 from curate.schemas.errors import InputError, UsageError, WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -73,8 +74,15 @@ def refuse_existing(out: Path) -> None:
         raise UsageError(f"output folder {str(out)!r} exists and is not empty; give another --out, or remove it first")
 
 
-def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
+def write_model(
+    model: PreTrainedModel, source: Path, out: Path, more_files: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Write `model` to the folder `out`, with all files of the folder `source` other than weights.
+
+    Parameters
+    ----------
+    more_files : mapping of str to str
+        Names and texts of further files; they replace those of `source`.
 
     Raises
     ------
@@ -89,6 +97,8 @@ def write_model(model: PreTrainedModel, source: Path, out: Path) -> None:
             model.save_pretrained(folder)
             # After save_pretrained, so that the source's generation settings replace those that it writes.
             copy_companions(source, folder)
+            for name, text in more_files.items():
+                (folder / name).write_text(text, "utf-8")
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 # safetensors creates weight files with mode 600, whatever the umask.
                 file.chmod((folder / "config.json").stat().st_mode)

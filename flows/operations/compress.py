@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from curate.schemas.settings import Settings
 
-CALIBRATED = ("wanda", "blocks")
-
 
 def compress(settings: Settings, model: str, out: Path, method: str, sparsity: str, rows: int) -> dict[str, Any]:
     """Prune `model` into `out` and return the engine's report.
@@ -25,7 +23,8 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     Parameters
     ----------
     sparsity : str
-        ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``.
+        ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``;
+        not used by ``sort``.
     rows : int
         Conversations of the corpus to calibrate on.
 
@@ -35,14 +34,13 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
         If `sparsity` does not fit the method, or a method that calibrates has no corpus.
     """
     amount = _amount(method, sparsity)
-    if method in CALIBRATED and not settings.corpus:
-        raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE")
     from curate.engines.compress import CompressionRequest
     from curate.engines.compress import compress as compress_model
 
     request = CompressionRequest(
         method,  # type: ignore[arg-type]
         **amount,
+        **settings.compress.model_dump(),
         calibration_rows=rows,
         max_length=settings.score.max_length,
         template=settings.score.template,
@@ -50,12 +48,16 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
         device=settings.score.device,
         dtype=settings.score.dtype,
     )
-    calibration = list(_calibration(settings)) if method in CALIBRATED else None
+    if request.needs_calibration and not settings.corpus:
+        raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE")
+    calibration = list(_calibration(settings)) if request.needs_calibration else None
     folder = str(converted(Warehouse(settings.warehouse.absolute()), model, settings.trust_pickle))
     return compress_model(folder, out, request, calibration=calibration, trust_remote_code=settings.trust_remote_code)
 
 
 def _amount(method: str, text: str) -> dict[str, Any]:
+    if method == "sort":
+        return {}
     if method == "blocks":
         if not text.isdecimal():
             raise UsageError(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 PACKAGES = ("flows", "selectors", "engines", "storage", "schemas")
 MAX_ROOT_FILES = 6
 TESTS_OF_SEVERAL_MODULES = {
-    "engines/compress/test_methods.py",
     "engines/recover/methods/test_quantised_base.py",
     "flows/deployments/test_deploy_page.py",
     "storage/catalog/test_load.py",

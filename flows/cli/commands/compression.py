@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.")]
-How = Annotated[str, typer.Option("--method", "-m", help="magnitude, wanda or blocks.")]
+How = Annotated[str, typer.Option("--method", "-m", help="magnitude, wanda, blocks, width, sort or truncate.")]
 Sparsity = Annotated[
     str,
-    typer.Option("--sparsity", "-s", help="Share of weights to zero (0.5), a pattern (2:4), or blocks to remove (2)."),
+    typer.Option(
+        "--sparsity", "-s", help="Share of weights or channels to remove (0.5), pattern (2:4), or blocks (2)."
+    ),
 ]
-CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus that calibrate wanda and blocks.")]
+CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus to calibrate on.")]
 
 
 @app.command()
-@takes("corpus", "scoring", "seed", "run")
+@takes("width", "corpus", "scoring", "seed", "run")
 def compress(
     settings: Settings,
     model: Model,
@@ -38,7 +40,9 @@ def compress(
 ) -> None:
     """Prune a model and write the compressed model folder.
 
-    Gives a model pair without another tool. The methods wanda and blocks calibrate on rows of --corpus.
+    magnitude and wanda set weights to zero, blocks removes layers, width removes MLP channels. sort puts channels in
+    order of importance, and truncate keeps the first of a sorted model. All but magnitude and truncate calibrate on
+    rows of --corpus.
     """
     from curate.flows.operations import compress as operation
 

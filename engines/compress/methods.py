@@ -1,0 +1,100 @@
+"""One table of the compression methods: each changes a model in place and reports what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
+from curate.engines.compress.magnitude import prune_magnitude
+from curate.engines.compress.masks import parse_pattern
+from curate.engines.compress.wanda import prune_wanda
+from curate.engines.compress.width.cut import narrow
+from curate.engines.compress.width.elastic import ELASTIC, sort_channels, truncate
+from curate.engines.models.projections import decoder_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+    from curate.engines.compress.calibration import Calibrated
+    from curate.engines.compress.request import CompressionRequest
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a method did to a model."""
+
+    report: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Text files to write beside the weights, by name."""
+
+
+def _magnitude(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    pattern = parse_pattern(request.pattern) if request.pattern is not None else None
+    prune_magnitude(model, sparsity=request.sparsity, pattern=pattern, scope=request.scope or "layer")
+    return Change()
+
+
+def _wanda(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    prune_wanda(
+        model,
+        calibrated.rows,
+        sparsity=request.sparsity,
+        pattern=parse_pattern(request.pattern) if request.pattern is not None else None,
+        device=calibrated.device,
+        dtype=calibrated.dtype,
+        progress=calibrated.progress,
+    )
+    return Change()
+
+
+def _blocks(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    n_blocks = request.n_blocks or 0
+    # Called for its check alone: an impossible number of layers must fail before the long measurement.
+    least_influential([0.0] * len(decoder_layers(model)[1]), n_blocks)
+    influence = block_influence(
+        model, calibrated.rows, device=calibrated.device, dtype=calibrated.dtype, progress=calibrated.progress
+    )
+    removed = least_influential(influence, n_blocks)
+    remove_blocks(model, removed)
+    return Change({"layers_removed": removed, "block_influence": influence})
+
+
+def _width(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    assert request.sparsity is not None
+    return Change(
+        narrow(
+            model,
+            calibrated,
+            sparsity=request.sparsity,
+            order=request.order,
+            multiple=request.multiple,
+            compensate=request.compensate,
+            seed=request.seed,
+        )
+    )
+
+
+def _sort(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    report, elastic = sort_channels(model, calibrated, order=request.order, seed=request.seed)
+    return Change(report, {ELASTIC: elastic})
+
+
+def _truncate(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    assert request.sparsity is not None
+    report, elastic = truncate(model, source, sparsity=request.sparsity, multiple=request.multiple)
+    return Change(report, {ELASTIC: elastic})
+
+
+METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionRequest], Change]] = {
+    "magnitude": _magnitude,
+    "wanda": _wanda,
+    "blocks": _blocks,
+    "width": _width,
+    "sort": _sort,
+    "truncate": _truncate,
+}
+"""Function of each method; it receives the model, its folder, the calibration and the request."""
