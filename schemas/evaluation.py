@@ -29,6 +29,9 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+FORCED: tuple[Kind, ...] = ("rows", "choice", "perplexity")
+"""Kinds that read likelihoods of given texts only; for all others the model may generate an answer."""
+
 REVISIONS: dict[Kind, int] = {"knowledge": 1, "open-book": 1, "reasoning": 1}
 """How often the results of a kind have changed since version 0.1, raised by hand; none of the others has."""
 

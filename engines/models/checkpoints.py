@@ -12,14 +12,15 @@ from pathlib import Path
 
 from curate.engines.models.configuration import check_sizes
 from curate.engines.models.json_files import read_object
-from curate.engines.models.tokenizer_files import tokenizer_files
-from curate.engines.models.weight_files import INDEX, SINGLE, read_header, shards, weight_files
+from curate.engines.models.tokenizer_files import has_tokenizer, tokenizer_files
+from curate.engines.models.weight_files import INDEX, ORIGIN, SHAPES, SINGLE, read_header, shards, weight_files
 from curate.schemas.errors import InputError, first_line
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 HUB_PREFIX = "hub:"
 
 WEIGHTS = (SINGLE, INDEX)
+GENERATION = "generation_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -94,7 +95,28 @@ def model_files(name: str) -> list[Path]:
     weights = weight_files(folder) if (folder / SINGLE).is_file() else [folder / INDEX, *shards(folder / INDEX)]
     # With trust_remote_code these files decide what the model computes.
     remote_code = sorted(folder.glob("*.py"))
-    return sorted([folder / "config.json", *weights, *tokenizer_files(folder), *remote_code])
+    about_weights = [folder / name for name in (SHAPES, ORIGIN) if (folder / name).is_file()]
+    return sorted([folder / "config.json", *weights, *tokenizer_files(folder), *remote_code, *about_weights])
+
+
+def generation_files(name: str) -> list[Path]:
+    """Return the files that decide what a model generates: those of `model_files`, and its generation settings.
+
+    End tokens and penalties are in a file of their own, which likelihoods and training do not depend on.
+    """
+    folder = resolve_model(name)
+    base = folder
+    while is_adapter(base):
+        base = resolve_model(adapter_base(base))
+    settings = base / GENERATION
+    return model_files(name) + ([settings] if settings.is_file() else [])
+
+
+def tokenizer_folder(folder: Path) -> Path | None:
+    """Return `folder`, or the base of the adapter in it, whichever has a tokenizer; None if neither has."""
+    if has_tokenizer(folder):
+        return folder
+    return tokenizer_folder(resolve_model(adapter_base(folder))) if is_adapter(folder) else None
 
 
 def is_adapter(folder: Path) -> bool:

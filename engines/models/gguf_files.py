@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from curate.engines.models.json_files import read_object
 from curate.engines.models.library_errors import as_input_error
-from curate.engines.models.weight_files import INDEX, SINGLE
+from curate.engines.models.weight_files import INDEX, ORIGIN, SINGLE
 from curate.schemas.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-ORIGIN = "gguf.json"
-"""File in the converted folder, and in every model made from it, that records the stored types of the weights."""
 
 EXACT = ("F64", "F32", "F16", "BF16")
 """Stored types that round no weight to zero by quantising it."""

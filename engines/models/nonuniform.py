@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from curate.engines.models.configuration import load_config
 from curate.engines.models.json_files import read_object
-from curate.engines.models.weight_files import weight_files
+from curate.engines.models.weight_files import SHAPES, weight_files
 from curate.schemas.errors import InputError, first_line
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PreTrainedModel
-
-SHAPES = "shapes.json"
 
 
 def is_nonuniform(folder: Path) -> bool:

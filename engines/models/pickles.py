@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from curate.engines.models.nonuniform import SHAPES, nonuniform_shapes
+from curate.engines.models.nonuniform import nonuniform_shapes
+from curate.engines.models.weight_files import SHAPES
 from curate.schemas.errors import CurateError, InputError
 
 TIMEOUT_SECONDS = 3600.0

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
-from curate.engines.models.checkpoints import adapter_base, is_adapter, resolve_model
+from curate.engines.models.checkpoints import tokenizer_folder
 from curate.engines.models.configuration import repaired_config
 from curate.engines.models.json_files import check_objects
 from curate.engines.models.library_errors import as_input_error
-from curate.engines.models.tokenizer_files import TOKENIZER_FILES, has_tokenizer
+from curate.engines.models.tokenizer_files import TOKENIZER_FILES
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def load_tokenizer(
     """
     tokenizers = [
         _tokenizer(folder, trust_remote_code)
-        for folder in dict.fromkeys(_with_tokenizer(f) for f in (compressed, original) if f is not None)
+        for folder in dict.fromkeys(tokenizer_folder(f) for f in (compressed, original) if f is not None)
         if folder is not None
     ]
     if not tokenizers:
@@ -41,13 +41,6 @@ def load_tokenizer(
     if len(tokenizers) == 2:
         compare_tokenizers(tokenizers[1], tokenizers[0])
     return tokenizers[0]
-
-
-def _with_tokenizer(folder: Path) -> Path | None:
-    """Return `folder`, or the base of the adapter in it, whichever has a tokenizer; None if neither has."""
-    if has_tokenizer(folder):
-        return folder
-    return _with_tokenizer(resolve_model(adapter_base(folder))) if is_adapter(folder) else None
 
 
 def _tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:

@@ -18,6 +18,11 @@ from curate.schemas.errors import InputError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
+SHAPES = "shapes.json"
+"""File that lists the weights of other shapes than the configuration says: `curate.engines.models.nonuniform`."""
+ORIGIN = "gguf.json"
+"""File that records the stored types of weights from a GGUF file: `curate.engines.models.gguf_files`."""
+
 MAX_HEADER_BYTES = 100_000_000
 """Longest header that safetensors itself accepts."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
-from curate.flows.stages.evaluating.tasks import evaluation_items, tasks_digest, version_of
+from curate.flows.stages.evaluating.tasks import evaluated_files, evaluation_items, tasks_digest, version_of
 from curate.flows.stages.evaluation import facts, run_items
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
@@ -30,13 +30,12 @@ UNSAID = ("device", "dtype", "batch_tokens", "checkpoint_steps", "gradient_check
 
 def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: RecoveryRequest) -> Recipe:
     """Return the recipe of a cell: selection, compressed model, tasks, and the settings of training and evaluation."""
-    from curate.engines.models.checkpoints import model_files
-
     inputs = {
         "selection": selection,
-        "compressed": warehouse.digests.files(model_files(str(settings.compressed))),
+        "compressed": warehouse.digests.files(evaluated_files(settings, str(settings.compressed))),
         "tasks": tasks_digest(warehouse, settings),
         **judge_input(warehouse, settings),
+        **_original_input(warehouse, settings, request),
     }
     training = {key: value for key, value in request.to_json().items() if key not in UNSAID}
     how = {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
@@ -45,6 +44,17 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
     # Two versions: of training a cell, and of asking its model.
     version = 100 * VERSION + version_of(settings)
     return Recipe("evaluation", version, inputs, {"recovery": training, "dtype": request.dtype, **how}, layout)
+
+
+def _original_input(warehouse: Warehouse, settings: Settings, request: RecoveryRequest) -> dict[str, str]:
+    """Return the digest of the original's files as an input, empty where nothing of it reaches the trained model."""
+    from curate.engines.models.checkpoints import model_files, resolve_model, tokenizer_folder
+
+    if settings.original is None:
+        return {}
+    lends_tokenizer = tokenizer_folder(resolve_model(str(settings.compressed))) is None
+    used = request.taught or request.reconstruct or lends_tokenizer
+    return {"original": warehouse.digests.files(model_files(settings.original))} if used else {}
 
 
 def trial(warehouse: Warehouse, settings: Settings, selection: str, request: RecoveryRequest) -> str:

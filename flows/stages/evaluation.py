@@ -16,7 +16,13 @@ from curate.flows import progress
 from curate.flows.stages.evaluating.clusters import by_cluster
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
 from curate.flows.stages.evaluating.results import summary_rows, warnings
-from curate.flows.stages.evaluating.tasks import evaluation_items, harness_tasks, tasks_digest, version_of
+from curate.flows.stages.evaluating.tasks import (
+    evaluated_files,
+    evaluation_items,
+    harness_tasks,
+    tasks_digest,
+    version_of,
+)
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.evaluation import RESULTS, SUMMARY
@@ -44,9 +50,10 @@ def recipe(
         Other input artefacts: ``recovery`` and ``selection`` of the model, if known, and ``clusters`` to group held-out
         rows by.
     """
-    from curate.engines.models.checkpoints import model_files
-
-    inputs = {"model": warehouse.digests.files(model_files(model)), "tasks": tasks_digest(warehouse, settings)}
+    inputs = {
+        "model": warehouse.digests.files(evaluated_files(settings, model)),
+        "tasks": tasks_digest(warehouse, settings),
+    }
     inputs |= {"corpus": corpus} if corpus and settings.evaluate.decontaminate else {}
     inputs |= judge_input(warehouse, settings)
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}

@@ -9,11 +9,13 @@ import pyarrow as pa
 
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
-from curate.schemas.evaluation import ITEMS, results_version
+from curate.schemas.evaluation import FORCED, ITEMS, results_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from curate.schemas.evaluation import Kind
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -44,9 +46,20 @@ def tasks_digest(warehouse: Warehouse, settings: Settings) -> str:
 
 def version_of(settings: Settings) -> int:
     """Return the version of the results of all tasks; an evaluation whose results never changed keeps its id."""
+    return results_version(_kinds(settings))
+
+
+def evaluated_files(settings: Settings, model: str) -> list[Path]:
+    """Return the files of a model that decide its results; its generation settings only if it generates answers."""
+    from curate.engines.models.checkpoints import generation_files, model_files
+
+    return model_files(model) if _kinds(settings) <= set(FORCED) else generation_files(model)
+
+
+def _kinds(settings: Settings) -> set[Kind]:
     from curate.storage.inputs.task_files import parse_task
 
-    return results_version("rows" if word == DEMO else parse_task(word).kind for word in settings.evaluate.tasks)
+    return {"rows" if word == DEMO else parse_task(word).kind for word in settings.evaluate.tasks}
 
 
 def harness_tasks(settings: Settings) -> list[str]:
