@@ -1,7 +1,7 @@
 """Examples of a corpus: canonical conversations, their ids, and the schemas of the corpus artefact.
 
-Every input shape (alpaca, sharegpt, messages, …) becomes the same list of turns. All assistant turns are supervised;
-a tool call is an assistant turn, since the model must produce it.
+Every input shape (alpaca, sharegpt, messages, …) becomes the same list of turns. All assistant turns are supervised,
+unless their source says otherwise; a tool call is an assistant turn, since the model must produce it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Turn:
     content: str
     tool_call: bool = False
     """True where an assistant turn is a function call (ShareGPT's ``function_call``), kept for exports."""
+    supervised: bool = True
+    """False where an assistant turn is context only, as its source states (``weight: 0``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class Quarantined:
 
 def example_id(turns: tuple[Turn, ...], tools: str | None = None) -> str:
     """Return the id of a conversation; equal text gives equal ids in every file."""
-    body: list[object] = [[turn.role, turn.content, turn.tool_call] for turn in turns]
+    # Supervised turns have no fourth item: ids from before turns could be context only stay the same.
+    marks: dict[bool, list[object]] = {True: [], False: [False]}
+    body: list[object] = [[turn.role, turn.content, turn.tool_call, *marks[turn.supervised]] for turn in turns]
     # Without tools the list is not wrapped: ids from before tools were supported stay the same.
     return digest([body, tools] if tools else body, ID_DIGITS)
 
@@ -76,8 +80,13 @@ def prompt_text(turns: tuple[Turn, ...] | list[Turn]) -> str:
 
 
 def response_text(turns: tuple[Turn, ...] | list[Turn]) -> str:
-    """Return the assistant turns joined by blank lines."""
-    return "\n\n".join(turn.content for turn in turns if turn.role == "assistant")
+    """Return the supervised turns joined by blank lines."""
+    return "\n\n".join(turn.content for turn in turns if turn.role == "assistant" and turn.supervised)
+
+
+def message_of(turn: Turn) -> dict[str, object]:
+    """Return one item of a ``messages`` value."""
+    return {f.name: getattr(turn, f.name) for f in MESSAGES.value_type}
 
 
 MESSAGES = pa.list_(
@@ -86,6 +95,8 @@ MESSAGES = pa.list_(
             pa.field("role", pa.string(), nullable=False),
             pa.field("content", pa.string(), nullable=False),
             pa.field("tool_call", pa.bool_(), nullable=False),
+            # Null, and absent in corpora of older versions, where every assistant turn is supervised.
+            pa.field("supervised", pa.bool_()),
         ]
     )
 )
@@ -128,4 +139,7 @@ QUARANTINE = pa.schema(
 
 def turns_of(messages: list[dict[str, object]]) -> tuple[Turn, ...]:
     """Return the turns of one value of the ``messages`` column."""
-    return tuple(Turn(m["role"], m["content"], bool(m["tool_call"])) for m in messages)  # type: ignore[arg-type]
+    return tuple(
+        Turn(m["role"], m["content"], bool(m["tool_call"]), m.get("supervised") is not False)  # type: ignore[arg-type]
+        for m in messages
+    )

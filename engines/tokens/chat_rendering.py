@@ -109,24 +109,25 @@ class ChatRenderer:
         text = self._text(turns, tools)
         spans = []
         for index in _answers(turns):
-            # Stripped, because many templates strip contents before printing them.
-            content = turns[index].content.strip()
-            start = self._start(text, self._text(turns[:index], tools, self._layout.prompted), content)
-            if start is None:
+            prefix = self._text(turns[:index], tools, self._layout.prompted)
+            place = self._find(text, prefix, turns[index].content.rstrip())
+            if place is None:
                 return None
-            spans.append((start, self._end(text, start + len(content))))
+            spans.append((place[0], self._end(text, place[1])))
         return Rendered(text, tuple(spans))
 
-    def _start(self, text: str, prefix: str, content: str) -> int | None:
-        """Return where `content` begins in `text`, right after `prefix` and what the template puts between them."""
+    def _find(self, text: str, prefix: str, content: str) -> tuple[int, int] | None:
+        """Return the place of `content` in `text`, right after `prefix` and what the template puts between them."""
         if not text.startswith(prefix):
             return None
         # Some templates write an empty thought before the last answer only, so try with the lead, then without.
         for lead in (self._layout.lead, ""):
             if text.startswith(lead, len(prefix)):
-                start = _skip_space(text, len(prefix) + len(lead))
-                if text.startswith(content, start):
-                    return start
+                at = len(prefix) + len(lead)
+                # With the indentation of code, or without: many templates strip contents before printing them.
+                for start, shown in ((at, content), (_skip_space(text, at), content.strip())):
+                    if text.startswith(shown, start):
+                        return start, start + len(shown)
         return None
 
     def _end(self, text: str, stop: int) -> int:

@@ -81,6 +81,30 @@ class PlainRenderer:
         return ["plain", PLAIN_VERSION, self.end_of_turn]
 
 
+def without_context(rendered: Rendered, turns: Sequence[Turn]) -> Rendered:
+    """Return the text with the spans of the supervised turns only.
+
+    Raises
+    ------
+    RenderingError
+        If some turns are not supervised and the template joins turns, so that their spans cannot be told apart.
+    """
+    if all(turn.supervised for turn in turns):
+        return rendered
+    runs: list[list[Turn]] = []
+    for position, turn in enumerate(turns):
+        if turn.role == "assistant" and turn.content.strip():
+            joined = bool(runs) and turns[position - 1].role == "assistant"
+            runs = [*runs[:-1], [*runs[-1], turn]] if joined else [*runs, [turn]]
+    answers = [[turn] for run in runs for turn in run]
+    for groups in (answers, runs):
+        alike = all(one.supervised == group[0].supervised for group in groups for one in group)
+        if len(groups) == len(rendered.spans) and alike:
+            kept = (span for span, group in zip(rendered.spans, groups, strict=True) if group[0].supervised)
+            return Rendered(rendered.text, tuple(kept))
+    raise RenderingError("turns that are not supervised cannot be told from the others in the rendered text")
+
+
 def flatten(turns: Sequence[Turn]) -> list[Turn]:
     """Return `turns` for a template that only accepts user and assistant in alternation.
 

@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from curate.engines.tokens.renderers import KINDS, TemplateKind, choose_renderer
-from curate.engines.tokens.rendering import Rendered, RenderingError
+from curate.engines.tokens.rendering import Rendered, RenderingError, without_context
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 
@@ -143,7 +143,7 @@ class Template:
 
     def _render(self, turns: Sequence[Turn], tools: str | None) -> Rendered | str:
         try:
-            return self._renderer.render(turns, tools)
+            return without_context(self._renderer.render(turns, tools), turns)
         except RenderingError as error:
             return str(error)
 

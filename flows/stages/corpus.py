@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
+
+IGNORED_FIELDS = 100
+"""Largest number of ignored fields that the manifest names, the most frequent ones."""
 
 
 def recipe(warehouse: Warehouse, settings: Settings) -> Recipe:
@@ -53,9 +57,11 @@ def ingest(warehouse: Warehouse, settings: Settings) -> str:
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
+        ignored: Counter[str] = Counter()
         finished = min(builder.finished("part"), builder.finished("sources"), builder.finished("quarantine"))
         with progress.stage("ingest") as advance:
-            for index, chunk in enumerate(canonical_chunks(_rows(settings), settings.ingest.part_rows)):
+            chunks = canonical_chunks(_rows(settings, ignored), settings.ingest.part_rows)
+            for index, chunk in enumerate(chunks):
                 # A resumed run reads all text again to rebuild the set of ids seen so far, on which the detection of
                 # duplicates depends; finished parts are not written again.
                 if index >= finished:
@@ -71,13 +77,16 @@ def ingest(warehouse: Warehouse, settings: Settings) -> str:
                 "n_duplicates": counts["sources"] - counts["part"],
                 "n_quarantined": counts["quarantine"],
                 "files": list(settings.corpus),
+                "ignored_fields": dict(ignored.most_common(IGNORED_FIELDS)),
             }
         )
     return plan.id
 
 
-def _rows(settings: Settings) -> Iterator[Example | Quarantined]:
+def _rows(settings: Settings, ignored: Counter[str]) -> Iterator[Example | Quarantined]:
     from curate.storage.formats import read_source
 
     how = settings.ingest
-    return chain.from_iterable(read_source(path, how.format, how.map or None, how.licence) for path in settings.corpus)
+    return chain.from_iterable(
+        read_source(path, how.format, how.map or None, how.licence, ignored) for path in settings.corpus
+    )

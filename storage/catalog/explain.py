@@ -16,7 +16,7 @@ _SHOWN = 5
 _USED = "($selection IS NULL OR {id} IN (SELECT {id} FROM selections WHERE selection_id = $selection))"
 
 _EXAMPLE = f"""
-SELECT corpus_id, messages, tools, sources
+SELECT corpus_id, messages, tools, sources, context_turns
 FROM examples
 WHERE example_id = $example AND {_USED.format(id="corpus_id")}
 ORDER BY corpus_id
@@ -74,10 +74,10 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
     Returns
     -------
     dict
-        ``example_id``, ``messages`` (role, content, tool_call), ``tools``, ``sources`` (corpus_id, source, row,
-        licence), ``clusters`` (clusters_id, cluster, membership, size, terms), ``scores`` (scores_id, status, signals,
-        token counts) and ``selections`` (selection_id, method, budget, created, kept, rank, reason, related_id,
-        related_prompt, cluster, group, score; newest first).
+        ``example_id``, ``messages`` (role, content, tool_call, supervised), ``tools``, ``sources`` (corpus_id, source,
+        row, licence), ``clusters`` (clusters_id, cluster, membership, size, terms), ``scores`` (scores_id, status,
+        signals, token counts) and ``selections`` (selection_id, method, budget, created, kept, rank, reason,
+        related_id, related_prompt, cluster, group, score; newest first).
 
     Raises
     ------
@@ -95,7 +95,10 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
         raise UsageError(f"example {example_id} is not in the corpus of selection {values['selection']}")
     return {
         "example_id": example_id,
-        "messages": texts[0]["messages"],
+        "messages": [
+            {**turn, "supervised": turn["role"] == "assistant" and position not in texts[0]["context_turns"]}
+            for position, turn in enumerate(texts[0]["messages"])
+        ],
         "tools": texts[0]["tools"],
         "sources": [{"corpus_id": one["corpus_id"], **source} for one in texts for source in one["sources"] or []],
         **rows,

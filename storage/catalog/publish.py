@@ -14,12 +14,13 @@ import duckdb
 import pyarrow as pa
 
 from curate.schemas.artefacts import NOUNS, Manifest, Noun
+from curate.schemas.corpus import MESSAGES
 from curate.schemas.errors import WarehouseError, first_line
 from curate.storage.catalog import location, table_rows
 from curate.storage.catalog.location import FILE
 from curate.storage.catalog.sql_text import quoted, quoted_name
 from curate.storage.catalog.stored_tables import STORED
-from curate.storage.catalog.views import EXAMPLES_VIEW, SOURCES_OF, VIEWS, Column, View
+from curate.storage.catalog.views import CONTEXT_TURNS, EXAMPLES_VIEW, SOURCES_OF, VIEWS, Column, View, duckdb_type
 from curate.storage.warehouse import atomic, lock, part_file, runs
 
 if TYPE_CHECKING:
@@ -131,8 +132,17 @@ def _files(manifest: Manifest, table: str, folder: Path) -> list[Path]:
 
 
 def _column(column: Column, present: set[str]) -> str:
+    if column is CONTEXT_TURNS:
+        return f"{_CONTEXT_TURNS} AS {quoted_name(column.name)}"
     value = f"rows.{quoted_name(column.name)}" if column.name in present else "NULL"
     return f"{value}::{column.type} AS {quoted_name(column.name)}"
+
+
+# The cast gives the turns of older versions, which lack the field, null: supervised.
+_CONTEXT_TURNS = (
+    f"list_filter(range(len(rows.messages)), lambda i: (rows.messages::{duckdb_type(MESSAGES)})[i + 1].supervised "
+    f"IS NOT DISTINCT FROM false)::{CONTEXT_TURNS.type}"
+)
 
 
 def _scan(files: Sequence[Path], root: Path) -> str:

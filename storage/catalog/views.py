@@ -6,8 +6,10 @@ the catalog is built from them, docs/tables.md is generated from them, and tests
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
-from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
+from curate.schemas.corpus import EXAMPLES, MESSAGES, QUARANTINE, SOURCES
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.pilots import CEILING_ABOUT, CURVES, CURVES_ABOUT, PILOTS, PILOTS_ABOUT, TAU_ABOUT
 from curate.schemas.recovery_metrics import METRICS, METRICS_ABOUT
@@ -51,6 +53,17 @@ ALLOCATION_ABOUT = {
 }
 """Descriptions of the columns of allocation; cluster_summary has them too."""
 
+CONTEXT_TURNS = Column(
+    "context_turns",
+    "INTEGER[]",
+    "positions, from 0, of the assistant turns that are context only, as their source states; empty if none",
+)
+_VIEWED = EXAMPLES.set(
+    EXAMPLES.get_field_index("messages"),
+    # Without the field `supervised`, which corpora of older versions do not have: context_turns has it.
+    pa.field("messages", pa.list_(pa.struct([one for one in MESSAGES.value_type if one.name != "supervised"]))),
+)
+
 EXAMPLES_VIEW = View(
     "examples",
     "One row per distinct conversation of a corpus.",
@@ -58,22 +71,23 @@ EXAMPLES_VIEW = View(
     "part",
     (
         *_columns(
-            EXAMPLES,
+            _VIEWED,
             _CORPUS,
             {
                 **_EXAMPLE,
                 "messages": "the turns in order; role is system, user, assistant or tool",
                 "tools": "JSON text of the tools that the assistant may call; null if none",
                 "prompt": "user turns joined by blank lines; the text that is embedded",
-                "response": "assistant turns joined by blank lines; the text that is supervised",
+                "response": "supervised turns of the assistant joined by blank lines",
                 "n_turns": "number of turns, >= 1",
             },
         ),
+        CONTEXT_TURNS,
         SOURCES_OF,
     ),
 )
 
-__all__ = ["ALLOCATION_ABOUT", "EXAMPLES_VIEW", "SOURCES_OF", "VIEWS", "Column", "View", "duckdb_type"]
+__all__ = ["ALLOCATION_ABOUT", "CONTEXT_TURNS", "EXAMPLES_VIEW", "SOURCES_OF", "VIEWS", "Column", "View", "duckdb_type"]
 
 VIEWS: tuple[View, ...] = (
     EXAMPLES_VIEW,

@@ -11,7 +11,7 @@ Call = dict[str, Any]
 
 
 def calls_of(text: str) -> list[Call]:
-    """Return the calls in the content of a tool-call turn, each ``{"name", "arguments"}``.
+    """Return the calls in the content of a tool-call turn, each ``{"name", "arguments"}``; arguments may be empty.
 
     Raises
     ------
@@ -25,11 +25,11 @@ def calls_of(text: str) -> list[Call]:
     calls = value if isinstance(value, list) else [value]
     if not calls or not all(_is_call(call) for call in calls):
         raise UnsupportedRow("a tool call is not JSON of name and arguments")
-    return calls
+    return [{"name": call["name"], "arguments": call.get("arguments", {})} for call in calls]
 
 
 def _is_call(call: object) -> bool:
-    return isinstance(call, dict) and call.keys() == {"name", "arguments"} and isinstance(call["name"], str)
+    return isinstance(call, dict) and {"name"} <= call.keys() <= {"name", "arguments"} and isinstance(call["name"], str)
 
 
 def tool_calls(calls: list[Call], arguments_as_text: bool) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.errors import UsageError
-from curate.storage.exports.shapes import chat_messages
+from curate.storage.exports.shapes import chat_messages, check_supervised
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ BATCH_ROWS = 4096
 
 def record(row: KeptRow) -> dict[str, Any]:
     """Return one row of `SCHEMA`."""
+    check_supervised(row)
     return {
         "example_id": row.example_id,
         "rank": row.rank,

@@ -61,10 +61,10 @@ TARGETS: dict[str, Target] = {
     ),
     "axolotl": Target(
         "JSON lines of messages, and the YAML of a chat_template data set",
-        lambda row: shapes.messages(row, arguments_as_text=True),
+        lambda row: shapes.supervised_messages(row, arguments_as_text=True),
         axolotl.write,
     ),
-    "trl": Target("JSON lines of messages, with tools if there are any", shapes.messages, _lines),
+    "trl": Target("JSON lines of messages, with tools if there are any", shapes.supervised_messages, _lines),
     "alpaca": Target("JSON array of instruction, input, output, system, history", shapes.alpaca, _array),
     "sharegpt": Target("JSON lines of from/value turns, tool roles included", shapes.sharegpt, _lines),
     "messages": Target("JSON lines of role/content turns, with tool_calls and tools", shapes.messages, _lines),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from curate.schemas.corpus import Example, Quarantined
 from curate.schemas.errors import InputError
 from curate.storage.formats.containers import hub
-from curate.storage.formats.rows import DamagedFile, RawRow, RawRows, RowProblem, quarantined
-from curate.storage.formats.shapes.columns import GROUP, LICENCE, ColumnNames
+from curate.storage.formats.examples import ExampleReader
+from curate.storage.formats.rows import DamagedFile, RawRow, RawRows
+from curate.storage.formats.shapes.columns import ColumnNames
 from curate.storage.formats.shapes.detect import SHAPES, shape_named, wrong_columns
 from curate.storage.formats.shapes.fit import Fit
-from curate.storage.formats.shapes.texts import label, text
 from curate.storage.formats.shapes.votes import NearTie, elect
 from curate.storage.formats.sources import SourceFile, existing_path, source_files
 
@@ -30,6 +31,7 @@ def read_source(
     format: str | None = None,  # noqa: A002 (named as the flag is)
     column_map: Mapping[str, str] | None = None,
     licence: str | None = None,
+    ignored: Counter[str] | None = None,
 ) -> Iterator[Example | Quarantined]:
     """Return every row of a corpus source in order, as a conversation or with the reason why it cannot be used.
 
@@ -45,6 +47,8 @@ def read_source(
         Part of the conversation to the file's column, as in ``--map response=answer``.
     licence : str, optional
         Licence of the source, for rows that have no ``licence`` column of their own.
+    ignored : Counter of str, optional
+        Gets the number of usable rows by field that was filled and not read.
 
     Returns
     -------
@@ -62,7 +66,9 @@ def read_source(
     names = ColumnNames(column_map or {})
     if not str(path).startswith(hub.PREFIX):
         existing_path(path)
-    return _rows(str(path), _SourceReader(shape, names, licence))
+    return _rows(
+        str(path), _SourceReader(shape, names, ExampleReader(names, licence, Counter() if ignored is None else ignored))
+    )
 
 
 def _rows(address: str, reading: _SourceReader) -> Iterator[Example | Quarantined]:
@@ -106,12 +112,12 @@ def _undecided(name: str, first: int, looked_at: int, tie: NearTie) -> InputErro
 
 
 class _SourceReader:
-    """Reads the rows of a source with the shape, column names and licence that the user stated."""
+    """Reads the rows of a source with the shape and the column names that the user stated."""
 
-    def __init__(self, shape: Shape | None, names: ColumnNames, licence: str | None) -> None:
+    def __init__(self, shape: Shape | None, names: ColumnNames, reader: ExampleReader) -> None:
         self._stated = shape
         self._names = names
-        self._licence = licence
+        self._reader = reader
 
     def rows(self, file: SourceFile) -> Iterator[Example | Quarantined]:
         """Yield the rows of one file; its shape is detected from the first rows."""
@@ -148,33 +154,7 @@ class _SourceReader:
             if isinstance(row, Quarantined):
                 yield row
             elif fit is not None:
-                yield self._example(row, fit)
-
-    def _example(self, row: RawRow, fit: Fit) -> Example | Quarantined:
-        values = self._names.rename(row.values)
-        try:
-            fit.check(values)
-            turns, tools = fit.read(values)
-            return Example(turns, row.source, row.number, tools, self._licence_of(values), self._group_of(values))
-        except RowProblem as problem:
-            column = problem.column and self._names.original(problem.column, tuple(row.values))
-            missing = "" if column is None or column in row.values else f": the row has no column {column!r}"
-            return quarantined(row.source, row.number, column, problem.reason + missing, row.values)
-        except RecursionError:
-            return quarantined(row.source, row.number, None, "nested too deeply", "")
-
-    def _group_of(self, values: dict[str, object]) -> str | None:
-        """Return the label in the column that ``--map group=COLUMN`` names; a column that no one named is not read."""
-        return label(values.get(GROUP[0]), GROUP[0]) or None if self._names.maps(GROUP[0]) else None
-
-    def _licence_of(self, values: dict[str, object]) -> str | None:
-        """Return the row's own licence, or else the source's."""
-        for column in LICENCE:
-            given = values.get(column)
-            listed = given if isinstance(given, list) else [given]
-            if own := ", ".join(name for item in listed if (name := text(item, column))):
-                return own
-        return self._licence
+                yield self._reader.example(row, fit)
 
 
 def _take(raw: RawRows, count: int) -> tuple[list[RawRow | Quarantined], DamagedFile | None]:

@@ -123,6 +123,7 @@ def _messages(conversations: list[tuple[Turn, ...]]) -> pa.ListArray:
         pa.array([turn.role for turn in turns], pa.string()),
         pa.array([turn.content for turn in turns], pa.string()),
         pa.array([turn.tool_call for turn in turns], pa.bool_()),
+        pa.array([turn.supervised for turn in turns], pa.bool_()),
     ]
     offsets = np.cumsum([0, *map(len, conversations)], dtype=np.int32)
     structs = pa.StructArray.from_arrays(fields, fields=list(MESSAGES.value_type))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.artefacts import digest
-from curate.schemas.corpus import ID_DIGITS, Example, Turn
+from curate.schemas.corpus import ID_DIGITS, Example, Turn, message_of
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.evaluation import KINDS, Kind
 from curate.storage.formats import read_source, source_name
@@ -99,7 +99,7 @@ def item(
 ) -> Item:
     """Return one item; its id is a digest of the question and the accepted answers."""
     body = [task.kind, [[turn.role, turn.content] for turn in turns], references]
-    messages = [{"role": turn.role, "content": turn.content, "tool_call": turn.tool_call} for turn in turns]
+    messages = [message_of(turn) for turn in turns]
     fixed = {"item_id": digest(body, ID_DIGITS), "task": task.name, "kind": task.kind, "group": group or task.name}
     return {**fixed, "messages": messages, "references": references, "answer": None, "chance": chance, **more}
 

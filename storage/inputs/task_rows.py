@@ -10,7 +10,7 @@ from curate.storage.formats.rows import RowProblem, join_columns
 from curate.storage.formats.shapes.columns import CONTEXT, QUESTION
 from curate.storage.formats.shapes.multiple_choice import answered, options_of
 from curate.storage.formats.shapes.option_numbers import Numbering, numbering_of, option_of
-from curate.storage.formats.shapes.texts import first_column, optional_text, paragraphs, text
+from curate.storage.formats.shapes.texts import first_column, optional_text, paragraphs, stripped, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ def _question(values: Values, *, context: bool = False) -> tuple[Turn, ...]:
 def _reference_answers(values: Values) -> list[str]:
     column = first_column(values, ("answer", "answers", "output"))
     value = values.get(column)
-    given = [text(str(one) if isinstance(one, int | float) else one, column)
+    given = [stripped(str(one) if isinstance(one, int | float) else one, column)
              for one in (value if isinstance(value, list) else [value])]  # fmt: skip
     if not all(given):
         raise RowProblem(column, "no reference answer")

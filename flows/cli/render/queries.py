@@ -76,7 +76,9 @@ def explanation(result: dict[str, Any], as_json: bool) -> None:
     out = console()
     out.print(f"Example {result['example_id']}")
     for turn in result["messages"]:
-        out.print(f"\n[{turn['role']}]\n{turn['content']}", soft_wrap=True)
+        context = turn["role"] == "assistant" and not turn["supervised"]
+        heading = f"{turn['role']}, context only" if context else turn["role"]
+        out.print(f"\n[{heading}]\n{turn['content']}", soft_wrap=True)
     out.print(
         "\nsources: " + ", ".join(f"{one['source']} row {one['row']}" for one in result["sources"]), soft_wrap=True
     )

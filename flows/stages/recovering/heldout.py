@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from curate.schemas.corpus import EXAMPLES, Example
+from curate.schemas.corpus import EXAMPLES, Example, message_of
 from curate.schemas.errors import InputError
 from curate.schemas.selection import BUDGET
 
@@ -77,7 +77,7 @@ def heldout_rows(
     rows = [
         {
             "example_id": row.id,
-            "messages": [{"role": t.role, "content": t.content, "tool_call": t.tool_call} for t in row.turns],
+            "messages": [message_of(turn) for turn in row.turns],
             "tools": row.tools,
         }
         for row in examples

@@ -72,7 +72,14 @@ def _values(column: pa.Array) -> list[object]:
         values: list[object] = column.to_pylist()
     except UnicodeDecodeError:
         values = [_cell(cell) for cell in column]
-    return values
+    return [_without_nulls(value) for value in values] if pa.types.is_nested(column.type) else values
+
+
+def _without_nulls(value: object) -> object:
+    """Return a nested cell without the keys that Arrow adds because other rows have them."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _may_hold_text(kind: pa.DataType) -> bool:

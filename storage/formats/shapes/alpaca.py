@@ -6,6 +6,8 @@ The user turn is the instruction, a blank line and the input. ``history`` holds 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from curate.schemas.corpus import Turn
 from curate.storage.formats.rows import RowProblem, is_missing
 from curate.storage.formats.shapes.columns import CONTEXT, HISTORY, INSTRUCTION, RESPONSE, SYSTEM, TOOLS
@@ -22,11 +24,14 @@ from curate.storage.formats.shapes.texts import (
     tools_text,
 )
 
+if TYPE_CHECKING:
+    from curate.storage.formats.shapes.turn_lists import TurnReader
+
 NEEDS = (INSTRUCTION, RESPONSE)
 OPTIONAL = (CONTEXT, SYSTEM, HISTORY, TOOLS)
 
 
-def read(values: Values) -> Conversation:
+def read(values: Values, _: TurnReader) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     response = first_column(values, RESPONSE)
     answer = text(values.get(response), response)

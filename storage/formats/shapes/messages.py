@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.storage.formats.shapes.columns import MESSAGES, SYSTEM, TOOLS
-from curate.storage.formats.shapes.turn_lists import listed_conversation
 
 if TYPE_CHECKING:
     from curate.storage.formats.shapes.texts import Conversation, Values
+    from curate.storage.formats.shapes.turn_lists import TurnReader
 
 NEEDS = (MESSAGES,)
 OPTIONAL = (SYSTEM, TOOLS)
 
 
-def read(values: Values) -> Conversation:
+def read(values: Values, reader: TurnReader) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
-    return listed_conversation(values, MESSAGES[0])
+    return reader.conversation(values, MESSAGES[0])

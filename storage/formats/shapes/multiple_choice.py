@@ -25,11 +25,14 @@ from curate.storage.formats.shapes.texts import (
     optional_text,
     paragraphs,
     parse_nested,
+    stripped,
     text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from curate.storage.formats.shapes.turn_lists import TurnReader
 
 ANSWER_COLUMNS = ("answerkey", *ANSWER_KEY)
 NEEDS = (QUESTION, ("a", *CHOICES), ("b", *CHOICES), ANSWER_KEY)
@@ -38,12 +41,12 @@ OPTIONAL = (*((name,) for name in CHOICE_COLUMNS[2:]), CONTEXT, SYSTEM)
 _SEVERAL = re.compile(r"[\s,;/&]+|and")
 
 
-def reader_for(rows: Iterable[Values]) -> Callable[[Values], Conversation]:
+def reader_for(rows: Iterable[Values]) -> Callable[[Values, TurnReader], Conversation]:
     """Return the function that reads the rows of a file, from its first rows."""
     return partial(read, numbering=numbering_of(answered(rows)))
 
 
-def read(values: Values, numbering: Numbering = "from 0") -> Conversation:
+def read(values: Values, _: TurnReader, numbering: Numbering = "from 0") -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     question = first_column(values, QUESTION)
     answer = first_column(values, ANSWER_COLUMNS)
@@ -61,7 +64,7 @@ def read(values: Values, numbering: Numbering = "from 0") -> Conversation:
 def _label_of(answer: object, column: str, labels: list[str], options: list[str], numbering: Numbering) -> str:
     """Return the label of the correct option; several labels, and an empty answer, are returned as given."""
     if isinstance(answer, str) or is_missing(answer):
-        written = text(answer, column)
+        written = stripped(answer, column)
         several = len(written) > 1 and set(_SEVERAL.sub("", written)) <= set(labels)
         if not written or (several and written not in options):
             return written
@@ -84,14 +87,14 @@ def options_of(values: Values) -> tuple[list[str], list[str]]:
         given = [name for name in CHOICE_COLUMNS if name in values and not is_missing(values[name])]
         if gap := next((name for name in CHOICE_COLUMNS[: len(given)] if name not in given), None):
             raise RowProblem(gap, f"no option {gap.upper()}, but an option {given[-1].upper()}")
-        return [name.upper() for name in given], [text(values[name], name) for name in given]
+        return [name.upper() for name in given], [stripped(values[name], name) for name in given]
     listed, labels = _listed(parse_nested(values[column], column))
     if not isinstance(listed, list) or not 2 <= len(listed) <= len(ascii_uppercase):
         raise RowProblem(column, "not a list of options")
-    options = [text(option, column) for option in listed]
+    options = [stripped(option, column) for option in listed]
     if not isinstance(labels, list) or len(labels) != len(options):
         return list(ascii_uppercase[: len(options)]), options
-    return [text(label, column) for label in labels], options
+    return [stripped(name, column) for name in labels], options
 
 
 def _listed(choices: object) -> tuple[object, object]:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from curate.storage.formats.rows import RowProblem, printable
-from curate.storage.formats.shapes.texts import text
+from curate.storage.formats.shapes.texts import stripped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,7 @@ def option_of(answer: object, column: str, labels: list[str], options: list[str]
     RowProblem
         If it stands for no option, or may stand for two.
     """
-    written, number = _as_text(answer) or text(answer, column), whole_number(answer)
+    written, number = _as_text(answer) or stripped(answer, column), whole_number(answer)
     if written in labels:
         return labels.index(written)
     if number is not None and (numbering in ("from 0", "from 1") or not isinstance(answer, str)):

@@ -6,6 +6,8 @@ is appended to a textual prompt after a blank line, as in alpaca.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from curate.schemas.corpus import Turn
 from curate.storage.formats.rows import RowProblem
 from curate.storage.formats.shapes.columns import CONTEXT, PROMPT, RESPONSE, SYSTEM, TOOLS
@@ -19,29 +21,31 @@ from curate.storage.formats.shapes.texts import (
     text,
     tools_text,
 )
-from curate.storage.formats.shapes.turn_lists import turns_of_list
+
+if TYPE_CHECKING:
+    from curate.storage.formats.shapes.turn_lists import TurnReader
 
 NEEDS = (PROMPT, RESPONSE)
 OPTIONAL = (CONTEXT, SYSTEM, TOOLS)
 
 
-def read(values: Values) -> Conversation:
+def read(values: Values, reader: TurnReader) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
     prompt, response = first_column(values, PROMPT), first_column(values, RESPONSE)
-    answer = _response_turns(values.get(response), response)
+    answer = _response_turns(values.get(response), response, reader)
     if not any(turn.role == "assistant" and turn.content for turn in answer):
         raise RowProblem(response, "no response")
-    turns = [Turn("system", optional_text(values, SYSTEM)), *_prompt_turns(values, prompt), *answer]
+    turns = [Turn("system", optional_text(values, SYSTEM)), *_prompt_turns(values, prompt, reader), *answer]
     return conversation(turns, tools_text(values, TOOLS), prompt, response)
 
 
-def _prompt_turns(values: Values, column: str) -> list[Turn]:
+def _prompt_turns(values: Values, column: str, reader: TurnReader) -> list[Turn]:
     value = values.get(column)
     if isinstance(value, list):
-        return turns_of_list(value, column)
+        return reader.turns(value, column)
     context = optional_text(values, [name for name in CONTEXT if name != column])
     return [Turn("user", paragraphs(text(value, column), context))]
 
 
-def _response_turns(value: object, column: str) -> list[Turn]:
-    return turns_of_list(value, column) if isinstance(value, list) else [Turn("assistant", text(value, column))]
+def _response_turns(value: object, column: str, reader: TurnReader) -> list[Turn]:
+    return reader.turns(value, column) if isinstance(value, list) else [Turn("assistant", text(value, column))]

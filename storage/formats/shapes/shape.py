@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from curate.storage.formats.shapes.texts import Conversation, Values
+    from curate.storage.formats.shapes.turn_lists import TurnReader
 
 Groups = tuple[tuple[str, ...], ...]
 """Names of columns by part of the conversation, the usual name of each part first."""
@@ -26,11 +27,11 @@ class Shape:
     """Groups of column names; a row has this shape if it has at least one of each group."""
     optional: Groups
     """Groups of which the parser reads one column each, if the row has it."""
-    read: Callable[[Values], Conversation]
+    read: Callable[[Values, TurnReader], Conversation]
     whole: bool = False
     """True if the needed column holds a whole conversation; columns of questions and answers beside it repeat it."""
 
-    reader_for: Callable[[Sequence[Values]], Callable[[Values], Conversation]] | None = None
+    reader_for: Callable[[Sequence[Values]], Callable[[Values, TurnReader], Conversation]] | None = None
     """Returns ``read`` for a file with these first rows, for a shape whose cells have a meaning only together."""
 
     def for_file(self, rows: Sequence[Values]) -> Shape:
@@ -45,8 +46,10 @@ class Shape:
         """Return the columns that explain a row with `columns`, empty if it does not have this shape."""
         if not self.fits(columns):
             return frozenset()
-        if self.whole:
-            return KNOWN_COLUMNS.intersection(columns)
+        return KNOWN_COLUMNS.intersection(columns) if self.whole else self.columns_used(columns)
+
+    def columns_used(self, columns: Collection[str]) -> frozenset[str]:
+        """Return the columns that the parser reads, one of each group."""
         taken: list[str] = []
         for group in self.needs + self.optional:
             # A column is read for one part only: `input` is not the context of the prompt that it is itself.

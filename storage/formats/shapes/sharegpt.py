@@ -5,14 +5,18 @@ The turns themselves (roles, tool calls, contents) are parsed in `curate.storage
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from curate.storage.formats.shapes.columns import CONVERSATIONS, SYSTEM, TOOLS
 from curate.storage.formats.shapes.texts import Conversation, Values, first_column
-from curate.storage.formats.shapes.turn_lists import listed_conversation
+
+if TYPE_CHECKING:
+    from curate.storage.formats.shapes.turn_lists import TurnReader
 
 NEEDS = (CONVERSATIONS,)
 OPTIONAL = (SYSTEM, TOOLS)
 
 
-def read(values: Values) -> Conversation:
+def read(values: Values, reader: TurnReader) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
-    return listed_conversation(values, first_column(values, CONVERSATIONS))
+    return reader.conversation(values, first_column(values, CONVERSATIONS))

@@ -1,6 +1,6 @@
 """Rules shared by all row shapes: how a cell becomes text, and how turns become a conversation.
 
-Contents are stripped of surrounding white space and not changed otherwise.
+Contents are stripped of surrounding white space, except the indentation of their first line, and not changed otherwise.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def first_column(values: Values, names: Sequence[str]) -> str:
 def text(value: object, column: str) -> str:
     """Return a cell's text without surrounding white space, empty for None.
 
+    The first line keeps an indentation of a tab or of two spaces or more: code needs it.
+
     Raises
     ------
     RowProblem
@@ -45,7 +47,21 @@ def text(value: object, column: str) -> str:
         value.encode()
     except UnicodeEncodeError as problem:
         raise RowProblem(column, _surrogate(value[problem.start], problem.start + 1)) from problem
-    return value.strip()
+    return _indentation(value) + value.strip()
+
+
+def _indentation(value: str) -> str:
+    if not value[:1].isspace() or not (start := value.lstrip()):
+        return ""
+    indentation = value[: len(value) - len(start)].rpartition("\n")[2]
+    # A single space is what a careless writer leaves; no code is indented by one.
+    deep = "\t" in indentation or len(indentation) > 1
+    return indentation if deep and not indentation.strip(" \t") else ""
+
+
+def stripped(value: object, column: str) -> str:
+    """Return a cell's text without any surrounding white space, for names, labels and JSON."""
+    return text(value, column).strip()
 
 
 def label(value: object, column: str) -> str:
@@ -59,7 +75,7 @@ def label(value: object, column: str) -> str:
     # Whole floats are how pandas stores integer categories beside missing ones: 3.0 and 3 are the same category.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value) if isinstance(value, bool | int | float) and not is_missing(value) else text(value, column)
+    return str(value) if isinstance(value, bool | int | float) and not is_missing(value) else stripped(value, column)
 
 
 def optional_text(values: Values, names: Sequence[str]) -> str:
@@ -73,15 +89,19 @@ def parse_nested(value: object, column: str) -> object:
     if not isinstance(value, str):
         return value
     try:
-        decoded: object = json.loads(text(value, column) or "null", strict=False)
+        decoded: object = json.loads(stripped(value, column) or "null", strict=False)
         return decoded
     except (ValueError, RecursionError) as problem:
         raise RowProblem(column, "text that is not a JSON list of turns") from problem
 
 
-def json_text(value: object) -> str:
-    """Return the JSON text of a nested cell, without the nulls that Arrow adds for keys of other rows."""
-    return json.dumps(_without_nulls(value), ensure_ascii=False, default=repr)
+def json_text(value: object, column: str) -> str:
+    """Return the JSON text of a nested cell; RowProblem if it holds a value that JSON does not have."""
+
+    def refused(part: object) -> object:
+        raise RowProblem(column, f"{_kind(part)} where JSON is expected")
+
+    return json.dumps(value, ensure_ascii=False, default=refused)
 
 
 def tools_text(values: Values, names: Sequence[str]) -> str | None:
@@ -89,8 +109,9 @@ def tools_text(values: Values, names: Sequence[str]) -> str | None:
     column = first_column(values, names)
     value = values.get(column)
     if isinstance(value, (list, dict)):
-        value = json_text(value) if value else None
-    given = text(value, column)
+        # Nulls in tools have never been kept; ids of examples contain this text.
+        value = json_text(_without_nulls(value), column) if value else None
+    given = stripped(value, column)
     return None if given in ("", "[]", "{}", "null") else given
 
 
@@ -107,7 +128,7 @@ def exchange(system: str, question: str, answer: str) -> tuple[Turn, Turn, Turn]
 def conversation(turns: Sequence[Turn], tools: str | None, prompt: str, response: str) -> Conversation:
     """Return the canonical conversation of a row's turns.
 
-    Empty turns are removed, except tool results, which may be empty. Turns after the last assistant turn are removed
+    Empty turns are removed, except tool results, which may be empty. Turns after the last supervised turn are removed
     too, since they contain no supervised tokens.
 
     Parameters
@@ -125,10 +146,11 @@ def conversation(turns: Sequence[Turn], tools: str | None, prompt: str, response
         If no user turn or no assistant turn is left.
     """
     kept = [turn for turn in turns if turn.content or turn.role == "tool"]
-    while kept and kept[-1].role != "assistant":
+    answered = any(turn.role == "assistant" for turn in kept)
+    while kept and not (kept[-1].role == "assistant" and kept[-1].supervised):
         kept.pop()
     if not kept:
-        raise RowProblem(response, "no response")
+        raise RowProblem(response, "no response that is supervised" if answered else "no response")
     if not any(turn.role == "user" for turn in kept):
         raise RowProblem(prompt, "no prompt")
     return Conversation(tuple(kept), tools)

@@ -52,6 +52,8 @@ CONVERSATIONS: dict[str, tuple[tuple[Turn, ...], str | None]] = {
          Turn("tool", ""), Turn("assistant", "Nobody knows.")),
         json.dumps([CLOCK]),
     ),
+    "bare-call": ((Turn("user", "Ping."), Turn("assistant", '{"name": "ping"}', True), Turn("tool", "pong"),
+                   Turn("assistant", "It is up.")), json.dumps([CLOCK])),
     "two-users": ((Turn("user", "One."), Turn("user", "Two."), Turn("assistant", "Three.")), None),
     "code-call": ((Turn("user", "Run it."), Turn("assistant", "print(1)", True), Turn("tool", "1"),
                    Turn("assistant", "It printed 1.")), json.dumps([CLOCK])),
@@ -122,6 +124,7 @@ def test_llama_factory_accepts_every_exported_row(warehouse: Warehouse, selectio
     assert [value for _, value in by_first["1+1?"]["turns"]] == ["1+1?", "2", "2+2?", "4"]
     assert by_first["Weather in Köln?"]["turns"][1] == ("function_call", CONVERSATIONS["tool"][0][1].content)
     assert by_first["Weather in Köln?"]["tools"] == CONVERSATIONS["tool"][1]
+    assert by_first["Ping."]["turns"][1] == ("function_call", '{"name": "ping", "arguments": {}}')
     assert by_first["Both?"]["turns"][2] == ("observation", "sun\n12:00")
     assert by_first["One.\n\nTwo."]["turns"][1] == ("gpt", "Three.")
 
@@ -187,10 +190,12 @@ def test_alpaca_with_history(warehouse: Warehouse, selection: str, tmp_path: Pat
     assert set(alpaca.load(tmp_path / "mine.json")) == {
         ("Say “hi”\nin two lines.", "hi\nthere"), ("2+2?", "4"), ("One.\n\nTwo.", "Three."),
     }  # fmt: skip
-    assert report["left_out"] == {"alpaca cannot represent tools": 4}
+    assert report["left_out"] == {"alpaca cannot represent tools": 5}
     assert {IDS["single"], IDS["multi"]} <= read_again(tmp_path / "mine.json", "alpaca")
     note = json.loads((tmp_path / "mine.export.json").read_text())
-    assert set(note["left_out_ids"]) == {IDS[name] for name in ("tool", "parallel", "said-then-called", "code-call")}
+    assert set(note["left_out_ids"]) == {
+        IDS[name] for name in ("tool", "parallel", "said-then-called", "code-call", "bare-call")
+    }
     # LLaMA-Factory reads the same file as its own alpaca format, with history and system.
     columns = {**llama_factory.COLUMNS, "system": "system", "history": "history"}
     entry = {"mine": {"file_name": "mine.json", "columns": columns}}
@@ -222,7 +227,7 @@ def test_ids_are_listed_best_first(warehouse: Warehouse, selection: str, tmp_pat
 
 def test_licences_are_named(warehouse: Warehouse, selection: str, tmp_path: Path) -> None:
     report = export(warehouse, selection, "sharegpt", tmp_path)
-    assert report["licences"] == {"CC-BY-4.0": 1, "MIT": 5, "not stated": 1}
+    assert report["licences"] == {"CC-BY-4.0": 1, "MIT": 6, "not stated": 1}
     note = json.loads((tmp_path / f"curate_{selection[:8]}.export.json").read_text())
     assert note["licences"] == report["licences"]
     assert note["selection_id"] == selection

@@ -8,7 +8,7 @@ from documents import ROOT
 from references.conversations import examples
 
 from curate.storage.formats import SHAPES, read_source
-from curate.storage.formats.shapes.turn_lists import _ROLES
+from curate.storage.formats.shapes.roles import ROLES
 
 TEXT = (ROOT / "docs" / "inputs.md").read_text(encoding="utf-8")
 SAMPLES = re.findall(r"^### (\S+)$(.*?)^```json\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -28,4 +28,4 @@ def test_each_sample_is_read_without_a_flag_and_as_its_shape(name: str, sample: 
 
 
 def test_every_role_is_documented() -> None:
-    assert [role for role in _ROLES if f"`{role}`" not in TEXT] == []
+    assert [role for role in ROLES if f"`{role}`" not in TEXT] == []
