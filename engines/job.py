@@ -173,7 +173,7 @@ def _read_rows(path: Path) -> list[pa.RecordBatch]:
     if not path.exists():
         return []
     try:
-        return list(pq.read_table(path).to_batches())
+        return list(pq.read_table(path, page_checksum_verification=True).to_batches())
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); create the job again") from error
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from curate.flows import pipeline
 from curate.flows.operations import recover as local
-from curate.flows.session import session
+from curate.flows.session import open_warehouse, session
 from curate.flows.stages.recovery import recipe
 from curate.flows.stages.selecting.request import resolve_request
-from curate.storage.warehouse.warehouse import LATEST, Warehouse
+from curate.storage.warehouse.warehouse import LATEST
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]:
@@ -32,7 +33,7 @@ def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]
         from curate.flows.deployments.curation import curation
 
         chosen = curation(settings.model_dump(mode="json"))
-        return Warehouse(settings.warehouse.absolute()), chosen
+        return open_warehouse(settings), chosen
     with session(command, settings) as run:
         chosen = pipeline.run(run.warehouse, request.with_settings(run.settings), run.call)
     return run.warehouse, chosen
@@ -48,7 +49,7 @@ def recover(
 
     local.refuse_taken(out)
     ready, chosen = local.for_selection(settings, selection)
-    warehouse = Warehouse(ready.warehouse.absolute())
+    warehouse = open_warehouse(ready)
     recovery_id = recipe(warehouse, ready, chosen).id
     if anew:
         shutil.rmtree(warehouse.root / "jobs" / recovery_id, ignore_errors=True)

@@ -30,6 +30,19 @@ class Session:
     call: Callable[..., Any]
 
 
+def open_warehouse(settings: Settings) -> Warehouse:
+    """Return the warehouse of the settings, which need not exist yet; every verb opens it here.
+
+    Raises
+    ------
+    UsageError
+        If DuckDB cannot open files in a folder of that name.
+    """
+    from curate.storage.warehouse.warehouse import Warehouse
+
+    return Warehouse(settings.warehouse.absolute(), settings.lock_timeout, settings.verify)
+
+
 @contextmanager
 def session(
     command: str, settings: Settings, call: Callable[..., Any] = pipeline.directly, *, demo: bool = True
@@ -53,10 +66,9 @@ def session(
         If the warehouse cannot be written.
     """
     from curate.storage.catalog.publish import publish
-    from curate.storage.warehouse.warehouse import Warehouse
 
     limit_threads(settings.threads)
-    warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)
+    warehouse = open_warehouse(settings)
     with warehouse.start_run(command, settings.model_dump(mode="json")) as run:
         settings = with_converted(warehouse, with_demo(warehouse, settings) if demo else settings)
 

@@ -58,6 +58,8 @@ class PartFile:
     rows: int
     digest: str
     """BLAKE2b digest of the file's bytes."""
+    checksum: str = ""
+    """XXH3 checksum (128 bits) of the file's bytes, fast enough for every reading; empty in version 0.1.0."""
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,7 @@ class RunSettings(Section):
     seed: int = setting(0, "Seed of everything random.", ge=0)
     threads: int | None = setting(None, "CPU threads of the numerical libraries.", shown="all cores", ge=1)
     lock_timeout: float = setting(3600.0, "Seconds to wait for another run's lock.", ge=0)
+    verify: bool = setting(True, "Read parts without checking their checksums.", "--no-verify", syntax="off")
     trust_remote_code: bool = setting(False, "Run code that comes with a model.")
     trust_pickle: bool = setting(False, "Load a pickled model, which can run any code, and convert it.")
     ingest: IngestSettings = Field(default_factory=IngestSettings)

@@ -35,7 +35,7 @@ LAYOUT = _section("score", "max_length template dtype device")
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
 
 GROUPS: dict[str, tuple[Option, ...]] = {
-    "run": _section("", "warehouse threads lock_timeout"),
+    "run": _section("", "warehouse threads lock_timeout verify"),
     "seed": _section("", "seed"),
     "corpus": (*_section("", "corpus"), *_section("ingest", "format map licence part_rows")),
     "clustering": (*_section("embed", "encoder encoder_dtype"), *_section("cluster", "n_clusters refit")),

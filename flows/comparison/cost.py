@@ -19,19 +19,20 @@ from curate.flows.comparison.run import (
 )
 from curate.flows.demo.pair import is_demo
 from curate.flows.operations.plan import CHARACTERS_PER_TOKEN, TRAINING_FLOPS, corpus_size, demo_settings, weight_bytes
+from curate.flows.session import open_warehouse
 from curate.flows.stages import corpus, scores
 from curate.flows.stages.comparison_cell import recipe as cell_recipe
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.recovery import request_of
 from curate.flows.stages.selecting.request import resolve_request
 from curate.flows.stages.stage import stage_of
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from curate.flows.stages.recipe import Recipe
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 def estimate(settings: Settings) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def estimate(settings: Settings) -> dict[str, Any]:
     check_judge(settings)
     demo = is_demo(settings)
     settings = prepared(settings)
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_warehouse(settings)
     settings = demo_settings(warehouse, settings) if demo else settings
     corpus_recipe = corpus.recipe(warehouse, settings)
     scored = scores.recipe(warehouse, settings, corpus_recipe.id)

@@ -22,14 +22,15 @@ from curate.flows import progress
 from curate.flows.deployments.curation import PrefectLog, curation
 from curate.flows.deployments.drop_folder import settled_files
 from curate.flows.deployments.recovery_start import start_recovery
+from curate.flows.session import open_warehouse
 from curate.schemas.errors import GateError
 from curate.schemas.settings import resolve
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 NOTHING_NEW = "NothingNew"
 GPU = "curate-gpu"
@@ -65,7 +66,7 @@ def nightly(
     if not files:
         return Completed(name=NOTHING_NEW, message=f"no settled file in {Path(drop).absolute()}")
     resolved = resolve({**(settings or {}), "corpus": files})
-    warehouse = Warehouse(resolved.warehouse)
+    warehouse = open_warehouse(resolved)
     existing = _existing_selection(resolved)
     selection_id = existing or str(curation(resolved.model_dump(mode="json")))
     if not (warehouse.root / "reports" / f"{selection_id}.html").exists():

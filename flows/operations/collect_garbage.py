@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 from curate.storage.maintenance import garbage_collection
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
@@ -31,7 +31,7 @@ def gc(settings: Settings, grace_days: float, delete: bool) -> dict[str, Any]:
     """
     if not grace_days >= 0:
         raise UsageError(f"--grace-days {grace_days:g} is negative; give 0 or more")
-    warehouse = Warehouse(settings.warehouse, lock_timeout=settings.lock_timeout)
+    warehouse = open_warehouse(settings)
     act = garbage_collection.collect if delete else garbage_collection.find_garbage
     garbage = act(warehouse, grace_days)
     return {

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 from curate.schemas.scores import SIGNALS
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from curate.schemas.artefacts import Manifest
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
-def compare(root: Path, first: str, second: str) -> dict[str, Any]:
+def compare(settings: Settings, first: str, second: str) -> dict[str, Any]:
     """Return counts, overlap, shares per cluster, lengths and signal distributions of two selections.
 
     Clusters are those of the first selection that used any; tokens and signals come from the scores that one of them
@@ -32,7 +32,7 @@ def compare(root: Path, first: str, second: str) -> dict[str, Any]:
     """
     from curate.selectors.assessment.overlap import overlap, per_cluster, signal_quantiles, token_histogram
 
-    warehouse = Warehouse(root)
+    warehouse = open_warehouse(settings)
     manifests = [warehouse.find("selection", selection) for selection in (first, second)]
     one, other = manifests
     if one.inputs["corpus"] != other.inputs["corpus"]:

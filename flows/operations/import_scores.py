@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline, stages
+from curate.flows.session import open_warehouse
 from curate.flows.stages.recipe import Recipe
 from curate.schemas.errors import UsageError
 from curate.schemas.scores import IMPORTED
@@ -42,9 +43,8 @@ def import_scores(settings: Settings, path: Path) -> dict[str, Any]:
     """
     from curate.storage.catalog.publish import publish
     from curate.storage.inputs.imported_scores import read_imported
-    from curate.storage.warehouse.warehouse import Warehouse
 
-    warehouse = Warehouse(settings.warehouse, lock_timeout=settings.lock_timeout)
+    warehouse = open_warehouse(settings)
     with warehouse.start_run("import-scores", settings.model_dump(mode="json")) as run:
         if settings.corpus:
             corpus = pipeline.directly(stages.ingest, warehouse, settings)

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import pipeline
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import is_demo
+from curate.flows.session import open_warehouse
 from curate.flows.stages import pilots
 from curate.flows.stages.selecting.request import SelectionRequest, resolve_request
 from curate.flows.stages.selection import with_reference
 from curate.flows.stages.stage import stage_of
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from curate.flows.stages.recipe import Recipe
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 CHARACTERS_PER_TOKEN = 4.0
 """Of English text under the tokenizers in use; a tiny vocabulary needs more tokens."""
@@ -37,7 +38,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         As the run itself raises for its settings, files and models, before computing anything.
     """
     request = resolve_request(settings)
-    warehouse = Warehouse(settings.warehouse.absolute())
+    warehouse = open_warehouse(settings)
     if is_demo(settings):
         request = request.with_settings(demo_settings(warehouse, settings))
     else:

@@ -10,13 +10,14 @@ from uuid import uuid4
 
 from curate.flows import progress, stages
 from curate.flows.converted_models import with_converted
-from curate.flows.session import limit_threads, session
+from curate.flows.session import limit_threads, open_warehouse, session
 from curate.flows.stages import recovery as recovery_stage
 from curate.schemas.errors import UsageError, WarehouseError
-from curate.storage.warehouse.warehouse import LATEST, Warehouse
+from curate.storage.warehouse.warehouse import LATEST
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
 
 
 def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings, str]:
@@ -29,7 +30,7 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     UsageError
         If there is no such selection.
     """
-    warehouse = Warehouse(settings.warehouse.absolute(), lock_timeout=settings.lock_timeout)
+    warehouse = open_warehouse(settings)
     chosen = warehouse.find("selection", selection)
     corpus = warehouse.manifest("corpus", chosen.inputs["corpus"])
     scored: dict[str, Any] = {}
@@ -113,7 +114,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
 
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
-    warehouse = Warehouse(settings.warehouse.absolute())
+    warehouse = open_warehouse(settings)
     plan = recovery_stage.recipe(warehouse, settings, chosen)
     rows, heldout, description = recovery_stage.job_of(
         warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.operations.selection_summary import meaning
+from curate.flows.session import open_warehouse
 from curate.schemas.errors import MissingExtraError, UsageError
 from curate.storage.report.page import write_report
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def report(settings: Settings, selection: str, out: Path | None, png: bool) -> d
     """
     if png and find_spec("matplotlib") is None:
         raise MissingExtraError("drawing pictures", "viz")
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = open_warehouse(settings)
     selection_id = warehouse.find("selection", selection).id
     path = warehouse.root / "reports" / f"{selection_id}.html" if out is None else out.absolute()
     if path.is_dir():

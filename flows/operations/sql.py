@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
 
+    from curate.schemas.settings import Settings
 
-def run_query(warehouse: Path, query: str | None, named: str | None, parameters: list[str]) -> pa.Table:
+
+def run_query(settings: Settings, query: str | None, named: str | None, parameters: list[str]) -> pa.Table:
     """Run a query and return its result as an Arrow table.
 
     Parameters
@@ -32,7 +32,7 @@ def run_query(warehouse: Path, query: str | None, named: str | None, parameters:
     from curate.storage.catalog import queries
 
     pairs = dict(_pair(text) for text in parameters)
-    with queries.open_catalog(warehouse) as con:
+    with queries.open_catalog(settings.warehouse, settings.verify) as con:
         return queries.run_named_query(con, named, pairs) if named is not None else queries.run_sql(con, query or "")
 
 

@@ -150,8 +150,8 @@ def write_job(warehouse: Warehouse, settings: Settings, selection_id: str, out: 
     """Write everything that `curate.engines.job` needs to the folder `job`; it can be copied to another machine."""
     rows, heldout, description = job_of(warehouse, settings, selection_id, out)
     job.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows, job / "rows.parquet")
-    pq.write_table(heldout, job / "heldout.parquet")
+    pq.write_table(rows, job / "rows.parquet", write_page_checksum=True)
+    pq.write_table(heldout, job / "heldout.parquet", write_page_checksum=True)
     (job / "job.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -8,13 +8,13 @@ refuses if the database was opened from elsewhere: a copy would otherwise read t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.storage.catalog.sql_text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import duckdb
 
@@ -52,6 +52,12 @@ def guard(root: Path) -> str:
 def set_root(con: duckdb.DuckDBPyConnection, root: Path) -> None:
     """Let the views of this session read the files below `root`."""
     con.execute(f"SET VARIABLE {VARIABLE} = {quoted(str(root.absolute()))}")
+
+
+def root_of(con: duckdb.DuckDBPyConnection) -> Path:
+    """Return the folder that `set_root` gave to a session."""
+    (root,) = con.execute(f"SELECT getvariable({quoted(VARIABLE)})").fetchall()[0]
+    return Path(root)
 
 
 def follows_root(con: duckdb.DuckDBPyConnection, root: Path) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.catalog.location import FILE, follows_root, set_root
+from curate.storage.catalog.location import FILE, follows_root, root_of, set_root
+from curate.storage.catalog.read_files import check_files, watch
 from curate.storage.catalog.sql_text import quoted
 from curate.storage.warehouse.listing import list_artefacts
 from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 
 _REBUILD = "run `curate catalog rebuild`"
-_DAMAGED = re.compile(r"Invalid Input Error: .*\.parquet'|Parquet file", re.IGNORECASE)
+_DAMAGED = re.compile(
+    r"Invalid Input Error: .*\.parquet['\"]|Parquet file|Failed to read file|Table \"rows\"", re.IGNORECASE
+)
+"""What DuckDB says of damaged Parquet files; ``rows`` is the name of the files in every view of the catalog."""
 
 
-def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
+def open_catalog(root: Path, verify: bool = True) -> duckdb.DuckDBPyConnection:
     """Return a session on the current catalog; it keeps seeing that state until it is closed.
 
     The file is attached to an in-memory database: a second `duckdb.connect` of the same path in one process would share
@@ -36,6 +40,8 @@ def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
     ----------
     root : Path
         The warehouse.
+    verify : bool
+        Check the digests of the parts that queries read.
 
     Raises
     ------
@@ -65,6 +71,8 @@ def open_catalog(root: Path) -> duckdb.DuckDBPyConnection:
         raise WarehouseError(
             f"{path} was published elsewhere by an older version and reads the files there; {_REBUILD}"
         )
+    if verify:
+        watch(con)
     return con
 
 
@@ -89,19 +97,24 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
     UsageError
         If it is not one statement, could write, or DuckDB rejects it.
     WarehouseError
-        If a file behind a view is missing or damaged.
+        If a file behind a view is missing or damaged, or changed after it was written.
     """
     try:
         statements = con.extract_statements(sql)
         if len(statements) != 1:
             raise UsageError(f"the SQL holds {len(statements)} statements; give one")
         _refuse_writing(statements[0])
-        return con.execute(statements[0], dict(values or {})).to_arrow_table()
+        result = con.execute(statements[0], dict(values or {})).to_arrow_table()
     except duckdb.Error as error:
-        if isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
+        # The Parquet reader of DuckDB raises the bare base class for some damaged files.
+        if type(error) is duckdb.Error or isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
             reason = f"a file behind the catalog cannot be read ({first_line(error)})"
-            raise WarehouseError(f"{reason}; {_REBUILD} if the warehouse was moved, else `curate doctor`") from error
+            raise WarehouseError(
+                f"{reason}; {_REBUILD} if the warehouse was moved, else `curate doctor --repair`"
+            ) from error
         raise UsageError(f"DuckDB rejects the SQL: {str(error).strip()}") from error
+    check_files(con)
+    return result
 
 
 def _refuse_writing(statement: duckdb.Statement) -> None:
@@ -144,6 +157,5 @@ def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
 
 def _refuse_unreadable(con: duckdb.DuckDBPyConnection, given: str) -> None:
     """Raise a WarehouseError if the catalog may lack a selection, because its manifest cannot be read."""
-    (path,) = con.execute("SELECT path FROM duckdb_databases() WHERE database_name = 'catalog'").fetchall()[0]
-    for problem in list_artefacts(Path(path).parent, "selection").problems:
+    for problem in list_artefacts(root_of(con), "selection").problems:
         raise WarehouseError(problem.blocks(f"cannot tell which selection is the {given}"))

@@ -31,7 +31,7 @@ def catalog_problems(warehouse: Warehouse) -> list[str]:
         return [f"there is no {path}, but there are selections; {_REBUILD}"] if on_disk else []
     problems = []
     try:
-        with open_catalog(warehouse.root) as con:
+        with open_catalog(warehouse.root, warehouse.verify) as con:
             for view in VIEWS:
                 try:
                     run_sql(con, f"SELECT * FROM {quoted_name(view.name)} LIMIT 1")

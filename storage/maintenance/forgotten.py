@@ -73,7 +73,7 @@ def forget(warehouse: Warehouse, prefix: str) -> dict[str, Any]:
     WarehouseError
         If there is no catalog, or the list cannot be written.
     """
-    with open_catalog(warehouse.root) as con:
+    with open_catalog(warehouse.root, warehouse.verify) as con:
         example = resolve_example(con, prefix)
         used = run_sql(con, _USED, {"example": example}).to_pylist()
     with warehouse.lock("forgotten"):

@@ -98,7 +98,8 @@ class Builder:
         self._refuse_if_done()
         path = self.folder / part_file.file_name(table, index)
         content = part_file.encode(data, schema)
-        part = PartFile(table, path.name, data.num_rows, part_file.digest_bytes(content))
+        digest, checksum = part_file.digest_bytes(content), part_file.checksum_bytes(content)
+        part = PartFile(table, path.name, data.num_rows, digest, checksum)
         if self._parts.get((table, index)) == part and part_file.digest_file(path) == part.digest:
             return part
         atomic.write_bytes(path, memoryview(content))
@@ -189,7 +190,8 @@ class Builder:
             size = path.stat().st_size
         if line is None:  # killed between the rename of the part and its journal line: the part is complete
             try:
-                part = PartFile(table, path.name, part_file.row_count(path), part_file.digest_file(path))
+                rows, digest = part_file.row_count(path), part_file.digest_file(path)
+                part = PartFile(table, path.name, rows, digest, part_file.checksum_file(path))
             except (OSError, pa.ArrowInvalid) as error:
                 raise WarehouseError(f"{path} is damaged; delete it and run the same command again") from error
             self._record(part, index, size)
@@ -198,12 +200,15 @@ class Builder:
                 f"{path} has {size} bytes instead of {line['bytes']}; delete it and run the same command again"
             )
         else:
-            self._parts[table, index] = PartFile(table, path.name, line["rows"], line["digest"])
+            self._parts[table, index] = PartFile(
+                table, path.name, line["rows"], line["digest"], line.get("checksum", "")
+            )
 
     def _record(self, part: PartFile, index: int, size: int) -> PartFile:
         line = {
             "attempt": self._attempt,
             "bytes": size,
+            "checksum": part.checksum,
             "digest": part.digest,
             "file": part.file,
             "rows": part.rows,

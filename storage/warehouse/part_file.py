@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from curate.schemas.errors import WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 MAIN = "part"
 """Name of an artefact's main table, and prefix of its files."""
 
 _NAME = re.compile(r"(?P<table>[a-z][a-z_]*)-(?P<index>\d{5,})\.parquet")
-_CHUNK = 1 << 22
+_CHUNK = 1 << 18  # fits a processor cache
 
 
 def file_name(table: str, index: int) -> str:
@@ -53,9 +54,34 @@ def digest_file(path: Path) -> str:
         If it cannot be read.
     """
     state = hashlib.blake2b(digest_size=32)
+    _read_into(state.update, path)
+    return state.hexdigest()
+
+
+def _read_into(update: Callable[[memoryview], object], path: Path) -> None:
+    """Give the bytes of a file to `update`, through one buffer."""
+    buffer = bytearray(_CHUNK)
+    view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
+        while count := file.readinto(buffer):
+            update(view[:count])
+
+
+def checksum_bytes(data: bytes | memoryview | pa.Buffer) -> str:
+    """Return the XXH3 checksum (32 hexadecimal digits) of bytes: notices damage at a tenth of the cost of a digest."""
+    return xxhash.xxh3_128_hexdigest(memoryview(data))
+
+
+def checksum_file(path: Path) -> str:
+    """Return the XXH3 checksum (32 hexadecimal digits) of a file's bytes, read in chunks.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    state = xxhash.xxh3_128()
+    _read_into(state.update, path)
     return state.hexdigest()
 
 
@@ -80,7 +106,12 @@ def encode(data: pa.Table | pa.RecordBatch, schema: pa.Schema) -> pa.Buffer:
     batch = one_batch(_conform(data, schema))
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_batches([batch]), sink, compression="zstd", row_group_size=max(1, batch.num_rows), version="2.6"
+        pa.Table.from_batches([batch]),
+        sink,
+        compression="zstd",
+        row_group_size=max(1, batch.num_rows),
+        version="2.6",
+        write_page_checksum=True,
     )
     return sink.getvalue()
 
@@ -118,12 +149,12 @@ def decode(source: Path | pa.Buffer, columns: Sequence[str] | None = None) -> pa
     Raises
     ------
     OSError, pa.ArrowInvalid
-        If the file is missing or damaged.
+        If the file is missing or damaged, as its page checksums show; parts of version 0.1.0 have none.
     KeyError
         If a column does not exist.
     """
     reader = pa.BufferReader(source) if isinstance(source, pa.Buffer) else source
-    with pq.ParquetFile(reader) as file:
+    with pq.ParquetFile(reader, page_checksum_verification=True) as file:
         if columns is None:
             return file.read()
         if missing := [name for name in columns if name not in file.schema_arrow.names]:

@@ -15,18 +15,16 @@ import pyarrow as pa
 
 from curate.schemas.artefact_tables import arrow_schema
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.warehouse import atomic, file_digests, listing, lock, part_file, runs
+from curate.storage.warehouse import atomic, file_digests, integrity, listing, lock, part_file, runs
 from curate.storage.warehouse.builder import MANIFEST, Builder, new_begin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from curate.schemas.artefacts import Manifest, Noun, PartFile
+    from curate.schemas.artefacts import Manifest, Noun
 
 LATEST = "latest"
 PREVIOUS = "previous"
-
-_REMAKE = f"delete it and the {MANIFEST} beside it, and run the same command again"
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +38,8 @@ class Warehouse:
         The directory.
     lock_timeout : float
         Longest wait, in seconds, for an artefact or the catalog that another process is writing.
+    verify : bool
+        Check the digest of each part the first time that this process reads it.
 
     Raises
     ------
@@ -48,11 +48,12 @@ class Warehouse:
         UTF-8.
     """
 
-    def __init__(self, root: Path, lock_timeout: float = 3600.0) -> None:
+    def __init__(self, root: Path, lock_timeout: float = 3600.0, verify: bool = True) -> None:
         self.root = Path(root).absolute()
         if "?" in str(self.root) or str(self.root) != str(self.root).encode("utf-8", "replace").decode():
             raise UsageError(f"DuckDB cannot work in the folder {str(self.root)!r}; choose a UTF-8 name without ?")
         self.lock_timeout = lock_timeout
+        self.verify = verify
         self.digests = file_digests.FileDigests(self.root / file_digests.FOLDER / file_digests.FILE)
 
     def folder(self, noun: Noun, artefact_id: str) -> Path:
@@ -177,13 +178,15 @@ class Warehouse:
         Raises
         ------
         WarehouseError
-            If the artefact does not exist, or a part is missing or damaged.
+            If the artefact does not exist, or a part is missing or changed after it was written.
         KeyError
             If a column does not exist.
         """
         folder = self.folder(noun, artefact_id)
         for part in self.manifest(noun, artefact_id).parts:
             if part.table == table:
+                if self.verify:
+                    integrity.check_parts(folder, [part])
                 yield part_file.one_batch(_read_part(folder / part.file, columns))
 
     @contextmanager
@@ -257,23 +260,15 @@ def verify(warehouse: Warehouse, noun: Noun, artefact_id: str) -> list[str]:
         If the artefact does not exist, or its manifest cannot be read.
     """
     folder = warehouse.folder(noun, artefact_id)
-    problems = (_problem(folder, part) for part in warehouse.manifest(noun, artefact_id).parts)
+    parts = warehouse.manifest(noun, artefact_id).parts
+    problems = (integrity.problem_of(folder, part, thorough=True) for part in parts)
     return [problem for problem in problems if problem]
-
-
-def _problem(folder: Path, part: PartFile) -> str | None:
-    path = folder / part.file
-    try:
-        same = part_file.digest_file(path) == part.digest
-    except OSError as error:
-        return f"{path} cannot be read ({error.strerror}); {_REMAKE}"
-    return None if same else f"{path} changed after it was written; {_REMAKE}"
 
 
 def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         return part_file.decode(path, columns)
     except FileNotFoundError as error:
-        raise WarehouseError(f"{path} is missing; delete the {MANIFEST} beside it, and run again") from error
+        raise WarehouseError(f"{path} is missing; {integrity.REPAIR}") from error
     except (OSError, pa.ArrowInvalid) as error:
-        raise WarehouseError(f"{path} cannot be read ({first_line(error)}); {_REMAKE}") from error
+        raise WarehouseError(f"{path} cannot be read ({first_line(error)}); {integrity.REPAIR}") from error

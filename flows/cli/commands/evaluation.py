@@ -54,7 +54,7 @@ def compare(
     if first is not None:
         from curate.flows.operations import compare_selections
 
-        render.overlap(compare_selections.compare(settings.warehouse, first, second), as_json)
+        render.overlap(compare_selections.compare(settings, first, second), as_json)
         return
     if plan:
         from curate.flows.comparison.cost import estimate

@@ -30,7 +30,7 @@ def explain(
     """
     from curate.storage.catalog import queries
 
-    with queries.open_catalog(settings.warehouse) as con:
+    with queries.open_catalog(settings.warehouse, settings.verify) as con:
         render.explanation(queries.explain(con, example_id, selection), as_json)
 
 
@@ -54,5 +54,5 @@ def sql(
     if named == "list":
         render.named_queries(queries.named_queries(), as_json)
         return
-    result = run_query(settings.warehouse, query, named, parameter or [])
+    result = run_query(settings, query, named, parameter or [])
     render.table(result, as_json=as_json, as_csv=csv, parquet=parquet)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate.flows import progress
 from curate.flows.cli import render
 from curate.flows.cli.app import app
 from curate.flows.cli.options import AsJson, takes
@@ -48,7 +49,7 @@ def status(settings: Settings, as_json: AsJson = False) -> None:
     """List the artefacts and runs of the warehouse."""
     from curate.flows.operations.doctor import inventory
 
-    render.status(inventory(settings.warehouse), as_json)
+    render.status(inventory(settings), as_json)
 
 
 @app.command()
@@ -59,18 +60,28 @@ def doctor(
     original: Annotated[
         str | None, typer.Option(help="The model before compression, to detect removed layers.")
     ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make damaged artefacts again, by the settings of the run that made them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the environment and the warehouse, or a model.
 
-    Given a model, prints how it was compressed and which method `curate recover` would use.
+    Given a model, prints how it was compressed and which method `curate recover` would use. With --repair, makes again
+    what can be made again, and says of the rest why not.
     """
     from curate.flows.operations.doctor import examine, examine_model
 
+    if repair and model is None:
+        from curate.flows.operations.repair import repair as make_again
+
+        with progress.on_stderr():
+            report = make_again(settings)
+        raise typer.Exit(render.repaired(report, as_json))
     if model is not None:
         render.detected(model, examine_model(settings, model, original), as_json)
         return
-    raise typer.Exit(render.health(examine(settings.warehouse), as_json))
+    raise typer.Exit(render.health(examine(settings), as_json))
 
 
 @app.command()
@@ -84,10 +95,10 @@ def forget(
 
     Prints the selections that kept it.
     """
+    from curate.flows.session import open_warehouse
     from curate.storage.maintenance.forgotten import forget as exclude
-    from curate.storage.warehouse.warehouse import Warehouse
 
-    render.forgotten(exclude(Warehouse(settings.warehouse), example_id), as_json)
+    render.forgotten(exclude(open_warehouse(settings), example_id), as_json)
 
 
 @app.command()
@@ -111,7 +122,7 @@ def gc(
 @takes("run")
 def rebuild(settings: Settings) -> None:
     """Rebuild catalog.duckdb from the artefacts, for example after moving the warehouse."""
+    from curate.flows.session import open_warehouse
     from curate.storage.catalog.publish import publish
-    from curate.storage.warehouse.warehouse import Warehouse
 
-    print(publish(Warehouse(settings.warehouse)))
+    print(publish(open_warehouse(settings)))

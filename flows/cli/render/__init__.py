@@ -10,7 +10,7 @@ from curate.flows.cli.render.publishing import exported, reported
 from curate.flows.cli.render.queries import explanation, forgotten, named_queries, table
 from curate.flows.cli.render.selection import selection
 from curate.flows.cli.render.stability import stability
-from curate.flows.cli.render.warehouse import artefact, garbage, health, imported, plan, status
+from curate.flows.cli.render.warehouse import artefact, garbage, health, imported, plan, repaired, status
 
 __all__ = [
     "artefact",
@@ -29,6 +29,7 @@ __all__ = [
     "named_queries",
     "recovery",
     "recovery_plan",
+    "repaired",
     "reported",
     "selection",
     "stability",

@@ -88,6 +88,21 @@ def health(summary: dict[str, Any], as_json: bool) -> int:
     return int(bool(summary["problems"]))
 
 
+def repaired(report: list[dict[str, Any]], as_json: bool) -> int:
+    """Print what `curate doctor --repair` did and return the exit code: 1 if something is left damaged."""
+    left = [one for one in report if not one["repaired"]]
+    if as_json:
+        print_json(report)
+        return int(bool(left))
+    out = console()
+    for one in report:
+        for problem in one["problems"]:
+            out.print(f"problem: {problem}", soft_wrap=True)
+        out.print(f"{one['noun']} {one['id']}: {one['outcome']}", soft_wrap=True)
+    out.print("no damaged artefact found" if not report else f"{len(report) - len(left)} of {len(report)} made again")
+    return int(bool(left))
+
+
 def _unfinished(one: dict[str, str]) -> str:
     return f"unfinished: {one['noun']} {one['id']}; run the same command again to resume it"
 

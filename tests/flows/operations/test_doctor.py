@@ -55,7 +55,7 @@ def test_a_changed_and_a_missing_part_are_named(curate: Run, warehouse: Warehous
     missing.unlink()
     problems_found = problems(curate, warehouse)
     assert any(str(changed) in one and "changed after it was written" in one for one in problems_found)
-    assert any(str(missing) in one and "cannot be read" in one for one in problems_found)
+    assert any(str(missing) in one and "is missing" in one for one in problems_found)
     assert any("table embeddings" in one for one in problems_found)
 
 
