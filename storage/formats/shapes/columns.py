@@ -23,6 +23,8 @@ TOOLS = ("tools", "functions")
 LICENCE = ("licence", "license")
 GROUP = ("group",)
 HISTORY = ("history",)
+REJECTED = "rejected"
+"""The worse answers of preference data, which are never read."""
 CHOICES = ("choices", "options")
 CHOICE_COLUMNS = ("a", "b", "c", "d", "e")
 ANSWER_KEY = ("answer", "answerkey", "output")

@@ -7,6 +7,8 @@ Each shape is one module, such as `sharegpt`: ``NEEDS`` lists groups of columns 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.storage.formats.rows import join_columns
 from curate.storage.formats.shapes import (
@@ -17,7 +19,11 @@ from curate.storage.formats.shapes import (
     question_answer,
     sharegpt,
 )
+from curate.storage.formats.shapes.columns import INSTRUCTION, PROMPT, QUESTION
 from curate.storage.formats.shapes.shape import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SHAPES: tuple[Shape, ...] = (
     Shape("sharegpt", sharegpt.NEEDS, sharegpt.OPTIONAL, sharegpt.read, whole=True),
@@ -47,9 +53,19 @@ def shape_named(name: str) -> Shape:
 
 def wrong_columns(source: str, row: int, columns: list[str], stated: Shape | None) -> InputError:
     """Return the error for a file that has no known shape, or not the stated one."""
-    first, last = columns[0] if columns else "…", columns[-1] if columns else "…"
     wanted = f"which is not {stated.words}" if stated else f"known are {', '.join(shape.words for shape in SHAPES)}"
     return InputError(
         f"{source}, row {row}: the columns are {join_columns(columns) or 'none'}; {wanted}; "
-        f"map the columns, for example --map prompt={first} --map response={last}"
+        f"map the columns, for example {_example_of_map(columns)}"
     )
+
+
+def _example_of_map(columns: Sequence[str]) -> str:
+    """Return the flags of a likely mapping; never one that takes rejected answers for the response."""
+    offered = [column for column in columns if "reject" not in column.lower()] or ["…"]
+    chosen = next((column for column in offered if column.lower() == "chosen"), None)
+    others = [column for column in offered if column != chosen]
+    asks = [column for column in others if column.strip().lower() in INSTRUCTION + PROMPT + QUESTION]
+    if chosen and not asks:
+        return f"--map messages={chosen}"
+    return f"--map prompt={(asks or offered)[0]} --map response={chosen or offered[-1]}"
