@@ -153,8 +153,11 @@ class RecoverSettings(Section):
 
 
 class CompressSettings(Section):
-    """Settings of the compression methods that remove or sort MLP channels (docs/compression.md)."""
+    """Settings of the compression methods that remove layers or channels (docs/compression.md)."""
 
+    by: Literal["influence", "change", "leave-one-out", "greedy", "contiguous"] = setting(
+        "influence", "Which layers blocks removes: by influence, change, leave-one-out, greedy or contiguous."
+    )
     order: Literal["wanda", "energy", "magnitude", "ridge", "random"] = setting(
         "wanda", "Importance of channels for width and sort: wanda, energy, magnitude, ridge or random."
     )

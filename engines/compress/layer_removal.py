@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from curate.engines.compress.layerwise import record_layer_inputs, working_copy
+from curate.engines.compress.layer_orders import lowest
 from curate.engines.compress.rebuild import check_config
+from curate.engines.models.layerwise import record_layer_inputs, working_copy
 from curate.engines.models.projections import decoder_layers
 from curate.schemas.errors import InputError, UsageError
 
@@ -87,7 +88,7 @@ def least_influential(influence: Sequence[float], n_blocks: int) -> list[int]:
             f"number of blocks {n_blocks} is not between 1 and {len(influence) - 1}: the model has "
             f"{len(influence)} decoder layers and at least one must remain"
         )
-    return sorted(sorted(range(len(influence)), key=lambda index: (influence[index], index))[:n_blocks])
+    return lowest(influence, n_blocks)
 
 
 def remove_blocks(model: PreTrainedModel, removed: Collection[int]) -> None:

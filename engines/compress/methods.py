@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from curate.engines.compress.layer_orders import LayerChoice, LayerOrder, choose_layers
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.compress.masks import parse_pattern
 from curate.engines.compress.wanda import prune_wanda
 from curate.engines.compress.width.cut import narrow
 from curate.engines.compress.width.elastic import ELASTIC, sort_channels, truncate
+from curate.engines.diagnose.layer_paths import LayerPaths
 from curate.engines.models.projections import decoder_layers
 
 if TYPE_CHECKING:
@@ -55,12 +58,25 @@ def _blocks(model: PreTrainedModel, source: Path, calibrated: Calibrated, reques
     n_blocks = request.n_blocks or 0
     # Called for its check alone: an impossible number of layers must fail before the long measurement.
     least_influential([0.0] * len(decoder_layers(model)[1]), n_blocks)
+    if request.by != "influence":
+        choice = _layer_choice(model, calibrated, request.by, n_blocks)
+        remove_blocks(model, choice.removed)
+        return Change({"layers_removed": choice.removed, "by": request.by, "layer_values": choice.values})
     influence = block_influence(
         model, calibrated.rows, device=calibrated.device, dtype=calibrated.dtype, progress=calibrated.progress
     )
     removed = least_influential(influence, n_blocks)
     remove_blocks(model, removed)
     return Change({"layers_removed": removed, "block_influence": influence})
+
+
+def _layer_choice(model: PreTrainedModel, calibrated: Calibrated, by: LayerOrder, n_blocks: int) -> LayerChoice:
+    """Choose layers by running paths through the whole model, in the calibration's device and number format."""
+    working = model
+    if (model.device.type, model.dtype) != (calibrated.device.type, calibrated.dtype):
+        # A copy: weights converted to a shorter format and back would be rounded.
+        working = copy.deepcopy(model).to(device=calibrated.device, dtype=calibrated.dtype)  # type: ignore[arg-type]
+    return choose_layers(by, LayerPaths(working, calibrated.rows), n_blocks, calibrated.progress)
 
 
 def _width(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from curate.engines.compress.layer_orders import LAYER_ORDERS, LayerOrder
 from curate.engines.compress.magnitude import Scope
 from curate.engines.compress.masks import check_sparsity, parse_pattern
 from curate.engines.compress.width.importance import ORDERS, Order, needs_activations
@@ -41,6 +42,8 @@ class CompressionRequest:
     ranking of all; see `curate.engines.compress.magnitude.prune_magnitude`."""
     n_blocks: int | None = None
     """Number of decoder layers to remove; for blocks."""
+    by: LayerOrder = "influence"
+    """Which layers go, for blocks; see `curate.engines.compress.layer_orders`."""
     order: Order = "wanda"
     """Importance of MLP channels, for width and sort; see `curate.engines.compress.width.importance`."""
     multiple: int = 8
@@ -83,6 +86,8 @@ class CompressionRequest:
                 raise UsageError(f"method 'blocks' takes no {name} ({value!r}); give the number of blocks to remove")
         if self.n_blocks is None or self.n_blocks < 1:
             raise UsageError(f"number of blocks {self.n_blocks} is not positive; give how many layers to remove")
+        if self.by not in LAYER_ORDERS:
+            raise UsageError(f"layers by {self.by!r} is not known{did_you_mean(self.by, LAYER_ORDERS)}")
 
     def _check_pruning(self) -> None:
         if self.n_blocks is not None:

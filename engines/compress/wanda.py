@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.compress.layerwise import LayerInputs, record_layer_inputs, working_copy
 from curate.engines.compress.magnitude import check_width
 from curate.engines.compress.masks import NMPattern, drop_per_group, drop_per_row
+from curate.engines.models.layerwise import LayerInputs, record_layer_inputs, working_copy
 from curate.engines.models.projections import Projection, decoder_layers, layer_projections, prunable_projections
 from curate.schemas.errors import InputError
 

@@ -59,7 +59,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("score", "teacher_cache"),
         *_section("recover", "batch_tokens processes gradient_checkpointing checkpoint_steps heldout"),
     ),
-    "width": _section("compress", "order multiple compensate"),
+    "compressing": _section("compress", "by order multiple compensate"),
     "method": METHOD_OPTIONS,
 }
 

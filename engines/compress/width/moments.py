@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.compress.layerwise import record_layer_inputs, working_copy
+from curate.engines.models.layerwise import record_layer_inputs, working_copy
 from curate.engines.models.projections import decoder_layers
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from curate.engines.compress.layerwise import LayerInputs, record_layer_inputs
+from curate.engines.models.layerwise import LayerInputs, record_layer_inputs
 from curate.engines.models.projections import decoder_layers
 from curate.engines.recover.methods.sparsity import freeze_zeros
 from curate.engines.recover.observer import SILENT, Interrupted, Observer

@@ -28,7 +28,7 @@ CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus to calibrat
 
 
 @app.command()
-@takes("width", "corpus", "scoring", "seed", "run")
+@takes("compressing", "corpus", "scoring", "seed", "run")
 def compress(
     settings: Settings,
     model: Model,
