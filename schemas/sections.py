@@ -83,6 +83,9 @@ class ScoreSettings(Section):
         "output", "Layers that DON and NOD are summed over: output or all; all costs a backward pass."
     )
     ifd: bool = setting(False, "Also compute ifd, in a second pass.")
+    sketch: bool = setting(
+        False, "Also store gradient sketches and mean states of the rows, which coverage and rds read (8 KB a row)."
+    )
     sequential: bool = setting(
         False, "One model in memory at a time; the original's states are cached. Changes no number."
     )

@@ -77,6 +77,16 @@ class Grouping:
 
 
 @dataclass(frozen=True)
+class RowVectors:
+    """One vector for each row: a gradient sketch or a mean hidden state."""
+
+    unit: NDArray[np.float16]
+    """Directions, shape (n, width), unit length; NaN where a row has no vector, zeros where its length is 0."""
+    length: NDArray[np.float64]
+    """Lengths, shape (n,), > 0; 1 where only the direction is stored."""
+
+
+@dataclass(frozen=True)
 class Pool:
     """Input of a selection method, as parallel arrays in corpus order.
 
@@ -99,6 +109,10 @@ class Pool:
     """Unit rows, shape (n, width)."""
     group: Grouping | None = None
     """Sources or groups of the user's naming, where the method divides its budget among these."""
+    vectors: RowVectors | None = None
+    """Representations of the rows, where the method reads any."""
+    target: RowVectors | None = None
+    """Those of the rows of ``--target``, where there is one."""
     pinned: NDArray[np.bool_] | None = None
     """Rows to keep whatever their score; they count towards the budget."""
 

@@ -12,6 +12,7 @@ from curate.schemas.errors import UsageError, did_you_mean
 from curate.selectors.methods import (
     anchored,
     by_signal,
+    coverage,
     donod,
     full,
     high_nll,
@@ -20,6 +21,7 @@ from curate.selectors.methods import (
     length_matched,
     longest,
     paser,
+    rds,
     uniform,
 )
 
@@ -41,14 +43,16 @@ class SelectionMethod:
     """``select(pool, budget, in_tokens, settings, rng)``, a pure function."""
     needs: Callable[[Any, bool], frozenset[str]]
     """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,
-    ``groups``, ``embeddings``, ``scores`` (token counts), ``reference`` (another selection), ``imported`` (an imported
-    signal)."""
+    ``groups``, ``embeddings``, ``gradients``, ``states``, ``scores`` (token counts), ``reference`` (another selection),
+    ``imported`` (an imported signal)."""
 
 
 SELECTORS: Mapping[str, SelectionMethod] = {
     "paser": SelectionMethod(paser.PaserSettings, paser.select, paser.needs),
     "donod": SelectionMethod(donod.DonodSettings, donod.select, donod.needs),
     "anchored": SelectionMethod(anchored.AnchoredSettings, anchored.select, anchored.needs),
+    "coverage": SelectionMethod(coverage.CoverageSettings, coverage.select, coverage.needs),
+    "rds": SelectionMethod(rds.RdsSettings, rds.select, rds.needs),
     "uniform": SelectionMethod(uniform.UniformSettings, uniform.select, uniform.needs),
     "length-matched": SelectionMethod(
         length_matched.LengthMatchedSettings, length_matched.select, length_matched.needs

@@ -40,6 +40,8 @@ class ScoreConfig:
     teacher_top: int | None = None
     """For a cached original: number of most likely tokens to store per prediction, ≥ 1, which makes cds a lower bound
     (`top_k`). None stores the hidden states, which changes no result."""
+    sketch: bool = False
+    """Whether to return gradient sketches and mean states of the rows too (`sketch`)."""
     kernel: KernelKind = "auto"
     """Whether the arithmetic over the vocabulary is compiled (`kernels`); the manifest records the choice."""
 
@@ -50,6 +52,12 @@ class ScoreConfig:
             raise UsageError(f"layers {self.layers!r} is not known; known: output, all")
         if not 0 < self.probe_lr < float("inf"):
             raise UsageError(f"probe_lr {self.probe_lr} is not a positive number; give the recovery's learning rate")
+        if self.sketch and self.layers != "output":
+            raise UsageError("sketches are of the output layer's gradient; leave out --layers all, or --sketch")
+        if self.sketch and self.teacher_top is not None:
+            raise UsageError(
+                "sketches need the original's whole predictions; leave out --sketch, or use --teacher-cache exact"
+            )
         for name, value, least in (
             ("max_length", self.max_length, 2),
             ("batch_tokens", self.batch_tokens, 1),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from curate.engines.score import signals
+from curate.engines.score.sketch import sketch_errors, sketch_rows
 from curate.engines.score.top_k import TopKPredictions, divergence
 from curate.engines.tokens.batching import example_chunks
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
     from curate.engines.models.output_head import OutputHead
     from curate.engines.score.kernels import Kernel
+    from curate.engines.score.sketch import SketchTables
 
 Tensor = torch.Tensor
 
 STATE_GRADIENT = "state_gradient"
 """Key of a chunk's Wᵀ ∂L/∂(W h), (m, d), among its signals."""
+ERRORS = "errors"
+"""Key of a chunk's `sketch.sketch_errors`, (m, 64), among its signals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,8 @@ class ResponseSignals:
     """(n,), ‖G‖_F² of each example's mean loss."""
     state_gradient: Tensor | None = None
     """(M, d), gradient of each example's mean loss with respect to its states, if requested."""
+    sketches: Tensor | None = None
+    """(n, 4096), gradient sketches of the examples, if requested and there is a reference."""
 
 
 def response_signals(
@@ -64,6 +70,7 @@ def response_signals(
     reference: ResponseStates | TopKPredictions | None = None,
     kernel: Kernel = signals.token_signals,
     with_state_gradient: bool = False,
+    tables: SketchTables | None = None,
 ) -> ResponseSignals:
     """Return the signals of M tokens that belong to n examples of `lengths` tokens, in order.
 
@@ -83,6 +90,8 @@ def response_signals(
         `signals.token_signals` or its compiled form; see `kernels`.
     with_state_gradient : bool
         Whether to continue the backward pass to the states, for the layers below.
+    tables : SketchTables, optional
+        For gradient sketches, which need states as the reference.
     """
     ends = np.cumsum([0, *lengths])
     tokens: dict[str, list[Tensor]] = {}
@@ -92,14 +101,15 @@ def response_signals(
         part = own.slice(start, stop)
         other = None if reference is None else reference.slice(start, stop)
         if stop - start <= chunk_tokens:
-            values, gradient = _chunk(part, targets[start:stop], other, kernel, with_state_gradient)
+            values, gradient = _chunk(part, targets[start:stop], other, kernel, with_state_gradient, tables)
             states = part.hidden.float()
             squared += [
                 signals.gradient_norm_squared(g, h)
                 for g, h in zip(gradient.split(lengths[first:last]), states.split(lengths[first:last]), strict=True)
             ]
         else:
-            values, norm = _long_example(part, targets[start:stop], other, chunk_tokens, kernel, with_state_gradient)
+            call = (chunk_tokens, kernel, with_state_gradient, tables)
+            values, norm = _long_example(part, targets[start:stop], other, *call)
             squared.append(norm)
         for name, column in values.items():
             tokens.setdefault(name, []).append(column)
@@ -109,8 +119,11 @@ def response_signals(
     if with_state_gradient:
         sizes = torch.tensor(lengths, device=targets.device)
         state_gradient = torch.cat(tokens.pop(STATE_GRADIENT)) / sizes.repeat_interleave(sizes).unsqueeze(1)
+    sketches = None
+    if tables is not None and ERRORS in tokens:
+        sketches = sketch_rows(torch.cat(tokens.pop(ERRORS)), own.hidden, lengths, tables)
     columns = {name: torch.cat(parts).cpu().numpy().astype(float) for name, parts in tokens.items()}
-    return ResponseSignals(columns, norms, state_gradient)
+    return ResponseSignals(columns, norms, state_gradient, sketches)
 
 
 def _chunk(
@@ -119,8 +132,9 @@ def _chunk(
     reference: ResponseStates | TopKPredictions | None,
     kernel: Kernel,
     with_state_gradient: bool,
+    tables: SketchTables | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Return per-token signals, with `STATE_GRADIENT` if requested, and ∂L/∂(W h), (m, V), of one chunk."""
+    """Return the per-token signals and ∂L/∂(W h), (m, V), of one chunk; `STATE_GRADIENT` and `ERRORS` if requested."""
     logits = own.head.logits(own.hidden)
     other = None
     if isinstance(reference, ResponseStates):
@@ -138,7 +152,10 @@ def _chunk(
             lower_bound, _ = divergence(result.delta, result.nll, targets[rows], top)
             result = result._replace(divergence=lower_bound, nll_reference=top.nll)
         gradient = own.head.preactivation_gradient(result.delta, block)
-        blocks.append(_named(result, own.head, own.hidden[rows], gradient))
+        named = _named(result, own.head, own.hidden[rows], gradient)
+        if tables is not None and other is not None:
+            named[ERRORS] = sketch_errors(result.delta, targets[rows], other[rows], own.head, block, tables)
+        blocks.append(named)
         # The gradients replace the logits in place: a second (m, V) tensor would double the peak.
         if gradient is not block:
             block.copy_(gradient)
@@ -164,13 +181,14 @@ def _long_example(
     chunk: int,
     kernel: Kernel,
     with_state_gradient: bool,
+    tables: SketchTables | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return per-token signals and T² ‖G‖² of one example that is longer than a chunk."""
     pieces, log_norms = [], []
     for start in range(0, len(targets), chunk):
         stop = min(start + chunk, len(targets))
         other = None if reference is None else reference.slice(start, stop)
-        values, _ = _chunk(own.slice(start, stop), targets[start:stop], other, kernel, with_state_gradient)
+        values, _ = _chunk(own.slice(start, stop), targets[start:stop], other, kernel, with_state_gradient, tables)
         pieces.append(values)
         log_norms.append(torch.logsumexp(own.head.logits(own.hidden[start:stop]), dim=-1))
     # As many vocabulary entries as keep all T tokens within one chunk's number of logits.

@@ -47,11 +47,18 @@ def response_tokens(rows: Sequence[Encoded]) -> torch.Tensor:
 
 def response_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
     """Return the final hidden states that predict the supervised tokens, (M, d), example after example."""
-    ids = pad_right([item.ids for item in rows])
-    device = model.device
+    return of_responses(all_states(model, rows), rows)
+
+
+def all_states(model: LanguageModel, rows: Sequence[Encoded]) -> torch.Tensor:
+    """Return the final hidden states of all tokens, (B, T, d), rows padded on the right."""
+    return hidden_states(model.model, pad_right([item.ids for item in rows]).to(model.device))
+
+
+def of_responses(states: torch.Tensor, rows: Sequence[Encoded]) -> torch.Tensor:
+    """Return those of `all_states` that predict the supervised tokens, (M, d), example after example."""
     # Selected before the output head: prompts and padding never reach the (M, V) logits.
-    states = hidden_states(model.model, ids.to(device))
-    return states.flatten(0, 1)[response_positions(rows, ids.shape[1]).to(device)]
+    return states.flatten(0, 1)[response_positions(rows, states.shape[1]).to(states.device)]
 
 
 def response_positions(rows: Sequence[Encoded], width: int) -> torch.Tensor:

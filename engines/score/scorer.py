@@ -20,15 +20,20 @@ from curate.engines.score.kernels import token_kernel
 from curate.engines.score.original_cache import row_offsets, take_rows
 from curate.engines.score.reduction import ResponseStates, response_signals
 from curate.engines.score.response_states import (
+    all_states,
     batch_runner,
     concurrency,
     encode_rows,
+    of_responses,
     response_states,
     response_tokens,
     segment_means,
 )
+from curate.engines.score.row_vectors import unit_vectors, with_vectors
+from curate.engines.score.sketch import mean_states, sketch_tables
 from curate.engines.tokens.templates import Template
 from curate.schemas.scores import SCORES, SIGNALS, UNLIKELY_NLL
+from curate.schemas.sketches import SKETCH_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,7 +98,8 @@ def part_scorer(pair: Pair, config: ScoreConfig, cached: CachedOriginal | None =
     callable
         Takes the index of the part; its RecordBatch with columns ``example_id`` and ``messages`` (schemas.corpus),
         optionally ``tools``, others being ignored; and a function that is called with the number of rows finished
-        since the last call. Returns a RecordBatch of schema `SCORES`, rows in input order. ``status`` is ``ok``;
+        since the last call. Returns a RecordBatch of schema `SCORES`, with ``config.sketch`` followed by the columns of
+        `sketches_schema`, rows in input order. ``status`` is ``ok``;
         ``no_response_tokens`` if nothing is supervised (after truncation); ``template_error`` if the chat template
         rejects the conversation; or ``non_finite:<signal>`` naming the first signal with a non-finite value.
         Raises a CurateError if a single row does not fit into the device's memory.
@@ -117,6 +123,8 @@ class _Scorer:
         self._all_layers = AllLayers(pair.compressed) if config.layers == "all" else None
         self._runner = batch_runner(pair.compressed, config)
         self._kernel, _ = _kernel(pair, config, cached)
+        vocabulary, width = pair.compressed.head.weight.shape
+        self._tables = sketch_tables(vocabulary, width, pair.compressed.device) if config.sketch else None
 
     def part(
         self, encoded: Sequence[Encoded], columns: Columns | None, progress: Progress
@@ -130,7 +138,7 @@ class _Scorer:
             ["cds", "nll_original", "positive_excess", "unlikely_share"] if self._pair.original or self._cached else []
         )
         names += ["ifd"] if self._config.ifd else []
-        out = {name: np.full(len(encoded), np.nan) for name in names}
+        out = {name: np.full(len(encoded), np.nan) for name in names} | self._empty_vectors(len(encoded))
         rows = [index for index, item in enumerate(encoded) if item.n_response]
         ends = row_offsets(encoded)
         # Rows without a response are finished: no batch will report them.
@@ -151,13 +159,17 @@ class _Scorer:
         model = self._pair.compressed
         lengths = np.array([item.n_response for item in rows])
         targets = response_tokens(rows).to(model.device)
+        vectors: dict[str, NDArray[Any]] = {}
         if self._all_layers is None:
-            states, tape = response_states(model, rows), None
+            everything = all_states(model, rows)
+            states, tape = of_responses(everything, rows), None
+            if self._config.sketch:
+                vectors = unit_vectors("state", mean_states(everything, [len(item.ids) for item in rows]))
         else:
             states, tape = self._all_layers.response_states(rows)
         # Detached: the head's gradient is computed by formula, and autograd continues from the states only.
         own, reference = ResponseStates(model.head, states.detach()), self._reference(rows, columns)
-        options = (self._config.chunk_tokens, reference, self._kernel, tape is not None)
+        options = (self._config.chunk_tokens, reference, self._kernel, tape is not None, self._tables)
         result = response_signals(own, targets, lengths.tolist(), *options)
         tokens = result.tokens | _of_pair(result.tokens)
         means = {name: segment_means(values, lengths) for name, values in tokens.items()}
@@ -169,7 +181,19 @@ class _Scorer:
                 means[name] = means[name] + values
         if self._config.ifd:
             means["ifd"] = self._ifd(rows, result.tokens["nll_compressed"], lengths)
-        return means
+        if result.sketches is not None:
+            vectors |= unit_vectors("sketch", result.sketches)
+        return means | {name: values for name, values in vectors.items() if name != "state_norm"}
+
+    def _empty_vectors(self, n: int) -> dict[str, NDArray[Any]]:
+        """Return arrays for the vectors of `n` rows, NaN until computed; none without ``sketch``."""
+        if not self._config.sketch:
+            return {}
+        widths = {"state": self._pair.compressed.head.weight.shape[1]}
+        if self._pair.original or self._cached:
+            widths["sketch"] = SKETCH_NUMBERS
+        norm = {"sketch_norm": np.full(n, np.nan)} if "sketch" in widths else {}
+        return {name: np.full((n, width), np.nan, np.float16) for name, width in widths.items()} | norm
 
     def _reference(self, rows: Sequence[Encoded], columns: Columns | None) -> ResponseStates | TopKPredictions | None:
         """Return the original's predictions of these rows, computed now or taken from the cache."""
@@ -239,7 +263,8 @@ def _table(ids: pa.Array, encoded: Sequence[Encoded], computed: dict[str, NDArra
     columns["n_prompt_tokens"] = np.array([len(item.ids) for item in encoded], dtype=np.int32) - responses
     columns["n_response_tokens"] = responses
     columns["truncated"] = np.array([item.truncated for item in encoded], dtype=bool)
-    return pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in SCORES.names], schema=SCORES)
+    scores = pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in SCORES.names], schema=SCORES)
+    return with_vectors(scores, computed, bad) if "state" in computed else scores
 
 
 def _status(index: int, item: Encoded, computed: dict[str, NDArray[np.float64]]) -> str:

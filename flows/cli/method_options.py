@@ -74,6 +74,7 @@ METHOD_OPTIONS = (
     _option("signal"),
     _option("prefer"),
     _option("source"),
+    _option("target"),
     _option("like"),
     _option("bin_tokens", int),
 )

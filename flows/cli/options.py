@@ -44,7 +44,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "layout": LAYOUT,
     "scoring": (
         *LAYOUT,
-        *_section("score", "workers batch_tokens probe_lr layers ifd sequential teacher_cache"),
+        *_section("score", "workers batch_tokens probe_lr layers ifd sketch sequential teacher_cache"),
     ),
     "asking": _section("evaluate", "tasks limit max_new_tokens judge metric by decontaminate part_items"),
     "comparing": (

@@ -32,7 +32,10 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
     for role, model in (("original", settings.original), ("compressed", settings.compressed)):
         if model is not None:
             inputs[role] = warehouse.digests.files(model_files(model))
-    how = settings.score.model_dump(exclude={"device", "batch_tokens", "sequential", "workers"})
+    how = settings.score.model_dump(exclude={"device", "batch_tokens", "sequential", "workers", "sketch"})
+    # Added only if wanted, so that scores without sketches keep their ids.
+    if settings.score.sketch:
+        how["sketch"] = True
     how |= rendering_setting(settings.score.template, settings.original, settings.compressed)
     layout = {"device": settings.score.device, "batch_tokens": settings.score.batch_tokens}
     return Recipe("scores", SCORE_VERSION, inputs, how, layout)

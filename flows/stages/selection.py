@@ -15,6 +15,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
+from curate.flows.stages.selecting.target import score_target, target_scores_id
 from curate.schemas.defaults import identifying
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.schemas.selection import ALLOCATION, LEDGER, Decision, Pool
@@ -35,7 +36,8 @@ BASELINES = ("uniform", "length-matched", "full")
 def with_reference(warehouse: Warehouse, request: SelectionRequest, corpus: str) -> SelectionRequest:
     """Return `request` with the full id of what the method refers to, where it refers to something in the warehouse.
 
-    That is the selection that ``length-matched`` is to match, or the import that holds ``by-signal``'s signal.
+    That is the selection that ``length-matched`` is to match, the import that holds ``by-signal``'s signal, or the
+    scores of the rows of ``--target``, which `choose` makes.
 
     Raises
     ------
@@ -45,6 +47,8 @@ def with_reference(warehouse: Warehouse, request: SelectionRequest, corpus: str)
     options = request.options
     if request.method == "length-matched":
         return request.with_option("like", _to_match(warehouse, options.like, corpus).id)
+    if getattr(options, "target", ""):
+        return request.with_option("target", target_scores_id(warehouse, request.settings, options.target))
     if request.method == "by-signal" and options.imported:
         return request.with_option("source", _import_of(warehouse, options.signal, options.source, corpus).id)
     return request
@@ -95,6 +99,8 @@ def recipe(warehouse: Warehouse, request: SelectionRequest, *ids: str | None) ->
     if gone := forgotten(warehouse.root):
         how["forgotten"] = list(gone)
     inputs = Upstream(*ids).inputs() | evaluations(warehouse, settings)  # type: ignore[arg-type]
+    if target := getattr(request.options, "target", ""):
+        inputs["target"] = target
     return Recipe("selection", VERSION, inputs, how | screened_by(settings))
 
 
@@ -110,6 +116,7 @@ def choose(warehouse: Warehouse, request: SelectionRequest, corpus: str, *ids: s
     corpus, *ids : str or None
         Ids of the artefacts in `INPUTS`, in that order; None for those that the method does not need.
     """
+    path = getattr(request.options, "target", "")
     request = with_reference(warehouse, request, corpus)
     plan = recipe(warehouse, request, corpus, *ids)
     if plan.exists_in(warehouse):
@@ -117,6 +124,8 @@ def choose(warehouse: Warehouse, request: SelectionRequest, corpus: str, *ids: s
     with plan.build(warehouse) as builder:
         if builder.done:
             return plan.id
+        if path:
+            score_target(warehouse, request.settings, path)
         pool = read_pool(warehouse, Upstream(corpus, *ids), request.settings, request.needs, request.options)
         with progress.stage("select", len(pool)) as advance:
             screened = screen(warehouse, request.settings, corpus, pool)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.schemas.selection import Pool
+from curate.schemas.selection import Pool, RowVectors
 
 
 def make_pool(
@@ -89,5 +89,6 @@ def shuffled(pool: Any, seed: int) -> tuple[Any, np.ndarray]:
         cluster=None if pool.cluster is None else pool.cluster[order],
         concepts=(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(rows)),
         embeddings=None if pool.embeddings is None else pool.embeddings[order],
+        vectors=None if pool.vectors is None else RowVectors(pool.vectors.unit[order], pool.vectors.length[order]),
         pinned=None if pool.pinned is None else pool.pinned[order],
     ), order

@@ -282,6 +282,30 @@ def paser_loop(pool, budget, in_tokens, mode, expectation, fill):
     )
 
 
+def coverage_loop(pool: Any, quota: dict[int, int], rows: Sequence[int]) -> tuple[set[int], dict[int, float]]:
+    """Rows that groups take in turn, one dot product at a time; `quota` in rows by cluster, `rows` by example id."""
+    full = {i: pool.vectors.length[i] * pool.vectors.unit[i].astype(float) for i in rows}
+    score = {}
+    for i in rows:
+        others = [full[j] for j in rows if j != i and pool.cluster[j] == pool.cluster[i]]
+        score[i] = float(np.mean(others, axis=0) @ pool.vectors.unit[i].astype(float)) if others else 0.0
+    taken: set[int] = set()
+    for k, n in quota.items():
+        members = [i for i in rows if pool.cluster[i] == k]
+        for _ in range(n):
+            taken.add(max((i for i in members if i not in taken), key=lambda i: (score[i], -rows.index(i))))
+    return taken, score
+
+
+def rds_loop(queries: np.ndarray, points: np.ndarray, n_picks: int) -> list[int]:
+    picks: list[int] = []
+    while len(picks) < n_picks:
+        query = queries[len(picks) % len(queries)]
+        left = [i for i in range(len(points)) if i not in picks]
+        picks.append(max(left, key=lambda i: (float(query @ points[i]), -i)))
+    return picks
+
+
 def farthest_first_loop(points: np.ndarray, n_picks: int, start: int) -> list[int]:
     picks = [start]
     while len(picks) < n_picks:

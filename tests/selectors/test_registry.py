@@ -10,9 +10,11 @@ from assertions import assert_valid_selection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references.pools import make_pool, shuffled
+from row_vectors import draw_vectors
 
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.scores import SIGNALS
+from curate.schemas.selection import RowVectors
 from curate.selectors.registry import SELECTORS, selector
 
 VARIANTS = [
@@ -23,6 +25,10 @@ VARIANTS = [
     ("paser", {"rank": "donod", "allocation": "uniform", "filter": "don"}),
     ("paser", {"allocation": "recoverability"}),
     ("paser", {"allocation": "recoverability", "consistency": "off", "rank": "random"}),
+    ("paser", {"allocation": "tempered", "consistency": "off"}),
+    ("coverage", {}),
+    ("rds", {}),
+    ("rds", {"target": "rows.jsonl"}),
     ("donod", {}),
     ("donod", {"stratify": "clusters", "normalise": "rank"}),
     ("donod", {"stratify": "clusters", "allocation": "recoverability"}),
@@ -47,11 +53,15 @@ def pool_for(n, seed, pins=0, **kwargs):
     theirs = np.where(np.arange(n) % 11 == 5, np.nan, pool.signals["nod"] ** 2)
     curves = np.random.default_rng(seed + 2).gamma(2.0, [[0.1], [20.0]], (2, 4))[:, pool.cluster]
     more = {"reference": marks, "imported": theirs, "gain_ceiling": curves[0], "gain_tau": curves[1]}
-    return replace(pool, signals={**pool.signals, **more}, pinned=pinned)
+    vectors = draw_vectors(pool, seed, width=8)
+    target = RowVectors(vectors.unit[pool.eligible][:3], np.ones(min(3, int(pool.eligible.sum()))))
+    return replace(pool, signals={**pool.signals, **more}, pinned=pinned, vectors=vectors, target=target)
 
 
 def run(name, kwargs, pool, budget, in_tokens, seed=0):
     entry = selector(name)
+    if not kwargs.get("target"):
+        pool = replace(pool, target=None)
     return entry.select(pool, budget, in_tokens, entry.settings(**kwargs), np.random.default_rng(seed))
 
 
@@ -122,7 +132,7 @@ def test_reads_only_declared_inputs(name, kwargs):
     entry = selector(name)
     for in_tokens in (False, True):
         needs = entry.needs(entry.settings(**kwargs), in_tokens)
-        others = {"reference", "imported", "gain_ceiling", "gain_tau"}
+        others = {"reference", "imported", "gain_ceiling", "gain_tau", "gradients", "states"}
         assert needs <= {"clusters", "concepts", "embeddings", "scores", *others, *SIGNALS}
         full = pool_for(80, 2, ineligible=0.0)
         bare = replace(
@@ -131,6 +141,7 @@ def test_reads_only_declared_inputs(name, kwargs):
             cluster=full.cluster if "clusters" in needs else None,
             concepts=full.concepts if "concepts" in needs else None,
             embeddings=full.embeddings if "embeddings" in needs else None,
+            vectors=full.vectors if needs & {"gradients", "states"} else None,
             n_prompt_tokens=full.n_prompt_tokens if "scores" in needs else np.zeros(80, int),
             n_response_tokens=full.n_response_tokens if "scores" in needs else np.zeros(80, int),
         )

@@ -6,7 +6,7 @@ to the rounding error of another batch (about 1e-6 relative).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +21,24 @@ if TYPE_CHECKING:
 
 
 def earlier(warehouse: Warehouse, plan: Recipe) -> list[Manifest]:
-    """Return the scores artefacts that differ from `plan` only in the corpus, in order of their ids."""
+    """Return the scores artefacts that differ from `plan` only in the corpus, in order of their ids.
+
+    Those with sketches serve a plan without them. A plan with sketches computes every row: at 8 KB a row, those of a
+    large corpus are not read into memory to be written again.
+    """
+    if "sketch" in plan.settings:
+        return []
 
     def causes(inputs: dict[str, str]) -> dict[str, str]:
         return {role: value for role, value in inputs.items() if role != "corpus"}
 
+    def plain(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in settings.items() if name != "sketch"}
+
     matches = [
         one
         for one in warehouse.list_readable("scores")
-        if (one.version, one.settings, causes(one.inputs)) == (plan.version, plan.settings, causes(plan.inputs))
+        if (one.version, plain(one.settings), causes(one.inputs)) == (plan.version, plan.settings, causes(plan.inputs))
     ]
     # Where several contain a row the first one's scores are used: the order must not depend on when they were created.
     return sorted(matches, key=lambda one: one.id)

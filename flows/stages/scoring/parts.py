@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.schemas.scores import SCORES
+from curate.schemas.sketches import sketches_schema
 from curate.storage.warehouse.places import ORIGINAL_CACHE
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ class Scorers:
         with open_pool(task, devices[: max(1, len(new))], n_threads) as pool:
             with progress.stage("score", sum(map(len, self.ids)), builder.rows("part")) as advance:
                 for index, scored in pool.run(self._parts(new), advance):
-                    builder.write("part", index, self.known.complete(self.ids[index], scored), SCORES)
+                    if options.sketch:
+                        _write_sketches(builder, index, scored)
+                    # Counts as finished, so it is written after the sketches of the same rows.
+                    scores = self.known.complete(self.ids[index], scored.select(SCORES.names))
+                    builder.write("part", index, scores, SCORES)
                     advance(len(self.ids[index]) - scored.num_rows)
             workers = pool.worker_summaries()
             return pool.facts | ({"workers": workers} if workers else {}), pool.peak_memory
@@ -83,6 +88,7 @@ class Scorers:
             probe_lr=options.probe_lr,
             batch_tokens=options.batch_tokens,
             ifd=options.ifd,
+            sketch=options.sketch,
             layers=options.layers,
             teacher_top=None if options.teacher_cache == "exact" else int(options.teacher_cache.partition("=")[2]),
         )
@@ -107,3 +113,8 @@ class Scorers:
                 advance,
             )
         return replace(task, original=None, original_cache=folder, config=config)
+
+
+def _write_sketches(builder: Builder, index: int, scored: pa.RecordBatch) -> None:
+    schema = sketches_schema(scored.schema.field("state").type.list_size)
+    builder.write("sketches", index, scored.select(schema.names), schema)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.flows.stages.selecting.groups import read_groups
+from curate.flows.stages.selecting.vectors import VECTORS, read_vectors
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SIGNALS
 from curate.schemas.selection import EXCLUDED, FORGOTTEN, Pool
@@ -90,6 +91,9 @@ def read_pool(
     if upstream.embeddings is not None and "embeddings" in needs:
         vectors = _parallel(warehouse, "embeddings", upstream.embeddings, ids)["embedding"].combine_chunks()
         embeddings = vectors.flatten().to_numpy().reshape(n, -1)
+    kind = next((name for name in VECTORS if name in needs), None)
+    vectors = read_vectors(warehouse, upstream.scores, kind) if kind and upstream.scores else None
+    target = read_vectors(warehouse, options.target, kind) if kind and options and options.target else None
     pinned = _rows_of(settings.select.pin, example_id, "pin")
     excluded = _rows_of(settings.select.exclude, example_id, "exclude")
     reason[excluded & eligible] = EXCLUDED
@@ -108,6 +112,8 @@ def read_pool(
         concepts=concepts,
         embeddings=embeddings,
         group=group,
+        vectors=vectors,
+        target=target,
         pinned=pinned if pinned.any() else None,
     )
 

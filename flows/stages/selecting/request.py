@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.stages.selecting.screening import reads
+from curate.flows.stages.selecting.vectors import VECTORS
 from curate.schemas.budget import Budget, parse_budget
 from curate.schemas.errors import InputError, UsageError
 
@@ -58,6 +59,9 @@ class SelectionRequest:
 
     def with_settings(self, settings: Settings) -> SelectionRequest:
         """Return the request under other settings of the run, its method, options and budget as they were."""
+        if self.needs & VECTORS.keys() and not settings.score.sketch:
+            # The scores that the method reads are those with sketches, whether they were asked for or not.
+            settings = settings.model_copy(update={"score": settings.score.model_copy(update={"sketch": True})})
         return replace(self, settings=settings)
 
     def with_option(self, name: str, value: Any) -> SelectionRequest:
@@ -95,7 +99,8 @@ def parse_request(settings: Settings) -> SelectionRequest:
     for name in given:
         if name not in known:
             raise UsageError(_not_an_option(settings.select.method, name, known))
-    return SelectionRequest(settings, entry, entry.settings(**given), parse_budget(settings.select.budget))
+    request = SelectionRequest(settings, entry, entry.settings(**given), parse_budget(settings.select.budget))
+    return request.with_settings(settings)
 
 
 def _not_an_option(method: str, name: str, known: list[str]) -> str:
@@ -116,7 +121,7 @@ def _check_models(request: SelectionRequest) -> None:
             "--allocation recoverability trains the compressed model on a few rows and measures on those that the "
             "original finds likely; pass --compressed FOLDER and --original FOLDER, or choose another allocation"
         )
-    if "cds" in request.needs and settings.original is None and settings.compressed is not None:
+    if request.needs & {"cds", "gradients"} and settings.original is None and settings.compressed is not None:
         raise UsageError(
             f"method {request.method!r} compares two models, and only one was given; "
             "pass --original too, or choose --method donod"
