@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, LANDMARKS, TERMS
 from curate.schemas.corpus import EXAMPLES, QUARANTINE, SOURCES
+from curate.schemas.diagnosis import DIAGNOSES
 from curate.schemas.evaluation import RESULTS, SUMMARY
 from curate.schemas.pilots import CURVES, LOSSES, PILOTS
 from curate.schemas.recovery_metrics import METRICS
@@ -36,6 +37,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("recovery", "part"): METRICS,
     ("evaluation", "part"): RESULTS,
     ("evaluation", "summary"): SUMMARY,
+    ("diagnosis", "part"): DIAGNOSES,
 }
 
 

@@ -11,7 +11,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-Noun = Literal["corpus", "embeddings", "clusters", "scores", "pilots", "selection", "recovery", "evaluation"]
+Noun = Literal[
+    "corpus", "embeddings", "clusters", "scores", "pilots", "selection", "recovery", "evaluation", "diagnosis"
+]
 NOUNS: tuple[Noun, ...] = get_args(Noun)
 
 ID_LENGTH = 16

@@ -168,6 +168,15 @@ class CompressSettings(Section):
     compensate: bool = setting(False, "width: fit the weights out of the kept channels to the output of all.")
 
 
+class DiagnoseSettings(Section):
+    """Settings of a diagnosis (docs/compression.md)."""
+
+    rows: int = setting(32, "Rows of --corpus to measure on, drawn at random.", ge=1)
+    leave_one_out: bool = setting(
+        False, "Also measure the loss without each layer: half a forward pass for each of them."
+    )
+
+
 class EvaluateSettings(Section):
     """Settings of an evaluation (docs/evaluation.md)."""
 
@@ -230,5 +239,6 @@ class RunSettings(Section):
     select: SelectSettings = Field(default_factory=SelectSettings)
     recover: RecoverSettings = Field(default_factory=RecoverSettings)
     compress: CompressSettings = Field(default_factory=CompressSettings)
+    diagnose: DiagnoseSettings = Field(default_factory=DiagnoseSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     compare: CompareSettings = Field(default_factory=CompareSettings)

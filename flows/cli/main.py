@@ -53,6 +53,7 @@ def load_commands() -> typer.Typer:
     from curate.flows.cli.app import app
     from curate.flows.cli.commands import (  # noqa: F401
         compression,
+        diagnosis,
         evaluation,
         pipeline,
         publishing,

@@ -59,6 +59,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("score", "teacher_cache"),
         *_section("recover", "batch_tokens processes gradient_checkpointing checkpoint_steps heldout"),
     ),
+    "diagnosing": (
+        *_section("diagnose", "rows leave_one_out"),
+        *_section("", "original trust_remote_code trust_pickle"),
+    ),
     "compressing": _section("compress", "by order multiple compensate"),
     "method": METHOD_OPTIONS,
 }

@@ -7,6 +7,7 @@ returns its id at once. Beside it stands its recipe, the pure function that pred
 from curate.flows.stages.clusters import cluster
 from curate.flows.stages.comparison_cell import trial
 from curate.flows.stages.corpus import ingest
+from curate.flows.stages.diagnosis import diagnose
 from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
 from curate.flows.stages.pilots import pilot
@@ -14,4 +15,4 @@ from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
 
-__all__ = ["choose", "cluster", "embed", "evaluate", "ingest", "pilot", "recover", "score", "trial"]
+__all__ = ["choose", "cluster", "diagnose", "embed", "evaluate", "ingest", "pilot", "recover", "score", "trial"]

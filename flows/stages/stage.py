@@ -13,6 +13,7 @@ from curate.flows.stages import (
     clusters,
     comparison_cell,
     corpus,
+    diagnosis,
     embeddings,
     evaluation,
     pilots,
@@ -61,6 +62,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("select", "selection", selection.choose, selection.recipe, selection.INPUTS, takes_request=True),
     Stage("recover", "recovery", recovery.recover, recovery.recipe, ("selection",)),
     Stage("evaluate", "evaluation", evaluation.evaluate, evaluation.recipe),
+    Stage("diagnose", "diagnosis", diagnosis.diagnose, diagnosis.recipe, ("corpus",)),
     Stage("compare", "evaluation", comparison_cell.trial, comparison_cell.recipe, ("selection",)),
 )
 """In the order in which they run; up to ``selection`` the pipeline calls those that a request needs."""

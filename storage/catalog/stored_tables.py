@@ -129,7 +129,11 @@ LINEAGE = StoredTable(
     "lineage",
     "Inputs of every artefact, one row per input.",
     (
-        Column("noun", "VARCHAR", "corpus, embeddings, clusters, scores, pilots, selection, recovery or evaluation"),
+        Column(
+            "noun",
+            "VARCHAR",
+            "corpus, embeddings, clusters, scores, pilots, selection, recovery, evaluation or diagnosis",
+        ),
         Column("artefact_id", "VARCHAR", "id of the artefact"),
         Column("role", "VARCHAR", "role of the input: corpus, original, compressed, encoder, …"),
         Column("input_id", "VARCHAR", "id of the input artefact, or digest of the file or model"),

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
 from curate.schemas.corpus import EXAMPLES, MESSAGES, QUARANTINE, SOURCES
+from curate.schemas.diagnosis import DIAGNOSES, DIAGNOSES_ABOUT
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.pilots import CEILING_ABOUT, CURVES, CURVES_ABOUT, PILOTS, PILOTS_ABOUT, TAU_ABOUT
 from curate.schemas.recovery_metrics import METRICS, METRICS_ABOUT
@@ -238,6 +239,13 @@ VIEWS: tuple[View, ...] = (
         "pilots",
         "curves",
         _columns(CURVES, _PILOTS, CURVES_ABOUT),
+    ),
+    View(
+        "diagnoses",
+        "Measures of the decoder layers of a model, one row per layer and metric.",
+        "diagnosis",
+        "part",
+        _columns(DIAGNOSES, ("diagnosis_id", "id of the diagnosis artefact"), DIAGNOSES_ABOUT),
     ),
     View(
         "ledger",

@@ -20,6 +20,22 @@ def compression(report: dict[str, Any], as_json: bool) -> None:
             out.print(f"{name.replace('_', ' '):<20}{cell(value)}", soft_wrap=True)
 
 
+def layers(report: dict[str, Any], as_json: bool) -> None:
+    """Print the measures of every layer, and how well they agree with the loss without it."""
+    if as_json:
+        print_json(report)
+        return
+    out = console()
+    out.print(
+        f"Diagnosis {report['diagnosis_id']} of {report['model']}: {report['rows']:,} rows, {report['tokens']:,} tokens"
+    )
+    names = list(report["layers"][0])
+    out.print(grid([name.replace("_", " ") for name in names], [list(layer.values()) for layer in report["layers"]]))
+    out.print("larger = the layer matters more" + (", or is damaged more" if report["original"] else ""))
+    for name, value in report["spearman"].items():
+        out.print(f"rank correlation of {name.replace('_', ' ')} with the loss without a layer: {value:.2f}")
+
+
 def recovery(report: dict[str, Any], as_json: bool) -> None:
     """Print a finished recovery: the method and its reason, measurements before and after, the model's folder."""
     if as_json:

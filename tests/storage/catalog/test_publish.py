@@ -28,9 +28,10 @@ from curate.storage.warehouse.warehouse import Warehouse
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["curate.storage.catalog.queries", "curate.storage.warehouse.warehouse", "warehouses"])
 PROMISED = {
-    "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "embeddings",
-    "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger", "lineage",
-    "pilot_curves", "pilots", "quarantine", "recoveries", "recovery_steps", "runs", "scores", "selections", "sources",
+    "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "diagnoses",
+    "embeddings", "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger",
+    "lineage", "pilot_curves", "pilots", "quarantine", "recoveries", "recovery_steps", "runs", "scores",
+    "selections", "sources",
 }  # fmt: skip
 
 

@@ -1,0 +1,113 @@
+"""Measures of the decoder layers of a model folder. Does not access the warehouse or the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from curate.engines.diagnose.layer_metrics import angle, change, influence, loss_without
+from curate.engines.diagnose.layer_paths import LayerPaths
+from curate.engines.models.devices import resolve_device, resolve_dtype
+from curate.engines.models.loading import load_model
+from curate.engines.models.tokenizers import load_tokenizer
+from curate.engines.tokens.templates import Template
+from curate.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+    from curate.engines.tokens.templates import TemplateKind
+    from curate.schemas.corpus import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisRequest:
+    """What is measured, and how the models see the rows."""
+
+    leave_one_out: bool = False
+    """Also measure the loss without each layer: about L/2 forward passes for L layers."""
+    max_length: int = 512
+    template: TemplateKind = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+
+
+def diagnose_layers(
+    model: Path,
+    conversations: Sequence[Sequence[Turn]],
+    request: DiagnosisRequest,
+    *,
+    original: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[dict[str, list[float]], int]:
+    """Return measures of every decoder layer, and the number of tokens they are means over.
+
+    Parameters
+    ----------
+    model : Path
+        Model folder.
+    conversations : sequence of sequences of Turn
+        All their tokens count, prompts included.
+    original : Path, optional
+        The model before compression, with as many layers; adds ``error_from_original``.
+    progress : callable, optional
+        Called with (layers done, layers in all) while layers are left out.
+
+    Returns
+    -------
+    metrics : dict of str to list of float
+        ``influence``, ``change``, ``angle`` and, if asked for, ``loss_without`` and ``error_from_original``, one value
+        per layer; larger = matters more, or is damaged more.
+    tokens : int
+
+    Raises
+    ------
+    InputError
+        If a model or the rows cannot be used, or the models differ in layers or width.
+    """
+    rows = _encode(original or model, conversations, request)
+    paths = LayerPaths(_load(model, request), rows)
+    metrics = {"influence": influence(paths), "change": change(paths), "angle": angle(paths)}
+    if request.leave_one_out:
+        metrics["loss_without"] = loss_without(paths, progress)
+    if original is not None:
+        states = paths.states
+        del paths  # its model makes room for the original
+        metrics["error_from_original"] = _errors(states, LayerPaths(_load(original, request), rows).states)
+    return metrics, sum(row.shape[1] for row in rows)
+
+
+def _load(folder: Path, request: DiagnosisRequest) -> PreTrainedModel:
+    device = resolve_device(request.device)
+    return load_model(folder, device, resolve_dtype(request.dtype, device), trust_remote_code=request.trust_remote_code)
+
+
+def _encode(folder: Path, conversations: Sequence[Sequence[Turn]], request: DiagnosisRequest) -> list[torch.Tensor]:
+    tokenizer = load_tokenizer(folder, trust_remote_code=request.trust_remote_code)
+    template = Template(tokenizer, request.template, request.max_length)
+    rows = [torch.from_numpy(one.ids)[None] for one in template.encode_many(conversations) if len(one.ids) > 1]
+    if not rows:
+        raise InputError(f"none of {len(conversations)} rows has two tokens; give other rows")
+    return rows
+
+
+def _errors(states: list[list[torch.Tensor]], original: list[list[torch.Tensor]]) -> list[float]:
+    """Return the mean relative distance of the hidden states after each layer from the original's."""
+    if len(states) != len(original) or states[0][0].shape[-1] != original[0][0].shape[-1]:
+        raise InputError(
+            f"the original has {len(original) - 1} layers of width {original[0][0].shape[-1]}, the model "
+            f"{len(states) - 1} of width {states[0][0].shape[-1]}, so their layers cannot be compared; "
+            "leave out --original"
+        )
+    errors = []
+    for ours, theirs in zip(states[1:], original[1:], strict=True):
+        pairs = [(one.double(), other.double()) for one, other in zip(ours, theirs, strict=True)]
+        distances = [((one - other).norm(dim=-1) / other.norm(dim=-1)).flatten() for one, other in pairs]
+        errors.append(float(torch.cat(distances).mean()))
+    return errors

@@ -1,0 +1,37 @@
+"""The verb ``curate diagnose``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from curate.flows import progress
+from curate.flows.cli import render
+from curate.flows.cli.app import app
+from curate.flows.cli.options import AsJson, takes
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+
+diagnose = typer.Typer(name="diagnose", help="Measure what the parts of a model contribute.", no_args_is_help=True)
+app.add_typer(diagnose)
+
+
+@diagnose.command()
+@takes("diagnosing", "corpus", "layout", "seed", "run")
+def layers(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="Model folder or hub name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Measure every decoder layer on rows of --corpus.
+
+    influence, change and angle compare the hidden states before and after a layer; --leave-one-out adds the rise of
+    the loss without it; --original adds the distance from the original model's hidden states.
+    """
+    from curate.flows.operations.diagnose import diagnose_layers
+
+    with progress.on_stderr():
+        report = diagnose_layers(settings, model)
+    render.layers(report, as_json)
