@@ -18,7 +18,7 @@ from curate.storage.warehouse.listing import list_artefacts
 from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -91,6 +91,7 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
     Returns
     -------
     pa.Table
+        Of columns with the same name, the second has ``_1`` at its end, the third ``_2``.
 
     Raises
     ------
@@ -114,7 +115,19 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
             ) from error
         raise UsageError(f"DuckDB rejects the SQL: {str(error).strip()}") from error
     check_files(con)
-    return result
+    return result.rename_columns(_distinct(result.column_names))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of which none occurs twice: a second ``a`` becomes ``a_1``, as in the tables that DuckDB creates."""
+    distinct: list[str] = []
+    for name in names:
+        number, unique = 0, name
+        while unique in distinct or (number and unique in names):
+            number += 1
+            unique = f"{name}_{number}"
+        distinct.append(unique)
+    return distinct
 
 
 def _refuse_writing(statement: duckdb.Statement) -> None:

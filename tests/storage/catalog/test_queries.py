@@ -1,10 +1,12 @@
 """Read-only sessions, explain, and named queries against counts computed by hand."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 import warehouses
 
@@ -306,3 +308,27 @@ def test_the_latest_selection_is_refused_while_a_manifest_cannot_be_read(tmp_pat
         with pytest.raises(WarehouseError, match=f"which selection is the latest: {path} is damaged"):
             run_named_query(con, "reasons")
         assert run_named_query(con, "reasons", {"selection": ids["uniform"]}).num_rows > 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ("1 AS a, 2 AS a, 3 AS a", ["a", "a_1", "a_2"]),
+        ("1 AS a, 2 AS a, 3 AS a_1", ["a", "a_2", "a_1"]),
+        ("1 AS a_1, 2 AS a, 3 AS a", ["a_1", "a", "a_2"]),
+        ("1 AS a, 2 AS b, 3 AS c", ["a", "b", "c"]),
+    ],
+)
+def test_columns_of_one_name_stay_distinct(
+    curate: Callable[..., Any], tmp_path: Path, columns: str, names: list[str]
+) -> None:
+    publish(Warehouse(tmp_path))
+    expected = dict(zip(names, [1, 2, 3], strict=True))
+    query = ("sql", f"SELECT {columns}", "-w", tmp_path)
+    assert curate(*query, "--json").value == [expected]
+    assert curate(*query, "--csv").out.splitlines() == [",".join(f'"{name}"' for name in names), "1,2,3"]
+    printed = curate(*query).out.splitlines()
+    assert printed[1].split() == names
+    assert printed[3].split() == ["1", "2", "3"]
+    assert curate(*query, "--parquet", tmp_path / "rows.parquet").code == 0
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == [expected]
