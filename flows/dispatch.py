@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from curate.flows import pipeline
@@ -14,9 +15,11 @@ from curate.flows.operations import recover as local
 from curate.flows.session import open_warehouse, session
 from curate.flows.stages.recovery import recipe
 from curate.flows.stages.selecting.request import resolve_request
+from curate.schemas.errors import CurateError
 from curate.storage.warehouse.warehouse import LATEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from curate.schemas.settings import Settings
@@ -32,7 +35,8 @@ def select(settings: Settings, command: str = "select") -> tuple[Warehouse, str]
     if os.environ.get("PREFECT_API_URL"):
         from curate.flows.deployments.curation import curation
 
-        chosen = curation(settings.model_dump(mode="json"))
+        with _reachable():
+            chosen = curation(settings.model_dump(mode="json"))
         return open_warehouse(settings), chosen
     with session(command, settings) as run:
         chosen = pipeline.run(run.warehouse, request.with_settings(run.settings), run.call)
@@ -53,5 +57,20 @@ def recover(
     recovery_id = recipe(warehouse, ready, chosen).id
     if anew:
         shutil.rmtree(warehouse.root / "jobs" / recovery_id, ignore_errors=True)
-    recovery(chosen, settings.model_dump(mode="json"))
+    with _reachable():
+        recovery(chosen, settings.model_dump(mode="json"))
     return warehouse, local.copied(warehouse, recovery_id, out)
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Say in one sentence that no server answers at ``PREFECT_API_URL``; Prefect raises a bare RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "reach API" not in str(error):
+            raise
+        raise CurateError(
+            f"no Prefect server answers at PREFECT_API_URL={os.environ['PREFECT_API_URL']}; start it with "
+            "`prefect server start`, or unset PREFECT_API_URL to run here"
+        ) from error

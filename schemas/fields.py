@@ -26,9 +26,9 @@ false.
 
 
 class Section(BaseModel):
-    """Base class of the sections of ``curate.toml``: frozen; unknown keys are errors."""
+    """Base class of the sections of ``curate.toml``: frozen; unknown keys and infinite numbers are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from curate.schemas.defaults import BATCH_TOKENS, TRAINING_BATCH_TOKENS, by_devi
 from curate.schemas.fields import Section, setting
 from curate.schemas.recovery import RecoveryRequest
 
+MANY = 1_000_000_000
+"""Largest count that a setting may have where nothing else bounds it; more is a slip of the keyboard."""
+
 MAX_LENGTH: int = default_of(RecoveryRequest, "max_length")
 
 
@@ -34,7 +37,7 @@ class IngestSettings(Section):
     format: str | None = setting(None, "Shape of the rows (alpaca, sharegpt, messages, …).", shown="detected")
     map: dict[str, str] = setting(dict, "role=column, as in response=answer; repeatable.", syntax="pairs")
     licence: str | None = setting(None, "Licence of the rows, carried through to exports.")
-    part_rows: int = setting(4096, "Rows per Parquet part, the unit of resuming.", ge=1)
+    part_rows: int = setting(4096, "Rows per Parquet part, the unit of resuming.", ge=1, le=MANY)
 
 
 class EmbedSettings(Section):
@@ -49,11 +52,11 @@ class ClusterSettings(Section):
     """Settings of clustering (PASER, arXiv 2502.12594 §3.1)."""
 
     n_clusters: int | None = setting(
-        None, "Number of clusters; chosen by held-out modularity by default.", "--clusters", ge=1
+        None, "Number of clusters; chosen by held-out modularity by default.", "--clusters", ge=1, le=MANY
     )
-    n_neighbours: int = setting(15, "Neighbours of each row in the graph.", ge=1)
+    n_neighbours: int = setting(15, "Neighbours of each row in the graph.", ge=1, le=10_000)
     bandwidth: Literal["self-tuning", "median"] = setting("self-tuning", "Bandwidth of the affinity.")
-    n_terms: int = setting(8, "Terms that describe each cluster.", ge=1)
+    n_terms: int = setting(8, "Terms that describe each cluster.", ge=1, le=1000)
     refit: bool = setting(False, "Cluster a grown corpus again instead of assigning its new rows.")
 
 
@@ -61,7 +64,7 @@ class ScoreSettings(Section):
     """Settings of scoring."""
 
     max_length: int = setting(
-        MAX_LENGTH, "Tokens kept of a conversation, capped by the models' context; also for recovery.", ge=2
+        MAX_LENGTH, "Tokens kept of a conversation, capped by the models' context; also for recovery.", ge=2, le=MANY
     )
     template: Literal["auto", "chat", "plain"] = setting(
         default_of(RecoveryRequest, "template"), "Layout of a conversation: auto, chat or plain."
@@ -73,11 +76,11 @@ class ScoreSettings(Section):
         default_of(RecoveryRequest, "device"), "auto, cpu, cuda, cuda:1; a pair may have two: cuda:0,cuda:1."
     )
     workers: int | None = setting(
-        None, "Processes that share the parts.", shown="one per GPU with auto or cuda; 1 on a CPU", ge=1
+        None, "Processes that share the parts.", shown="one per GPU with auto or cuda; 1 on a CPU", ge=1, le=1024
     )
     probe_lr: float = setting(1e-4, "Step size of DON and NOD; the learning rate of the recovery to come.", gt=0)
     batch_tokens: int | None = setting(
-        None, "Tokens of one forward pass, padding included.", shown=by_device(BATCH_TOKENS), ge=1
+        None, "Tokens of one forward pass, padding included.", shown=by_device(BATCH_TOKENS), ge=1, le=MANY
     )
     layers: Literal["output", "all"] = setting(
         "output", "Layers that DON and NOD are summed over: output or all; all costs a backward pass."
@@ -129,10 +132,10 @@ class RecoverSettings(Section):
     method: str = _recovery("method", "auto, lora, mask_lora, scale_lora, perp or full.", "--method", "-m")
     learning_rate: float | None = setting(None, "Peak learning rate.", shown="the method's own", gt=0)
     epochs: float | None = _recovery_or_none("epochs", "Passes over the rows.", ge=0)
-    batch: int | None = _recovery_or_none("batch", "Rows of one optimizer step.", ge=1)
+    batch: int | None = _recovery_or_none("batch", "Rows of one optimizer step.", ge=1, le=MANY)
     schedule: str = _recovery("schedule", "cosine or linear.")
     warmup: float = _recovery("warmup", "Share of the steps over which the learning rate rises.", ge=0, lt=1)
-    rank: int = _recovery("rank", "Rank of the low-rank methods.", ge=1)
+    rank: int = _recovery("rank", "Rank of the low-rank methods.", ge=1, le=65_536)
     alpha: float = _recovery("alpha", "Scale of lora and mask_lora times the rank.", gt=0)
     dropout: float = _recovery("dropout", "Dropout of lora.", ge=0, lt=1)
     parts: tuple[str, ...] = _recovery("parts", "Parameters that perp trains: biases, norms, head.", syntax="commas")
@@ -143,13 +146,13 @@ class RecoverSettings(Section):
     teacher: Literal["none", "original"] = setting("none", "original: also learn its predictions on the response.")
     teacher_weight: float = setting(0.5, "Share of the teacher's divergence in the loss.", gt=0, le=1)
     batch_tokens: int | None = setting(
-        None, "Tokens of one forward pass.", shown=by_device(TRAINING_BATCH_TOKENS), ge=1
+        None, "Tokens of one forward pass.", shown=by_device(TRAINING_BATCH_TOKENS), ge=1, le=MANY
     )
     processes: int | None = setting(
-        None, "Processes that share every step.", shown="one per CUDA device, or one on a CPU", ge=1
+        None, "Processes that share every step.", shown="one per CUDA device, or one on a CPU", ge=1, le=1024
     )
     gradient_checkpointing: bool = _recovery("gradient_checkpointing", "Less memory, about a third more time.")
-    checkpoint_steps: int = _recovery("checkpoint_steps", "Steps between two checkpoints.", ge=1)
+    checkpoint_steps: int = _recovery("checkpoint_steps", "Steps between two checkpoints.", ge=1, le=MANY)
     heldout: str | None = setting(
         None, "File of rows whose perplexity is measured before and after.", shown="rows that were not selected"
     )
@@ -164,7 +167,7 @@ class CompressSettings(Section):
     order: Literal["wanda", "energy", "magnitude", "ridge", "random"] = setting(
         "wanda", "Importance of channels for width and sort: wanda, energy, magnitude, ridge or random."
     )
-    multiple: int = setting(8, "The channels kept are a multiple of it; 64 or 128 suits GPU kernels.", ge=1)
+    multiple: int = setting(8, "The channels kept are a multiple of it; 64 or 128 suits GPU kernels.", ge=1, le=65_536)
     compensate: bool = setting(False, "width: fit the weights out of the kept channels to the output of all.")
 
 
@@ -183,8 +186,8 @@ class EvaluateSettings(Section):
     tasks: tuple[str, ...] = setting(
         (), "FILE or kind:FILE; repeatable; docs/evaluation.md.", "--tasks", "-t", syntax="repeated"
     )
-    limit: int | None = setting(None, "Items of each task, from its beginning.", shown="all", ge=1)
-    max_new_tokens: int = setting(64, "Longest generated answer, in tokens.", ge=1)
+    limit: int | None = setting(None, "Items of each task, from its beginning.", shown="all", ge=1, le=MANY)
+    max_new_tokens: int = setting(64, "Longest generated answer, in tokens.", ge=1, le=1_000_000)
     judge: str | None = setting(
         None, "Model, folder or hub name, that grades the answers of judged tasks.", shown="none"
     )
@@ -197,7 +200,7 @@ class EvaluateSettings(Section):
     decontaminate: bool = setting(
         True, "Also evaluate items that are in the corpus.", "--no-decontaminate", syntax="off"
     )
-    part_items: int = setting(512, "Items per part, the unit of resuming.", ge=1)
+    part_items: int = setting(512, "Items per part, the unit of resuming.", ge=1, le=MANY)
 
 
 class CompareSettings(Section):
@@ -213,7 +216,7 @@ class CompareSettings(Section):
         min_length=1,
     )
     budgets: tuple[str, ...] = setting(("0.1",), "Budgets, separated by commas.", syntax="commas", min_length=1)
-    seeds: int = setting(5, "Number of seeds of every method and budget.", ge=1)
+    seeds: int = setting(5, "Number of seeds of every method and budget.", ge=1, le=10_000)
     own_epochs: bool = setting(False, "Also train on everything for as many epochs, at a higher cost.")
 
 
@@ -226,8 +229,8 @@ class RunSettings(Section):
     )
     original: str | None = setting(None, "The model before compression: a folder or a hub name.")
     compressed: str | None = setting(None, "The compressed model, or the model to train.", "--compressed", "--model")
-    seed: int = setting(0, "Seed of everything random.", ge=0)
-    threads: int | None = setting(None, "CPU threads of the numerical libraries.", shown="all cores", ge=1)
+    seed: int = setting(0, "Seed of everything random.", ge=0, le=2**32 - 1)
+    threads: int | None = setting(None, "CPU threads of the numerical libraries.", shown="all cores", ge=1, le=4096)
     lock_timeout: float = setting(3600.0, "Seconds to wait for another run's lock.", ge=0)
     verify: bool = setting(True, "Read parts without checking their checksums.", "--no-verify", syntax="off")
     trust_remote_code: bool = setting(False, "Run code that comes with a model.")

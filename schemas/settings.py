@@ -6,10 +6,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.sections import RunSettings
@@ -19,7 +27,12 @@ class Settings(RunSettings, BaseSettings):
     """All settings of a run, resolved."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CURATE_", env_nested_delimiter="__", extra="forbid", frozen=True, toml_file="curate.toml"
+        env_prefix="CURATE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        toml_file="curate.toml",
     )
 
     @classmethod
@@ -54,8 +67,26 @@ def resolve(flags: dict[str, Any]) -> Settings:
         return Settings(**flags)
     except ValidationError as error:
         raise UsageError(_explain(error)) from error
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError as error:
+        raise UsageError(_explain_environment(error)) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"curate.toml is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"curate.toml is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+
+
+def _explain_environment(error: SettingsError) -> str:
+    """Return a sentence for a variable that should hold JSON: pydantic names its field only, and not its value."""
+    match = re.search(r'field "(\w+)"', str(error))
+    start = f"CURATE_{match[1] if match else ''}".upper()
+    given = {name: value for name, value in os.environ.items() if name.upper().startswith(start)}
+    named = ", ".join(f"{name}={value!r}" for name, value in sorted(given.items())) or start
+    return (
+        f"{named} in the environment is not JSON; write lists and tables as JSON, as in "
+        """CURATE_CORPUS='["a.jsonl"]', and single settings as in CURATE_SELECT__BUDGET=0.2"""
+    )
 
 
 def _explain(error: ValidationError) -> str:

@@ -83,6 +83,11 @@ def find_candidates(pool: Pool, in_tokens: bool, needs: Iterable[str], method: s
     """
     reason = np.where(pool.eligible, BUDGET, np.where(pool.reason == "", EXCLUDED, pool.reason)).astype(np.object_)
     if not pool.eligible.any():
+        if all(str(one).startswith("non_finite:") for one in reason):
+            raise InputError(
+                f"the models give no finite numbers: {_count_reasons(reason)}; check the weights of both models for "
+                "NaN and infinity, or score with --dtype float32"
+            )
         raise InputError(f"no row of the corpus can be selected: {_count_reasons(reason)}; fix or extend the corpus")
     # Pins are not filtered by signals: the user decided on them, and they are not ranked.
     pinned = np.zeros(len(pool), dtype=np.bool_) if pool.pinned is None else pool.pinned

@@ -8,6 +8,8 @@ artefacts, only the allocations of selections are read.
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -25,7 +27,6 @@ from curate.storage.warehouse import atomic, lock, part_file, runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -58,13 +59,27 @@ def publish(warehouse: Warehouse) -> Path:
             _build(unfinished, warehouse, manifests)
         except (duckdb.Error, UnicodeEncodeError) as error:
             atomic.remove_temporary_files(warehouse.root)
-            raise WarehouseError(f"cannot write {target}: {first_line(error)}; see `curate doctor`") from error
+            reason, remedy = first_line(error), "see `curate doctor`"
+            if "No space left" in str(error):
+                reason = f"no space left on device ({atomic.space(warehouse.root, _size(warehouse, manifests))})"
+                remedy = "all artefacts are kept; free some space and run `curate catalog rebuild`"
+            raise WarehouseError(f"cannot write {target}: {reason}; {remedy}") from error
         with atomic.disk_errors("write", target):
             # DuckDB would replay the write-ahead log of a client that was killed onto the new file.
             target.with_name(f"{FILE}.wal").unlink(missing_ok=True)
             atomic.sync_file(unfinished)
             atomic.rename(unfinished, target)
     return target
+
+
+def _size(warehouse: Warehouse, manifests: Mapping[Noun, Sequence[Manifest]]) -> int | None:
+    """Return the bytes of a new catalog, by building it on the disk for temporary files; None if that is full too."""
+    with tempfile.TemporaryDirectory(prefix="curate-") as folder:
+        try:
+            _build(Path(folder) / FILE, warehouse, manifests)
+            return (Path(folder) / FILE).stat().st_size
+        except (duckdb.Error, OSError):
+            return None
 
 
 def _build(path: Path, warehouse: Warehouse, manifests: Mapping[Noun, Sequence[Manifest]]) -> None:

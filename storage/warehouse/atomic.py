@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,7 +34,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def disk_errors(action: str, path: Path) -> Iterator[None]:
+def disk_errors(action: str, path: Path, size: int | None = None) -> Iterator[None]:
     """Turn an `OSError` raised in the block into a `WarehouseError` with a one-sentence message.
 
     Parameters
@@ -42,12 +43,26 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
         Verb for the message: ``"write"``.
     path : Path
         File or folder of the operation.
+    size : int, optional
+        Bytes that are written; if the disk is full, the message says how many are missing.
     """
     try:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "see `curate doctor`")
-        raise WarehouseError(f"cannot {action} {path}: {error.strerror or error}; {remedy}") from error
+        reason = error.strerror or str(error)
+        if error.errno == errno.ENOSPC:
+            reason += f" ({space(path.parent, size)})"
+        raise WarehouseError(f"cannot {action} {path}: {reason}; {remedy}") from error
+
+
+def space(folder: Path, size: int | None) -> str:
+    """Return a clause about the disk of `folder`: what is free, and what is missing of `size` bytes."""
+    free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.is_dir())).free
+    if size is None:
+        return f"{free / 1e6:,.1f} MB are free"
+    missing = f", at least {(size - free) / 1e6:,.1f} MB are missing" if size > free else ""
+    return f"{size / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free{missing}"
 
 
 def rename(source: Path, target: Path) -> None:
@@ -99,13 +114,18 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     WarehouseError
         If it cannot be written: disk full or read-only, quota or file-size limit exceeded.
     """
-    with open_atomic(path) as file:
+    with open_atomic(path, memoryview(data).nbytes) as file:
         file.write(data)
 
 
 @contextmanager
-def open_atomic(path: Path) -> Iterator[BinaryIO]:
+def open_atomic(path: Path, size: int | None = None) -> Iterator[BinaryIO]:
     """Yield a binary file that replaces `path` when the block succeeds; on failure the old file stays.
+
+    Parameters
+    ----------
+    size : int, optional
+        Bytes that will be written, for the message on a full disk.
 
     Raises
     ------
@@ -113,7 +133,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         If it cannot be written: disk full or read-only, quota or file-size limit exceeded.
     """
     unfinished = temporary_path(path)
-    with disk_errors("write", path):
+    with disk_errors("write", path, size):
         try:
             with unfinished.open("wb") as file:
                 yield file

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.cli.render.console import cell, console, grid, print_json
+from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def table(result: pa.Table, as_json: bool = False, as_csv: bool = False, parquet
         csv.write_csv(result, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     elif as_json:
-        print_json(result.to_pylist())
+        print_json(_rows(result))
     else:
         out = console(PIPE_WIDTH)
         # On a terminal, a result with more rows than fit below the header goes through the pager ($PAGER).
@@ -43,13 +44,34 @@ def table(result: pa.Table, as_json: bool = False, as_csv: bool = False, parquet
 
 
 def _print_table(out: Console, result: pa.Table, limit: int) -> None:
-    shown = result.slice(0, limit).to_pylist()
+    shown = _rows(result.slice(0, limit))
     out.print(grid(result.column_names, ([_short(row[name]) for name in result.column_names] for row in shown)))
     hidden = result.num_rows - len(shown)
     out.print(
         f"{result.num_rows:,} {'row' if result.num_rows == 1 else 'rows'}"
         + (f", {hidden:,} not shown (--csv or --parquet writes all)" if hidden else "")
     )
+
+
+def _rows(result: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of a query result; dates and times that Python cannot represent become text."""
+    columns = [_values(name, column) for name, column in zip(result.column_names, result.columns, strict=True)]
+    return [dict(zip(result.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow as pa
+
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        pass
+    try:
+        return list(column.cast(pa.string()).to_pylist())
+    except pa.ArrowException as error:
+        raise UsageError(
+            f"column {name!r} has times outside the years 1 to 9999; cast them in the query, as in {name}::VARCHAR"
+        ) from error
 
 
 def _short(value: Any) -> Any:

@@ -5,6 +5,7 @@ Created where a command begins and passed on; no other code reads the method or 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,8 @@ def parse_request(settings: Settings) -> SelectionRequest:
     for name in given:
         if name not in known:
             raise UsageError(_not_an_option(settings.select.method, name, known))
+        if isinstance(given[name], float) and not math.isfinite(given[name]):
+            raise UsageError(f"setting 'select.options.{name}' is {given[name]}; give a finite number")
     request = SelectionRequest(settings, entry, entry.settings(**given), parse_budget(settings.select.budget))
     return request.with_settings(settings)
 

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from documents import ROOT
 
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SCORES
+from curate.storage.catalog import publish as publish_module
 from curate.storage.catalog.publish import publish
 from curate.storage.catalog.queries import open_catalog, run_sql
 from curate.storage.catalog.stored_tables import STORED
@@ -409,3 +411,23 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in message
     assert rows(tmp_path, "SELECT count(*) FROM runs") == [(0,)]
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes the space: the disk of the catalog reports full, that of temporary files does not."""
+    warehouse = Warehouse(tmp_path / "w")
+    warehouses.fill(warehouse)
+    build = publish_module._build
+
+    def full(path: Path, *given: Any) -> None:
+        if path.parent == warehouse.root:
+            raise duckdb.IOException('Could not write file "x": No space left on device')
+        build(path, *given)
+
+    monkeypatch.setattr(publish_module, "_build", full)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))  # type: ignore[attr-defined]
+    with pytest.raises(
+        WarehouseError, match=r"no space left .*([\d.]+) MB are needed, 0.0 MB are free, at least \1 MB"
+    ):
+        publish(warehouse)
+    assert not (warehouse.root / "catalog.duckdb").exists()
