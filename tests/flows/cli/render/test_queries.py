@@ -1,11 +1,10 @@
-"""Answers of SQL that JSON, Python or a terminal cannot take as they are; and servers that do not answer."""
+"""Answers of SQL that JSON, Python, a spreadsheet or a terminal cannot take as they are."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-import corpora
 import pytest
 import warehouses
 
@@ -50,14 +49,3 @@ def test_times_that_python_has_no_value_for(curate: Run, root: Path, time: str) 
     nested = curate("sql", f"SELECT [{time}] AS days", "-w", root)
     assert nested.code == 2
     assert "cast them in the query, as in days::VARCHAR" in nested.err
-
-
-def test_no_server_at_the_address(curate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus = corpora.write_corpus(tmp_path / "rows.jsonl", rows=10)
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    answer = curate("select", "--method", "uniform", "--corpus", corpus)
-    assert answer.code == 1
-    assert answer.err.strip().splitlines()[-1] == (
-        "curate: no Prefect server answers at PREFECT_API_URL=http://127.0.0.1:9/api; start it with "
-        "`prefect server start`, or unset PREFECT_API_URL to run here"
-    )
