@@ -174,7 +174,7 @@ class CompressSettings(Section):
 class DiagnoseSettings(Section):
     """Settings of a diagnosis (docs/compression.md)."""
 
-    rows: int = setting(32, "Rows of --corpus to measure on, drawn at random.", ge=1)
+    rows: int = setting(32, "Rows of --corpus to measure on, drawn at random.", ge=1, le=MANY)
     leave_one_out: bool = setting(
         False, "Also measure the loss without each layer: half a forward pass for each of them."
     )
