@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from curate.schemas.terminal_text import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -82,7 +84,7 @@ class LineListener:
 
     def note(self, text: str) -> None:
         """Write one message."""
-        self._write(text)
+        self._write(visible(text))
 
     @staticmethod
     def _write(text: str) -> None:
@@ -114,7 +116,7 @@ class BarListener:
 
     def note(self, text: str) -> None:
         """Print one message above the bars."""
-        self._progress.console.print(text, highlight=False, soft_wrap=True)
+        self._progress.console.print(visible(text), highlight=False, soft_wrap=True)
 
 
 _SILENT = SilentListener()

@@ -98,7 +98,9 @@ def _run(words: list[str]) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print(f"curate: {text}", file=sys.stderr)
+    from curate.schemas.terminal_text import visible
+
+    print(f"curate: {visible(text)}", file=sys.stderr)
     return code
 
 

@@ -43,6 +43,9 @@ def sql(
     parameter: Annotated[list[str] | None, typer.Option("--with", help="name=value for a named query.")] = None,
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False,
+    csv_safe: Annotated[
+        bool, typer.Option("--csv-safe", help="CSV for spreadsheets: texts that are formulas begin with an apostrophe.")
+    ] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write the result to this Parquet file.")] = None,
 ) -> None:
     """Query the catalog of the warehouse with SQL, read-only."""
@@ -55,4 +58,4 @@ def sql(
         render.named_queries(queries.named_queries(), as_json)
         return
     result = run_query(settings, query, named, parameter or [])
-    render.table(result, as_json=as_json, as_csv=csv, parquet=parquet)
+    render.table(result, as_json=as_json, as_csv=csv, csv_safe=csv_safe, parquet=parquet)

@@ -11,22 +11,32 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from curate.schemas.terminal_text import visible, visible_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDTH_IN_A_PIPE = 120
 
 
+class InertConsole(Console):
+    """A console that prints text of the corpus as text: control characters become visible escapes."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print strings with visible escapes; of other objects, `grid` has made the text inert."""
+        super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **how)
+
+
 def console(width_in_a_pipe: int = WIDTH_IN_A_PIPE) -> Console:
     """Return a console on stdout without automatic colours, markup or wrapping."""
     # In a pipe rich would assume 80 columns and cut tables that `grep` or a log file could hold in full.
     width = None if sys.stdout.isatty() else width_in_a_pipe
-    return Console(width=width, highlight=False, markup=False, soft_wrap=False)
+    return InertConsole(width=width, highlight=False, markup=False, soft_wrap=False)
 
 
 def print_json(value: Any) -> None:
     """Print a JSON-compatible value, keys in the order given."""
-    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False))
+    print(visible_json(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False)))
 
 
 def _finite(value: Any) -> Any:
@@ -48,7 +58,7 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: str | None
         values = [row[position] for row in body if row[position] is not None]
         numeric = bool(values) and all(isinstance(value, int | float) for value in values)
         table.add_column(
-            name,
+            visible(name),
             justify="right" if numeric else "left",
             ratio=1 if name == wide else None,
             no_wrap=name == wide or numeric,
@@ -70,7 +80,7 @@ def cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:,.0f}" if abs(value) >= 1000 and value == round(value) else f"{value:.4g}"
-    return str(value)
+    return visible(str(value))
 
 
 def size(count: float) -> str:

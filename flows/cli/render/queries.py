@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +20,23 @@ PIPE_WIDTH = 400
 """Width of a query result in a pipe, in characters; there is no screen to fit."""
 
 
-def table(result: pa.Table, as_json: bool = False, as_csv: bool = False, parquet: Path | None = None) -> None:
+def table(
+    result: pa.Table,
+    as_json: bool = False,
+    as_csv: bool = False,
+    csv_safe: bool = False,
+    parquet: Path | None = None,
+) -> None:
     """Print a query result as a table, JSON or CSV, or write it to a Parquet file."""
     if parquet is not None:
         import pyarrow.parquet as pq
 
         pq.write_table(result, parquet)
         print(f"{result.num_rows} rows in {parquet}")
-    elif as_csv:
-        from pyarrow import csv
+    elif as_csv or csv_safe:
+        from curate.flows.cli.render.comma_separated import write_csv
 
-        csv.write_csv(result, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        write_csv(result, csv_safe)
     elif as_json:
         print_json(_rows(result))
     else:
