@@ -70,7 +70,7 @@ def _run(words: list[str]) -> int:
 
     debug = "--debug" in words
     try:
-        load_commands()([word for word in words if word != "--debug"], prog_name="curate")
+        load_commands()(_complete([word for word in words if word != "--debug"]), prog_name="curate")
     except CurateError as error:
         if debug:
             raise
@@ -95,6 +95,16 @@ def _run(words: list[str]) -> int:
         text = " ".join(str(error).split())
         return _fail(f"unexpected {type(error).__name__}: {text}; run again with --debug and report it", 1)
     return 0
+
+
+def _complete(words: list[str]) -> list[str]:
+    """Return `words` with the value ``list`` after a ``--named`` that has none."""
+    # Typer has no options whose value may be left out.
+    if "--named" not in words:
+        return words
+    after = words.index("--named") + 1
+    left_out = after == len(words) or words[after].startswith("-")
+    return [*words[:after], "list", *words[after:]] if left_out else words
 
 
 def _fail(text: str, code: int) -> int:

@@ -39,7 +39,7 @@ def explain(
 def sql(
     settings: Settings,
     query: Annotated[str | None, typer.Argument(help="SQL over the catalog; tables in docs/tables.md.")] = None,
-    named: Annotated[str | None, typer.Option(help="A named query; `--named list` lists them.")] = None,
+    named: Annotated[str | None, typer.Option(help="A named query; without a value, lists them.")] = None,
     parameter: Annotated[list[str] | None, typer.Option("--with", help="name=value for a named query.")] = None,
     as_json: AsJson = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False,

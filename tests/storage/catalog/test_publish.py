@@ -78,6 +78,21 @@ def test_a_filled_warehouse_has_the_same_tables(filled: tuple[Path, dict[str, st
     assert described(filled[0]) == promised()
 
 
+def test_every_table_and_column_describes_itself_to_any_client(filled: tuple[Path, dict[str, str]]) -> None:
+    with duckdb.connect(str(filled[0] / "catalog.duckdb"), read_only=True) as con:
+        tables = con.execute(
+            "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal "
+            "UNION ALL SELECT table_name, comment FROM duckdb_tables()"
+        ).fetchall()
+        columns = con.execute(
+            "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
+        ).fetchall()
+    promised_tables = {one.name: one for one in (*VIEWS, *STORED)}
+    assert dict(tables) == {name: one.about for name, one in promised_tables.items()}
+    about = {(name, column.name): column.about for name, one in promised_tables.items() for column in one.columns}
+    assert {(table, column): comment for table, column, comment in columns} == about
+
+
 def test_the_page_matches_the_catalog() -> None:
     page = ROOT / "docs" / "tables.md"
     text = tables_markdown()
