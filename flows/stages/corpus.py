@@ -27,15 +27,16 @@ IGNORED_FIELDS = 100
 def recipe(warehouse: Warehouse, settings: Settings) -> Recipe:
     """Return the recipe of a corpus: the content of its files and the settings for reading them.
 
-    A file's name is an input, since the ``sources`` table contains it; its folder is not.
+    A file's name is an input, since the ``sources`` table contains it; its folder is not, unless two
+    files have one name.
     """
-    from curate.storage.formats import source_digest, source_name
+    from curate.storage.formats import source_digest, source_names
 
     if not settings.corpus:
         raise InputError("no corpus was given; pass --corpus FILE")
     inputs = {
-        f"{i}:{source_name(path)}": source_digest(path, warehouse.digests.file)
-        for i, path in enumerate(settings.corpus)
+        f"{i}:{name}": source_digest(path, warehouse.digests.file)
+        for i, (path, name) in enumerate(zip(settings.corpus, source_names(settings.corpus), strict=True))
     }
     reading = settings.ingest.model_dump(exclude={"part_rows"})
     return Recipe("corpus", VERSION, inputs, reading, {"part_rows": settings.ingest.part_rows})
@@ -84,9 +85,10 @@ def ingest(warehouse: Warehouse, settings: Settings) -> str:
 
 
 def _rows(settings: Settings, ignored: Counter[str]) -> Iterator[Example | Quarantined]:
-    from curate.storage.formats import read_source
+    from curate.storage.formats import read_source, source_names
 
     how = settings.ingest
     return chain.from_iterable(
-        read_source(path, how.format, how.map or None, how.licence, ignored) for path in settings.corpus
+        read_source(path, how.format, how.map or None, how.licence, ignored, name)
+        for path, name in zip(settings.corpus, source_names(settings.corpus), strict=True)
     )

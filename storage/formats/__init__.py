@@ -6,6 +6,6 @@
 
 from curate.storage.formats.reading import read_source
 from curate.storage.formats.shapes.detect import SHAPES
-from curate.storage.formats.sources import source_digest, source_name
+from curate.storage.formats.sources import source_digest, source_name, source_names
 
-__all__ = ["SHAPES", "read_source", "source_digest", "source_name"]
+__all__ = ["SHAPES", "read_source", "source_digest", "source_name", "source_names"]

@@ -15,7 +15,7 @@ from curate.storage.formats.shapes.columns import ColumnNames
 from curate.storage.formats.shapes.detect import SHAPES, shape_named, wrong_columns
 from curate.storage.formats.shapes.fit import Fit
 from curate.storage.formats.shapes.votes import NearTie, elect
-from curate.storage.formats.sources import SourceFile, existing_path, source_files
+from curate.storage.formats.sources import SourceFile, existing_path, source_files, source_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +32,7 @@ def read_source(
     column_map: Mapping[str, str] | None = None,
     licence: str | None = None,
     ignored: Counter[str] | None = None,
+    name: str | None = None,
 ) -> Iterator[Example | Quarantined]:
     """Return every row of a corpus source in order, as a conversation or with the reason why it cannot be used.
 
@@ -49,6 +50,8 @@ def read_source(
         Licence of the source, for rows that have no ``licence`` column of their own.
     ignored : Counter of str, optional
         Gets the number of usable rows by field that was filled and not read.
+    name : str, optional
+        Name of the source in the tables, by default that of `source_name`.
 
     Returns
     -------
@@ -66,16 +69,15 @@ def read_source(
     names = ColumnNames(column_map or {})
     if not str(path).startswith(hub.PREFIX):
         existing_path(path)
-    return _rows(
-        str(path), _SourceReader(shape, names, ExampleReader(names, licence, Counter() if ignored is None else ignored))
-    )
+    reader = ExampleReader(names, licence, Counter() if ignored is None else ignored)
+    return _rows(str(path), name or source_name(path), _SourceReader(shape, names, reader))
 
 
-def _rows(address: str, reading: _SourceReader) -> Iterator[Example | Quarantined]:
+def _rows(address: str, name: str, reading: _SourceReader) -> Iterator[Example | Quarantined]:
     """Yield the rows of all files of a source."""
     usable = 0
     first: Quarantined | None = None
-    for file in source_files(address):
+    for file in source_files(address, name):
         try:
             for row in reading.rows(file):
                 if isinstance(row, Example):

@@ -13,7 +13,7 @@ from curate.storage.formats.containers.detect import files_of, reader_of
 from curate.storage.formats.rows import RawRows, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,27 @@ def source_name(path: str | Path) -> str:
     return printable(Path(address).expanduser().absolute().name)
 
 
+def source_names(paths: Sequence[str | Path]) -> list[str]:
+    """Return the names of several sources: those of equal name have as many folders before it as tell them apart."""
+    names = [source_name(path) for path in paths]
+    places = [str(path) if is_address(path) else str(Path(path).expanduser().absolute()) for path in paths]
+    for name in {name for name in names if names.count(name) > 1}:
+        same = [index for index, one in enumerate(names) if one == name]
+        distinct = len({places[index] for index in same})
+        longest = max(len(Path(places[index]).parts) for index in same)
+        for depth in range(1, longest + 1):
+            longer = {index: printable("/".join(Path(places[index]).parts[-depth:])) for index in same}
+            if len(set(longer.values())) == distinct:
+                break
+        names = [longer.get(index, one) for index, one in enumerate(names)]
+    return names
+
+
+def is_address(path: str | Path) -> bool:
+    """Return True if a source is no path: a dataset on the hub."""
+    return str(path).startswith(hub.PREFIX)
+
+
 def existing_path(path: str | Path) -> Path:
     """Return the path of a file or folder, ``~`` expanded.
 
@@ -52,15 +73,14 @@ def existing_path(path: str | Path) -> Path:
     return expanded
 
 
-def source_files(address: str) -> Iterator[SourceFile]:
-    """Yield the files or splits of a source, without empty files.
+def source_files(address: str, name: str) -> Iterator[SourceFile]:
+    """Yield the files or splits of a source, without empty files; their names begin with `name`.
 
     Raises
     ------
     InputError
         If a file has an unknown format, or a folder contains no corpus file.
     """
-    name = source_name(address)
     if address.startswith(hub.PREFIX):
         for split, rows in hub.read(address, name):
             yield SourceFile(split, address, rows)

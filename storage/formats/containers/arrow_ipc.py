@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from curate.schemas.errors import InputError
+from curate.schemas.errors import InputError, first_line
 from curate.storage.formats.containers.cells import rows_of
 from curate.storage.formats.rows import DamagedFile, RawRows
 
@@ -34,6 +34,8 @@ def read(path: Path, source: str) -> RawRows:
             for batch in _batches(file, path):
                 yield from rows_of(batch, source, number)
                 number += batch.num_rows
+    except pa.ArrowNotImplementedError as problem:
+        raise InputError(f"{path} cannot be read: {first_line(problem)}; write it again without that") from problem
     except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
         raise DamagedFile("is a damaged Arrow file") from problem
 

@@ -1,18 +1,19 @@
-"""Converts Arrow record batches to raw rows, for Parquet, Arrow files and Hugging Face datasets.
-
-Cells that cannot be part of a conversation (embeddings, images, dates) are not converted to Python objects.
-"""
+"""Converts Arrow record batches to raw rows, for Parquet, Arrow files and Hugging Face datasets."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from curate.storage.formats.rows import RawRow, Unreadable
+from curate.schemas.errors import InputError
+from curate.storage.formats.containers.arrow_checks import check
+from curate.storage.formats.containers.arrow_values import is_number, values_of
+from curate.storage.formats.rows import RawRow, Unreadable, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BATCH_ROWS = 1000
 
@@ -22,11 +23,15 @@ def rows_of(batch: pa.RecordBatch, source: str, first: int) -> Iterator[RawRow]:
 
     Raises
     ------
+    InputError
+        If two columns, or two fields of an object, have one name.
     pyarrow.ArrowInvalid
         If the batch is corrupt.
     """
+    _check_names(batch.schema, source, "")
     for column in batch.columns:
-        _check(column)
+        if not _is_vector(column.type):
+            check(column)
     for start in range(0, batch.num_rows, BATCH_ROWS):
         piece = batch.slice(start, BATCH_ROWS)
         columns = [_values(piece.column(i)) for i in range(piece.num_columns)]
@@ -35,74 +40,36 @@ def rows_of(batch: pa.RecordBatch, source: str, first: int) -> Iterator[RawRow]:
             yield RawRow(source, first + start + offset, values)
 
 
-def _check(column: pa.Array) -> None:
-    """Raise ArrowInvalid if offsets point outside the data: reading such cells would crash the process.
+def _check_names(fields: Iterable[pa.Field], source: str, place: str) -> None:
+    """Raise InputError if a name occurs twice: a row would silently lose the value of the first."""
+    listed = list(fields)
+    twice = [name for name, count in Counter(field.name for field in listed).items() if count > 1]
+    if twice:
+        name = printable(place + twice[0], 60)
+        raise InputError(f"{source} names the column {name!r} twice in its schema; rename one of them")
+    for field in listed:
+        _check_names(_children(field.type), source, f"{place}{field.name}.")
 
-    The column is validated as binary data, since text that is not UTF-8 is an error of single rows only.
-    """
-    if _may_hold_text(column.type):
-        column.view(_as_binary(column.type)).validate(full=True)
+
+def _children(kind: pa.DataType) -> list[pa.Field]:
+    """Return the fields of a type, through its encoding."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _children(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _children(kind.value_type)
+    return [kind.field(index) for index in range(kind.num_fields)] if pa.types.is_nested(kind) else []
 
 
-def _as_binary(kind: pa.DataType) -> pa.DataType:
-    """Return the type with the same layout in which text is binary data."""
-    if pa.types.is_string(kind):
-        return pa.binary()
-    if pa.types.is_large_string(kind):
-        return pa.large_binary()
-    if pa.types.is_string_view(kind):
-        return pa.binary_view()
-    if pa.types.is_struct(kind):
-        return pa.struct([kind.field(i).with_type(_as_binary(kind.field(i).type)) for i in range(kind.num_fields)])
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_as_binary(kind.value_type)))
-    if pa.types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(_as_binary(kind.value_type)))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_as_binary(kind.value_type)), kind.list_size)
-    return kind
+def _is_vector(kind: pa.DataType) -> bool:
+    """Return True for lists of numbers, such as embeddings: they can be large and contain no text."""
+    if pa.types.is_map(kind) or pa.types.is_struct(kind) or not pa.types.is_nested(kind):
+        return False
+    return not pa.types.is_union(kind) and (is_number(kind.value_type) or _is_vector(kind.value_type))
 
 
 def _values(column: pa.Array) -> list[object]:
     """Return one column as Python objects."""
-    if not _may_hold_text(column.type):
-        unread = Unreadable(f"a value of type {column.type}")
-        return [unread if valid else None for valid in column.is_valid().to_pylist()]
-    try:
-        values: list[object] = column.to_pylist()
-    except UnicodeDecodeError:
-        values = [_cell(cell) for cell in column]
-    return [_without_nulls(value) for value in values] if pa.types.is_nested(column.type) else values
-
-
-def _without_nulls(value: object) -> object:
-    """Return a nested cell without the keys that Arrow adds because other rows have them."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _may_hold_text(kind: pa.DataType) -> bool:
-    """Return False for binary data, dates and lists of numbers, which can be large and contain no text."""
-    if pa.types.is_dictionary(kind):
-        return _may_hold_text(kind.value_type)
-    if pa.types.is_struct(kind):
-        return any(_may_hold_text(kind.field(i).type) for i in range(kind.num_fields))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return _may_hold_text(kind.value_type) and not _is_number(kind.value_type)
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return bool(text or _is_number(kind) or pa.types.is_null(kind))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
-
-
-def _cell(cell: pa.Scalar) -> object:
-    """Return one cell of a column in which some bytes are not UTF-8."""
-    try:
-        return cell.as_py()
-    except UnicodeDecodeError:
-        if pa.types.is_nested(cell.type) or pa.types.is_dictionary(cell.type):
-            return Unreadable("text that is not valid UTF-8")
-        return cell.as_buffer().to_pybytes().decode("utf-8", "surrogateescape")
+    if not _is_vector(column.type):
+        return values_of(column)
+    unread = Unreadable(f"a value of type {column.type}")
+    return [unread if valid else None for valid in column.is_valid().to_pylist()]

@@ -54,6 +54,8 @@ def splits(dataset: Dataset | DatasetDict, source: str) -> Iterator[tuple[str, R
 
 def _rows(dataset: Dataset, source: str) -> RawRows:
     number = 1
+    if not len(dataset):
+        return  # an empty split has no file to iterate over
     try:
         for table in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
             for batch in table.to_batches():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.schemas.errors import InputError, first_line
 from curate.storage.formats.containers.cells import BATCH_ROWS, rows_of
 from curate.storage.formats.rows import DamagedFile, RawRows
 
@@ -21,6 +22,8 @@ def read(path: Path, source: str) -> RawRows:
 
     Raises
     ------
+    InputError
+        If it needs a feature of Parquet that is not supported.
     DamagedFile
         If the file is truncated or corrupt.
     """
@@ -28,8 +31,12 @@ def read(path: Path, source: str) -> RawRows:
     try:
         # With pre-buffering a whole row group is read at once, and many files have a single one.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                yield from rows_of(batch, source, number)
-                number += batch.num_rows
+            # One at a time: pyarrow cannot join nested dictionaries and views of several row groups.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
+                    yield from rows_of(batch, source, number)
+                    number += batch.num_rows
+    except pa.ArrowNotImplementedError as problem:
+        raise InputError(f"{path} cannot be read: {first_line(problem)}; write it again without that") from problem
     except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
         raise DamagedFile("is a damaged Parquet file") from problem

@@ -122,7 +122,8 @@ class ColumnNames:
                 plan.append((old, self._mapped[old]))
                 continue
             new = old.strip().lower()
-            # A column that already has the lower-case name keeps it.
-            if new not in self._disabled and (new == old or new not in columns):
+            # A column that already has the lower-case name keeps it, as does the first of several that would get it.
+            taken = new in columns or any(new == used for _, used in plan)
+            if new not in self._disabled and (new == old or not taken):
                 plan.append((old, new))
         return None if all(old == new for old, new in plan) and len(plan) == len(columns) else tuple(plan)

@@ -45,3 +45,12 @@ def test_context_turns_reach_the_catalog_the_explanation_and_the_exports(curate:
     assert [turn.get("weight") for turn in max(written, key=lambda row: len(row["messages"]))["messages"]] == [
         None, 0, None, None,
     ]  # fmt: skip
+
+
+def test_sources_of_one_file_name_can_be_told_apart_in_the_catalog(curate: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / place / "train.jsonl" for place in ("one", "two")]
+    for path in paths:
+        write_jsonl(path, [{"prompt": path.parent.name, "completion": "x"}])
+    assert curate("ingest", "--corpus", paths[0], "--corpus", paths[1]).code == 0
+    sources = curate("sql", "SELECT source FROM sources ORDER BY source", "--json").value
+    assert sources == [{"source": "one/train.jsonl"}, {"source": "two/train.jsonl"}]

@@ -13,7 +13,7 @@ from references.conversations import examples, problems, write_csv, write_datase
 
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import InputError, UsageError
-from curate.storage.formats import read_source, source_name
+from curate.storage.formats import read_source, source_name, source_names
 from curate.storage.formats import source_digest as digest_of
 from curate.storage.formats.containers import hub
 from curate.storage.warehouse.part_file import digest_file
@@ -168,3 +168,14 @@ def test_what_the_hub_loader_returns_is_read_split_by_split(tmp_path: Path, monk
     result = list(read_source(f"hub:{tmp_path}/repository"))
     assert [(row.source.rsplit("/", 1)[1], row.row) for row in examples(result)] == [("train", 1), ("test", 1)]
     assert [row.row for row in problems(result)] == [2]
+
+
+def test_sources_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
+    here = [tmp_path / place for place in ("one/train.jsonl", "two/train.jsonl", "two/b.jsonl")]
+    assert source_names(here[:1]) == ["train.jsonl"]
+    assert source_names(here[1:3]) == ["train.jsonl", "b.jsonl"]
+    assert source_names(here[:3]) == ["one/train.jsonl", "two/train.jsonl", "b.jsonl"]
+    deep = [tmp_path / "x/one/a.csv", tmp_path / "y/one/a.csv", tmp_path / "y/two/a.csv"]
+    assert source_names(deep) == ["x/one/a.csv", "y/one/a.csv", "y/two/a.csv"]
+    assert source_names([here[0], here[0]]) == ["train.jsonl", "train.jsonl"]
+    assert source_names([here[0], here[0], here[1]]) == ["one/train.jsonl", "one/train.jsonl", "two/train.jsonl"]
