@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING
+
+from curate.flows.cli import interrupts
 
 if TYPE_CHECKING:
     from typing import Any
@@ -26,8 +27,6 @@ QUIET_ENVIRONMENT = {
 }
 """Environment defaults that turn off telemetry, and log output of libraries between the lines of the command."""
 
-INTERRUPTED = "interrupted; run the same command again to continue where it stopped"
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code.
@@ -37,7 +36,20 @@ def main(arguments: list[str] | None = None) -> None:
     arguments : list of str, optional
         Arguments after ``curate``; by default those of the process.
     """
-    words = sys.argv[1:] if arguments is None else arguments
+    before = interrupts.handle(interrupts.end_at_once)
+    try:
+        code = _prepare_and_run(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        # Nothing is left to do: a Ctrl-C while the interpreter ends must not turn a success into a traceback.
+        interrupts.handle(signal.SIG_IGN if arguments is None else before)
+    if code == interrupts.EXIT_CODE and arguments is None:
+        interrupts.leave(code)
+    sys.exit(code)
+
+
+def _prepare_and_run(words: list[str]) -> int:
+    import logging
+
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # On a CPU it warns about a missing kernel package on import, and loading an encoder imports it.
@@ -45,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     if hasattr(signal, "SIGXFSZ"):
         # Reaching a file-size limit must raise an OSError that can be reported instead of killing the process.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    sys.exit(_run(words))
+    return _run(words)
 
 
 def load_commands() -> typer.Typer:
@@ -66,34 +78,24 @@ def load_commands() -> typer.Typer:
 
 
 def _run(words: list[str]) -> int:
-    from curate.schemas.errors import CurateError
-
     debug = "--debug" in words
     try:
         load_commands()(_complete([word for word in words if word != "--debug"]), prog_name="curate")
-    except CurateError as error:
-        if debug:
-            raise
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail(INTERRUPTED, 130)
     except BrokenPipeError:
         # The reader of the pipe has closed it, as `| head` does; Python must not fail again on flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as done:
-        # Typer converts a KeyboardInterrupt into exit code 130 before it reaches the clause above.
-        return _fail(INTERRUPTED, 130) if done.code == 130 else _code(done.code)
-    except OSError as error:
+        # Typer converts a KeyboardInterrupt into exit code 130 before it reaches the clause below.
+        return _interrupted() if done.code == interrupts.EXIT_CODE else _code(done.code)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except Exception as error:
+        if interrupts.requested():  # DuckDB raises a RuntimeError, some imports an ImportError
+            return _interrupted()
         if debug:
             raise
-        path = f" ({error.filename})" if error.filename else ""
-        return _fail(f"system error: {error.strerror or error}{path}; free space or fix permissions", 1)
-    except Exception as error:  # users get one sentence, developers a traceback with --debug
-        if debug:
-            raise
-        text = " ".join(str(error).split())
-        return _fail(f"unexpected {type(error).__name__}: {text}; run again with --debug and report it", 1)
+        return _fail(*_explained(error))
     return 0
 
 
@@ -105,6 +107,23 @@ def _complete(words: list[str]) -> list[str]:
     after = words.index("--named") + 1
     left_out = after == len(words) or words[after].startswith("-")
     return [*words[:after], "list", *words[after:]] if left_out else words
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the sentence for the user and the exit code; developers get a traceback with --debug."""
+    from curate.schemas.errors import CurateError
+
+    if isinstance(error, CurateError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        path = f" ({error.filename})" if error.filename else ""
+        return f"system error: {error.strerror or error}{path}; free space or fix permissions", 1
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {text}; run again with --debug and report it", 1
+
+
+def _interrupted() -> int:
+    return _fail(interrupts.SENTENCE, interrupts.EXIT_CODE)
 
 
 def _fail(text: str, code: int) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from curate.flows.cli import interrupts
 from curate.flows.cli.method_options import METHOD_OPTIONS
 from curate.flows.cli.option import Option
 from curate.flows.cli.typed import READERS
@@ -88,7 +89,9 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             flags: dict[str, Any] = {}
             for _, option in chosen:
                 _put(flags, option, typed.pop(option.name))
-            verb(resolve(flags), **typed)
+            settings = resolve(flags)
+            interrupts.handle(interrupts.raise_once)
+            verb(settings, **typed)
 
         called.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import duckdb
 from curate.schemas.errors import UsageError, WarehouseError, first_line
 from curate.storage.catalog.location import FILE, follows_root, root_of, set_root
 from curate.storage.catalog.read_files import check_files, watch
+from curate.storage.catalog.spill import spill_folder
 from curate.storage.catalog.sql_text import quoted
 from curate.storage.warehouse.listing import list_artefacts
 from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
@@ -55,7 +54,7 @@ def open_catalog(root: Path, verify: bool = True) -> duckdb.DuckDBPyConnection:
         config={
             "autoinstall_known_extensions": False,
             "python_enable_replacements": False,  # a misspelt table must not resolve to a Python variable
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"curate-duckdb-{os.getpid()}"),
+            "temp_directory": spill_folder(),
         }
     )
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from curate.flows.cli import render
+from curate.flows.cli import interrupts, render
 from curate.flows.cli.app import app
 from curate.flows.cli.options import AsJson, takes
 from curate.schemas.errors import UsageError
@@ -28,6 +28,7 @@ def explain(
 
     Prints text, sources, cluster, signals, and the decision of each selection with its reason.
     """
+    interrupts.handle(interrupts.end_at_once)
     from curate.storage.catalog import queries
 
     with queries.open_catalog(settings.warehouse, settings.verify) as con:
@@ -49,6 +50,7 @@ def sql(
     parquet: Annotated[Path | None, typer.Option(help="Write the result to this Parquet file.")] = None,
 ) -> None:
     """Query the catalog of the warehouse with SQL, read-only."""
+    interrupts.handle(interrupts.end_at_once)
     from curate.flows.operations.sql import run_query
     from curate.storage.catalog import queries
 
