@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +292,9 @@ def read_until(root: Path, stop: Any, ready: Any, report: Any) -> None:
         with duckdb.connect(str(root / "catalog.duckdb"), read_only=True) as old:
             first = old.execute("SELECT count(*) FROM selections").fetchone()[0]  # type: ignore[index]
             ready.set()
-            while not stop.is_set():
+            stopping = False
+            while not stopping:
+                stopping = stop.is_set()  # one more round after the last publish, however slow this process is
                 assert old.execute("SELECT count(*) FROM selections").fetchone() == (first,)
                 assert old.execute("SELECT count(*), count(DISTINCT selection_id) FROM ledger").fetchone() == (
                     first * warehouses.ROWS, first,
@@ -325,13 +326,12 @@ def test_readers_see_only_complete_catalogs(tmp_path: Path) -> None:
     for count in range(1, 11):
         warehouses.selection(warehouse, {"corpus": corpus}, f"method {count}")
         publish(warehouse)
-    time.sleep(0.3)
     stop.set()
     results = [report.get(timeout=60) for _ in readers]
     for reader in readers:
         reader.join(30)
     assert [error for *_, error in results] == ["", ""]
-    assert all(answers > 10 and last == 11 for answers, last, _ in results)
+    assert all(answers >= 6 and last == 11 for answers, last, _ in results)
     assert not list(tmp_path.glob(".tmp-*"))
 
 
