@@ -58,6 +58,10 @@ class RecoveryRequest:
     """Weight w of the divergence from the original, in [0, 1]: the loss is (1 − w) · cross-entropy + w · KL."""
     teacher_top: int | None = None
     """Likeliest tokens kept of each prediction of the original, ≥ 1, which makes KL a lower bound; None keeps all."""
+    token_share: float = 1.0
+    """Share of a step's tokens that is trained on, those furthest from the original, in (0, 1]."""
+    reweigh_steps: int | None = None
+    """Steps between two updates of the weights of groups of rows, ≥ 1; None keeps all weights alike."""
     max_length: int = 512
     """Longest conversation in tokens, ≥ 2, capped by the model's context; the same as in scoring."""
     template: str = "auto"
@@ -93,6 +97,10 @@ class RecoveryRequest:
             )
         if not 0 <= self.teacher_weight <= 1:
             raise UsageError(f"teacher_weight {self.teacher_weight} is not in [0, 1]; give a share such as 0.5")
+        if not 0 < self.token_share <= 1:
+            raise UsageError(f"token_share {self.token_share} is not in (0, 1]; give a share such as 0.4")
+        if self.token_share < 1 and self.reweigh_steps is not None:
+            raise UsageError("groups are weighed by the loss of all their tokens; leave out --tokens top, or --reweigh")
         # 0 epochs are valid with a reconstruction only.
         epochs = 1.0 if self.reconstruct and self.epochs == 0 else self.epochs
         for name, value in (("learning_rate", self.learning_rate), ("epochs", epochs), ("alpha", self.alpha)):
@@ -102,6 +110,7 @@ class RecoveryRequest:
             ("batch", self.batch, 1),
             ("rank", self.rank, 1),
             ("teacher_top", self.teacher_top, 1),
+            ("reweigh_steps", self.reweigh_steps, 1),
             ("max_length", self.max_length, 2),
             ("batch_tokens", self.batch_tokens, 1),
             ("checkpoint_steps", self.checkpoint_steps, 1),
@@ -117,6 +126,11 @@ class RecoveryRequest:
         """Whether the loss contains the original's predictions."""
         return self.teacher_weight > 0 and self.epochs > 0
 
+    @property
+    def asks_original(self) -> bool:
+        """Whether the training reads the original's predictions: for its loss, or to choose tokens."""
+        return self.taught or (self.token_share < 1 and self.epochs > 0)
+
     def peak(self, method: str) -> float:
         """Return the peak learning rate of `method`."""
         return self.learning_rate if self.learning_rate is not None else LEARNING_RATES[method]
@@ -124,9 +138,10 @@ class RecoveryRequest:
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values."""
         values = {**asdict(self), "parts": list(self.parts)}
-        if self.teacher_top is None:
-            # Added later than the other settings: artefacts from before keep their ids.
-            del values["teacher_top"]
+        # Added later than the other settings: artefacts from before keep their ids.
+        for name, default in (("teacher_top", None), ("token_share", 1.0), ("reweigh_steps", None)):
+            if values[name] == default:
+                del values[name]
         return values
 
     @classmethod

@@ -145,6 +145,15 @@ class RecoverSettings(Section):
     )
     teacher: Literal["none", "original"] = setting("none", "original: also learn its predictions on the response.")
     teacher_weight: float = setting(0.5, "Share of the teacher's divergence in the loss.", gt=0, le=1)
+    tokens: str = setting(
+        "all",
+        "Tokens of a step to train on: all, or top=0.4, the share furthest from the original.",
+        pattern=r"^(all|top=(1|1\.0|0?\.[0-9]*[1-9][0-9]*))$",
+    )
+    reweigh: int | None = setting(
+        None, "Steps between updates of the weights of clusters or --groups, by their distance from the original.",
+        shown="never", ge=1, le=MANY,
+    )  # fmt: skip
     batch_tokens: int | None = setting(
         None, "Tokens of one forward pass.", shown=by_device(TRAINING_BATCH_TOKENS), ge=1, le=MANY
     )

@@ -26,9 +26,8 @@ from curate.engines.tokens.batching import token_batches
 if TYPE_CHECKING:
     from curate.engines.recover.methods.attach import Adaptation
     from curate.engines.recover.prepare import LoadedSetup, RecoverySetup
-    from curate.engines.recover.training.loop import BatchLoss
     from curate.engines.recover.training.original_predictions import OriginalPredictions
-    from curate.engines.recover.training.rows import Rows
+    from curate.engines.recover.training.rows import BatchLoss, Rows
     from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
 
@@ -80,6 +79,8 @@ def estimate(
     loss = batch_loss(loaded, predictions, request) or (lambda batch: response_loss(loaded.model, batch))
     speed = _tokens_per_second(loaded, adaptation, request, first_pass, loss)
     forward_tokens = 3 * sum(len(item.ids) for item in loaded.heldout) + teacher.get("tokens_to_read", 0)
+    # Choosing tokens takes a pass of its own over every step.
+    forward_tokens += tokens if request.token_share < 1 else 0
     # On a CPU several processes share the same cores.
     speedup = processes if loaded.device.type == "cuda" else 1
     return {
@@ -118,7 +119,7 @@ def _teacher_estimate(
     rows: list[Encoded],
 ) -> tuple[OriginalPredictions | None, dict[str, Any]]:
     """Return the original's predictions of `rows` and the cost of those that are missing for all rows."""
-    if original is None or not request.taught:
+    if original is None or not request.asks_original:
         return None, {}
     with tempfile.TemporaryDirectory() as temporary:
         source = cache or PredictionCache.in_work_folder(Path(temporary), original)

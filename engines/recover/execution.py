@@ -19,8 +19,9 @@ from curate.engines.recover.results.report import (
     training_summary,
 )
 from curate.engines.recover.training.checkpoints import Checkpoints
-from curate.engines.recover.training.distillation import batch_loss
+from curate.engines.recover.training.group_rows import read_group_weights
 from curate.engines.recover.training.loop import train
+from curate.engines.recover.training.objective import objective
 from curate.engines.recover.training.original_predictions import PredictionCache, predict_rows
 from curate.schemas.artefacts import digest
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from curate.engines.recover.prepare import LoadedSetup, RecoverySetup
     from curate.engines.recover.results.work_folder import WorkFolder
     from curate.engines.recover.training.checkpoints import TrainingProgress
+    from curate.engines.recover.training.group_weights import GroupWeights
+    from curate.engines.recover.training.objective import Objective
     from curate.engines.recover.training.original_predictions import OriginalPredictions
     from curate.engines.recover.training.rows import Rows
     from curate.schemas.recovery import RecoveryRequest
@@ -60,6 +63,7 @@ class RecoveryExecution:
             self.model, rows, self.request,
             heldout=heldout, original=self.original, template_digest=self.context.template_digest,
         )  # fmt: skip
+        groups = read_group_weights(rows, setup.rows, self.request)
         # Before the model is loaded, so that the original is alone in memory.
         predictions = self._predictions(setup)
         loaded = load_setup(setup, self.request)
@@ -69,7 +73,7 @@ class RecoveryExecution:
             rehearse(loaded, masks, self.request, self.folder)
         facts |= self._reconstruct(loaded)
         # The adaptation lives in this call only: it holds the model, which must be freed before it is loaded again.
-        trained_facts, logits = self._train_and_write(loaded, predictions, masks)
+        trained_facts, logits = self._train_and_write(loaded, predictions, groups, masks)
         if not is_first:
             return {}
         facts |= trained_facts
@@ -80,7 +84,7 @@ class RecoveryExecution:
 
     def _predictions(self, setup: RecoverySetup) -> OriginalPredictions | None:
         """Return the original's predictions of the rows, None for ordinary training."""
-        if self.original is None or not self.request.taught:
+        if self.original is None or not self.request.asks_original:
             return None
         cache = self.context.cache or PredictionCache.in_work_folder(self.folder.path, self.original)
         # The first process computes them; the others then load them from the cache.
@@ -104,17 +108,23 @@ class RecoveryExecution:
         return facts
 
     def _train_and_write(
-        self, loaded: LoadedSetup, predictions: OriginalPredictions | None, masks: NonzeroMasks
+        self,
+        loaded: LoadedSetup,
+        predictions: OriginalPredictions | None,
+        groups: GroupWeights | None,
+        masks: NonzeroMasks,
     ) -> tuple[dict[str, Any], list[Tensor]]:
         """Train, merge, and write the model to the work folder; return facts and the trained model's probe logits."""
         parameters = sum(one.numel() for one in loaded.model.parameters())
         adaptation = attach(loaded.model, loaded.method, self.request)
-        progress = self._train(loaded, adaptation, predictions)
+        progress = self._train(loaded, adaptation, objective(loaded, predictions, self.request, groups))
         if not self.context.group.is_first:
             return {}, []
         facts = trainable_size(adaptation, parameters, self.request.epochs)
         facts |= {"learning_rate": self.request.peak(loaded.method)}
         facts |= training_summary(progress.metrics, progress.unreached)
+        if groups is not None:
+            facts["group_weights"] = dict(zip(groups.names, groups.weights.tolist(), strict=True))
         facts["perplexity_trained"] = heldout_perplexity(loaded)
         logits = trained_logits(loaded)
         save_adapter(adaptation, loaded, self.request, self.folder)
@@ -124,15 +134,13 @@ class RecoveryExecution:
         self.folder.write_model(loaded, self.request.merge)
         return facts, logits
 
-    def _train(
-        self, loaded: LoadedSetup, adaptation: Adaptation, predictions: OriginalPredictions | None
-    ) -> TrainingProgress:
+    def _train(self, loaded: LoadedSetup, adaptation: Adaptation, minimised: Objective) -> TrainingProgress:
         return train(
             adaptation,
             loaded.rows,
             self.request,
             checkpoints=Checkpoints(self.folder.checkpoints, self._cause(loaded)),
-            loss=batch_loss(loaded, predictions, self.request),
+            objective=minimised,
             precision=loaded.precision,
             group=self.context.group,
             observer=self.observer,

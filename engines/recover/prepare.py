@@ -89,8 +89,8 @@ def prepare_recovery(
     UsageError
         For an unknown device, dtype or template, or when the request needs an original and none was given.
     """
-    if original is None and (request.reconstruct or request.teacher_weight):
-        option = "--reconstruct" if request.reconstruct else "--teacher original"
+    if original is None and (request.reconstruct or request.asks_original):
+        option = "--reconstruct" if request.reconstruct else "--teacher original" if request.taught else "--tokens top"
         raise UsageError(f"{option} needs the model before compression; pass --original FOLDER")
     folder = resolve_model(model)
     findings = inspect_model(model, original)

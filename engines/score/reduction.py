@@ -46,6 +46,10 @@ class ResponseStates:
         """Return the states of the tokens in [start, stop)."""
         return ResponseStates(self.head, self.hidden[start:stop])
 
+    def take(self, tokens: Tensor) -> ResponseStates:
+        """Return the states of the given tokens, int64."""
+        return ResponseStates(self.head, self.hidden[tokens])
+
 
 @dataclass(frozen=True, eq=False)
 class ResponseSignals:

@@ -40,6 +40,10 @@ class TopKPredictions:
             self.ids[start:stop], self.log_p[start:stop], self.tail[start:stop], self.nll[start:stop]
         )
 
+    def take(self, tokens: Tensor) -> TopKPredictions:
+        """Return the predictions of the given tokens, int64."""
+        return TopKPredictions(self.ids[tokens], self.log_p[tokens], self.tail[tokens], self.nll[tokens])
+
     def to(self, device: torch.device) -> TopKPredictions:
         """Return the same on `device`."""
         return TopKPredictions(*(column.to(device) for column in (self.ids, self.log_p, self.tail, self.nll)))

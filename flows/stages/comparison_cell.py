@@ -53,7 +53,7 @@ def _original_input(warehouse: Warehouse, settings: Settings, request: RecoveryR
     if settings.original is None:
         return {}
     lends_tokenizer = tokenizer_folder(resolve_model(str(settings.compressed))) is None
-    used = request.taught or request.reconstruct or lends_tokenizer
+    used = request.asks_original or request.reconstruct or lends_tokenizer
     return {"original": warehouse.digests.files(model_files(settings.original))} if used else {}
 
 

@@ -48,7 +48,7 @@ def pilot_request(settings: Settings) -> RecoveryRequest:
     """Return the training settings of pilots: those of the recovery in small steps, no reconstruction, no teacher."""
     request = request_of(settings)
     small = replace(request, epochs=PASSES, batch=min(request.batch, BATCH))
-    return replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None)
+    return replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None, token_share=1.0, reweigh_steps=None)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> Recipe:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
+from curate.flows.stages.recovering.group_columns import with_groups
 from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recovering.job_process import run_job
 from curate.flows.stages.rendering import rendering_setting
@@ -48,6 +49,9 @@ def request_of(settings: Settings) -> RecoveryRequest:
         given["teacher_weight"] = 0.0
     elif settings.score.teacher_cache != "exact":
         given["teacher_top"] = int(settings.score.teacher_cache.partition("=")[2])
+    if settings.recover.tokens != "all":
+        given["token_share"] = float(settings.recover.tokens.partition("=")[2])
+    given["reweigh_steps"] = settings.recover.reweigh
     shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})
     shared["device"] = shared["device"].partition(",")[0]  # a pair may be scored on two, one model is trained on one
     own = {item.name for item in fields(RecoveryRequest)}
@@ -161,6 +165,8 @@ def job_of(
     """Return the rows to train on, the rows held out, and the content of ``job.json``."""
     selection = warehouse.manifest("selection", selection_id)
     rows = selected_rows(warehouse, selection)
+    if request_of(settings).reweigh_steps is not None:
+        rows = with_groups(warehouse, selection, rows)
     corpus = warehouse.manifest("corpus", selection.inputs["corpus"])
     source = heldout_source(warehouse, settings, corpus)
     heldout = heldout_rows(warehouse, settings, selection, source, set(rows["example_id"].to_pylist()))
@@ -181,7 +187,7 @@ def _library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
     """Return where originals leave what they say, and this one's digest there, as scoring writes it."""
     from curate.engines.models.checkpoints import model_files
 
-    if settings.recover.teacher == "none" or settings.original is None:
+    if settings.original is None or not request_of(settings).asks_original:
         return None
     digest = warehouse.digests.files(model_files(settings.original))
     return {"folder": str(warehouse.root / ORIGINAL_CACHE), "original": digest}

@@ -41,6 +41,8 @@ class TrainingProgress:
     """Tokens of a forward pass; less than requested once memory ran out."""
     unreached: list[str] = field(default_factory=list)
     """Trained tensors that got no gradient in the first step."""
+    groups: dict[str, Any] = field(default_factory=dict)
+    """State of the weights of groups of rows, if any; see `group_weights`."""
 
 
 class Checkpoints:
@@ -128,7 +130,7 @@ class Checkpoints:
                 moments = {moment: tensors[f"{moment}.{name}"].to(one.device) for moment in _MOMENTS}
                 # AdamW corrects the bias of its moments by the step; every step updates every tensor.
                 optimiser.state[one] = {"step": torch.tensor(float(len(state["metrics"]))), **moments}
-        return TrainingProgress(state["metrics"], state["batch_tokens"], state["unreached"])
+        return TrainingProgress(state["metrics"], state["batch_tokens"], state["unreached"], state.get("groups", {}))
 
     def clear(self) -> None:
         """Delete every checkpoint."""

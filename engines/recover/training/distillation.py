@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from curate.engines.recover.prepare import LoadedSetup
-    from curate.engines.recover.training.loop import BatchLoss
     from curate.engines.recover.training.original_predictions import OriginalPredictions
-    from curate.engines.recover.training.rows import Batch
+    from curate.engines.recover.training.rows import Batch, BatchLoss
     from curate.engines.score.top_k import TopKPredictions
     from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
@@ -52,6 +51,8 @@ class DistillationLoss:
     def __call__(self, model: PreTrainedModel, batch: Batch) -> Tensor:
         """Return the sum of the mixed loss over a batch's supervised tokens, in nats, float32."""
         reference = self._predictions(batch.rows)
+        if batch.kept is not None:
+            reference = reference.take(batch.kept)
         states = hidden_states(model, batch.ids).flatten(0, 1)[batch.positions]
         # Twice the logits of `response_loss`: the original's are in memory too.
         chunk = max(1, CHUNK_LOGITS // (2 * output_head(model).vocabulary))
@@ -79,7 +80,7 @@ def batch_loss(
     loaded: LoadedSetup, predictions: OriginalPredictions | None, request: RecoveryRequest
 ) -> BatchLoss | None:
     """Return the loss that distils the original's predictions, None for ordinary training."""
-    if predictions is None:
+    if predictions is None or not request.taught:
         return None
     loss = DistillationLoss(predictions.lookup, request.teacher_weight)
     return lambda batch: loss(loaded.model, batch)

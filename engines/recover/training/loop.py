@@ -20,22 +20,20 @@ import torch
 from curate.engines.recover.observer import SILENT, Interrupted, Observer
 from curate.engines.recover.training.checkpoints import Checkpoints, TrainingProgress
 from curate.engines.recover.training.divergence import check_divergence, check_finite, tensors_without_gradient
-from curate.engines.recover.training.loss import response_loss
+from curate.engines.recover.training.objective import Objective, StepRows, ordinary_loss, passes_of, rows_of_step
 from curate.engines.recover.training.processes import SINGLE_PROCESS, ProcessGroup
 from curate.engines.recover.training.rows import BatchPlan, make_batch
-from curate.engines.tokens.batching import default_batch_tokens, token_batches
+from curate.engines.tokens.batching import default_batch_tokens
 from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from curate.engines.recover.methods.attach import Adaptation
-    from curate.engines.recover.training.rows import Batch
     from curate.engines.tokens.templates import Encoded
     from curate.schemas.recovery import RecoveryRequest
-
-    BatchLoss = Callable[[Batch], torch.Tensor]
-    """From a batch to the sum of its loss over supervised tokens."""
 
 MAX_GRADIENT_NORM = 1.0
 """Norm that a step's gradient is clipped to."""
@@ -47,7 +45,7 @@ def train(
     request: RecoveryRequest,
     *,
     checkpoints: Checkpoints | None = None,
-    loss: BatchLoss | None = None,
+    objective: Objective | None = None,
     precision: torch.dtype = torch.float32,
     group: ProcessGroup = SINGLE_PROCESS,
     observer: Observer = SILENT,
@@ -64,8 +62,8 @@ def train(
         Its learning rate, or the default of the adaptation's method, is the peak of the schedule.
     checkpoints : Checkpoints, optional
         Where to resume from and to write to; nothing is kept by default.
-    loss : callable, optional
-        From a batch to the sum of its loss over supervised tokens; −log p of the response by default.
+    objective : Objective, optional
+        What a step minimises; −log p of the response, over all tokens, by default.
     precision : torch.dtype
         Of matrix products; a 16-bit one is applied through autocast, since trained tensors are float32.
     group : ProcessGroup
@@ -81,8 +79,8 @@ def train(
     Interrupted
         When the observer requested it, after writing a checkpoint.
     """
-    compute_loss = loss or (lambda batch: response_loss(adaptation.model, batch))
-    loop = _TrainingLoop(adaptation, rows, request, checkpoints, compute_loss, precision, group, observer)
+    objective = objective or Objective(ordinary_loss(adaptation.model))
+    loop = _TrainingLoop(adaptation, rows, request, checkpoints, objective, precision, group, observer)
     return loop.run()
 
 
@@ -94,7 +92,7 @@ class _TrainingLoop:
     rows: Sequence[Encoded]
     request: RecoveryRequest
     checkpoints: Checkpoints | None
-    compute_loss: BatchLoss
+    objective: Objective
     precision: torch.dtype
     group: ProcessGroup
     observer: Observer
@@ -113,6 +111,8 @@ class _TrainingLoop:
             # A lower limit than before is a request to save memory; a higher one would run out of it again.
             restored.batch_tokens = min(restored.batch_tokens, request.batch_tokens or restored.batch_tokens)
             self.progress = restored
+            if self.objective.groups is not None:
+                self.objective.groups.restore(restored.groups)
 
     def run(self) -> TrainingProgress:
         """Take the remaining steps."""
@@ -145,6 +145,9 @@ class _TrainingLoop:
         entry = {"step": step + 1, "epoch": (step + 1) / self.plan.steps_per_epoch, "loss": loss, "gradient_norm": norm}
         entry |= {"learning_rate": rate, "tokens": tokens, "seconds": time.perf_counter() - started}
         self.progress.metrics.append(entry)
+        if self.objective.groups is not None:
+            self.objective.groups.after_step(step + 1)
+            self.progress.groups = self.objective.groups.state()
         if self.group.is_first:
             self.observer.on_step(entry, self.plan.steps)
 
@@ -165,48 +168,52 @@ class _TrainingLoop:
             raise Interrupted(f"stopped at step {step} of {self.plan.steps}; run the same command again to resume")
 
     def _compute_gradients(self, step: int) -> tuple[float, int]:
-        """Fill the gradients of one step; return its mean loss per supervised token, and its tokens."""
-        rows = [self.rows[row] for row in self.plan.rows(step)]
-        lengths = [len(item.ids) for item in rows]
-        own_rows = [rows[row] for row in self.group.own_rows(lengths)]
-        # Each process draws its own dropout; the first draws what a single process would.
-        seed = [self.request.seed, step, *([self.group.index] if self.group.index else [])]
-        loss = self._forward_backward(own_rows, sum(item.n_response for item in rows), seed)
-        self.group.sum_gradients(self.adaptation.trainable.values())
-        gathered = self.group.gather(loss, self.progress.batch_tokens)
-        self.progress.batch_tokens = int(min(batch_tokens for _, batch_tokens in gathered))
-        return sum(part for part, _ in gathered), sum(lengths)
-
-    def _forward_backward(self, rows: Sequence[Encoded], supervised: int, seed: Sequence[int]) -> float:
-        """Add the gradients of this process's rows; return their share of the step's mean loss.
-
-        Parameters
-        ----------
-        rows : sequence of Encoded
-            Possibly none.
-        supervised : int
-            Supervised tokens of the whole step, in all processes.
-        seed : sequence of int
-            Of the dropout.
-        """
+        """Fill the gradients of one step; return its mean loss per counted token, and its tokens."""
+        numbers, group, groups = self.plan.rows(step), self.group, self.objective.groups
         model = self.adaptation.model
-        lengths = [len(item.ids) for item in rows]
+        with autocast(model.device, self.precision):
+            own = rows_of_step(
+                self.rows, numbers, self.objective.tokens, model, self.progress.batch_tokens, group
+            )  # fmt: skip
+        # Each process draws its own dropout; the first draws what a single process would.
+        seed = [self.request.seed, step, *([group.index] if group.index else [])]
+        loss, by_group = self._forward_backward(own, seed)
+        group.sum_gradients(self.adaptation.trainable.values())
+        gathered = np.array(group.gather(loss, self.progress.batch_tokens, *by_group.tolist()))
+        self.progress.batch_tokens = int(gathered[:, 1].min())
+        if groups is not None:
+            groups.add(numbers, gathered[:, 2:].sum(axis=0))
+        return float(gathered[:, 0].sum()), sum(len(self.rows[number].ids) for number in numbers)
+
+    def _forward_backward(self, step: StepRows, seed: Sequence[int]) -> tuple[float, NDArray[np.float64]]:
+        """Add the gradients of this process's rows; return their share of the step's mean loss, and by group its sum.
+
+        `seed` is that of the dropout. Without groups the sums are empty.
+        """
+        model, groups = self.adaptation.model, self.objective.groups
+        weights = np.ones(0) if groups is None else groups.weights
+        lengths = [len(item.ids) for item in step.rows]
         while True:
-            batches = token_batches(lengths, range(len(rows)), self.progress.batch_tokens)
+            passes = passes_of(step, groups, self.progress.batch_tokens)
+            total, sums = 0.0, np.zeros(len(weights))
             try:
                 with torch.random.fork_rng(), autocast(model.device, self.precision):
                     torch.manual_seed(hash_seed(seed))
-                    total = 0.0
-                    for batch in batches:
-                        loss = self.compute_loss(make_batch([rows[row] for row in batch], model.device)) / supervised
-                        loss.backward()
-                        total += loss.item()
-                return total
+                    for places, number in passes:
+                        counted = None if step.kept is None else [step.kept[place] for place in places]
+                        batch = make_batch([step.rows[place] for place in places], model.device, counted)
+                        loss = self.objective.loss(batch)
+                        share = loss / step.counted if number is None else loss * (weights[number] / step.counted)
+                        share.backward()
+                        total += share.item()
+                        if number is not None:
+                            sums[number] += loss.item()
+                return total, sums
             except torch.OutOfMemoryError:
                 # Some passes have added their gradients already; the whole step is computed again.
                 for parameter in self.adaptation.trainable.values():
                     parameter.grad = None
-                self._halve_batch_tokens(lengths, batches)
+                self._halve_batch_tokens(lengths, [places for places, _ in passes])
 
     def _halve_batch_tokens(self, lengths: Sequence[int], batches: Sequence[list[int]]) -> None:
         """Halve the tokens of a forward pass.

@@ -6,7 +6,7 @@ The rows of a step follow from its number alone, so that a resumed run needs no 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from curate.schemas.corpus import Turn, turns_of
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from curate.engines.tokens.templates import Encoded, Template
 
 Rows = Sequence[pa.RecordBatch] | Sequence[Sequence[Turn]]
@@ -53,6 +55,10 @@ def encode_rows(template: Template, rows: Rows) -> tuple[list[Encoded], int]:
             + "; raise --max-length, or give rows with an assistant turn"
         )
     return supervised, len(encoded) - len(supervised)
+
+
+BatchLoss = Callable[["Batch"], torch.Tensor]
+"""From a batch to the sum of its loss over the supervised tokens that count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,8 @@ class Batch:
     """Shape (M,), int64: those tokens."""
     rows: tuple[Encoded, ...]
     """The B rows."""
+    kept: torch.Tensor | None = None
+    """Shape (M,), int64: which of the rows' supervised tokens these are; None for all of them."""
 
     @property
     def n_tokens(self) -> int:
@@ -101,17 +109,22 @@ class Batch:
         return sum(len(item.ids) for item in self.rows)
 
 
-def make_batch(rows: Sequence[Encoded], device: torch.device) -> Batch:
-    """Return `rows` as one padded batch on `device`."""
+def make_batch(
+    rows: Sequence[Encoded], device: torch.device, counted: Sequence[NDArray[np.bool_]] | None = None
+) -> Batch:
+    """Return `rows` as one padded batch on `device`; `counted` tells which supervised tokens of each row count."""
     ids = pad_right([item.ids for item in rows])
     # The state at position t - 1 predicts token t.
     positions = np.concatenate(
         [row * ids.shape[1] + np.flatnonzero(item.supervised) - 1 for row, item in enumerate(rows)]
     )
     targets = np.concatenate([item.ids[item.supervised] for item in rows])
+    kept = None if counted is None else np.flatnonzero(np.concatenate(counted))
+    chosen = slice(None) if kept is None else kept
     return Batch(
         ids.to(device),
-        torch.from_numpy(positions).to(device),
-        torch.from_numpy(targets).to(device),
+        torch.from_numpy(positions[chosen]).to(device),
+        torch.from_numpy(targets[chosen]).to(device),
         tuple(rows),
+        None if kept is None else torch.from_numpy(kept).to(device),
     )

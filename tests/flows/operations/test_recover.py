@@ -273,3 +273,27 @@ def test_the_commands_of_the_recovery_page_run(curate: Run, corpus: Path, pair: 
     rows = [[Turn("user", "say hello"), Turn("assistant", "hello again")]] * 4
     exec("\n".join(program), {"rows": rows, "heldout": rows})
     assert Path("out/recovery.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [("--tokens", "top=0.5"), ("--tokens", "top=0.5", "--teacher", "original")])
+def test_training_on_the_most_diverged_tokens(
+    curate: Run, selection: str, warehouse: Path, how: tuple[str, ...]
+) -> None:
+    answer = curate("recover", selection, *FAST, *how, "-w", warehouse, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.value["perplexity_after"] < answer.value["perplexity_before"]
+
+
+@pytest.mark.slow
+def test_weights_of_groups_follow_their_losses(
+    curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path
+) -> None:
+    fixed = ("--corpus", corpus, "--original", pair[0], "--compressed", pair[1], "-w", warehouse, "--json")
+    how = ("--stratify", "clusters", "--clusters", "2")
+    selection = curate("select", "--method", "donod", "-b", "0.5", *how, *fixed).value["selection_id"]
+    answer = curate("recover", selection, *FAST, "--reweigh", "1", "-w", warehouse, "--json")
+    assert answer.code == 0, answer.err
+    weights = answer.value["group_weights"]
+    assert sorted(weights) == ["0", "1"]
+    assert weights["0"] != weights["1"]

@@ -18,6 +18,7 @@ from curate.engines.recover.training.checkpoints import Checkpoints
 from curate.engines.recover.training.divergence import divergence
 from curate.engines.recover.training.loop import rate_at, train
 from curate.engines.recover.training.loss import perplexity, response_loss
+from curate.engines.recover.training.objective import Objective
 from curate.engines.recover.training.rows import BatchPlan, encode_rows, make_batch
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
@@ -180,7 +181,7 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_step() -> None:
     unlimited, small = adapted(), adapted()
     expected = train(unlimited, rows(), REQUEST)
     with pytest.warns(RuntimeWarning, match="out of memory: continuing with forward passes of 30 tokens"):
-        progress = train(small, rows(), REQUEST, loss=limited(small, 40))
+        progress = train(small, rows(), REQUEST, objective=Objective(limited(small, 40)))
     assert progress.batch_tokens == 30
     for one, other in zip(progress.metrics, expected.metrics, strict=True):
         assert one["tokens"] == other["tokens"]
@@ -193,7 +194,7 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_step() -> None:
 def test_a_row_that_does_not_fit_alone_is_an_error() -> None:
     small = adapted()
     with pytest.raises(CurateError, match="one row of .* tokens does not fit .* --gradient-checkpointing"):
-        train(small, rows(), REQUEST, loss=limited(small, 3))
+        train(small, rows(), REQUEST, objective=Objective(limited(small, 3)))
 
 
 def test_a_non_finite_loss_names_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_non_finite_loss_names_the_last_good_checkpoint(tmp_path: Path) -> Non
         return value * float("nan") if next(calls) > 10 else value
 
     with pytest.raises(CurateError, match=r"the loss is nan at step \d+; .*checkpoint is .*step-000004"):
-        train(adaptation, rows(), REQUEST, checkpoints=Checkpoints(tmp_path, "c"), loss=loss)
+        train(adaptation, rows(), REQUEST, checkpoints=Checkpoints(tmp_path, "c"), objective=Objective(loss))
     assert not any(bool(one.isnan().any()) for one in weights(adaptation))
 
 

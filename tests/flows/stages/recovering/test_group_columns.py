@@ -1,0 +1,47 @@
+"""The rows of a recovery carry their groups and the original's losses where the weights of groups need them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from corpora import write_corpus
+
+from curate.flows.stages.recovering.group_columns import with_groups
+from curate.flows.stages.recovery import request_of, selected_rows
+from curate.schemas.errors import InputError
+from curate.schemas.settings import resolve
+from curate.storage.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Run
+
+
+def test_rows_get_the_ledgers_group_and_the_scores_of_the_original(
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path
+) -> None:
+    corpora = [write_corpus(tmp_path / f"{name}.jsonl", 12, seed) for seed, name in enumerate("ab")]
+    fixed = ("-c", corpora[0], "-c", corpora[1], "--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
+    how = ("--consistency", "off", "--rank", "random", "--groups", "source", "--allocation", "uniform")
+    told = curate("select", *fixed, *how, "--budget", "6", "--json").value
+    warehouse = Warehouse(tmp_path / "w")
+    selection = warehouse.manifest("selection", told["selection_id"])
+    rows = with_groups(warehouse, selection, selected_rows(warehouse, selection))
+    ledger = {row["example_id"]: row for row in warehouse.read("selection", selection.id).to_pylist()}
+    scores = {row["example_id"]: row for row in warehouse.read("scores", selection.inputs["scores"]).to_pylist()}
+    assert sorted(rows["group"].to_pylist()) == ["a.jsonl"] * 3 + ["b.jsonl"] * 3
+    for row in rows.to_pylist():
+        assert row["group"] == ledger[row["example_id"]]["group"]
+        assert row["nll_original"] == pytest.approx(scores[row["example_id"]]["nll_original"])
+    told = curate("select", "--method", "uniform", *fixed, "--budget", "6", "--json").value
+    uniform = warehouse.manifest("selection", told["selection_id"])
+    with pytest.raises(InputError, match="has no groups or no scores of a pair, which --reweigh needs"):
+        with_groups(warehouse, uniform, selected_rows(warehouse, uniform))
+
+
+def test_settings_become_the_request() -> None:
+    assert request_of(resolve({"recover": {"tokens": "top=0.4"}})).token_share == 0.4
+    assert request_of(resolve({"recover": {"reweigh": 5}})).reweigh_steps == 5
+    assert request_of(resolve({})).to_json().keys().isdisjoint({"token_share", "reweigh_steps"})
