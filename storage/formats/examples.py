@@ -37,7 +37,7 @@ class ExampleReader:
         self._names = names
         self._licence = licence
         self._ignored = ignored
-        self._turns = TurnReader()
+        self._turns = TurnReader(names.roles)
         self._unread: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def example(self, row: RawRow, fit: Fit) -> Example | Quarantined:

@@ -71,7 +71,8 @@ def _texts(array: pa.Array) -> list[object]:
 
 def _utf8(cell: pa.Scalar) -> str:
     # Undecodable bytes become lone surrogates, which the check of cells reports (PEP 383).
-    return cell.as_buffer().to_pybytes().decode("utf-8", "surrogateescape")
+    content: bytes = cell.as_buffer().to_pybytes()
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _binary(cell: pa.Scalar) -> object:
@@ -82,8 +83,8 @@ def _binary(cell: pa.Scalar) -> object:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return Unreadable(f"a value of type {cell.type} that is not text")
-    return Unreadable(f"a value of type {cell.type} that is not text") if b"\0" in head else _utf8(cell)
+        return Unreadable(f"a value of type {cell.type}")
+    return Unreadable(f"a value of type {cell.type}") if b"\0" in head else _utf8(cell)
 
 
 def _decoded(value: object) -> object:

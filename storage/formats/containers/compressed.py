@@ -1,11 +1,14 @@
-"""Reads the bytes of plain, gzip or Zstandard files; compression is detected from the first bytes, not the name.
+"""Reads the bytes of plain, gzip, Zstandard, bzip2 or xz files, told apart by their first bytes.
 
 A file that ends inside a compressed frame raises, after all complete bytes have been yielded.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import zstandard
@@ -18,13 +21,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK_BYTES = 2**18
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7-zip"}
+_SKIPPABLE = range(0x184D2A50, 0x184D2A60)
+"""First numbers of Zstandard frames that hold no data, which parallel compressors write (RFC 8878, 3.1.2)."""
+_LONGEST_WINDOW = 2**31
+"""Window of ``zstd --long=31``, in bytes; the library's own limit is 128 MiB."""
+_REFUSED = {b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7-zip"}
 
 
 class _Decompressor(Protocol):
-    """Common interface of zlib's and zstandard's decompression objects."""
+    """Common interface of the decompression objects."""
 
     @property
     def eof(self) -> bool: ...
@@ -39,11 +44,26 @@ def _gzip() -> _Decompressor:
 
 
 def _zstd() -> _Decompressor:
-    return zstandard.ZstdDecompressor().decompressobj()
+    return zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj()
+
+
+@dataclass(frozen=True)
+class _Compression:
+    magic: bytes
+    start: Callable[[], _Decompressor]
+    error: type[Exception]
+
+
+_COMPRESSIONS = {
+    "gzip": _Compression(b"\x1f\x8b", _gzip, zlib.error),
+    "zstd": _Compression(b"\x28\xb5\x2f\xfd", _zstd, zstandard.ZstdError),
+    "bzip2": _Compression(b"BZh", bz2.BZ2Decompressor, OSError),
+    "xz": _Compression(b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), lzma.LZMAError),
+}
 
 
 def compression(path: Path) -> str | None:
-    """Return ``"gzip"``, ``"zstd"`` or None, by the first bytes of the file.
+    """Return ``"gzip"``, ``"zstd"``, ``"bzip2"``, ``"xz"`` or None, by the first bytes of the file.
 
     Raises
     ------
@@ -60,7 +80,9 @@ def compression(path: Path) -> str | None:
             raise InputError(
                 f"{path} is compressed with {name}, which is not supported; unpack it, or use gzip or zstd"
             )
-    return "gzip" if magic.startswith(_GZIP) else "zstd" if magic.startswith(_ZSTD) else None
+    if int.from_bytes(magic[:4], "little") in _SKIPPABLE:
+        return "zstd"
+    return next((name for name, kind in _COMPRESSIONS.items() if magic.startswith(kind.magic)), None)
 
 
 def byte_chunks(path: Path) -> Iterator[bytes]:
@@ -73,12 +95,7 @@ def byte_chunks(path: Path) -> Iterator[bytes]:
     """
     kind = compression(path)
     raw = _raw_chunks(path)
-    if kind is None:
-        yield from raw
-    elif kind == "gzip":
-        yield from _decompressed(raw, _gzip, zlib.error, kind)
-    else:
-        yield from _decompressed(raw, _zstd, zstandard.ZstdError, kind)
+    yield from raw if kind is None else _decompressed(raw, kind)
 
 
 def peek(path: Path, size: int) -> bytes:
@@ -104,20 +121,19 @@ def _raw_chunks(path: Path) -> Iterator[bytes]:
         raise DamagedFile(f"cannot be read ({problem.strerror})") from problem
 
 
-def _decompressed(
-    raw: Iterator[bytes], start: Callable[[], _Decompressor], error: type[Exception], kind: str
-) -> Iterator[bytes]:
+def _decompressed(raw: Iterator[bytes], kind: str) -> Iterator[bytes]:
     """Yield the content of one or more concatenated frames."""
+    compressed = _COMPRESSIONS[kind]
     frame: _Decompressor | None = None
     for chunk in raw:
         data = chunk
         while data:
             if frame is None and not data.strip(b"\0"):
                 break  # zero padding after the last frame, as tape and block tools write it
-            frame = frame or start()
+            frame = frame or compressed.start()
             try:
                 content = frame.decompress(data)
-            except error as problem:
+            except (compressed.error, EOFError) as problem:
                 raise DamagedFile(f"is a corrupt {kind} file") from problem
             if content:
                 yield content

@@ -5,6 +5,7 @@ A dataset of several splits is read split by split, in the dataset's order; the 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -34,13 +35,24 @@ def read(path: Path, source: str) -> Iterator[tuple[str, RawRows]]:
     DamagedFile
         If files are missing or broken.
     """
+    try:
+        if not (path / STATE_FILES[0]).is_file():
+            yield source, _rows(_load(path), source)
+            return
+        for name in json.loads((path / STATE_FILES[0]).read_bytes())["splits"]:
+            yield f"{source}/{name}", _rows(_load(path / name), f"{source}/{name}")
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as problem:
+        raise DamagedFile(f"is a damaged dataset folder ({printable(str(problem))})") from problem
+
+
+def _load(path: Path) -> Dataset | None:
+    """Return the dataset in a folder, None if it has no file: the library does not read what it writes for no rows."""
     from datasets import load_from_disk
 
-    try:
-        dataset = load_from_disk(str(path))
-    except (OSError, ValueError, KeyError, pa.ArrowException) as problem:
-        raise DamagedFile(f"is a damaged dataset folder ({printable(str(problem))})") from problem
-    yield from splits(dataset, source)
+    if not json.loads((path / STATE_FILES[1]).read_bytes())["_data_files"]:
+        return None
+    dataset: Dataset = load_from_disk(str(path))
+    return dataset
 
 
 def splits(dataset: Dataset | DatasetDict, source: str) -> Iterator[tuple[str, RawRows]]:
@@ -52,10 +64,10 @@ def splits(dataset: Dataset | DatasetDict, source: str) -> Iterator[tuple[str, R
         yield source, _rows(dataset, source)
 
 
-def _rows(dataset: Dataset, source: str) -> RawRows:
+def _rows(dataset: Dataset | None, source: str) -> RawRows:
     number = 1
-    if not len(dataset):
-        return  # an empty split has no file to iterate over
+    if dataset is None or not len(dataset):
+        return
     try:
         for table in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
             for batch in table.to_batches():

@@ -34,6 +34,9 @@ class _RewindableLines:
 
     def __next__(self) -> str:
         line = self._returned.pop() if self._returned else next(self._lines)
+        if not self.taken:
+            # Files that were joined have the byte order mark of each at the start of a row.
+            line = line.removeprefix("\ufeff")
         self.taken.append(line)
         return line
 
@@ -72,8 +75,10 @@ def read(path: Path, source: str) -> RawRows:
         if not any(cells):
             continue
         number += 1
-        if len(cells) == len(header):
-            yield RawRow(source, number, dict(zip(header, cells, strict=True)))
+        if cells == header:
+            yield quarantined(source, number, None, "repeats the header row", "".join(lines.taken))
+        elif len(cells) == len(header):
+            yield RawRow(source, number, _named(header, cells))
         else:
             reason = f"{len(cells)} cells where the header names {len(header)} columns"
             yield quarantined(source, number, None, reason, "".join(lines.taken))
@@ -89,7 +94,15 @@ def _header(lines: _RewindableLines, path: Path) -> tuple[list[str], str]:
         header = [cell.strip() for cell in next(csv.reader(lines, delimiter=delimiter, strict=True), [])]
     except csv.Error as problem:
         raise InputError(f"{path}, row 1: the header row is not valid CSV ({problem}); correct its quotes") from problem
-    duplicates = sorted({name for name in header if header.count(name) > 1})
+    duplicates = sorted({name for name in header if name and header.count(name) > 1})
     if duplicates:
         raise InputError(f"{path} names the column {duplicates[0]!r} twice in its header row; rename one of them")
     return header, delimiter
+
+
+def _named(header: list[str], cells: list[str]) -> dict[str, object]:
+    """Return a row by column; of several columns without a name, as spreadsheets write them, only filled cells."""
+    if header.count("") < 2:
+        return dict(zip(header, cells, strict=True))
+    places = enumerate(zip(header, cells, strict=True), start=1)
+    return {name or f"column {place}": cell for place, (name, cell) in places if name or cell}

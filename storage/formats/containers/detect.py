@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from curate.schemas.errors import InputError
@@ -16,15 +17,17 @@ from curate.storage.formats.rows import RawRows, RowProblem
 Reader = Callable[[Path, str], RawRows]
 
 _PEEK_BYTES = 2**20
-_PACKED = (".gz", ".gzip", ".zst", ".zstd")
+_PACKED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 _DELIMITED = (".csv", ".tsv")
 _JSON = (".json", ".jsonl", ".ndjson")
 _ARROW = (".arrow", ".feather", ".ipc")
 _RECOGNISED = (*_DELIMITED, *_JSON, *_ARROW, ".parquet", ".pq")
 # Metadata files that dataset libraries write beside the data; they contain no rows.
 _METADATA_FILES = (*STATE_FILES, "dataset_info.json", "dataset_infos.json")
-_SUPPORTED = "json, jsonl, csv, tsv, parquet and arrow (json, jsonl and csv also as .gz or .zst)"
+_SUPPORTED = "json, jsonl, csv, tsv, parquet and arrow (json, jsonl and csv also as .gz, .zst, .bz2 or .xz)"
 _LINES_FOR_DETECTION = 20
+_BLANK = b" \t\r\n\v\f\x1e"
+"""White space, and the separator of JSON text sequences (RFC 7464)."""
 
 
 def suffix_of(path: Path) -> str:
@@ -52,21 +55,21 @@ def reader_of(path: Path) -> Reader | None:
         return arrow_ipc.read
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(f"{path} is UTF-16 text; save it as UTF-8")
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
     if not start:
         # A compressed file that is damaged at its start has no content to detect; the reader reports the damage.
         return json_lines.read if packed and path.stat().st_size else None
     if suffix in _DELIMITED:
         return delimited.read
     if suffix in (".jsonl", ".ndjson"):
-        return json_array.read if start.startswith(b"[") else json_lines.read
+        return json_array.read if start.startswith(b"[") or _is_document(start) else json_lines.read
     if suffix == ".json" or start.startswith((b"{", b"[")):
         return json_lines.read if _is_lines(start) else json_array.read
     raise InputError(f"{path} is not a file of instruction rows; supported are {_SUPPORTED}")
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the corpus files of a folder and its subfolders, sorted by relative path.
+    """Return the corpus files of a folder and its subfolders, linked ones included, sorted by relative path.
 
     Hidden files and files with other suffixes are skipped.
 
@@ -75,12 +78,33 @@ def files_of(folder: Path) -> list[Path]:
     InputError
         If there is none.
     """
-    candidates = [path for path in folder.rglob("*") if suffix_of(path) in _RECOGNISED and path.is_file()]
+    candidates = [path for path in _all_files(folder) if suffix_of(path) in _RECOGNISED and path.is_file()]
     relative = {path.relative_to(folder): path for path in candidates if path.name not in _METADATA_FILES}
     shown = {name: path for name, path in relative.items() if not any(part.startswith(".") for part in name.parts)}
     if not shown:
         raise InputError(f"the folder {folder} contains no corpus file; supported are {_SUPPORTED}")
     return [shown[name] for name in sorted(shown, key=lambda name: name.as_posix())]
+
+
+def _all_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files of a folder and its subfolders; a link to a folder that contains it is not followed."""
+    above |= {folder.resolve()}
+    for path in folder.iterdir():
+        if path.is_dir():
+            if path.resolve() not in above:
+                yield from _all_files(path, above)
+        else:
+            yield path
+
+
+def _is_document(start: bytes) -> bool:
+    """Return True if text that begins with a brace is no JSON lines: a value of several lines, or a wrapper of rows."""
+    text = text_of(start)
+    try:
+        end = json.JSONDecoder(strict=False).raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return False
+    return "\n" in text[:end].replace("\r", "\n") or json_array.is_wrapped(text)
 
 
 def _is_lines(start: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Reads JSON lines: one JSON object per line; an invalid line is quarantined and the rest is read.
 
-Row numbers are line numbers. Accepted: control characters inside strings, duplicate keys (the last wins), blank lines.
+Row numbers are line numbers. Accepted: control characters inside strings, duplicate keys (the last wins), blank lines,
+several objects in a line, byte order marks and commas between them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DECODER = json.JSONDecoder(strict=False)
+_BETWEEN = " \t\r\n,\ufeff\x1e"
+"""What may stand before, between and after the objects of a line."""
 
 
 def read(path: Path, source: str) -> RawRows:
@@ -28,7 +31,37 @@ def read(path: Path, source: str) -> RawRows:
                 raise RowProblem(None, f"longer than {MAX_ROW_BYTES // 2**20} MiB")
             yield RawRow(source, number, json_object(text))
         except RowProblem as problem:
-            yield quarantined(source, number, problem.column, problem.reason, text)
+            if several := objects_of(text):
+                yield from (RawRow(source, number, values) for values in several)
+            elif text.strip(_BETWEEN):
+                yield quarantined(source, number, problem.column, problem.reason, text)
+
+
+def objects_of(text: str) -> list[dict[str, object]]:
+    """Return the objects of a line that holds several, or marks besides; empty if it holds anything else.
+
+    Such lines come from files joined without a line break, with the byte order mark of the second, from arrays without
+    their brackets, and from JSON text sequences (RFC 7464).
+    """
+    if len(text) > MAX_ROW_BYTES:
+        return []
+    values, at = [], _skipped(text, 0)
+    while at < len(text):
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return []
+        if not isinstance(value, dict):
+            return []
+        values.append(value)
+        at = _skipped(text, at)
+    return values
+
+
+def _skipped(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BETWEEN:
+        at += 1
+    return at
 
 
 def json_object(text: str) -> dict[str, object]:

@@ -21,7 +21,7 @@ REDUCED_LIMIT = 2 * 2**20
 """Longest value, in characters, after one value had no end; see `TextWindow._reduce_limit`."""
 _DECODER = json.JSONDecoder(strict=False)
 _BEGINNING_CHARACTERS = 2**16
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE = re.compile(r"[ \t\r\n\ufeff\x1e]*")
 # An error this close to the end of the window may come from a number, literal or escape that is cut there.
 _CUT_CHARACTERS = 16
 

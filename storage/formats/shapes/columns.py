@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.errors import InputError, UsageError, did_you_mean
 from curate.storage.formats.rows import join_columns
+from curate.storage.formats.shapes.roles import PREFIX, roles_of_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +69,8 @@ class ColumnNames:
     ----------
     column_map : mapping of str to str
         Part of the conversation (``prompt``, ``response``, ``input``, ``system``, ``messages``, ``tools``,
-        ``licence``, ``group``, or a usual column name of it) to the file's column.
+        ``licence``, ``group``, or a usual column name of it) to the file's column; or ``role.assistant`` and so on to
+        further names of the role, separated by commas.
 
     Raises
     ------
@@ -77,8 +79,11 @@ class ColumnNames:
     """
 
     def __init__(self, column_map: Mapping[str, str]) -> None:
+        self.roles = roles_of_map(column_map)
         self._mapped: dict[str, str] = {}
         for name, column in column_map.items():
+            if name.startswith(PREFIX):
+                continue
             role = role_of(name)
             if role in self._mapped.values():
                 raise UsageError(f"--map {name}={column} names the {role} a second time; give it once")

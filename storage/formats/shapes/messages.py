@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.storage.formats.shapes.columns import MESSAGES, SYSTEM, TOOLS
+from curate.storage.formats.shapes.columns import CONVERSATIONS, MESSAGES, SYSTEM, TOOLS
+from curate.storage.formats.shapes.texts import first_filled
 
 if TYPE_CHECKING:
     from curate.storage.formats.shapes.texts import Conversation, Values
     from curate.storage.formats.shapes.turn_lists import TurnReader
 
 NEEDS = (MESSAGES,)
-OPTIONAL = (SYSTEM, TOOLS)
+OPTIONAL = (CONVERSATIONS, SYSTEM, TOOLS)
 
 
 def read(values: Values, reader: TurnReader) -> Conversation:
     """Return the conversation of one row; RowProblem if it has none."""
-    return reader.conversation(values, MESSAGES[0])
+    return reader.conversation(values, first_filled(values, MESSAGES + CONVERSATIONS))

@@ -27,6 +27,11 @@ def first_column(values: Values, names: Sequence[str]) -> str:
     return next((name for name in names if name in values), names[0])
 
 
+def first_filled(values: Values, names: Sequence[str]) -> str:
+    """Return the first of `names` that is not null in the row, or that it has, or ``names[0]``."""
+    return next((name for name in names if not is_missing(values.get(name))), first_column(values, names))
+
+
 def text(value: object, column: str) -> str:
     """Return a cell's text without surrounding white space, empty for None.
 

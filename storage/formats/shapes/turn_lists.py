@@ -38,9 +38,16 @@ _THOUGHT_PARTS = ("thinking", "reasoning", "thought")
 
 
 class TurnReader:
-    """Reads the lists of turns of rows, and remembers which fields of the last row were ignored."""
+    """Reads the lists of turns of rows, and remembers which fields of the last row were ignored.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    roles : mapping of str to str
+        Further names of roles, from `curate.storage.formats.shapes.roles.roles_of_map`.
+    """
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
         self.ignored: set[str] = set()
         """Fields of turns that were not read, as ``messages[].name``; cleared by the caller for each row."""
 
@@ -83,7 +90,7 @@ class TurnReader:
         if not isinstance(item, dict):
             raise RowProblem(column, f"turn {number} is not an object with a role and a content")
         role, is_call = role_of_turn(
-            item.get("role") if is_missing(item.get("from")) else item.get("from"), number, column
+            item.get("role") if is_missing(item.get("from")) else item.get("from"), number, column, self._roles
         )
         calls = (item.get("tool_calls") or item.get("function_call")) if role == "assistant" else None
         if not calls and role != "tool":

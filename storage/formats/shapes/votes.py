@@ -58,7 +58,8 @@ def _elect(
     # max takes the first of equals: the order of the candidates decides last.
     winner = max(candidates, key=lambda shape: (count[shape.name], cells[shape.name]))
     for other in candidates:
-        if other is not winner and count[other.name]:
+        # Lists of turns are read alike under both of their names.
+        if other is not winner and count[other.name] and not (other.whole and winner.whole):
             if tie := _by_rows(winner, other, votes) or _by_columns(winner, other, rows, columns):
                 return tie
     return winner

@@ -179,3 +179,28 @@ def test_sources_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
     assert source_names(deep) == ["x/one/a.csv", "y/one/a.csv", "y/two/a.csv"]
     assert source_names([here[0], here[0]]) == ["train.jsonl", "train.jsonl"]
     assert source_names([here[0], here[0], here[1]]) == ["one/train.jsonl", "one/train.jsonl", "two/train.jsonl"]
+
+
+def test_linked_folders_are_read_and_circles_are_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    write_jsonl(folder / "a.jsonl", [{"prompt": "a", "completion": "b"}])
+    write_jsonl(tmp_path / "elsewhere" / "b.jsonl", [{"prompt": "c", "completion": "d"}])
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    (tmp_path / "elsewhere" / "up").symlink_to(folder)
+    (folder / "broken").symlink_to(tmp_path / "nowhere")
+    result = examples(list(read_source(folder)))
+    assert [row.source for row in result] == ["folder/a.jsonl", "folder/more/b.jsonl"]
+    before = digest_of(folder, digest_file)
+    write_jsonl(tmp_path / "elsewhere" / "b.jsonl", [{"prompt": "c", "completion": "e"}])
+    assert digest_of(folder, digest_file) != before
+
+
+def test_an_empty_split_counts_no_rows(tmp_path: Path) -> None:
+    full = Dataset.from_dict({"prompt": ["a"], "completion": ["b"]})
+    DatasetDict({"train": full, "validation": full.select([])}).save_to_disk(tmp_path / "data")
+    result = list(read_source(tmp_path / "data"))
+    assert [row.source for row in examples(result)] == ["data/train"]
+    full.select([]).save_to_disk(tmp_path / "empty")
+    with pytest.raises(InputError, match="is empty"):
+        list(read_source(tmp_path / "empty"))
