@@ -84,6 +84,13 @@ class Manifest:
     """Wall time over all attempts, in seconds."""
     peak_memory_mb: float = 0.0
     """Largest resident set of the process that finished it, in MiB."""
+    sequence: int = 0
+    """Place in the order in which the artefacts of the warehouse were finished, from 1; 0 in version 0.1.0."""
+
+    @property
+    def age_key(self) -> tuple[int, str, str]:
+        """Sorts artefacts from the oldest to the newest; the time decides between those without a number."""
+        return (self.sequence, self.created, self.id)
 
     def rows(self, table: str = "part") -> int:
         """Return the number of rows of one table."""

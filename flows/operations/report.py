@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from curate.flows.operations.output_files import refuse_special
 from curate.flows.operations.selection_summary import meaning
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import MissingExtraError, UsageError
@@ -42,6 +43,7 @@ def report(settings: Settings, selection: str, out: Path | None, png: bool) -> d
     path = warehouse.root / "reports" / f"{selection_id}.html" if out is None else out.absolute()
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; give a file such as {path / 'report.html'}")
+    refuse_special(path, "--out")
     write_report(warehouse, selection_id, path, meaning)
     pictures: list[Path] = []
     if png:

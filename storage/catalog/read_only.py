@@ -150,8 +150,10 @@ def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
     """
     if given in (LATEST, PREVIOUS):
         _refuse_unreadable(con, given)
-    newest = "SELECT selection_id FROM selections ORDER BY created DESC, selection_id DESC"
-    known: list[str] = run_sql(con, newest)["selection_id"].to_pylist()
+    rows = run_sql(con, "SELECT * EXCLUDE (settings, facts) FROM selections").to_pylist()
+    # A catalog of version 0.1.0 has no column sequence.
+    rows.sort(key=lambda row: (row.get("sequence", 0), str(row["created"]), row["selection_id"]), reverse=True)
+    known: list[str] = [row["selection_id"] for row in rows]
     if not known:
         raise UsageError("the catalog holds no selection yet; run `curate select` first")
     if given == PREVIOUS and len(known) == 1:

@@ -21,6 +21,7 @@ class StoredTable:
 
 
 _CREATED = Column("created", "TIMESTAMP", "time when the artefact was finished, UTC")
+_SEQUENCE = Column("sequence", "BIGINT", "place in the order in which artefacts were finished; 0 in version 0.1.0")
 _SETTINGS = Column("settings", "JSON", "settings that determine its content")
 _FACTS = Column("facts", "JSON", "counts and other results of the stage")
 _WARNINGS = Column("warnings", "VARCHAR[]", "warnings shown to the user; empty if there were none")
@@ -59,6 +60,7 @@ SELECTIONS = StoredTable(
         _SETTINGS,
         _FACTS,
         _WARNINGS,
+        _SEQUENCE,
     ),
 )
 
@@ -89,6 +91,7 @@ RECOVERIES = StoredTable(
         _SETTINGS,
         _FACTS,
         _WARNINGS,
+        _SEQUENCE,
     ),
 )
 
@@ -105,6 +108,7 @@ EVALUATIONS = StoredTable(
         _SETTINGS,
         _FACTS,
         _WARNINGS,
+        _SEQUENCE,
     ),
 )
 

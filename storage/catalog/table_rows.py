@@ -98,6 +98,7 @@ def _common(one: Manifest) -> TableRow:
         "settings": json_text(one.settings),
         "facts": json_text(one.facts),
         "warnings": [str(json_safe(warning)) for warning in warnings] if isinstance(warnings, list) else [],
+        "sequence": one.sequence,
     }
 
 

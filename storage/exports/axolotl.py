@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.storage.exports.writing import write_lines
-from curate.storage.warehouse import atomic
+from curate.storage.exports.writing import Destination, write_bytes, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,10 +33,10 @@ datasets:
 """
 
 
-def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+def write(to: Destination, records: Iterable[Any]) -> list[Path]:
     """Write the data file and the configuration; return both paths."""
-    data, config = folder / f"{name}.jsonl", folder / f"{name}.axolotl.yml"
+    data, config = to.folder / f"{to.name}.jsonl", to.folder / f"{to.name}.axolotl.yml"
     write_lines(data, records)
     quoted = "'" + str(data.absolute()).replace("'", "''") + "'"
-    atomic.write_bytes(config, _CONFIG.format(path=quoted).encode())
+    write_bytes(config, _CONFIG.format(path=quoted).encode())
     return [data, config]

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import InputError, UsageError
-from curate.storage.exports.writing import write_array, write_document
+from curate.storage.exports.writing import Destination, write_array, write_document
 from curate.storage.warehouse import atomic, lock
 
 if TYPE_CHECKING:
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REGISTER = "dataset_info.json"
-LOCK_SECONDS = 60.0
 
 
-def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+def write(to: Destination, records: Iterable[Any]) -> list[Path]:
     """Write the data file, then register it; return both paths.
 
     Raises
@@ -31,17 +30,17 @@ def write(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
     UsageError
         If it describes another data set under this name.
     """
-    data, register = folder / f"{name}.json", folder / REGISTER
+    data, register = to.folder / f"{to.name}.json", to.folder / REGISTER
     entry = {
         "file_name": data.name,
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "system": "system", "tools": "tools"},
     }
     # Locked, or one of two concurrent exports into a folder would overwrite the other's entry.
-    with lock.locked(folder / f".{REGISTER}.lock", LOCK_SECONDS, str(register)):
-        _merged(register, name, entry)  # checked before the data file is written
+    with lock.locked_folder(to.folder, to.lock_timeout, str(register)):
+        _merged(register, to.name, entry)  # checked before the data file is written
         write_array(data, records)
-        write_document(register, _merged(register, name, entry))
+        write_document(register, _merged(register, to.name, entry))
     return [data, register]
 
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import glob
 import re
+import shutil
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.storage.exports import axolotl, hf_dataset, llama_factory, shapes
 from curate.storage.exports.rows import KeptRow, kept_ranks, kept_rows
-from curate.storage.exports.writing import ExportCounts, write_array, write_document, write_lines
+from curate.storage.exports.writing import (
+    Destination,
+    ExportCounts,
+    write_array,
+    write_bytes,
+    write_document,
+    write_lines,
+)
 from curate.storage.maintenance.forgotten import forgotten
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
-    from pathlib import Path
 
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -31,25 +40,27 @@ class Target:
     """Description of the written files, one line."""
     shape: Callable[[KeptRow], Any]
     """Converts a kept row to one record."""
-    write: Callable[[Path, str, Iterable[Any]], list[Path]]
-    """Writes records to files of a folder whose names begin with a name, and returns their paths."""
+    write: Callable[[Destination, Iterable[Any]], list[Path]]
+    """Writes records to files and returns their paths."""
 
 
-def _lines(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
-    write_lines(folder / f"{name}.jsonl", records)
-    return [folder / f"{name}.jsonl"]
+def _lines(to: Destination, records: Iterable[Any]) -> list[Path]:
+    path = to.folder / f"{to.name}.jsonl"
+    write_lines(path, records)
+    return [path]
 
 
-def _array(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
-    write_array(folder / f"{name}.json", records)
-    return [folder / f"{name}.json"]
+def _array(to: Destination, records: Iterable[Any]) -> list[Path]:
+    path = to.folder / f"{to.name}.json"
+    write_array(path, records)
+    return [path]
 
 
-def _ids(folder: Path, name: str, records: Iterable[Any]) -> list[Path]:
+def _ids(to: Destination, records: Iterable[Any]) -> list[Path]:
     """Write one example id per line, best first."""
-    path = folder / f"{name}.ids.txt"
+    path = to.folder / f"{to.name}.ids.txt"
     ranked = sorted(records)
-    atomic.write_bytes(path, "".join(f"{example_id}\n" for _, example_id in ranked).encode())
+    write_bytes(path, "".join(f"{example_id}\n" for _, example_id in ranked).encode())
     return [path]
 
 
@@ -139,7 +150,9 @@ def export(
         if rank.pop(example_id, None) is not None:
             counts.left_out[example_id] = "forgotten after the selection"
     rows = kept_rows(warehouse, selection.inputs["corpus"], rank)
-    files = chosen.write(folder, name, counts.convert(rows, chosen.shape))
+    _remove_leftovers(folder, name)
+    to = Destination(folder, name, warehouse.root, warehouse.lock_timeout)
+    files = chosen.write(to, counts.convert(rows, chosen.shape))
     report = {
         "selection_id": selection_id,
         "method": selection.settings["method"],
@@ -154,3 +167,12 @@ def export(
     summary = folder / f"{name}.export.json"
     write_document(summary, {**report, "files": [path.name for path in files], "left_out_ids": counts.left_out})
     return {**report, "files": [*report["files"], str(summary)]}
+
+
+def _remove_leftovers(folder: Path, name: str) -> None:
+    """Remove temporary files of killed exports of the same name; only some file systems need them."""
+    for path in folder.glob(f"{atomic.TEMPORARY}*-{glob.escape(name)}*.unfinished"):
+        process = path.name.removeprefix(atomic.TEMPORARY).partition("-")[0]
+        if process.isdecimal() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from curate.storage.warehouse.warehouse import Warehouse
 
-LOCK_SECONDS = 60.0
 DAY = 86400.0
 _STOPPED = "garbage collection stopped and removed nothing"
 
@@ -87,10 +86,10 @@ def collect(warehouse: Warehouse, grace_days: float) -> list[Garbage]:
     GateError
         If a run is in progress, or a manifest or a run record cannot be read.
     WarehouseError
-        If a file cannot be removed, or the run records stay locked for more than a minute.
+        If a file cannot be removed, or the run records stay locked for longer than the lock timeout.
     """
     folder = warehouse.root / runs.FOLDER
-    with lock.locked(folder / ".lock", LOCK_SECONDS, f"the list of runs in {folder}"):
+    with lock.locked(folder / ".lock", warehouse.lock_timeout, f"the list of runs in {folder}"):
         _refuse_if_running(warehouse, grace_days)
         garbage = find_garbage(warehouse, grace_days)
         trash = [_move_to_trash(one.path) for one in garbage]

@@ -22,6 +22,7 @@ from curate.schemas.peak_memory import peak_memory
 from curate.storage.warehouse import atomic, part_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MANIFEST = "manifest.json"
@@ -45,12 +46,17 @@ class Builder:
         ``noun``, ``id``, ``version``, ``inputs``, ``settings`` and ``layout`` of the artefact.
     done : bool
         Whether the artefact exists already; then there is nothing to write.
+    number : callable, optional
+        Returns the artefact's place in the sequence of the warehouse.
     """
 
-    def __init__(self, folder: Path, begin: dict[str, Any], done: bool = False) -> None:
+    def __init__(
+        self, folder: Path, begin: dict[str, Any], done: bool = False, number: Callable[[], int] = lambda: 0
+    ) -> None:
         self.folder = folder
         self.done = done
         self._begin = begin
+        self._number = number
         self._started = time.monotonic()
         self._parts: dict[tuple[str, int], PartFile] = {}
         self._seconds: dict[int, float] = {}
@@ -157,6 +163,7 @@ class Builder:
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             seconds=round(sum(self._seconds.values()) + time.monotonic() - self._started, 3),
             peak_memory_mb=round((peak_memory() + worker_memory) / 2**20, 1),
+            sequence=self._number(),
         )
         atomic.write_bytes(self.folder / MANIFEST, manifest.to_json().encode("utf-8", "surrogatepass"))
         self.done = True

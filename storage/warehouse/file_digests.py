@@ -38,11 +38,14 @@ class FileDigests:
         The JSON file; may be missing or read-only.
     verify : bool
         Ignore the cache and read every file.
+    lock_timeout : float
+        Longest wait, in seconds, for another process that updates the cache; at most `LOCK_TIMEOUT`.
     """
 
-    def __init__(self, cache: Path, verify: bool = False) -> None:
+    def __init__(self, cache: Path, verify: bool = False, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self.cache = cache
         self.verify = verify
+        self.lock_timeout = min(lock_timeout, LOCK_TIMEOUT)
 
     def file(self, path: Path) -> str:
         """Return the BLAKE2b digest (64 hexadecimal digits) of one file's bytes; its name does not matter.
@@ -113,7 +116,7 @@ class FileDigests:
     def _save(self, fresh: dict[str, dict[str, Any]]) -> None:
         folder = self.cache.parent
         try:
-            with lock.locked(folder / ".lock", LOCK_TIMEOUT, f"the cache of digests in {folder}"):
+            with lock.locked(folder / ".lock", self.lock_timeout, f"the cache of digests in {folder}"):
                 atomic.remove_temporary_files(folder)
                 text = json.dumps({**self._load(), **fresh}, indent=1, sort_keys=True)
                 atomic.write_bytes(self.cache, text.encode())

@@ -73,7 +73,7 @@ def list_artefacts(root: Path, noun: Noun) -> Listing:
         return listing
     for name in names:
         _add(listing, folder / name)
-    listing.manifests.sort(key=lambda one: (one.created, one.id), reverse=True)
+    listing.manifests.sort(key=lambda one: one.age_key, reverse=True)
     return listing
 
 
@@ -135,4 +135,6 @@ def _check_types(manifest: Manifest) -> None:
     mappings = (manifest.inputs, manifest.settings, manifest.facts)
     texts = (manifest.noun, manifest.id, manifest.created, *manifest.inputs.values())
     if not all(isinstance(one, dict) for one in mappings) or not all(isinstance(one, str) for one in texts):
+        raise TypeError("a field of the manifest has the wrong type")
+    if not isinstance(manifest.sequence, int):
         raise TypeError("a field of the manifest has the wrong type")

@@ -55,6 +55,31 @@ def locked(path: Path, timeout: float, what: str) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def locked_folder(folder: Path, timeout: float, what: str) -> Iterator[None]:
+    """Hold the lock of an existing folder itself for the block; leaves no file in it.
+
+    Parameters
+    ----------
+    timeout : float
+        Longest wait, in seconds; 0 tries once.
+    what : str
+        Subject of the error message.
+
+    Raises
+    ------
+    WarehouseError
+        If another process holds it for longer than `timeout`, or it cannot be opened.
+    """
+    with atomic.disk_errors("lock", folder):
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _wait(handle, folder, timeout, what)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _wait(handle: int, path: Path, timeout: float, what: str) -> None:
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
@@ -92,5 +117,5 @@ def _holder(handle: int) -> str:
     try:
         who = json.loads(os.pread(handle, 4096, 0))
         return f"process {who['pid']} on {who['host']} since {who['since']}"
-    except (ValueError, KeyError, TypeError):  # it has the lock and has not written its name yet
+    except (OSError, ValueError, KeyError, TypeError):  # a folder, or it has the lock and has not written its name yet
         return "another process"

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 FOLDER = "runs"
 
-LOCK_TIMEOUT = 60.0
-"""Longest wait, in seconds, for another process that writes a run record."""
-
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
@@ -49,8 +46,9 @@ class RunRecord:
 class ActiveRun:
     """A run in progress. As a context manager it records whether the block finished, failed or was interrupted."""
 
-    def __init__(self, root: Path, record: RunRecord) -> None:
+    def __init__(self, root: Path, record: RunRecord, lock_timeout: float) -> None:
         self.record = record
+        self._lock_timeout = lock_timeout
         self._folder = root / FOLDER
 
     def add(self, noun: str, artefact_id: str) -> None:
@@ -84,7 +82,7 @@ class ActiveRun:
             If it cannot be written.
         """
         text = json.dumps(asdict(self.record), indent=2, ensure_ascii=False, sort_keys=True)
-        with lock.locked(self._folder / ".lock", LOCK_TIMEOUT, f"the list of runs in {self._folder}"):
+        with lock.locked(self._folder / ".lock", self._lock_timeout, f"the list of runs in {self._folder}"):
             atomic.remove_temporary_files(self._folder)
             atomic.write_bytes(self._folder / f"{self.record.id}.json", text.encode("utf-8", "surrogatepass"))
 
@@ -102,8 +100,13 @@ class ActiveRun:
             self.interrupt()
 
 
-def start(root: Path, command: str, settings: dict[str, Any]) -> ActiveRun:
+def start(root: Path, command: str, settings: dict[str, Any], lock_timeout: float = 60.0) -> ActiveRun:
     """Write the record of a run that starts now.
+
+    Parameters
+    ----------
+    lock_timeout : float
+        Longest wait, in seconds, for another process that writes a run record.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def start(root: Path, command: str, settings: dict[str, Any]) -> ActiveRun:
         host=socket.gethostname(),
         birth=_birth(os.getpid()) or "",
     )
-    run = ActiveRun(root, record)
+    run = ActiveRun(root, record, lock_timeout)
     run.write()
     return run
 
@@ -141,10 +144,26 @@ def read_runs(root: Path) -> tuple[list[RunRecord], list[str]]:
         return [], [] if absent else [f"{folder} cannot be read ({error}); check its permissions and the disk"]
     for path in (folder / name for name in names if name[:1].isdigit() and name.endswith(".json")):
         try:
-            records.append(_with_current_status(RunRecord(**json.loads(path.read_bytes()))))
-        except (OSError, ValueError, TypeError) as error:
+            record = RunRecord(**json.loads(path.read_bytes()))
+            _check_types(record, path.stem)
+            records.append(_with_current_status(record))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             problems.append(f"{path} cannot be read ({error}); delete it")
     return records, problems
+
+
+def _check_types(record: RunRecord, name: str) -> None:
+    """Raise TypeError for values that the catalog and garbage collection cannot rely on."""
+    texts = (record.id, record.command, record.started, record.status, record.host, record.birth)
+    optional = (record.finished, record.error)
+    if not all(isinstance(one, str) for one in texts) or record.id != name:
+        raise TypeError("a text of it is another value, or its id is not its name")
+    if not all(one is None or isinstance(one, str) for one in optional) or not isinstance(record.pid, int):
+        raise TypeError("a field of it has another type")
+    if not isinstance(record.settings, dict) or not isinstance(record.artefacts, list):
+        raise TypeError("its settings or artefacts have another type")
+    if not all(isinstance(one, str) for one in record.artefacts):
+        raise TypeError("an artefact of it is no text")
 
 
 def _with_current_status(record: RunRecord) -> RunRecord:

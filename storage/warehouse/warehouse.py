@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curate.schemas.artefact_tables import arrow_schema
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.warehouse import atomic, file_digests, integrity, listing, lock, part_file, runs
+from curate.storage.warehouse import atomic, file_digests, integrity, listing, lock, part_file, runs, sequence
 from curate.storage.warehouse.builder import MANIFEST, Builder, new_begin
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Warehouse:
             raise UsageError(f"DuckDB cannot work in the folder {str(self.root)!r}; choose a UTF-8 name without ?")
         self.lock_timeout = lock_timeout
         self.verify = verify
-        self.digests = file_digests.FileDigests(self.root / file_digests.FOLDER / file_digests.FILE)
+        self.digests = file_digests.FileDigests(
+            self.root / file_digests.FOLDER / file_digests.FILE, lock_timeout=lock_timeout
+        )
 
     def folder(self, noun: Noun, artefact_id: str) -> Path:
         """Return the folder of an artefact, whether it exists or not."""
@@ -228,7 +230,8 @@ class Warehouse:
         name = folder.with_name(f".{artefact_id}.lock")
         with lock.locked(name, self.lock_timeout, f"{noun} {artefact_id} in {self.root}"):
             # Looked up again under the lock: another process may have finished it while this one waited.
-            yield Builder(folder, begin, done=self.has(noun, artefact_id))
+            done = self.has(noun, artefact_id)
+            yield Builder(folder, begin, done, lambda: sequence.next_number(self.root, self.lock_timeout))
 
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Hold a named lock of this warehouse for the block, for data other than artefacts.
@@ -248,7 +251,7 @@ class Warehouse:
         WarehouseError
             If it cannot be written.
         """
-        return runs.start(self.root, command, settings)
+        return runs.start(self.root, command, settings, self.lock_timeout)
 
 
 def verify(warehouse: Warehouse, noun: Noun, artefact_id: str) -> list[str]:

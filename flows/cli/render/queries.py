@@ -31,6 +31,9 @@ def table(
     if parquet is not None:
         import pyarrow.parquet as pq
 
+        from curate.flows.operations.output_files import refuse_special
+
+        refuse_special(parquet, "--parquet")
         pq.write_table(result, parquet)
         print(f"{result.num_rows} rows in {parquet}")
     elif as_csv or csv_safe:

@@ -51,7 +51,7 @@ def find_base(warehouse: Warehouse, fresh: Recipe) -> Manifest | None:
     if not candidates:
         return None
     ids = as_bytes(warehouse.read("corpus", corpus, columns=["example_id"])["example_id"])
-    for one in sorted(candidates, key=lambda one: (one.rows(), one.created, one.id), reverse=True):
+    for one in sorted(candidates, key=lambda one: (one.rows(), *one.age_key), reverse=True):
         if np.isin(as_bytes(warehouse.read("clusters", one.id, columns=["example_id"])["example_id"]), ids).all():
             return one
     return None

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +14,7 @@ import pytest
 import warehouses
 
 from curate.selectors.ranking.weighted_draw import draw
+from curate.storage.warehouse.lock import locked, locked_folder
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -83,3 +88,65 @@ def test_a_full_disk_leaves_nothing_behind(
     assert answer.code == 1
     assert "No space left on device" in answer.err
     assert not out.exists() or list(out.iterdir()) == []
+
+
+def export_and_die(words: list[str], calls: int) -> None:
+    """Run an export that kills itself at its `calls`-th call to the kernel that makes, links or renames a file."""
+    count = 0
+
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **how: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == calls:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*given, **how)
+
+        return call
+
+    for name in ("fsync", "link", "replace", "mkdir"):
+        setattr(os, name, dying(getattr(os, name)))
+    from curate.flows.cli.main import main
+
+    main(words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["llama-factory", "trl", "hf-dataset"])
+def test_a_killed_export_leaves_no_rubbish_and_goes_on(filled: dict[str, str], tmp_path: Path, target: str) -> None:
+    assert filled
+    words = ["export", "--to", target, "--name", "mine", "-w", str(tmp_path / "w"), "--out"]
+    context = multiprocessing.get_context("fork")
+
+    def run(out: Path, calls: int) -> int | None:
+        child = context.Process(target=export_and_die, args=([*words, str(out)], calls))
+        child.start()
+        child.join(60)
+        return child.exitcode
+
+    assert run(tmp_path / "whole", 0) == 0
+    whole = {path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*")}
+    for calls in range(1, 30):
+        out = tmp_path / f"killed-{calls}"
+        if run(out, calls) == 0:
+            break
+        assert {path.relative_to(out) for path in out.rglob("*")} <= whole
+        assert run(out, 0) == 0
+        assert {path.relative_to(out) for path in out.rglob("*")} == whole
+    assert calls > 3
+
+
+@pytest.mark.parametrize("verb", [("export", "--to", "llama-factory", "--out"), ("forget",), ("gc", "--delete")])
+def test_the_lock_timeout_holds(curate: Run, filled: dict[str, str], tmp_path: Path, verb: tuple[str, ...]) -> None:
+    root = tmp_path / "w"
+    curate("catalog", "rebuild", "-w", root)
+    (tmp_path / "out").mkdir()
+    words = {"export": [tmp_path / "out"], "forget": [warehouses.IDS[0]], "gc": []}[verb[0]]
+    locks = {"forget": root / ".forgotten.lock", "gc": root / "runs" / ".lock"}
+    held = locked(locks[verb[0]], 5, "it") if verb[0] in locks else locked_folder(tmp_path / "out", 5, "it")
+    with held:
+        start = time.monotonic()
+        answer = curate(*verb, *words, "-w", root, "--lock-timeout", "0.5")
+    assert answer.code == 1
+    assert "waited 0.5 s" in answer.err
+    assert time.monotonic() - start < 20

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import browser
@@ -16,7 +19,6 @@ from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., Any]
 
@@ -94,3 +96,17 @@ def test_the_page_in_a_browser(curate: Run, filled: dict[str, str], tmp_path: Pa
     brightness = np.median(pixels)
     assert pixels.std() > 0.05, "the page is blank"
     assert brightness < 0.2 if dark else brightness > 0.9
+
+
+@pytest.mark.parametrize("verb", [("report", "--out"), ("sql", "SELECT 1", "--parquet")])
+def test_special_files_are_refused_as_output(
+    curate: Run, filled: dict[str, str], tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    curate("catalog", "rebuild", "-w", tmp_path / "w")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/null"), tmp_path / "pipe"):
+        answer = curate(*verb, path, "-w", tmp_path / "w")
+        assert answer.code == 2
+        assert f"{verb[-1]} {path} is not a regular file" in answer.err
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)

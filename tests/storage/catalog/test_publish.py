@@ -440,7 +440,7 @@ def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytes
         build(path, *given)
 
     monkeypatch.setattr(publish_module, "_build", full)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(
         WarehouseError, match=r"no space left .*([\d.]+) MB are needed, 0.0 MB are free, at least \1 MB"
     ):

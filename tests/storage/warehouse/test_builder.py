@@ -102,7 +102,7 @@ def test_a_kill_around_every_rename_loses_no_finished_part(tmp_path: Path, befor
         if killed_at_rename(root, number, before) == 0:
             break
         renames = number
-        after_the_last = number == PARTS + 2 and not before
+        after_the_last = number == PARTS + 3 and not before
         assert Warehouse(root).has("clusters", ID) == after_the_last
         parts = finished_parts(root)
         assert len(parts) == min(PARTS, max(0, number - 1 - before))  # the first rename is begin.json's
@@ -110,7 +110,7 @@ def test_a_kill_around_every_rename_loses_no_finished_part(tmp_path: Path, befor
         check_whole(root)
         assert finished_parts(root) == finished_parts(root) | parts
         assert digests(root) == digests(tmp_path / "whole")
-    assert renames == PARTS + 2  # begin.json, the parts, the manifest
+    assert renames == PARTS + 3  # begin.json, the parts, the number of the artefact, the manifest
 
 
 def test_kills_at_random_moments(tmp_path: Path) -> None:

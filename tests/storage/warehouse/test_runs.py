@@ -1,9 +1,12 @@
+import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from curate.storage.catalog.publish import publish
+from curate.storage.catalog.queries import open_catalog, run_sql
 from curate.storage.warehouse.runs import read_runs
 from curate.storage.warehouse.warehouse import Warehouse
 
@@ -62,3 +65,34 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     records, problems = read_runs(tmp_path)
     assert records == []
     assert run.record.id in problems[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": 7},
+        {"id": "another"},
+        {"command": ["select"]},
+        {"started": None},
+        {"finished": 5},
+        {"artefacts": "corpus/x"},
+        {"artefacts": [3]},
+        {"settings": []},
+        {"pid": "1"},
+        {"surprise": 1},
+    ],
+)
+def test_a_strange_record_is_a_problem_and_stops_no_publishing(tmp_path: Path, change: dict[str, object]) -> None:
+    warehouse = Warehouse(tmp_path)
+    with warehouse.start_run("select", {}) as run:
+        pass
+    good = tmp_path / "runs" / f"{run.record.id}.json"
+    strange = good.with_name("29990101T000000000000-0000.json")
+    strange.write_text(json.dumps({**json.loads(good.read_text()), "id": strange.stem, **change}))
+    records, problems = read_runs(tmp_path)
+    assert [record.id for record in records] == [run.record.id]
+    assert len(problems) == 1
+    assert str(strange) in problems[0]
+    publish(warehouse)
+    with open_catalog(tmp_path) as con:
+        assert run_sql(con, "SELECT run_id FROM runs")["run_id"].to_pylist() == [run.record.id]
