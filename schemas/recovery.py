@@ -73,7 +73,8 @@ class RecoveryRequest:
     """Number format of matrix products and frozen weights; ``auto`` is bfloat16 for a model stored in bfloat16 and not
     on a CPU, float32 otherwise. Trained parameters are always float32."""
     batch_tokens: int | None = None
-    """Tokens of one forward pass, including padding; None for 4,096 on a CPU and 16,384 elsewhere."""
+    """Tokens of one forward pass, including padding; None for 16,384, and on a CPU for as many as
+    `curate.engines.recover.training.memory` finds the activations of to fit, at most 4,096."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of storing them: less memory, about a third more time."""
     checkpoint_steps: int = 50

@@ -155,8 +155,9 @@ class RecoverSettings(Section):
         shown="never", ge=1, le=MANY,
     )  # fmt: skip
     batch_tokens: int | None = setting(
-        None, "Tokens of one forward pass.", shown=by_device(TRAINING_BATCH_TOKENS), ge=1, le=MANY
-    )
+        None, "Tokens of one forward pass; fewer for a model of many layers on a CPU.",
+        shown=by_device(TRAINING_BATCH_TOKENS), ge=1, le=MANY,
+    )  # fmt: skip
     processes: int | None = setting(
         None, "Processes that share every step.", shown="one per CUDA device, or one on a CPU", ge=1, le=1024
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from curate.engines.models.checkpoints import adapter_base, is_adapter, resolve_model
+from curate.engines.models.configuration import load_config
 from curate.engines.models.devices import resolve_device, resolve_dtype
 from curate.engines.models.folder import stored_dtype
 from curate.engines.models.loading import LanguageModel, context_of, load_model, make_pair
@@ -19,8 +20,8 @@ from curate.engines.models.quantised import keep_gradient_layout
 from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.recover.methods.choice import choose_method
 from curate.engines.recover.methods.inspection import inspect_model
+from curate.engines.recover.training.memory import layer_sizes, pass_tokens
 from curate.engines.recover.training.rows import Rows, encode_rows
-from curate.engines.tokens.batching import default_batch_tokens
 from curate.engines.tokens.templates import Template
 from curate.schemas.errors import GateError, UsageError
 
@@ -106,7 +107,8 @@ def prepare_recovery(
     _check_digest(template, template_digest)
     encoded, skipped = encode_rows(template, rows)
     encoded_heldout = encode_rows(template, heldout)[0] if len(heldout) else []
-    budget = request.batch_tokens or default_batch_tokens(device.type, training=True)
+    config = load_config(source, trust_remote_code=request.trust_remote_code).get_text_config()
+    budget = request.batch_tokens or pass_tokens(layer_sizes(config.to_dict()), device.type)
     return RecoverySetup(
         model, folder, source, tokenizer, findings, method, reason, template,
         encoded, skipped, encoded_heldout, device, precision, stored, budget,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from curate.schemas.defaults import BATCH_TOKENS, OTHER_DEVICES, TRAINING_BATCH_TOKENS
+from curate.schemas.defaults import BATCH_TOKENS, OTHER_DEVICES
 from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
@@ -22,18 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def default_batch_tokens(device_type: str, *, training: bool = False) -> int:
+def default_batch_tokens(device_type: str) -> int:
     """Return the default number of tokens per forward pass, padding included.
 
     Parameters
     ----------
     device_type : str
         ``"cpu"``, ``"cuda"``, …, as ``torch.device.type``.
-    training : bool
-        Whether a backward pass follows.
     """
-    defaults = TRAINING_BATCH_TOKENS if training else BATCH_TOKENS
-    return defaults.get(device_type, defaults[OTHER_DEVICES])
+    return BATCH_TOKENS.get(device_type, BATCH_TOKENS[OTHER_DEVICES])
 
 
 def token_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:

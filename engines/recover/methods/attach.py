@@ -16,6 +16,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from curate.engines.models.projections import find_projections
+from curate.engines.recover.methods.dropout import redraw_dropout
 from curate.engines.recover.methods.masked_product import LowRankLinear, ProductKind
 from curate.engines.recover.methods.sparsity import freeze_zeros_if_sparse
 from curate.schemas.errors import InputError, UsageError
@@ -92,6 +93,7 @@ class _Lora(Adaptation):
             # PEFT warns that it handles GPT-2's transposed layers, and about a deprecated name in transformers.
             warnings.simplefilter("ignore")
             self._wrapped = get_peft_model(model, config)
+        redraw_dropout(self._wrapped)
         trainable = {name: one for name, one in model.named_parameters() if one.requires_grad}
         super().__init__(model, trainable)
 

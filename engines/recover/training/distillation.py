@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from curate.engines.models.output_head import hidden_states, output_head
-from curate.engines.recover.training.loss import CHUNK_LOGITS, response_logits
+from curate.engines.recover.training.chunked_loss import sum_over_chunks
+from curate.engines.recover.training.loss import head_parameters, response_logits
 from curate.engines.score.reduction import ResponseStates
 
 if TYPE_CHECKING:
@@ -54,13 +54,11 @@ class DistillationLoss:
         if batch.kept is not None:
             reference = reference.take(batch.kept)
         states = hidden_states(model, batch.ids).flatten(0, 1)[batch.positions]
-        # Twice the logits of `response_loss`: the original's are in memory too.
-        chunk = max(1, CHUNK_LOGITS // (2 * output_head(model).vocabulary))
-        if len(states) <= chunk:
-            return self._sum(model, states, reference, batch.targets)
-        ranges = [(start, min(start + chunk, len(states))) for start in range(0, len(states), chunk)]
-        parts = [(states[a:b], reference.slice(a, b), batch.targets[a:b]) for a, b in ranges]
-        return torch.stack([checkpoint(self._sum, model, *part, use_reentrant=False) for part in parts]).sum()
+
+        def loss(part: Tensor, start: int, stop: int) -> Tensor:
+            return self._sum(model, part, reference.slice(start, stop), batch.targets[start:stop])
+
+        return sum_over_chunks(loss, states, output_head(model).vocabulary, head_parameters(model))
 
     def _sum(
         self, model: PreTrainedModel, states: Tensor, reference: ResponseStates | TopKPredictions, targets: Tensor

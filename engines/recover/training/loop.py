@@ -20,10 +20,10 @@ import torch
 from curate.engines.recover.observer import SILENT, Interrupted, Observer
 from curate.engines.recover.training.checkpoints import Checkpoints, TrainingProgress
 from curate.engines.recover.training.divergence import check_divergence, check_finite, tensors_without_gradient
+from curate.engines.recover.training.memory import layer_sizes, pass_tokens
 from curate.engines.recover.training.objective import Objective, StepRows, ordinary_loss, passes_of, rows_of_step
 from curate.engines.recover.training.processes import SINGLE_PROCESS, ProcessGroup
 from curate.engines.recover.training.rows import BatchPlan, make_batch
-from curate.engines.tokens.batching import default_batch_tokens
 from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ class _TrainingLoop:
         self.plan = BatchPlan(len(self.rows), request.batch, request.epochs, request.seed)
         self.peak = request.peak(self.adaptation.method)
         self.optimiser = torch.optim.AdamW(trainable.values(), lr=self.peak, betas=(0.9, 0.999), weight_decay=0.0)
-        device_type = self.adaptation.model.device.type
+        model = self.adaptation.model
+        size = layer_sizes(model.config.get_text_config().to_dict())
         self.progress = TrainingProgress(
-            metrics=[], batch_tokens=request.batch_tokens or default_batch_tokens(device_type, training=True)
+            metrics=[], batch_tokens=request.batch_tokens or pass_tokens(size, model.device.type)
         )
         restored = None if self.checkpoints is None else self.checkpoints.restore(trainable, self.optimiser)
         if restored is not None:

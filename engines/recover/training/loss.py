@@ -1,7 +1,7 @@
 """The training loss: cross-entropy of the response at supervised positions, in chunks of logits; and perplexity.
 
-Only supervised positions pass through the output head. In training, the logits of long responses are recomputed in the
-backward pass rather than kept: at a vocabulary of 128,000 they would be the largest tensor by far.
+Only supervised positions pass through the output head, and `chunked_loss` keeps none of their logits: at a vocabulary
+of 128,000 they would be the largest tensor by far.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from curate.engines.models.output_head import hidden_states, output_head
+from curate.engines.recover.training.chunked_loss import sum_over_chunks
 from curate.engines.recover.training.rows import make_batch
 from curate.engines.tokens.batching import BatchRunner
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from curate.engines.recover.training.rows import Batch
     from curate.engines.tokens.templates import Encoded
 
-CHUNK_LOGITS = 1 << 26
-"""Logits in memory at a time (256 MiB in float32)."""
-
 
 def response_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Return Σ −log p over the supervised tokens of a batch, in nats, float32.
@@ -37,11 +34,16 @@ def response_loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     does not depend on how the rows are split into forward passes.
     """
     states = hidden_states(model, batch.ids).flatten(0, 1)[batch.positions]
-    chunk = max(1, CHUNK_LOGITS // output_head(model).vocabulary)
-    if len(states) <= chunk:
-        return _sum_nll(model, states, batch.targets)
-    parts = zip(states.split(chunk), batch.targets.split(chunk), strict=True)
-    return torch.stack([checkpoint(_sum_nll, model, *part, use_reentrant=False) for part in parts]).sum()
+
+    def loss(part: Tensor, start: int, stop: int) -> Tensor:
+        return functional.cross_entropy(response_logits(model, part), batch.targets[start:stop], reduction="sum")
+
+    return sum_over_chunks(loss, states, output_head(model).vocabulary, head_parameters(model))
+
+
+def head_parameters(model: PreTrainedModel) -> list[Tensor]:
+    """Return the parameters of the output head that are trained, those of an adapter on it included."""
+    return [one for one in model.get_output_embeddings().parameters() if one.requires_grad]
 
 
 def response_logits(model: PreTrainedModel, states: Tensor) -> Tensor:
@@ -54,10 +56,6 @@ def response_logits(model: PreTrainedModel, states: Tensor) -> Tensor:
     if head.scale != 1.0:
         logits = logits * head.scale
     return logits if head.softcap is None else torch.tanh(logits / head.softcap) * head.softcap
-
-
-def _sum_nll(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
-    return functional.cross_entropy(response_logits(model, states), targets, reduction="sum")
 
 
 def perplexity(model: PreTrainedModel, rows: Sequence[Encoded], batch_tokens: int) -> float:

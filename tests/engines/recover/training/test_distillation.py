@@ -15,6 +15,7 @@ from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.models.loading import LanguageModel
 from curate.engines.models.output_head import output_head
 from curate.engines.recover import recover
+from curate.engines.recover.training.chunked_loss import CHUNK_LOGITS
 from curate.engines.recover.training.distillation import DistillationLoss
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.rows import encode_rows, make_batch
@@ -85,7 +86,7 @@ def test_the_mixed_loss_is_cross_entropy_and_divergence(
     assert whole.item() == pytest.approx(expected, rel=1e-5)
     gradients = torch.autograd.grad(whole, list(model.parameters()))
     assert all(bool(one.isfinite().all()) for one in gradients)
-    monkeypatch.setattr("curate.engines.recover.training.distillation.CHUNK_LOGITS", 2 * 7 * 32)
+    monkeypatch.setitem(CHUNK_LOGITS, "cpu", 7 * 32)
     chunked = loss(model, batch)
     assert chunked.item() == pytest.approx(expected, rel=1e-5)
     again = torch.autograd.grad(chunked, list(model.parameters()))

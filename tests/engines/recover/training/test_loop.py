@@ -15,6 +15,7 @@ from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.recover.methods.attach import Adaptation, attach
 from curate.engines.recover.observer import Interrupted, Observer
 from curate.engines.recover.training.checkpoints import Checkpoints
+from curate.engines.recover.training.chunked_loss import CHUNK_LOGITS
 from curate.engines.recover.training.divergence import divergence
 from curate.engines.recover.training.loop import rate_at, train
 from curate.engines.recover.training.loss import perplexity, response_loss
@@ -95,7 +96,7 @@ def test_long_responses_pass_through_the_output_head_in_chunks(monkeypatch: pyte
     adaptation, batch = adapted("full"), make_batch(rows(), torch.device("cpu"))
     whole = response_loss(adaptation.model, batch)
     one = torch.autograd.grad(whole, list(adaptation.trainable.values()))
-    monkeypatch.setattr("curate.engines.recover.training.loss.CHUNK_LOGITS", 7 * 32)
+    monkeypatch.setitem(CHUNK_LOGITS, "cpu", 7 * 32)
     chunked = response_loss(adaptation.model, batch)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-5)
     other = torch.autograd.grad(chunked, list(adaptation.trainable.values()))
