@@ -35,6 +35,9 @@ FORCED: tuple[Kind, ...] = ("rows", "choice", "perplexity")
 REVISIONS: dict[Kind, int] = {"knowledge": 1, "open-book": 1, "reasoning": 1}
 """How often the results of a kind have changed since version 0.1, raised by hand; none of the others has."""
 
+OptionLayout = Literal["conversation", "cloze", "letter", "continuation"]
+Normalise = Literal["none", "bytes", "unconditional"]
+
 CLOSED_BOOK: tuple[Kind, ...] = ("knowledge", "choice")
 """Kinds that test knowledge without a source in the prompt."""
 

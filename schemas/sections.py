@@ -198,6 +198,12 @@ class EvaluateSettings(Section):
     )
     limit: int | None = setting(None, "Items of each task, from its beginning.", shown="all", ge=1, le=MANY)
     max_new_tokens: int = setting(64, "Longest generated answer, in tokens.", ge=1, le=1_000_000)
+    option_layout: Literal["conversation", "cloze", "letter", "continuation"] = setting(
+        "conversation", "Layout of choice tasks: conversation, or as lm-eval has it cloze, letter or continuation."
+    )
+    normalise: Literal["none", "bytes", "unconditional"] = setting(
+        "none", "Likelihood that options are compared by: none (as it is), bytes (per byte) or unconditional."
+    )
     judge: str | None = setting(
         None, "Model, folder or hub name, that grades the answers of judged tasks.", shown="none"
     )

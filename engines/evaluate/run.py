@@ -16,7 +16,9 @@ import torch
 from curate.engines.evaluate.generation import greedy_answers, stop_tokens
 from curate.engines.evaluate.grading import is_accepted, last_number, rouge_l
 from curate.engines.evaluate.judge import Judge
+from curate.engines.evaluate.option_layouts import last_start, option_rows, scored_bytes, unconditional_rows
 from curate.engines.evaluate.rules import follows_all
+from curate.engines.evaluate.shared_prefix import score_options
 from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.evaluate.texts import opening_token, windows
 from curate.engines.tokens.batching import BatchRunner, default_batch_tokens
@@ -28,9 +30,12 @@ from curate.schemas.evaluation import RESULTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from curate.engines.evaluate.subject import Subject
     from curate.engines.evaluate.teacher_forcing import TeacherForcingResult
     from curate.engines.tokens.templates import Encoded
+    from curate.schemas.evaluation import Normalise, OptionLayout
 
     Item = dict[str, Any]
     Result = dict[str, Any]
@@ -53,6 +58,11 @@ class EvaluateConfig:
     """Longest sequence in tokens, capped by the model's context."""
     max_new_tokens: int = 64
     """Longest answer in tokens; four times as many for ``reasoning``, ``summary`` and ``judged``."""
+    option_layout: OptionLayout = "conversation"
+    """Layout of ``choice`` items."""
+    normalise: Normalise = "none"
+    """What the options of an item are compared by: their log-likelihood, per byte of the option, or less that of the
+    option without its question."""
     batch_tokens: int | None = None
     """Tokens per forward pass, padding included; None takes `default_batch_tokens`."""
     batch_size: int = 64
@@ -124,7 +134,7 @@ class _Evaluator:
         if kind == "rows":
             return self._rows(items)
         if kind == "choice":
-            return self._choices(items)
+            return self._choices(items, self._config.option_layout)
         if kind == "perplexity":
             return self._texts(items)
         return self._generated(items, kind, LONG_ANSWER_FACTOR if kind in LONG_ANSWER_KINDS else 1)
@@ -134,26 +144,36 @@ class _Evaluator:
         forced = self._teacher_forced(rows)
         return [_forced_result(row, forced, index) for index, row in enumerate(rows)]
 
-    def _choices(self, items: Sequence[Item]) -> list[Result]:
-        """Score every item by its most likely option; the nll is that of the correct one."""
-        options = [(turns_of(item["messages"]), option) for item in items for option in item["references"]]
-        rows = self._template.encode_many([(*turns, Turn("assistant", option)) for turns, option in options])
-        rows = [_last_only(row) for row in rows]
-        forced = self._teacher_forced(rows)
+    def _choices(self, items: Sequence[Item], layout: OptionLayout) -> list[Result]:
+        """Score every item by its best option; the nll is that of the correct one, as it is."""
+        groups = option_rows(items, layout, self._tokenizer, self._template)
+        rows = [row for group in groups for row in group]
+        forced = score_options(self._model, self._head, groups, self._runner)
+        compared = self._normalised(items, layout, groups, forced.nll)
         results, start = [], 0
-        for item in items:
-            stop = start + len(item["references"])
+        for item, group in zip(items, groups, strict=True):
             correct = start + item["answer"]
             result = _forced_result(rows[correct], forced, correct)
-            if all(row.n_response for row in rows[start:stop]):
-                # By the sum over an option's tokens, as lm-eval's acc; a mean would favour long options.
-                best = start + int(np.argmin(forced.nll[start:stop]))
-                result |= {"score": float(best == correct), "said": item["references"][best - start]}
+            if all(row.n_response for row in group):
+                best = int(np.argmin(compared[start : start + len(group)]))
+                result |= {"score": float(best == item["answer"]), "said": item["references"][best]}
             else:
                 result |= {"status": "no_response_tokens", "score": None}
             results.append(result)
-            start = stop
+            start += len(group)
         return results
+
+    def _normalised(
+        self, items: Sequence[Item], layout: OptionLayout, groups: Sequence[list[Encoded]], nll: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return what the options of an item are compared by, smaller = better, shape (number of options,)."""
+        if self._config.normalise == "bytes":
+            sizes = np.array([size for item in items for size in scored_bytes(item, layout)], dtype=np.float64)
+            return nll / sizes
+        if self._config.normalise == "unconditional":
+            alone = unconditional_rows(items, layout, self._tokenizer, groups)
+            return nll - self._teacher_forced(alone).nll
+        return nll
 
     def _texts(self, items: Sequence[Item]) -> list[Result]:
         opening = opening_token(self._tokenizer)
@@ -177,7 +197,7 @@ class _Evaluator:
         rows = self._template.encode_many(turns)
         usable = [index for index, row in enumerate(rows) if row.n_response and not row.truncated]
         stops = stop_tokens(self._model, self._tokenizer.eos_token_id)
-        prompts = [rows[index].ids[: _last_start(rows[index])] for index in usable]
+        prompts = [rows[index].ids[: last_start(rows[index])] for index in usable]
         longest = self._config.max_new_tokens * length_factor
         produced = greedy_answers(self._model, prompts, stops, longest, self._config.batch_size)
         # batch_decode turns an empty list into one empty answer.
@@ -221,24 +241,6 @@ def _forced_result(row: Encoded, forced: TeacherForcingResult, index: int) -> Re
         "token_accuracy": correct / tokens,
         "n_tokens": tokens,
     }
-
-
-def _last_start(row: Encoded) -> int:
-    """Return where the last run of supervised tokens of a row begins."""
-    # Walk back from the last supervised token to the first of its run.
-    stop = int(np.flatnonzero(row.supervised)[-1])
-    while stop > 0 and row.supervised[stop - 1]:
-        stop -= 1
-    return stop
-
-
-def _last_only(row: Encoded) -> Encoded:
-    """Return the row with only its last run of supervised tokens: earlier answers of a conversation are context."""
-    if not row.n_response:
-        return row
-    supervised = row.supervised.copy()
-    supervised[: _last_start(row)] = False
-    return type(row)(row.ids, supervised, row.truncated, row.error)
 
 
 def _same_number(answer: str, references: list[str]) -> bool:

@@ -84,10 +84,18 @@ def _supervised(
     ids = pad_right([row.ids for row in rows])
     # The state at position t − 1 predicts token t.
     positions = np.concatenate([i * ids.shape[1] + np.flatnonzero(row.supervised) - 1 for i, row in enumerate(rows)])
-    targets = torch.from_numpy(np.concatenate([row.ids[row.supervised] for row in rows])).to(model.device)
+    targets = np.concatenate([row.ids[row.supervised] for row in rows])
     states = hidden_states(model, ids.to(model.device)).flatten(0, 1)[torch.from_numpy(positions).to(model.device)]
+    return token_results(head, states, targets)
+
+
+def token_results(
+    head: OutputHead, states: torch.Tensor, targets: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return −log p of every target and whether it is the most likely token, both (M,) float64, of states (M, d)."""
     nll, correct = [], []
-    for part, target in zip(states.split(CHUNK_TOKENS), targets.split(CHUNK_TOKENS), strict=True):
+    ids = torch.from_numpy(targets).to(states.device)
+    for part, target in zip(states.split(CHUNK_TOKENS), ids.split(CHUNK_TOKENS), strict=True):
         logits = head.logits(part)
         own = logits.gather(-1, target[:, None]).squeeze(-1)
         nll.append((logits.logsumexp(-1) - own).double().cpu())

@@ -47,7 +47,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *LAYOUT,
         *_section("score", "workers batch_tokens probe_lr layers ifd sketch sequential teacher_cache"),
     ),
-    "asking": _section("evaluate", "tasks limit max_new_tokens judge metric by decontaminate part_items"),
+    "asking": (
+        *_section("evaluate", "tasks limit max_new_tokens option_layout normalise"),
+        *_section("evaluate", "judge metric by decontaminate part_items"),
+    ),
     "comparing": (
         *_section("compare", "methods budgets seeds own_epochs"),
         Option("recover.method", ("--recovery",)),

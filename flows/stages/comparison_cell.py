@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
-from curate.flows.stages.evaluating.tasks import evaluated_files, evaluation_items, tasks_digest, version_of
+from curate.flows.stages.evaluating.tasks import (
+    evaluated_files,
+    evaluation_items,
+    options_setting,
+    tasks_digest,
+    version_of,
+)
 from curate.flows.stages.evaluation import facts, run_items
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
@@ -40,6 +46,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
     training = {key: value for key, value in request.to_json().items() if key not in UNSAID}
     how = {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
     how |= rendering_setting(request.template, settings.compressed, settings.original, judge_of(settings))
+    how |= options_setting(settings)
     layout = {"device": settings.score.device, "part_items": settings.evaluate.part_items}
     # Two versions: of training a cell, and of asking its model.
     version = 100 * VERSION + version_of(settings)

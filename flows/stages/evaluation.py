@@ -20,6 +20,7 @@ from curate.flows.stages.evaluating.tasks import (
     evaluated_files,
     evaluation_items,
     harness_tasks,
+    options_setting,
     tasks_digest,
     version_of,
 )
@@ -58,7 +59,7 @@ def recipe(
     inputs |= judge_input(warehouse, settings)
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
     how |= {"max_new_tokens": settings.evaluate.max_new_tokens, "limit": settings.evaluate.limit}
-    how |= rendering_setting(settings.score.template, model, judge_of(settings))
+    how |= rendering_setting(settings.score.template, model, judge_of(settings)) | options_setting(settings)
     layout = {name: getattr(settings.score, name) for name in ("device", "batch_tokens")}
     layout["part_items"] = settings.evaluate.part_items
     return Recipe("evaluation", version_of(settings), {**inputs, **other_inputs}, how, layout)
@@ -92,7 +93,12 @@ def run_items(builder: Builder, settings: Settings, items: pa.Table, model: str)
     subject, judge_name = load_subject(model, **loading), judge_of(settings)
     judge = load_subject(judge_name, **loading) if judge_name is not None else None
     config = EvaluateConfig(
-        score.template, score.max_length, max_new_tokens=options.max_new_tokens, batch_tokens=score.batch_tokens
+        score.template,
+        score.max_length,
+        max_new_tokens=options.max_new_tokens,
+        option_layout=options.option_layout,
+        normalise=options.normalise,
+        batch_tokens=score.batch_tokens,
     )
     batches = items.to_batches(max_chunksize=options.part_items)
     finished = builder.finished()

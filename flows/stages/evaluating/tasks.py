@@ -56,6 +56,14 @@ def evaluated_files(settings: Settings, model: str) -> list[Path]:
     return model_files(model) if _kinds(settings) <= set(FORCED) else generation_files(model)
 
 
+def options_setting(settings: Settings) -> dict[str, Any]:
+    """Return how options are laid out and compared, as settings of a recipe; empty for the defaults of 0.1.0."""
+    chosen = {"option_layout": settings.evaluate.option_layout, "normalise": settings.evaluate.normalise}
+    usual = {"option_layout": "conversation", "normalise": "none"}
+    given = {name: value for name, value in chosen.items() if value != usual[name]}
+    return given if "choice" in _kinds(settings) else {}
+
+
 def _kinds(settings: Settings) -> set[Kind]:
     from curate.storage.inputs.task_files import parse_task
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from curate.flows.stages.evaluating.tasks import DEMO, version_of
+from curate.flows.stages.evaluating.tasks import DEMO, options_setting, version_of
 from curate.schemas.evaluation import KINDS, REVISIONS, results_version
 from curate.schemas.settings import Settings
 
@@ -32,6 +32,19 @@ def test_only_regraded_kinds_have_a_new_version(tmp_path: Path, kinds: list[str]
         )
         == version
     )
+
+
+def test_how_options_are_compared_is_part_of_the_id_where_there_are_options(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text(json.dumps({"question": "q", "choices": ["a", "b"], "answer": 1}) + "\n")
+
+    def setting(kind: str, **how: str) -> dict[str, str]:
+        return options_setting(Settings(evaluate={"tasks": (f"{kind}:{file}",), **how}))
+
+    assert setting("choice") == setting("choice", option_layout="conversation", normalise="none") == {}
+    assert setting("choice", normalise="bytes") == {"normalise": "bytes"}
+    assert setting("choice", option_layout="cloze") == {"option_layout": "cloze"}
+    assert setting("knowledge", option_layout="cloze", normalise="bytes") == {}
 
 
 def test_a_change_of_any_kind_changes_every_version_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
