@@ -174,6 +174,9 @@ class CompressSettings(Section):
     by: Literal["influence", "change", "leave-one-out", "greedy", "contiguous"] = setting(
         "influence", "Which layers blocks removes: by influence, change, leave-one-out, greedy or contiguous."
     )
+    experts_by: Literal["usage", "weight", "random"] = setting(
+        "usage", "Which experts go: the least used, those that add least (weight), or random ones."
+    )
     order: Literal["wanda", "energy", "magnitude", "ridge", "random"] = setting(
         "wanda", "Importance of channels for width and sort: wanda, energy, magnitude, ridge or random."
     )

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from curate.engines.compress.experts.removal import remove_experts
 from curate.engines.compress.layer_orders import LayerChoice, LayerOrder, choose_layers
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
 from curate.engines.compress.magnitude import prune_magnitude
@@ -75,7 +76,7 @@ def _layer_choice(model: PreTrainedModel, calibrated: Calibrated, by: LayerOrder
     working = model
     if (model.device.type, model.dtype) != (calibrated.device.type, calibrated.dtype):
         # A copy: weights converted to a shorter format and back would be rounded.
-        working = copy.deepcopy(model).to(device=calibrated.device, dtype=calibrated.dtype)  # type: ignore[arg-type]
+        working = copy.deepcopy(model).to(device=calibrated.device, dtype=calibrated.dtype)
     return choose_layers(by, LayerPaths(working, calibrated.rows), n_blocks, calibrated.progress)
 
 
@@ -105,6 +106,12 @@ def _truncate(model: PreTrainedModel, source: Path, calibrated: Calibrated, requ
     return Change(report, {ELASTIC: elastic})
 
 
+def _experts(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    amount = request.n_experts or request.sparsity
+    assert amount is not None
+    return Change(remove_experts(model, calibrated, amount=amount, order=request.experts_by, seed=request.seed))
+
+
 METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionRequest], Change]] = {
     "magnitude": _magnitude,
     "wanda": _wanda,
@@ -112,5 +119,6 @@ METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionReque
     "width": _width,
     "sort": _sort,
     "truncate": _truncate,
+    "experts": _experts,
 }
 """Function of each method; it receives the model, its folder, the calibration and the request."""

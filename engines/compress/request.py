@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from curate.engines.compress.experts.removal import EXPERT_ORDERS, ExpertOrder
 from curate.engines.compress.layer_orders import LAYER_ORDERS, LayerOrder
 from curate.engines.compress.magnitude import Scope
 from curate.engines.compress.masks import check_sparsity, parse_pattern
@@ -17,7 +18,7 @@ from curate.schemas.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from curate.engines.tokens.templates import TemplateKind
 
-CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate"]
+CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate", "experts"]
 COMPRESSION_METHODS: tuple[CompressionMethod, ...] = get_args(CompressionMethod)
 
 
@@ -44,6 +45,10 @@ class CompressionRequest:
     """Number of decoder layers to remove; for blocks."""
     by: LayerOrder = "influence"
     """Which layers go, for blocks; see `curate.engines.compress.layer_orders`."""
+    n_experts: int | None = None
+    """Number of experts to remove from each layer, for experts, instead of the share `sparsity`."""
+    experts_by: ExpertOrder = "usage"
+    """Which experts go, for experts; see `curate.engines.compress.experts.usage`."""
     order: Order = "wanda"
     """Importance of MLP channels, for width and sort; see `curate.engines.compress.width.importance`."""
     multiple: int = 8
@@ -67,9 +72,14 @@ class CompressionRequest:
         """Reject values that are out of range or contradict each other."""
         if self.method not in COMPRESSION_METHODS:
             raise UsageError(f"method {self.method!r} is not known{did_you_mean(self.method, COMPRESSION_METHODS)}")
-        {"blocks": self._check_blocks, "magnitude": self._check_pruning, "wanda": self._check_pruning}.get(
-            self.method, self._check_width
-        )()
+        if self.n_experts is not None and self.method != "experts":
+            raise UsageError(f"method {self.method!r} removes no experts ({self.n_experts}); use method 'experts'")
+        {
+            "experts": self._check_experts,
+            "blocks": self._check_blocks,
+            "magnitude": self._check_pruning,
+            "wanda": self._check_pruning,
+        }.get(self.method, self._check_width)()
         if self.calibration_rows < 1:
             raise UsageError(f"calibration rows {self.calibration_rows} is not positive; give a number such as 128")
 
@@ -78,7 +88,7 @@ class CompressionRequest:
         """Whether the method runs calibration rows through the model."""
         if self.method in ("width", "sort"):
             return self.compensate or needs_activations(self.order)
-        return self.method in ("wanda", "blocks")
+        return self.method in ("wanda", "blocks", "experts")
 
     def _check_blocks(self) -> None:
         for name, value in (("sparsity", self.sparsity), ("pattern", self.pattern), ("scope", self.scope)):
@@ -122,3 +132,17 @@ class CompressionRequest:
             raise UsageError(f"method {self.method!r} needs the share of the channels to remove, such as 0.25")
         else:
             check_sparsity(self.sparsity)
+
+    def _check_experts(self) -> None:
+        if (self.sparsity is None) == (self.n_experts is None):
+            raise UsageError(
+                "method 'experts' needs the number of experts to remove, such as 2, or a share such as 0.25"
+            )
+        if self.n_experts is not None and self.n_experts < 1:
+            raise UsageError(f"number of experts {self.n_experts} is not positive; give how many to remove")
+        if self.sparsity is not None:
+            check_sparsity(self.sparsity)
+        if self.experts_by not in EXPERT_ORDERS:
+            raise UsageError(
+                f"experts by {self.experts_by!r} is not known{did_you_mean(self.experts_by, EXPERT_ORDERS)}"
+            )

@@ -24,6 +24,7 @@ from curate.schemas.artefacts import digest
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -115,7 +116,7 @@ def truncate(model: PreTrainedModel, source: Path, *, sparsity: float, multiple:
     return report, _content(described["order"], described["calibration_tokens"], layers)
 
 
-def _kept_energy(importance: list[float], kept: int) -> float:
+def _kept_energy(importance: Sequence[float], kept: int) -> float:
     """Return the share of the squared importance in the first `kept` channels, in [0, 1]."""
     squares = torch.tensor(importance, dtype=torch.float64).square()
     total = float(squares.sum())

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.")]
-How = Annotated[str, typer.Option("--method", "-m", help="magnitude, wanda, blocks, width, sort or truncate.")]
+How = Annotated[str, typer.Option("--method", "-m", help="magnitude, wanda, blocks, width, sort, truncate or experts.")]
 Sparsity = Annotated[
     str,
     typer.Option(
-        "--sparsity", "-s", help="Share of weights or channels to remove (0.5), pattern (2:4), or blocks (2)."
+        "--sparsity",
+        "-s",
+        help="Share of weights or channels to remove (0.5), pattern (2:4), or a number of blocks or experts (2).",
     ),
 ]
 CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus to calibrate on.")]
@@ -40,9 +42,9 @@ def compress(
 ) -> None:
     """Prune a model and write the compressed model folder.
 
-    magnitude and wanda set weights to zero, blocks removes layers, width removes MLP channels. sort puts channels in
-    order of importance, and truncate keeps the first of a sorted model. All but magnitude and truncate calibrate on
-    rows of --corpus.
+    magnitude and wanda set weights to zero, blocks removes layers, width removes MLP channels, experts removes experts
+    of a mixture. sort puts channels in order of importance, and truncate keeps the first of a sorted model. All but
+    magnitude and truncate calibrate on rows of --corpus.
     """
     from curate.flows.operations import compress as operation
 

@@ -64,7 +64,7 @@ def test_greedy_reports_every_loss_it_measures(paths: LayerPaths) -> None:
 @pytest.mark.parametrize("by", ["change", "leave-one-out", "greedy", "contiguous"])
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
 def test_the_folder_is_the_model_without_these_layers(by: Any, stored: torch.dtype, tmp_path: Path) -> None:
-    source = save_tiny(random_model("llama", seed=5).to(stored), tmp_path / "source")  # type: ignore[arg-type]
+    source = save_tiny(random_model("llama", seed=5).to(stored), tmp_path / "source")
     request = CompressionRequest("blocks", n_blocks=1, by=by, dtype="float32")
     report = compress(source, tmp_path / "out", request, calibration=CALIBRATION)
     (removed,) = report["layers_removed"]

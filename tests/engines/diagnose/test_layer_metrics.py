@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_the_angle_of_two_layers_is_that_of_the_loop() -> None:
 
 def test_a_layer_that_does_nothing_is_last_in_every_measure() -> None:
     model = random_model("llama")
-    idle = decoder_layers(model)[1][1]
+    idle: Any = decoder_layers(model)[1][1]
     for projection in (idle.self_attn.o_proj, idle.mlp.down_proj):
         projection.weight.data.zero_()
     paths = LayerPaths(model, token_rows())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -54,8 +54,7 @@ def test_rows_without_a_next_token_are_refused() -> None:
 
 def test_a_layer_that_gives_no_numbers_is_named() -> None:
     model = random_model("llama")
-    next(layer for index, layer in enumerate(decoder_layers(model)[1]) if index == 1).mlp.down_proj.weight.data[0] = (
-        torch.nan
-    )
+    damaged: Any = decoder_layers(model)[1][1]
+    damaged.mlp.down_proj.weight.data[0] = torch.nan
     with pytest.raises(InputError, match=r"layers\.1 gives NaN"):
         LayerPaths(model, token_rows())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from references.compress import WORDS, save_tiny
@@ -26,7 +26,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     """Return a model, and a copy whose layer 1 does nothing."""
     model = random_model("llama")
     whole = save_tiny(model, tmp_path / "whole")
-    idle = decoder_layers(model)[1][1]
+    idle: Any = decoder_layers(model)[1][1]
     for projection in (idle.self_attn.o_proj, idle.mlp.down_proj):
         projection.weight.data.zero_()
     return whole, save_tiny(model, tmp_path / "idle")

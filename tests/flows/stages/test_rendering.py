@@ -48,7 +48,7 @@ def test_scores_of_other_rules_are_other_scores(
     def scores() -> str:
         result = curate(*command)
         assert result.code == 0, result.err
-        return next(step["artefact"] for step in result.value if step["stage"] == "score")
+        return str(next(step["artefact"] for step in result.value if step["stage"] == "score"))
 
     before = scores()
     assert scores() == before

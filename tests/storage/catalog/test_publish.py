@@ -21,9 +21,9 @@ from curate.schemas.scores import SCORES
 from curate.storage.catalog import publish as publish_module
 from curate.storage.catalog.publish import publish
 from curate.storage.catalog.queries import open_catalog, run_sql
-from curate.storage.catalog.stored_tables import STORED
+from curate.storage.catalog.stored_tables import STORED, StoredTable
 from curate.storage.catalog.tables_page import tables_markdown
-from curate.storage.catalog.views import VIEWS
+from curate.storage.catalog.views import VIEWS, View
 from curate.storage.warehouse.warehouse import Warehouse
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -86,7 +86,8 @@ def test_every_table_and_column_describes_itself_to_any_client(filled: tuple[Pat
         columns = con.execute(
             "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
         ).fetchall()
-    promised_tables = {one.name: one for one in (*VIEWS, *STORED)}
+    every: tuple[View | StoredTable, ...] = (*VIEWS, *STORED)
+    promised_tables = {one.name: one for one in every}
     assert dict(tables) == {name: one.about for name, one in promised_tables.items()}
     about = {(name, column.name): column.about for name, one in promised_tables.items() for column in one.columns}
     assert {(table, column): comment for table, column, comment in columns} == about

@@ -82,7 +82,7 @@ def test_compensation_lowers_the_error_of_each_layer_on_the_calibration_rows() -
     channels = mlp_channels(whole)
     activations = activations_of(whole, channels, rows)
     outputs = [a @ mlp.out.matrix.T for a, mlp in zip(activations, channels, strict=True)]
-    errors = {}
+    errors: dict[bool, list[float]] = {}
     for compensate in (False, True):
         model = copy.deepcopy(whole)
         narrow(model, calibrated, sparsity=0.5, multiple=1, compensate=compensate)

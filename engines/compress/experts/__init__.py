@@ -1,0 +1,1 @@
+"""Removes experts from mixture-of-experts models."""

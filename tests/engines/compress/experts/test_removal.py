@@ -1,0 +1,206 @@
+"""Expert removal in five architectures: what is kept is exact, reloads, and reports what it could not keep."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+import transformers
+from references.compress import WORDS, save_tiny, tiny_model
+from references.width import SIZES, random_model
+from transformers import AutoModelForCausalLM
+
+from curate.engines.compress import CompressionRequest, compress
+from curate.engines.compress.calibration import Calibrated
+from curate.engines.compress.experts.layouts import ExpertBlock, expert_blocks
+from curate.engines.compress.experts.removal import remove_experts
+from curate.engines.compress.experts.usage import expert_usage
+from curate.schemas.corpus import Turn
+from curate.schemas.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+EXPERTS = {"num_experts_per_tok": 2}
+JETMOE = {key: SIZES[key] for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")}
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "mixtral": lambda: transformers.MixtralConfig(**SIZES, **EXPERTS, num_local_experts=6),
+    "granite": lambda: transformers.GraniteMoeConfig(**SIZES, **EXPERTS, num_local_experts=6),
+    "jetmoe": lambda: transformers.JetMoeConfig(
+        **JETMOE, **EXPERTS, num_local_experts=6, num_key_value_heads=2, kv_channels=4, eos_token_id=2, pad_token_id=0
+    ),
+    "olmoe": lambda: transformers.OlmoeConfig(**SIZES, **EXPERTS, num_experts=6),
+    "olmoe normalised": lambda: transformers.OlmoeConfig(**SIZES, **EXPERTS, num_experts=6, norm_topk_prob=True),
+    "qwen3": lambda: transformers.Qwen3MoeConfig(**SIZES, **EXPERTS, num_experts=6, moe_intermediate_size=8),
+}
+EXACT = ["mixtral", "granite", "jetmoe", "olmoe normalised"]
+
+
+def rows() -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    return [torch.randint(3, 31, (1, length), generator=draw) for length in (12, 30, 21)]
+
+
+def calibrated() -> Calibrated:
+    return Calibrated(rows(), torch.device("cpu"), torch.float32)
+
+
+def counted(model: Any, blocks: list[ExpertBlock]) -> list[list[int]]:
+    """Return how often each expert of each block is chosen, token by token in whole forward passes."""
+    counts = [[0] * block.count for block in blocks]
+    hooks = []
+    for block, count in zip(blocks, counts, strict=True):
+
+        def count_choices(_: Any, __: Any, returned: Any, block: ExpertBlock = block, count: list[int] = count) -> None:
+            logits = block.choices(returned)[0]
+            for token in logits:
+                for expert in sorted(range(block.count), key=lambda e: -float(token[e]))[:2]:
+                    count[expert] += 1
+
+        hooks.append(block.router.register_forward_hook(count_choices))
+    with torch.no_grad():
+        for row in rows():
+            model(row)
+    for hook in hooks:
+        hook.remove()
+    return counts
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_usage_is_that_of_whole_forward_passes(name: str) -> None:
+    model = tiny_model(CONFIGS[name]())
+    blocks = expert_blocks(model)
+    assert len(blocks) == (6 if name == "jetmoe" else 3)
+    usages = expert_usage(model, calibrated())
+    assert [usage.choices.tolist() for usage in usages] == counted(model, blocks)
+    assert all(1 <= usage.effective <= 6 for usage in usages)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_removing_is_masking_the_choice(name: str) -> None:
+    """The reference masks the logits of the removed experts before they are chosen among."""
+    model = tiny_model(CONFIGS[name]())
+    whole = copy.deepcopy(model)
+    report = remove_experts(model, calibrated(), amount=2)
+    for block, removed, residual in zip(
+        expert_blocks(whole), report["experts_removed"], report["residual"], strict=True
+    ):
+        assert (residual == 0.0) == (name in EXACT)
+        mask(block, removed)
+    if name in EXACT:
+        torch.testing.assert_close(model(rows()[1]).logits, whole(rows()[1]).logits, rtol=1e-4, atol=1e-5)
+    assert {block.count for block in expert_blocks(model)} == {4}
+
+
+def mask(block: ExpertBlock, removed: list[int]) -> None:
+    """Make the removed experts impossible to choose, in a model that is used as the reference."""
+    owner = getattr(block.router, "layer", block.router)
+    weight = owner.weight
+    bias = torch.zeros(block.count)
+    bias[removed] = -1e9
+    original = torch.nn.functional.linear
+
+    def linear(states: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor | None = None) -> torch.Tensor:
+        return original(states, matrix, bias if matrix is weight else offset)
+
+    # Routers call functional.linear; nn.Linear does too.
+    masked_forward = block.router.forward
+
+    def forward(*arguments: Any) -> Any:
+        torch.nn.functional.linear = linear  # type: ignore[assignment]
+        try:
+            return masked_forward(*arguments)
+        finally:
+            torch.nn.functional.linear = original
+
+    block.router.forward = forward
+
+
+def test_gates_that_are_not_renormalised_are_corrected_and_told() -> None:
+    whole = tiny_model(CONFIGS["olmoe"]())
+    errors = []
+    for scale in (True, False):
+        model = copy.deepcopy(whole)
+        report = remove_experts(model, calibrated(), amount=2)
+        if not scale:
+            for block, before in zip(expert_blocks(model), expert_blocks(whole), strict=True):
+                kept = [index for index in range(6) if index not in report["experts_removed"][block.layer]]
+                block.expert_tensors()[-1].data.copy_(before.expert_tensors()[-1].data[kept])
+        errors.append(sum(float((model(row).logits - whole(row).logits).detach().square().sum()) for row in rows()))
+    assert errors[0] < errors[1]
+    assert "does not renormalise" in report["warnings"][0]
+
+
+def test_the_least_used_go_and_random_ones_depend_on_the_seed() -> None:
+    model = tiny_model(CONFIGS["mixtral"]())
+    usages = expert_usage(model, calibrated())
+    report = remove_experts(copy.deepcopy(model), calibrated(), amount=0.34)
+    for removed, usage in zip(report["experts_removed"], usages, strict=True):
+        kept = [index for index in range(6) if index not in removed]
+        assert max(usage.choices[removed]) <= min(usage.choices[kept])
+    draws = [
+        remove_experts(copy.deepcopy(model), calibrated(), amount=2, order="random", seed=seed)["experts_removed"]
+        for seed in (1, 1, 2)
+    ]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_weight_is_the_norm_of_what_the_expert_adds() -> None:
+    model = tiny_model(CONFIGS["mixtral"]())
+    usages = expert_usage(model, calibrated(), weigh=True)
+    block = expert_blocks(model)[0]
+    seen: list[tuple[torch.Tensor, Any]] = []
+    hook = block.router.register_forward_hook(lambda _, given, returned: seen.append((given[0], returned)))
+    with torch.no_grad():
+        for row in rows():
+            model(row)
+    hook.remove()
+    expected = [0.0] * 6
+    gate_up, down = block.expert_tensors()
+    for states, (_, gates, experts) in seen:
+        for state, token_gates, token_experts in zip(states.reshape(-1, 16), gates, experts, strict=True):
+            for gate, expert in zip(token_gates, token_experts.tolist(), strict=True):
+                left, right = (gate_up[expert] @ state).chunk(2)
+                output = down[expert] @ (torch.nn.functional.silu(left) * right)
+                expected[expert] += float(gate * output.norm())
+    assert usages[0].weight.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_folder_is_ordinary(name: str, tmp_path: Path) -> None:
+    source = save_tiny(tiny_model(CONFIGS[name]()), tmp_path / "source")
+    turns = [[Turn("user", " ".join(WORDS[i : i + 5])), Turn("assistant", WORDS[i + 3])] for i in range(12)]
+    request = CompressionRequest("experts", n_experts=2, dtype="float32")
+    report = compress(source, tmp_path / "out", request, calibration=turns)
+    model = tiny_model(CONFIGS[name]())
+    remove_experts(model, Calibrated(_ids(report, source, turns), torch.device("cpu"), torch.float32), amount=2)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert torch.equal(loaded(rows()[0]).logits, model(rows()[0]).logits)
+    assert report["experts_after"] == 4
+
+
+def _ids(report: dict[str, Any], source: Path, turns: list[list[Turn]]) -> list[torch.Tensor]:
+    from curate.engines.models.tokenizers import load_tokenizer
+    from curate.engines.tokens.templates import Template
+
+    encoded = Template(load_tokenizer(source), "auto", 64).encode_many(turns)
+    assert report["calibration_tokens"] == sum(len(one.ids) for one in encoded)
+    return [torch.from_numpy(one.ids)[None] for one in encoded]
+
+
+def test_too_few_experts_are_refused() -> None:
+    with pytest.raises(UsageError, match="cannot remove 5 of 6 experts: each token uses 2, so at most 4 can go"):
+        remove_experts(tiny_model(CONFIGS["mixtral"]()), calibrated(), amount=5)
+
+
+def test_a_model_without_experts_is_refused() -> None:
+    with pytest.raises(InputError, match="'llama' has no experts"):
+        remove_experts(random_model("llama"), calibrated(), amount=1)
+
+
+def test_experts_that_cannot_be_run_alone_are_not_weighed() -> None:
+    with pytest.raises(UsageError, match="one by one"):
+        remove_experts(tiny_model(CONFIGS["jetmoe"]()), calibrated(), amount=1, order="weight")
