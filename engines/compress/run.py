@@ -5,8 +5,10 @@ Does not access the warehouse or the command line.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 LayerProgress = Callable[[int, int], None]
 
+RECORD = "compression.json"
+"""File of a compressed model that says how it was made: the settings, and the report without its seconds."""
+
 
 def compress(
     model: str | Path,
@@ -46,7 +51,8 @@ def compress(
     model : str or Path
         A Hugging Face folder, or a hub name (the network is touched for that only).
     out : str or Path
-        Must not exist, or be an empty folder. It appears whole or not at all; equal inputs give equal bytes.
+        Must not exist, or be an empty folder. It appears whole or not at all; equal inputs give equal bytes. Its
+        `RECORD` holds the settings and the report.
     request : CompressionRequest
         Method, amount and calibration settings.
     calibration : sequence of RecordBatch, or of turn sequences, optional
@@ -93,16 +99,18 @@ def compress(
     device = resolve_device(request.device)
     calibrated = Calibrated(rows, device, resolve_dtype(request.dtype, device) or network.dtype, progress)
     change = METHODS[request.method](network, source, calibrated, request)
-    write_model(network, source, target, change.files)
-    return {
+    report = {
         "method": request.method,
         **_comparison(before, _statistics(network)),
         **{"layers_removed": [], "block_influence": [], **change.report},
         "calibration_rows": len(rows),
         "calibration_tokens": calibrated.tokens,
         "dtype": str(network.dtype).removeprefix("torch."),
-        "seconds": time.perf_counter() - start,
     }
+    # Without times and names of folders: equal inputs give equal bytes.
+    record = {"request": asdict(request), **report}
+    write_model(network, source, target, {**change.files, RECORD: json.dumps(record, indent=2) + "\n"})
+    return {**report, "seconds": time.perf_counter() - start}
 
 
 def _encode_calibration(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from curate.flows import progress
 from curate.flows.converted_models import converted
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -50,10 +52,28 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
         dtype=settings.score.dtype,
     )
     if request.needs_calibration and not settings.corpus:
-        raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE")
+        raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE, or use --method magnitude")
     calibration = list(_calibration(settings)) if request.needs_calibration else None
     folder = str(converted(open_warehouse(settings), model, settings.trust_pickle))
-    return compress_model(folder, out, request, calibration=calibration, trust_remote_code=settings.trust_remote_code)
+    progress.note(f"compress: {method} on {model} …")
+    return compress_model(
+        folder, out, request,
+        calibration=calibration, trust_remote_code=settings.trust_remote_code, progress=_layer_notes(),
+    )  # fmt: skip
+
+
+def _layer_notes() -> Callable[[int, int], None]:
+    """Return a callback that notes the layers done, at most every ten seconds and at the end."""
+    started = last = time.monotonic()
+
+    def layer_done(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= progress.SECONDS_BETWEEN_LINES:
+            last = now
+            progress.note(f"compress: layer {done} of {total}, {now - started:.0f} s")
+
+    return layer_done
 
 
 def _amount(method: str, text: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 tests/data/warehouse_0_1.tar.gz is a folder as version 0.1.0 left it: `corpus.jsonl` (`corpora.write_corpus` with a
 duplicate, a near-duplicate and an unusable row added), held-out tasks, a signal to import, a pair of tiny models and
 the warehouse. `original` is `models.save_llama` trained on the corpus by `curate.engines.recover.recover`; `compressed`
-is `curate compress {here}/original -s 0.5`. The commands of warehouse_0_1.json under "made" were then run in their
-order with {here} = the folder. Left out of the archive: pictures, locks and the cache of file digests.
+is `curate compress {here}/original -m magnitude -s 0.5`. The commands of warehouse_0_1.json under "made" were then run
+in their order with {here} = the folder. Left out of the archive: pictures, locks and the cache of file digests.
 The JSON files beside it hold the output of version 0.1.0: ids, keys of answers, columns of the catalog, answers to SQL,
 flags and exit codes. A newer version may add to them and may not take away.
 """

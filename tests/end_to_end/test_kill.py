@@ -36,7 +36,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     pruned = tmp_path_factory.mktemp("models") / "pruned"
     original = str(demo.model_path())
-    assert attempts.run(["compress", original, "--sparsity", "0.6", "--out", str(pruned)]) == 0
+    assert attempts.run(["compress", original, "-m", "magnitude", "--sparsity", "0.6", "--out", str(pruned)]) == 0
     return original, str(pruned)
 
 

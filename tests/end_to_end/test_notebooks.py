@@ -47,7 +47,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with gzip.open(demo.pool_path(), "rt") as pool, gzip.open(folder / "pool.jsonl.gz", "wt") as part:
         part.write("".join(line for line, _ in zip(pool, range(ROWS), strict=False)))
     pruned = str(folder / "pruned")
-    assert attempts.run(["compress", str(demo.model_path()), "--sparsity", "0.6", "--out", pruned]) == 0
+    assert (
+        attempts.run(["compress", str(demo.model_path()), "-m", "magnitude", "--sparsity", "0.6", "--out", pruned]) == 0
+    )
     common = ["--corpus", str(folder / "pool.jsonl.gz"), "--original", str(demo.model_path()), "--compressed", pruned]
     for options in (["--method", "uniform"], ["--method", "donod"], ["--budget", "0.2"]):
         assert attempts.run(["select", *common, *options, "--clusters", "6", "-w", str(folder / "warehouse")]) == 0

@@ -217,8 +217,11 @@ def test_a_pair_made_by_compress(curate: Run, pool: Path, tiny: tuple[Path, Path
         scored = curate("score", "--corpus", pool, "--original", tiny[0], "--compressed", out, "--json")
         assert scored.code == 0, scored.err
         assert scored.value["facts"]["statuses"] == {"ok": 60}
-    assert curate("compress", tiny[0], "-s", "0.5", "-o", tmp_path / "magnitude-0.5").code == 2
+    assert curate("compress", tiny[0], "--method", "magnitude", "-s", "0.5", "-o", tmp_path / "magnitude-0.5").code == 2
     assert curate("compress", tiny[0], "-s", "half", "-o", tmp_path / "new").code == 2
+    answer = curate("compress", tiny[0], "-s", "0.5", "-o", tmp_path / "new")
+    assert answer.code == 2
+    assert "--method wanda calibrates on data; pass --corpus FILE, or use --method magnitude" in answer.err
 
 
 def test_one_row_and_the_whole_corpus_are_two_selections(select: Run) -> None:

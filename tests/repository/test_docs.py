@@ -166,7 +166,7 @@ def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "data.jsonl").write_text("".join(line for line, _ in zip(pool, range(ROWS), strict=False)))
     (folder / "models").mkdir()
     (folder / "models" / "original").symlink_to(demo.model_path())
-    run_shell("curate compress models/original --sparsity 0.6 --out models/compressed", folder)
+    run_shell("curate compress models/original --method magnitude --sparsity 0.6 --out models/compressed", folder)
     settings = 'corpus = ["data.jsonl"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
     (folder / "curate.toml").write_text(settings)
     run_shell("curate select --budget 0.1", folder)

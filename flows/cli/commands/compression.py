@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.")]
-How = Annotated[str, typer.Option("--method", "-m", help="magnitude, wanda, blocks, width, sort, truncate or experts.")]
+How = Annotated[str, typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate or experts.")]
 Sparsity = Annotated[
     str,
     typer.Option(
@@ -35,14 +35,14 @@ def compress(
     settings: Settings,
     model: Model,
     out: Out,
-    method: How = "magnitude",
+    method: How = "wanda",
     sparsity: Sparsity = "0.5",
     calibration_rows: CalibrationRows = 128,
     as_json: AsJson = False,
 ) -> None:
     """Prune a model and write the compressed model folder.
 
-    magnitude and wanda set weights to zero, blocks removes layers, width removes MLP channels, experts removes experts
+    wanda and magnitude set weights to zero, blocks removes layers, width removes MLP channels, experts removes experts
     of a mixture. sort puts channels in order of importance, and truncate keeps the first of a sorted model. All but
     magnitude and truncate calibrate on rows of --corpus.
     """

@@ -255,3 +255,17 @@ def test_a_model_without_decoder_layers_is_refused(tmp_path: Path) -> None:
     model.config.n_layer = 3
     with pytest.raises(InputError, match="has no list of 3 decoder layers"):
         decoder_layers(model)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [CompressionRequest("wanda", sparsity=0.5, calibration_rows=4), CompressionRequest("blocks", n_blocks=1)],
+)
+def test_the_folder_says_how_it_was_made(settings: CompressionRequest, tmp_path: Path) -> None:
+    source = save_tiny(tiny_model(config()), tmp_path / "source")
+    report = compress(source, tmp_path / "out", settings, calibration=conversations())
+    record = json.loads((tmp_path / "out" / "compression.json").read_text())
+    assert CompressionRequest(**record["request"]) == settings
+    del report["seconds"]
+    assert report.items() <= record.items()
+    assert "seconds" not in record

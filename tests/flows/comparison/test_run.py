@@ -147,7 +147,7 @@ def test_a_killed_trial_goes_on_where_it_was(given: list[str], tmp_path: Path) -
 def test_two_methods_on_a_piece_of_the_demo(curate: Run, tmp_path: Path) -> None:
     """Two methods × one budget × two seeds: every arm brings the demo's pruned model up, and the noise is told."""
     pruned = tmp_path / "pruned"
-    assert curate("compress", demo.model_path(), "--sparsity", "0.6", "--out", pruned).code == 0
+    assert curate("compress", demo.model_path(), "-m", "magnitude", "--sparsity", "0.6", "--out", pruned).code == 0
     pool = tmp_path / "pool.jsonl"
     with gzip.open(demo.pool_path(), "rt") as lines:
         pool.write_text("".join(line for line, _ in zip(lines, range(600), strict=False)))

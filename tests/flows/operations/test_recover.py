@@ -35,7 +35,7 @@ def warehouse(tmp_path: Path) -> Path:
 @pytest.fixture
 def pair(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
     """Return a model and the same model, half pruned."""
-    assert curate("compress", tiny[0], "-s", "0.5", "-o", tmp_path / "half").code == 0
+    assert curate("compress", tiny[0], "-m", "magnitude", "-s", "0.5", "-o", tmp_path / "half").code == 0
     return tiny[0], tmp_path / "half"
 
 
@@ -150,7 +150,7 @@ def test_predictions_of_the_original_are_computed_once(
     plan = curate(*topped, "--dry-run", "--json").value
     assert (plan["teacher"]["rows"], plan["teacher"]["rows_to_read"]) == (0, 20)
     assert "original: 20 of 20 rows read" in curate(*topped).err
-    assert curate("compress", pair[0], "-s", "0.25", "-o", tmp_path / "quarter").code == 0
+    assert curate("compress", pair[0], "-m", "magnitude", "-s", "0.25", "-o", tmp_path / "quarter").code == 0
     other = curate(*topped, "--model", tmp_path / "quarter", "--original", pair[0], "--json")
     assert (other.code, other.value["sparsity_after"]) == (0, pytest.approx(0.25, abs=0.01))
     assert "rows read" not in other.err
