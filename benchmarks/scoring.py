@@ -94,6 +94,7 @@ def alternate(pair: Pair, sides: dict[str, Callable[[], object]], repeats: int, 
     processor_medians = {name: statistics.median(values) for name, values in processor.items()}
     return {
         "seconds": seconds,
+        "processor": processor,
         "medians": medians,
         "processor_medians": processor_medians,
         "ratio": {name: medians[name] / medians[base] for name in sides},

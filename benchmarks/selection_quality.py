@@ -41,6 +41,9 @@ CASES: dict[str, dict[str, Any]] = {
     "donod, literal sign": {"method": "donod", "options": {"don_direction": "literal"}},
     "donod, ranks": {"method": "donod", "options": {"normalise": "rank"}},
     "donod, per cluster": {"method": "donod", "options": {"stratify": "clusters", "allocation": "degradation"}},
+    "paser, tempered": {"method": "paser", "options": {"allocation": "tempered"}},
+    "coverage": {"method": "coverage"},
+    "rds": {"method": "rds"},
     "anchored": {"method": "anchored"},
     "anchored, excess": {"method": "anchored", "options": {"rank": "excess"}},
 }

@@ -71,12 +71,23 @@ def sketch_errors(
         Of the compressed model; read for a capped head only.
     tables : SketchTables
     """
-    difference = torch.softmax(reference, dim=-1).neg_().add_(delta)
+    difference = torch.softmax(reference, dim=-1)
+    torch.sub(delta, difference, out=difference)
+    if head.softcap is None:
+        # The onehot cancels: adding it to the 64 sums is one element a token, to the difference a scatter over V.
+        result = _bucket_sums(difference.mul_(tables.signs))
+        bucket = targets.remainder(SKETCH_SIDE).unsqueeze(1)
+        result.scatter_add_(1, bucket, tables.signs[targets].unsqueeze(1))
+        return result * head.scale
     difference.scatter_add_(1, targets.unsqueeze(1), difference.new_ones((len(targets), 1)))
-    gradient = head.preactivation_gradient(difference, logits).mul_(tables.signs)
-    whole = gradient.shape[1] // SKETCH_SIDE * SKETCH_SIDE
-    result: Tensor = gradient[:, :whole].unflatten(1, (-1, SKETCH_SIDE)).sum(1)
-    result[:, : gradient.shape[1] - whole] += gradient[:, whole:]
+    return _bucket_sums(head.preactivation_gradient(difference, logits) * tables.signs)
+
+
+def _bucket_sums(values: Tensor) -> Tensor:
+    """Return the sums of `values` (M, V) over ids that are equal modulo 64, shape (M, 64)."""
+    whole = values.shape[1] // SKETCH_SIDE * SKETCH_SIDE
+    result: Tensor = values[:, :whole].unflatten(1, (-1, SKETCH_SIDE)).sum(1)
+    result[:, : values.shape[1] - whole] += values[:, whole:]
     return result
 
 

@@ -90,3 +90,21 @@ def test_a_row_of_two_files_belongs_to_the_first(tmp_path: Path) -> None:
     assert (groups.names, groups.of.tolist()) == (("y", "z"), [0, 1])
     with pytest.raises(UsageError, match=r"no row of corpus c has a group; name the column .* --map group=subject"):
         read_groups(warehouse, "c", ids, "column")
+
+
+def test_groups_beside_clusters_are_drawn_and_printed(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    """With the concept graph the selection has clusters too: the map has their discs and the groups' colours."""
+    files = [write(tmp_path / f"{name}.jsonl", 24, ["maths"]) for name in ("first", "second")]
+    fixed = ("-c", files[0], "-c", files[1], "--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
+    answer = curate("select", *fixed, "--groups", "source", "--budget", "8")
+    assert answer.code == 0, answer.err
+    assert [word in answer.out for word in ("group", "first.jsonl", "second.jsonl", "top terms")] == [True] * 3 + [
+        False
+    ]
+    assert list((tmp_path / "w" / "pictures").glob("*.png"))
+    page = tmp_path / "report.html"
+    assert curate("report", "-w", tmp_path / "w", "--out", page).code == 0
+    text = page.read_text()
+    assert "in 2 groups; the table of groups below" in " ".join(text.split())
+    rows = Warehouse(tmp_path / "w").read("selection", Warehouse(tmp_path / "w").find("selection", "latest").id)
+    assert rows["group"].null_count == rows["cluster"].null_count == 0
