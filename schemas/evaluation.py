@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "rows",
     "choice",
+    "continuation",
     "knowledge",
     "open-book",
     "reasoning",
@@ -29,7 +30,7 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-FORCED: tuple[Kind, ...] = ("rows", "choice", "perplexity")
+FORCED: tuple[Kind, ...] = ("rows", "choice", "continuation", "perplexity")
 """Kinds that read likelihoods of given texts only; for all others the model may generate an answer."""
 
 REVISIONS: dict[Kind, int] = {"knowledge": 1, "open-book": 1, "reasoning": 1}
@@ -54,8 +55,9 @@ ITEMS = pa.schema(
     ]
 )
 """Items of a task. ``messages`` ends with the reference for ``rows`` and with the question otherwise; ``references``
-are the accepted answers, the options (``choice``, the right one at ``answer``), the rules (``instructions``), the
-reference summary, or the text (``perplexity``); ``chance`` is the expected score of guessing, in [0, 1)."""
+are the accepted answers, the options (``choice``, ``continuation``; the right one at ``answer``), the rules
+(``instructions``), the reference summary, or the text (``perplexity``); ``chance`` is the expected score of guessing,
+in [0, 1)."""
 
 RESULTS = pa.schema(
     [

@@ -135,6 +135,8 @@ class _Evaluator:
             return self._rows(items)
         if kind == "choice":
             return self._choices(items, self._config.option_layout)
+        if kind == "continuation":
+            return self._choices(items, "continuation")
         if kind == "perplexity":
             return self._texts(items)
         return self._generated(items, kind, LONG_ANSWER_FACTOR if kind in LONG_ANSWER_KINDS else 1)

@@ -1,8 +1,8 @@
 """Reads files of evaluation tasks into items (`curate.schemas.evaluation`), and detects the kind of task.
 
 A task is written ``FILE`` or ``kind:FILE``. Without a kind, the columns decide: ``rules`` → instructions, options →
-choice, ``document`` and ``summary`` → summary, ``text`` alone (or a .txt file) → perplexity, otherwise rows of a
-corpus.
+choice, ``endings`` → continuation, ``document`` and ``summary`` → summary, ``text`` alone (or a .txt file) →
+perplexity, otherwise rows of a corpus.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from curate.storage.formats.rows import RawRow, RowProblem
 from curate.storage.formats.shapes.columns import CHOICE_COLUMNS, CHOICES, ColumnNames
 from curate.storage.formats.shapes.texts import optional_text
 from curate.storage.formats.sources import existing_path
+from curate.storage.inputs.continuations import continuations
 from curate.storage.inputs.task_rows import ITEM_BUILDERS, choice_builder, share
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def _kind_of(path: str) -> Kind:
     columns = set(next(_raw(path))[1])
     if "rules" in columns:
         return "instructions"
+    if "endings" in columns:
+        return "continuation"
     if columns & set(CHOICES) or set(CHOICE_COLUMNS[:2]) <= columns:
         return "choice"
     if {"document", "summary"} <= columns:
@@ -112,11 +115,15 @@ def _conversations(task: TaskFile) -> Iterator[Item]:
 
 
 def _items(task: TaskFile) -> Iterator[Item]:
+    if task.kind == "continuation" and (Path(task.path).suffix == ".txt" or not _has_options(task.path)):
+        for context, options, answer in continuations(task.path, _texts(task.path)):
+            yield item(task, (Turn("user", context),), options, answer=answer, chance=1 / len(options))
+        return
     if Path(task.path).suffix == ".txt":
         for piece in _pieces(existing_path(task.path)):
             yield item(task, (), [piece])
         return
-    if task.kind == "choice":
+    if task.kind in ("choice", "continuation"):
         make = choice_builder(values for _, values in _raw(task.path))
     else:
         make = ITEM_BUILDERS[task.kind]
@@ -144,6 +151,23 @@ def _raw(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         yield row.number, names.rename(row.values)
     if empty:
         raise InputError(f"{path} is empty: it holds no rows; check how it was written")
+
+
+def _has_options(path: str) -> bool:
+    columns = set(next(_raw(path))[1])
+    return bool(columns & {*CHOICES, "endings"}) or set(CHOICE_COLUMNS[:2]) <= columns
+
+
+def _texts(path: str) -> Iterator[str]:
+    if Path(path).suffix == ".txt":
+        yield from _pieces(existing_path(path))
+        return
+    for number, values in _raw(path):
+        if not isinstance(values.get("text"), str):
+            raise InputError(
+                f"{path}, row {number}, column 'text': no text; a continuation task needs one, or options in 'endings'"
+            )
+        yield str(values["text"])
 
 
 def _pieces(file: Path) -> Iterator[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     ItemParts = tuple[tuple[Turn, ...], list[str], dict[str, Any]]
 
 CHOICE_ANSWERS = ("answerkey", "answer", "label", "gold")
-QUESTION_COLUMNS = ("prompt", *QUESTION, "instruction")
+QUESTION_COLUMNS = ("prompt", *QUESTION, "instruction", "ctx")
 
 
 def _question(values: Values, *, context: bool = False) -> tuple[Turn, ...]:
@@ -47,6 +47,7 @@ def _reference_answers(values: Values) -> list[str]:
 
 def choice(values: Values, numbering: Numbering) -> ItemParts:
     """Return the parts of a multiple-choice item; `numbering` says what numbers in its file's answer column mean."""
+    values = _named(values)
     labels, options = options_of(values)
     column = first_column(values, CHOICE_ANSWERS)
     answer = values.get(column)
@@ -54,9 +55,14 @@ def choice(values: Values, numbering: Numbering) -> ItemParts:
     return _question(values), options, {"answer": position, "chance": 1 / len(options)}
 
 
+def _named(values: Values) -> Values:
+    """Return a row with the options of HellaSwag under their usual name."""
+    return {**values, "choices": values["endings"]} if "endings" in values and "choices" not in values else values
+
+
 def choice_builder(rows: Iterable[Values]) -> Callable[[Values], ItemParts]:
     """Return the function that makes the items of a multiple-choice file, from all of its rows."""
-    return partial(choice, numbering=numbering_of(answered(rows, CHOICE_ANSWERS)))
+    return partial(choice, numbering=numbering_of(answered(map(_named, rows), CHOICE_ANSWERS)))
 
 
 def _rules(values: Values) -> ItemParts:

@@ -60,8 +60,9 @@ def options_setting(settings: Settings) -> dict[str, Any]:
     """Return how options are laid out and compared, as settings of a recipe; empty for the defaults of 0.1.0."""
     chosen = {"option_layout": settings.evaluate.option_layout, "normalise": settings.evaluate.normalise}
     usual = {"option_layout": "conversation", "normalise": "none"}
-    given = {name: value for name, value in chosen.items() if value != usual[name]}
-    return given if "choice" in _kinds(settings) else {}
+    kinds = _kinds(settings)
+    used = {"option_layout": "choice" in kinds, "normalise": bool(kinds & {"choice", "continuation"})}
+    return {name: value for name, value in chosen.items() if value != usual[name] and used[name]}
 
 
 def _kinds(settings: Settings) -> set[Kind]:

@@ -116,6 +116,15 @@ def test_options_are_compared_as_they_are_said_to_be(
         assert result["nll"] == pytest.approx(nll[0] / nll[1], rel=1e-4)
 
 
+def test_continuations_are_plain_texts_whatever_the_layout_of_choices(subject: Subject) -> None:
+    given = items()
+    expected = evaluated(subject, given, option_layout="continuation", normalise="bytes")
+    asked = evaluated(
+        subject, [{**one, "kind": "continuation"} for one in given], option_layout="letter", normalise="bytes"
+    )
+    assert [{**row, "kind": "choice"} for row in asked] == expected
+
+
 def test_layouts_are_those_of_published_tasks() -> None:
     assert plain_pair("cloze", "Why?", ["a", "b"]) == ("Question: Why?\nAnswer:", ["a", "b"])
     assert plain_pair("letter", "Why?", ["x", "y"]) == ("Why?\nA. x\nB. y\nAnswer:", ["A", "B"])

@@ -44,6 +44,7 @@ def test_how_options_are_compared_is_part_of_the_id_where_there_are_options(tmp_
     assert setting("choice") == setting("choice", option_layout="conversation", normalise="none") == {}
     assert setting("choice", normalise="bytes") == {"normalise": "bytes"}
     assert setting("choice", option_layout="cloze") == {"option_layout": "cloze"}
+    assert setting("continuation", option_layout="cloze", normalise="bytes") == {"normalise": "bytes"}
     assert setting("knowledge", option_layout="cloze", normalise="bytes") == {}
 
 
