@@ -27,6 +27,7 @@ TESTS_OF_SEVERAL_MODULES = {
     "storage/catalog/test_load.py",
     "storage/formats/test_bad_input.py",
     "storage/formats/test_documented.py",
+    "storage/formats/test_fuzz.py",
     "storage/formats/test_memory.py",
     "storage/formats/test_realdata.py",
     "storage/formats/test_roundtrip.py",

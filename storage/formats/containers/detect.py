@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _RECOGNISED = (*_DELIMITED, *_JSON, *_ARROW, ".parquet", ".pq")
 _METADATA_FILES = (*STATE_FILES, "dataset_info.json", "dataset_infos.json")
 _SUPPORTED = "json, jsonl, csv, tsv, parquet and arrow (json, jsonl and csv also as .gz, .zst, .bz2 or .xz)"
 _LINES_FOR_DETECTION = 20
+_ARRAY_IN_LINES = re.compile(r"\[[^\n]*\]\s*\n\s*\{")
+"""A line that is an array, and one that is an object: JSON lines, the first of which cannot be used."""
 _BLANK = b" \t\r\n\v\f\x1e"
 """White space, and the separator of JSON text sequences (RFC 7464)."""
 
@@ -62,7 +65,7 @@ def reader_of(path: Path) -> Reader | None:
     if suffix in _DELIMITED:
         return delimited.read
     if suffix in (".jsonl", ".ndjson"):
-        return json_array.read if start.startswith(b"[") or _is_document(start) else json_lines.read
+        return json_array.read if _is_document(start) else json_lines.read
     if suffix == ".json" or start.startswith((b"{", b"[")):
         return json_lines.read if _is_lines(start) else json_array.read
     raise InputError(f"{path} is not a file of instruction rows; supported are {_SUPPORTED}")
@@ -98,8 +101,10 @@ def _all_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[P
 
 
 def _is_document(start: bytes) -> bool:
-    """Return True if text that begins with a brace is no JSON lines: a value of several lines, or a wrapper of rows."""
+    """Return True if text is no JSON lines: an array, a value of several lines, or a wrapper of rows."""
     text = text_of(start)
+    if text.startswith("["):
+        return not _ARRAY_IN_LINES.match(text)
     try:
         end = json.JSONDecoder(strict=False).raw_decode(text)[1]
     except (ValueError, RecursionError):
@@ -113,7 +118,7 @@ def _is_lines(start: bytes) -> bool:
     Two such lines are enough, since others may be invalid; a single one may be a whole document on one line.
     """
     if start.startswith(b"["):
-        return False
+        return bool(_ARRAY_IN_LINES.match(text_of(start)))
     lines = start.split(b"\n", _LINES_FOR_DETECTION)[:_LINES_FOR_DETECTION]
     return sum(line.startswith(b"{") and _is_object(line) for line in lines) > 1
 

@@ -62,6 +62,15 @@ def test_a_line_that_is_partly_broken_is_quarantined(line: str, tmp_path: Path) 
     assert [problem.row for problem in problems(result)] == [2]
 
 
+@pytest.mark.parametrize("first", ["[1]", "[]", '["a"] '])
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_an_array_in_the_first_line_takes_no_row_with_it(first: str, suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a.{suffix}").write_text("\n".join([first, *LINES]))
+    result = list(read_source(tmp_path / f"a.{suffix}"))
+    assert len(examples(result)) == len(LINES)
+    assert [problem.row for problem in problems(result)] == [1]
+
+
 def csv_rows(tmp_path: Path, text: str) -> list[Any]:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
     return list(read_source(tmp_path / "a.csv"))
