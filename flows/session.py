@@ -11,6 +11,7 @@ from curate.flows import pipeline
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import with_demo
 from curate.flows.stages.stage import stage_of
+from curate.schemas.errors import UsageError
 from curate.schemas.thread_limits import as_environment
 
 if TYPE_CHECKING:
@@ -36,10 +37,15 @@ def open_warehouse(settings: Settings) -> Warehouse:
     Raises
     ------
     UsageError
-        If DuckDB cannot open files in a folder of that name.
+        If DuckDB cannot open files in a folder of that name, or it is an address.
     """
+    from curate.storage.formats.containers.remote import has_scheme
     from curate.storage.warehouse.warehouse import Warehouse
 
+    if has_scheme(settings.warehouse):
+        raise UsageError(
+            f"--warehouse {settings.warehouse} is an address; a warehouse is a local folder: copy it there afterwards"
+        )
     return Warehouse(settings.warehouse.absolute(), settings.lock_timeout, settings.verify)
 
 

@@ -30,6 +30,15 @@ def column_map(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
+def local_folder(path: Path | None) -> Path | None:
+    """Return the path of ``--out``; UsageError if it is an address, or ``s3://…`` would make a folder ``s3:``."""
+    from curate.storage.formats.containers.remote import has_scheme
+
+    if path is not None and has_scheme(path):
+        raise UsageError(f"--out {path} is an address; give a local path, and copy the result there afterwards")
+    return path
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     """Return the items of a list separated by commas, in their order, each once."""
     return tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))

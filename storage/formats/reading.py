@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.corpus import Example, Quarantined
 from curate.schemas.errors import InputError
-from curate.storage.formats.containers import hub
 from curate.storage.formats.examples import ExampleReader
 from curate.storage.formats.rows import DamagedFile, RawRow, RawRows
 from curate.storage.formats.shapes.columns import ColumnNames
 from curate.storage.formats.shapes.detect import SHAPES, shape_named, wrong_columns
 from curate.storage.formats.shapes.fit import Fit
 from curate.storage.formats.shapes.votes import NearTie, elect
-from curate.storage.formats.sources import SourceFile, existing_path, source_files, source_name
+from curate.storage.formats.sources import SourceFile, existing_path, is_address, source_files, source_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +40,8 @@ def read_source(
     Parameters
     ----------
     path : str or Path
-        A file, a folder of files, a Hugging Face dataset folder, or ``hub:name@revision``.
+        A file, a folder of files, a Hugging Face dataset folder, ``hub:name@revision``, or an address that fsspec
+        opens, such as ``s3://bucket/folder``.
     format : str, optional
         Name of one of ``SHAPES``; by default detected from the columns of each file's first rows.
     column_map : mapping of str to str, optional
@@ -67,7 +67,7 @@ def read_source(
     """
     shape = None if format is None else shape_named(format)
     names = ColumnNames(column_map or {})
-    if not str(path).startswith(hub.PREFIX):
+    if not is_address(path):
         existing_path(path)
     reader = ExampleReader(names, licence, Counter() if ignored is None else ignored)
     return _rows(str(path), name or source_name(path), _SourceReader(shape, names, reader))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import InputError
 from curate.storage.formats.containers import dataset_directory, hub
-from curate.storage.formats.containers.detect import files_of, reader_of
+from curate.storage.formats.containers.detect import files_of, is_wanted, reader_of
+from curate.storage.formats.containers.remote import (
+    CorpusFile,
+    is_remote,
+    local_path,
+    remote_files,
+    without_query,
+)
 from curate.storage.formats.rows import RawRows, printable
 
 if TYPE_CHECKING:
@@ -32,13 +40,18 @@ def source_name(path: str | Path) -> str:
     address = str(path)
     if address.startswith(hub.PREFIX):
         return printable(address.removeprefix(hub.PREFIX))
-    return printable(Path(address).expanduser().absolute().name)
+    if is_remote(address):
+        return printable(PurePosixPath(unquote(urlsplit(address).path)).name or without_query(address))
+    return printable(Path(local_path(address)).expanduser().absolute().name)
 
 
 def source_names(paths: Sequence[str | Path]) -> list[str]:
     """Return the names of several sources: those of equal name have as many folders before it as tell them apart."""
     names = [source_name(path) for path in paths]
-    places = [str(path) if is_address(path) else str(Path(path).expanduser().absolute()) for path in paths]
+    places = [
+        without_query(str(path)) if is_address(path) else str(Path(local_path(str(path))).expanduser().absolute())
+        for path in paths
+    ]
     for name in {name for name in names if names.count(name) > 1}:
         same = [index for index, one in enumerate(names) if one == name]
         distinct = len({places[index] for index in same})
@@ -52,8 +65,8 @@ def source_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def is_address(path: str | Path) -> bool:
-    """Return True if a source is no path: a dataset on the hub."""
-    return str(path).startswith(hub.PREFIX)
+    """Return True if a source is no path: a dataset on the hub, or a remote file or folder."""
+    return str(path).startswith(hub.PREFIX) or is_remote(str(path))
 
 
 def existing_path(path: str | Path) -> Path:
@@ -64,7 +77,7 @@ def existing_path(path: str | Path) -> Path:
     InputError
         If it does not exist, or is a pipe or device.
     """
-    expanded = Path(path).expanduser()
+    expanded = Path(local_path(str(path))).expanduser()
     if not expanded.exists():
         raise InputError(f"there is no corpus {str(path)!r}; check the path, or write hub:owner/name for a hub dataset")
     if not (expanded.is_file() or expanded.is_dir()):
@@ -85,6 +98,13 @@ def source_files(address: str, name: str) -> Iterator[SourceFile]:
         for split, rows in hub.read(address, name):
             yield SourceFile(split, address, rows)
         return
+    if is_remote(address):
+        files = remote_files(address, is_wanted)
+        root = without_query(address).rstrip("/")
+        for remote in files:
+            inside = remote.address.removeprefix(root)
+            yield from _file(remote, printable(name + inside))
+        return
     path = existing_path(address)
     if dataset_directory.is_dataset(path):
         for split, rows in dataset_directory.read(path, name):
@@ -100,7 +120,8 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     """Return the digest of a source's content; the corpus id depends on it, and not on the source's path.
 
     For a file, of its bytes; for a folder, of the relative names and bytes of the files that are read; for a hub
-    dataset, of its name and the commit of the revision (a request to the hub, unless the revision is a commit).
+    dataset, of its name and the commit of the revision (a request to the hub, unless the revision is a commit); for
+    remote files, of their names and etags, or addresses, sizes and times where the server gives no etag.
 
     Parameters
     ----------
@@ -118,6 +139,9 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     if address.startswith(hub.PREFIX):
         name, _ = hub.parse(address)
         return digest(["hub", name, hub.commit(address)])
+    if is_remote(address):
+        read = [[file.name, file.identity()] for file in remote_files(address, is_wanted)]
+        return digest(["remote", read])
     root = existing_path(path)
     if root.is_file():
         return digest(["file", digest_file(root)])
@@ -128,6 +152,6 @@ def source_digest(path: str | Path, digest_file: Callable[[Path], str]) -> str:
     return digest(["folder", [[file.relative_to(root).as_posix(), digest_file(file)] for file in files]])
 
 
-def _file(path: Path, name: str) -> Iterator[SourceFile]:
+def _file(path: CorpusFile, name: str) -> Iterator[SourceFile]:
     if reader := reader_of(path):
         yield SourceFile(name, str(path), reader(path, name))

@@ -11,12 +11,13 @@ from curate.flows import progress
 from curate.flows.cli import render
 from curate.flows.cli.app import app
 from curate.flows.cli.options import AsJson, takes
+from curate.flows.cli.typed import local_folder
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
 Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.", callback=local_folder)]
 How = Annotated[str, typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate or experts.")]
 Sparsity = Annotated[
     str,

@@ -10,6 +10,7 @@ import typer
 from curate.flows.cli import render
 from curate.flows.cli.app import app
 from curate.flows.cli.options import AsJson, takes
+from curate.flows.cli.typed import local_folder
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
@@ -27,7 +28,9 @@ def export(
             help="llama-factory, axolotl, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write into; created if missing.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write into; created if missing.", callback=local_folder)
+    ],
     selection: Selection = "latest",
     name: Annotated[str | None, typer.Option(help="Name of the data set. [curate_ and the selection's id]")] = None,
     rows: Annotated[int | None, typer.Option(help="Rows of a calibration set. [128]")] = None,
@@ -47,7 +50,9 @@ def export(
 def report(
     settings: Settings,
     selection: Selection = "latest",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file. [WAREHOUSE/reports/ID.html]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="HTML file. [WAREHOUSE/reports/ID.html]", callback=local_folder)
+    ] = None,
     png: Annotated[bool, typer.Option("--png", help="Also write the pictures as PNG files next to it.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -11,12 +11,15 @@ from curate.flows import progress
 from curate.flows.cli import render
 from curate.flows.cli.app import app
 from curate.flows.cli.options import AsJson, takes
+from curate.flows.cli.typed import local_folder
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
 Selection = Annotated[str, typer.Argument(help="Selection id or its beginning; the latest by default.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Also copy the result to this new folder.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Also copy the result to this new folder.", callback=local_folder)
+]
 Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Resume from the last checkpoint of the same recovery, or start over."),

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import zstandard
 
-from curate.schemas.errors import InputError
+from curate.schemas.errors import InputError, first_line
 from curate.storage.formats.rows import DamagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from curate.storage.formats.containers.remote import CorpusFile
 
 CHUNK_BYTES = 2**18
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)
@@ -62,7 +63,7 @@ _COMPRESSIONS = {
 }
 
 
-def compression(path: Path) -> str | None:
+def compression(path: CorpusFile) -> str | None:
     """Return ``"gzip"``, ``"zstd"``, ``"bzip2"``, ``"xz"`` or None, by the first bytes of the file.
 
     Raises
@@ -74,7 +75,9 @@ def compression(path: Path) -> str | None:
         with path.open("rb") as file:
             magic = file.read(8)
     except OSError as problem:
-        raise InputError(f"{path} cannot be read ({problem.strerror}); check the path and its permissions") from problem
+        raise InputError(
+            f"{path} cannot be read ({problem.strerror or first_line(problem)}); check the path and its permissions"
+        ) from problem
     for start, name in _REFUSED.items():
         if magic.startswith(start):
             raise InputError(
@@ -85,7 +88,7 @@ def compression(path: Path) -> str | None:
     return next((name for name, kind in _COMPRESSIONS.items() if magic.startswith(kind.magic)), None)
 
 
-def byte_chunks(path: Path) -> Iterator[bytes]:
+def byte_chunks(path: CorpusFile) -> Iterator[bytes]:
     """Yield the decompressed content of `path` in chunks, in bounded memory.
 
     Raises
@@ -98,7 +101,7 @@ def byte_chunks(path: Path) -> Iterator[bytes]:
     yield from raw if kind is None else _decompressed(raw, kind)
 
 
-def peek(path: Path, size: int) -> bytes:
+def peek(path: CorpusFile, size: int) -> bytes:
     """Return the first `size` decompressed bytes (fewer at the end of the file, or before a damage)."""
     head = b""
     try:
@@ -112,13 +115,13 @@ def peek(path: Path, size: int) -> bytes:
     return head[:size]
 
 
-def _raw_chunks(path: Path) -> Iterator[bytes]:
+def _raw_chunks(path: CorpusFile) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except OSError as problem:
-        raise DamagedFile(f"cannot be read ({problem.strerror})") from problem
+        raise DamagedFile(f"cannot be read ({problem.strerror or first_line(problem)})") from problem
 
 
 def _decompressed(raw: Iterator[bytes], kind: str) -> Iterator[bytes]:

@@ -15,7 +15,8 @@ from curate.storage.formats.rows import MAX_ROW_BYTES, RawRow, RawRows, quaranti
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from curate.storage.formats.containers.remote import CorpusFile
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -23,7 +24,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 class _RewindableLines:
     """Lines for the csv module that can be read again after an unterminated row."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: CorpusFile) -> None:
         self._lines = map(text_of, byte_lines(path))
         self._returned: list[str] = []
         self.taken: list[str] = []
@@ -46,7 +47,7 @@ class _RewindableLines:
         del self.taken[keep:]
 
 
-def read(path: Path, source: str) -> RawRows:
+def read(path: CorpusFile, source: str) -> RawRows:
     """Yield the rows of a delimited file, plain or compressed.
 
     Raises
@@ -84,7 +85,7 @@ def read(path: Path, source: str) -> RawRows:
             yield quarantined(source, number, None, reason, "".join(lines.taken))
 
 
-def _header(lines: _RewindableLines, path: Path) -> tuple[list[str], str]:
+def _header(lines: _RewindableLines, path: CorpusFile) -> tuple[list[str], str]:
     """Return the column names and the delimiter; for .csv, the most frequent candidate in the first line."""
     first = next((line for line in lines if line.strip()), "")
     tab = ".tsv" in path.name.lower()

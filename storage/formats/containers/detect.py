@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curate.schemas.errors import InputError
 from curate.storage.formats.containers import arrow_ipc, delimited, json_array, json_lines, parquet
 from curate.storage.formats.containers.compressed import compression, peek
 from curate.storage.formats.containers.dataset_directory import STATE_FILES
 from curate.storage.formats.containers.json_lines import json_object
+from curate.storage.formats.containers.remote import CorpusFile, RemoteFile
 from curate.storage.formats.containers.text_lines import text_of
 from curate.storage.formats.rows import RawRows, RowProblem
 
-Reader = Callable[[Path, str], RawRows]
+if TYPE_CHECKING:
+    from pathlib import Path, PurePath
+
+Reader = Callable[[CorpusFile, str], RawRows]
 
 _PEEK_BYTES = 2**20
 _PACKED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
@@ -33,7 +37,7 @@ _BLANK = b" \t\r\n\v\f\x1e"
 """White space, and the separator of JSON text sequences (RFC 7464)."""
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: PurePath | RemoteFile) -> str:
     """Return the file's suffix in lower case, compression suffixes removed."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _PACKED:
@@ -41,7 +45,7 @@ def suffix_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def reader_of(path: Path) -> Reader | None:
+def reader_of(path: CorpusFile) -> Reader | None:
     """Return the reader for a file, None if the file is empty.
 
     Raises
@@ -61,7 +65,7 @@ def reader_of(path: Path) -> Reader | None:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
     if not start:
         # A compressed file that is damaged at its start has no content to detect; the reader reports the damage.
-        return json_lines.read if packed and path.stat().st_size else None
+        return json_lines.read if packed else None
     if suffix in _DELIMITED:
         return delimited.read
     if suffix in (".jsonl", ".ndjson"):
@@ -81,12 +85,17 @@ def files_of(folder: Path) -> list[Path]:
     InputError
         If there is none.
     """
-    candidates = [path for path in _all_files(folder) if suffix_of(path) in _RECOGNISED and path.is_file()]
-    relative = {path.relative_to(folder): path for path in candidates if path.name not in _METADATA_FILES}
-    shown = {name: path for name, path in relative.items() if not any(part.startswith(".") for part in name.parts)}
+    relative = {path.relative_to(folder): path for path in _all_files(folder) if path.is_file()}
+    shown = {name: path for name, path in relative.items() if is_wanted(name)}
     if not shown:
         raise InputError(f"the folder {folder} contains no corpus file; supported are {_SUPPORTED}")
     return [shown[name] for name in sorted(shown, key=lambda name: name.as_posix())]
+
+
+def is_wanted(name: PurePath) -> bool:
+    """Return True if a file with this relative name is read as part of a folder."""
+    hidden = any(part.startswith(".") for part in name.parts)
+    return suffix_of(name) in _RECOGNISED and name.name not in _METADATA_FILES and not hidden
 
 
 def _all_files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:

@@ -17,9 +17,8 @@ from curate.storage.formats.rows import SAMPLE_CHARACTERS, RawRow, RawRows, RowP
 from curate.storage.formats.shapes.columns import KNOWN_COLUMNS, TURN_FIELDS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from curate.schemas.corpus import Quarantined
+    from curate.storage.formats.containers.remote import CorpusFile
 
 _DECODER = json.JSONDecoder(strict=False)
 # An unescaped `{"` where an element may start. Quotes inside JSON strings are escaped, so no text matches.
@@ -29,7 +28,7 @@ _LIST_OF_OBJECTS = re.compile(r'\[\s*\{\s*"(?P<key>\w*)"')
 _NEVER = re.compile(r"(?!)")
 
 
-def read(path: Path, source: str) -> RawRows:
+def read(path: CorpusFile, source: str) -> RawRows:
     """Yield the rows of a JSON document, plain or compressed."""
     return _Document(path, source).rows()
 
@@ -56,7 +55,7 @@ def is_wrapped(text: str) -> bool:
 class _Document:
     """Reading state of one document: window, number of elements, and the columns of the last valid row."""
 
-    def __init__(self, path: Path, source: str) -> None:
+    def __init__(self, path: CorpusFile, source: str) -> None:
         self._window = TextWindow(path)
         self._source = source
         self._count = 0

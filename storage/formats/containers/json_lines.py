@@ -13,14 +13,14 @@ from curate.storage.formats.containers.text_lines import byte_lines, text_of
 from curate.storage.formats.rows import MAX_ROW_BYTES, RawRow, RawRows, RowProblem, quarantined
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from curate.storage.formats.containers.remote import CorpusFile
 
 _DECODER = json.JSONDecoder(strict=False)
 _BETWEEN = " \t\r\n,\ufeff\x1e"
 """What may stand before, between and after the objects of a line."""
 
 
-def read(path: Path, source: str) -> RawRows:
+def read(path: CorpusFile, source: str) -> RawRows:
     """Yield the rows of a JSON lines file, plain or compressed."""
     for number, line in enumerate(byte_lines(path), start=1):
         if line.isspace():

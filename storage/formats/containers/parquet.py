@@ -9,15 +9,16 @@ import pyarrow.parquet as pq
 
 from curate.schemas.errors import InputError, first_line
 from curate.storage.formats.containers.cells import BATCH_ROWS, rows_of
+from curate.storage.formats.containers.remote import damage, in_pieces
 from curate.storage.formats.rows import DamagedFile, RawRows
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from curate.storage.formats.containers.remote import CorpusFile
 
 _BUFFER_BYTES = 2**20
 
 
-def read(path: Path, source: str) -> RawRows:
+def read(path: CorpusFile, source: str) -> RawRows:
     """Yield the rows of a Parquet file.
 
     Raises
@@ -30,7 +31,7 @@ def read(path: Path, source: str) -> RawRows:
     number = 1
     try:
         # With pre-buffering a whole row group is read at once, and many files have a single one.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        with pq.ParquetFile(in_pieces(path), pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             # One at a time: pyarrow cannot join nested dictionaries and views of several row groups.
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
@@ -39,4 +40,4 @@ def read(path: Path, source: str) -> RawRows:
     except pa.ArrowNotImplementedError as problem:
         raise InputError(f"{path} cannot be read: {first_line(problem)}; write it again without that") from problem
     except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
-        raise DamagedFile("is a damaged Parquet file") from problem
+        raise DamagedFile(damage(path, problem, "is a damaged Parquet file")) from problem

@@ -9,12 +9,13 @@ from curate.storage.formats.rows import MAX_ROW_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from curate.storage.formats.containers.remote import CorpusFile
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def byte_lines(path: Path) -> Iterator[bytes]:
+def byte_lines(path: CorpusFile) -> Iterator[bytes]:
     r"""Yield each line with its ``\n``, a byte order mark removed.
 
     Only ``\n`` ends a line: ``str.splitlines`` would also split at Unicode separators, which JSON text may contain.

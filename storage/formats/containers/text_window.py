@@ -15,7 +15,7 @@ from curate.storage.formats.containers.json_lines import broken_json
 from curate.storage.formats.rows import MAX_ROW_BYTES, RowProblem
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from curate.storage.formats.containers.remote import CorpusFile
 
 REDUCED_LIMIT = 2 * 2**20
 """Longest value, in characters, after one value had no end; see `TextWindow._reduce_limit`."""
@@ -29,7 +29,7 @@ _CUT_CHARACTERS = 16
 class TextWindow:
     """Text of a file from a position onwards; `text[at:]` has been read and not consumed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: CorpusFile) -> None:
         self._chunks = byte_chunks(path)
         self._decode_bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._ended = False
