@@ -13,6 +13,7 @@ from curate.flows.demo.pair import with_demo
 from curate.flows.stages.stage import stage_of
 from curate.schemas.errors import UsageError
 from curate.schemas.thread_limits import as_environment
+from curate.storage.warehouse.permissions import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,7 +76,7 @@ def session(
 
     limit_threads(settings.threads)
     warehouse = open_warehouse(settings)
-    with warehouse.start_run(command, settings.model_dump(mode="json")) as run:
+    with private_files(settings.shared), warehouse.start_run(command, settings.model_dump(mode="json")) as run:
         settings = with_converted(warehouse, with_demo(warehouse, settings) if demo else settings)
 
         def recorded(stage: Callable[..., Any], *arguments: Any) -> Any:
@@ -85,7 +86,8 @@ def session(
             return result
 
         yield Session(warehouse, settings, recorded)
-    publish(warehouse)
+    with private_files(settings.shared):
+        publish(warehouse)
 
 
 def make(noun: Noun, settings: Settings) -> tuple[Warehouse, str]:

@@ -252,6 +252,8 @@ class RunSettings(Section):
     threads: int | None = setting(None, "CPU threads of the numerical libraries.", shown="all cores", ge=1, le=4096)
     lock_timeout: float = setting(3600.0, "Seconds to wait for another run's lock.", ge=0)
     verify: bool = setting(True, "Read parts without checking their checksums.", "--no-verify", syntax="off")
+    shared: bool = setting(False, "Create the warehouse's files with the umask's permissions instead of 0600.")
+    allow_files: bool = setting(False, "Let SQL read files outside the warehouse.")
     trust_remote_code: bool = setting(False, "Run code that comes with a model.")
     trust_pickle: bool = setting(False, "Load a pickled model, which can run any code, and convert it.")
     ingest: IngestSettings = Field(default_factory=IngestSettings)

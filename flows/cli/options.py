@@ -20,6 +20,7 @@ from curate.flows.cli import interrupts
 from curate.flows.cli.method_options import METHOD_OPTIONS
 from curate.flows.cli.option import Option
 from curate.flows.cli.typed import READERS
+from curate.storage.warehouse.permissions import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,8 @@ LAYOUT = _section("score", "max_length template dtype device")
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
 
 GROUPS: dict[str, tuple[Option, ...]] = {
-    "run": _section("", "warehouse threads lock_timeout verify"),
+    "run": _section("", "warehouse threads lock_timeout verify shared"),
+    "files": _section("", "allow_files"),
     "seed": _section("", "seed"),
     "corpus": (*_section("", "corpus"), *_section("ingest", "format map licence part_rows")),
     "clustering": (*_section("embed", "encoder encoder_dtype"), *_section("cluster", "n_clusters refit")),
@@ -94,7 +96,8 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 _put(flags, option, typed.pop(option.name))
             settings = resolve(flags)
             interrupts.handle(interrupts.raise_once)
-            verb(settings, **typed)
+            with private_files(settings.shared):
+                verb(settings, **typed)
 
         called.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}

@@ -9,6 +9,7 @@ from curate.flows import progress
 from curate.flows.converted_models import converted
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
+from curate.storage.warehouse.permissions import files_of_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,10 +57,11 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     calibration = list(_calibration(settings)) if request.needs_calibration else None
     folder = str(converted(open_warehouse(settings), model, settings.trust_pickle))
     progress.note(f"compress: {method} on {model} …")
-    return compress_model(
-        folder, out, request,
-        calibration=calibration, trust_remote_code=settings.trust_remote_code, progress=_layer_notes(),
-    )  # fmt: skip
+    with files_of_user():
+        return compress_model(
+            folder, out, request,
+            calibration=calibration, trust_remote_code=settings.trust_remote_code, progress=_layer_notes(),
+        )  # fmt: skip
 
 
 def _layer_notes() -> Callable[[int, int], None]:

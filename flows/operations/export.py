@@ -10,6 +10,7 @@ from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 from curate.storage.exports import export as write
 from curate.storage.exports import target_named
+from curate.storage.warehouse.permissions import files_of_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,8 @@ def export(
     warehouse = open_warehouse(settings)
     selection_id = warehouse.find("selection", selection).id
     only = _calibration(warehouse, selection_id, rows or 128, settings.seed) if target == CALIBRATION else None
-    return write(warehouse, selection_id, target, folder, name, only)
+    with files_of_user():
+        return write(warehouse, selection_id, target, folder, name, only)
 
 
 def _calibration(warehouse: Warehouse, selection_id: str, rows: int, seed: int) -> set[str]:

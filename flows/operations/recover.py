@@ -13,6 +13,7 @@ from curate.flows.converted_models import with_converted
 from curate.flows.session import limit_threads, open_warehouse, session
 from curate.flows.stages import recovery as recovery_stage
 from curate.schemas.errors import UsageError, WarehouseError
+from curate.storage.warehouse.permissions import give_to_user
 from curate.storage.warehouse.warehouse import LATEST
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def copied(warehouse: Warehouse, recovery_id: str, out: Path | None) -> str:
     """Copy the model of recovery `recovery_id` to `out`, if one is given, and return the id."""
     if out is not None:
         copy_result(Path(warehouse.manifest("recovery", recovery_id).facts["model"]), out)
+        give_to_user(out)
     return recovery_id
 
 

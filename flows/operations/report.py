@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from curate.flows.operations.selection_summary import meaning
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import MissingExtraError, UsageError
 from curate.storage.report.page import write_report
+from curate.storage.warehouse.permissions import files_of_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +46,11 @@ def report(settings: Settings, selection: str, out: Path | None, png: bool) -> d
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder; give a file such as {path / 'report.html'}")
     refuse_special(path, "--out")
-    write_report(warehouse, selection_id, path, meaning)
     pictures: list[Path] = []
-    if png:
-        from curate.storage.report.pictures import draw_pictures
+    with files_of_user() if out is not None else nullcontext():
+        write_report(warehouse, selection_id, path, meaning)
+        if png:
+            from curate.storage.report.pictures import draw_pictures
 
-        pictures = draw_pictures(warehouse, selection_id, path)
+            pictures = draw_pictures(warehouse, selection_id, path)
     return {"selection_id": selection_id, "report": str(path), "pictures": [str(picture) for picture in pictures]}

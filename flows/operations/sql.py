@@ -32,7 +32,7 @@ def run_query(settings: Settings, query: str | None, named: str | None, paramete
     from curate.storage.catalog import queries
 
     pairs = dict(_pair(text) for text in parameters)
-    with queries.open_catalog(settings.warehouse, settings.verify) as con:
+    with queries.open_catalog(settings.warehouse, settings.verify, settings.allow_files) as con:
         return queries.run_named_query(con, named, pairs) if named is not None else queries.run_sql(con, query or "")
 
 

@@ -29,7 +29,7 @@ _DAMAGED = re.compile(
 """What DuckDB says of damaged Parquet files; ``rows`` is the name of the files in every view of the catalog."""
 
 
-def open_catalog(root: Path, verify: bool = True) -> duckdb.DuckDBPyConnection:
+def open_catalog(root: Path, verify: bool = True, allow_files: bool = False) -> duckdb.DuckDBPyConnection:
     """Return a session on the current catalog; it keeps seeing that state until it is closed.
 
     The file is attached to an in-memory database: a second `duckdb.connect` of the same path in one process would share
@@ -40,7 +40,9 @@ def open_catalog(root: Path, verify: bool = True) -> duckdb.DuckDBPyConnection:
     root : Path
         The warehouse.
     verify : bool
-        Check the digests of the parts that queries read.
+        Check the checksums of the parts that queries read.
+    allow_files : bool
+        Let queries read files outside the warehouse.
 
     Raises
     ------
@@ -72,7 +74,16 @@ def open_catalog(root: Path, verify: bool = True) -> duckdb.DuckDBPyConnection:
         )
     if verify:
         watch(con)
+    if not allow_files:
+        _refuse_files(con, path.parent)
     return con
+
+
+def _refuse_files(con: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Let a session read the files of the warehouse only."""
+    con.execute(f"SET allowed_directories = [{quoted(f'{root}/')}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
 
 
 def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, object] | None = None) -> pa.Table:
@@ -105,7 +116,11 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
             raise UsageError(f"the SQL holds {len(statements)} statements; give one")
         _refuse_writing(statements[0])
         result = con.execute(statements[0], dict(values or {})).to_arrow_table()
+    except UnicodeDecodeError as error:  # DuckDB's message quotes what it has read
+        raise WarehouseError("a file behind the catalog is damaged; run `curate doctor --repair`") from error
     except duckdb.Error as error:
+        if isinstance(error, duckdb.PermissionException):
+            raise UsageError(f"{first_line(error)}; pass --allow-files to read files outside the warehouse") from error
         # The Parquet reader of DuckDB raises the bare base class for some damaged files.
         if type(error) is duckdb.Error or isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
             reason = f"a file behind the catalog cannot be read ({first_line(error)})"

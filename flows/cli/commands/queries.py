@@ -36,7 +36,7 @@ def explain(
 
 
 @app.command()
-@takes("run")
+@takes("files", "run")
 def sql(
     settings: Settings,
     query: Annotated[str | None, typer.Argument(help="SQL over the catalog; tables in docs/tables.md.")] = None,

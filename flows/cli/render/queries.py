@@ -32,9 +32,11 @@ def table(
         import pyarrow.parquet as pq
 
         from curate.flows.operations.output_files import refuse_special
+        from curate.storage.warehouse.permissions import files_of_user
 
         refuse_special(parquet, "--parquet")
-        pq.write_table(result, parquet)
+        with files_of_user():
+            pq.write_table(result, parquet)
         print(f"{result.num_rows} rows in {parquet}")
     elif as_csv or csv_safe:
         from curate.flows.cli.render.comma_separated import write_csv
