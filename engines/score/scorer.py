@@ -257,7 +257,7 @@ def _table(ids: pa.Array, encoded: Sequence[Encoded], computed: dict[str, NDArra
     columns: dict[str, Any] = {"example_id": ids.cast(pa.string()), "status": pa.array(status, pa.string())}
     for name in SIGNALS:
         values = computed.get(name, np.full(len(encoded), np.nan))
-        mask = bad | (name not in computed)
+        mask = bad | (name not in computed) | np.isnan(values)
         columns[name] = pa.array(np.where(mask, 0.0, values), SCORES.field(name).type, mask=mask, safe=False)
     responses = np.array([item.n_response for item in encoded], dtype=np.int32)
     columns["n_prompt_tokens"] = np.array([len(item.ids) for item in encoded], dtype=np.int32) - responses
@@ -272,5 +272,10 @@ def _status(index: int, item: Encoded, computed: dict[str, NDArray[np.float64]])
         return "template_error"
     if not item.n_response:
         return "no_response_tokens"
-    broken = next((name for name in SIGNALS if name in computed and not np.isfinite(computed[name][index])), None)
+    values = {name: computed[name][index] for name in SIGNALS if name in computed}
+    if item.n_response == 1 and np.isnan(values.get("ifd", 0.0)):
+        # Without a beginning-of-text token nothing predicts the only token of the response: it has no ifd, and keeps
+        # its other signals.
+        del values["ifd"]
+    broken = next((name for name, value in values.items() if not np.isfinite(value)), None)
     return "ok" if broken is None else f"non_finite:{broken}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -88,3 +89,48 @@ def test_non_finite_signals_are_named_in_the_status(tmp_path: Path) -> None:
         pair.compressed.model.get_input_embeddings().weight[5].fill_(float("nan"))
     statuses = {row["status"].partition(":")[0] for row in scored(pair, conversations())}
     assert "non_finite" in statuses
+
+
+LONGEST = 12
+
+
+@pytest.fixture(scope="module")
+def without_bos(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder: Path = save_llama(tmp_path_factory.mktemp("models") / "model")
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "bos_token": None}))
+    return load_pair(None, str(folder))
+
+
+def questions(lengths: list[int]) -> pa.RecordBatch:
+    """Return one conversation for each length of a question in words; the longer it is, the less of the answer fits."""
+    rows = [
+        [
+            {"role": "user", "content": " ".join(WORDS[:length]), "tool_call": False},
+            {"role": "assistant", "content": " ".join(WORDS[:9]), "tool_call": False},
+        ]
+        for length in lengths
+    ]
+    return pa.RecordBatch.from_arrays(
+        [pa.array([f"{row:020x}" for row in range(len(rows))]), pa.array(rows, MESSAGES)], ["example_id", "messages"]
+    )
+
+
+def test_a_response_of_one_token_keeps_its_other_signals(without_bos: Any) -> None:
+    plain = scored(without_bos, questions(list(range(1, LONGEST))), max_length=LONGEST, ifd=False)
+    rows = scored(without_bos, questions(list(range(1, LONGEST))), max_length=LONGEST, ifd=True)
+    counts = [row["n_response_tokens"] for row in rows]
+    assert 1 in counts
+    assert max(counts) > 1
+    for row, without in zip(rows, plain, strict=True):
+        assert (row["ifd"] is not None) == (row["n_response_tokens"] > 1)
+        assert {**row, "ifd": None} == without
+    assert all(row["status"] == "ok" for row in rows if row["n_response_tokens"] == 1)
+
+
+def test_a_part_of_such_responses_only(without_bos: Any) -> None:
+    rows = scored(without_bos, questions(list(range(1, LONGEST))), max_length=LONGEST, ifd=True)
+    short = [row["n_response_tokens"] for row in rows].index(1) + 1
+    (row,) = scored(without_bos, questions([short]), max_length=LONGEST, ifd=True)
+    assert (row["status"], row["n_response_tokens"], row["ifd"]) == ("ok", 1, None)
+    assert row["nll_compressed"] is not None
