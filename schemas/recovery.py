@@ -18,6 +18,7 @@ AUTO = "auto"
 
 PERP_PARTS = ("biases", "norms", "head")
 SCHEDULES = ("cosine", "linear")
+SAVE_DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 LEARNING_RATES: dict[str, float] = {"lora": 1e-4, "mask_lora": 1e-4, "scale_lora": 1e-4, "perp": 1e-4, "full": 2e-5}
 """Default peak learning rates: the published LoRA recipe, and a smaller one if all weights are trained."""
@@ -52,6 +53,8 @@ class RecoveryRequest:
     """Parameters that perp trains, any of ``biases``, ``norms``, ``head``."""
     merge: bool = True
     """Whether to write a merged model instead of the adapter alone."""
+    save_dtype: str = "auto"
+    """Number format of the merged weights: ``auto`` as the source's, ``float32``, ``bfloat16`` or ``float16``."""
     reconstruct: bool = False
     """Whether each layer is first fitted to the original's output; with 0 epochs there is no other training."""
     teacher_weight: float = 0.0
@@ -92,6 +95,9 @@ class RecoveryRequest:
                 raise UsageError(f"perp part {part!r} is not known{did_you_mean(part, PERP_PARTS)}")
         if not self.parts:
             raise UsageError(f"perp has nothing to train; give any of {', '.join(PERP_PARTS)}")
+        if self.save_dtype not in SAVE_DTYPES:
+            hint = did_you_mean(self.save_dtype, SAVE_DTYPES)
+            raise UsageError(f"save dtype {self.save_dtype!r} is not known{hint}")
         if self.reconstruct and not self.merge:
             raise UsageError(
                 "reconstruction changes the model's own weights, which an adapter alone does not hold; keep merge on"
@@ -140,7 +146,12 @@ class RecoveryRequest:
         """Return the request as JSON values."""
         values = {**asdict(self), "parts": list(self.parts)}
         # Added later than the other settings: artefacts from before keep their ids.
-        for name, default in (("teacher_top", None), ("token_share", 1.0), ("reweigh_steps", None)):
+        for name, default in (
+            ("teacher_top", None),
+            ("token_share", 1.0),
+            ("reweigh_steps", None),
+            ("save_dtype", "auto"),
+        ):
             if values[name] == default:
                 del values[name]
         return values

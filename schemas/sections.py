@@ -140,6 +140,9 @@ class RecoverSettings(Section):
     dropout: float = _recovery("dropout", "Dropout of lora.", ge=0, lt=1)
     parts: tuple[str, ...] = _recovery("parts", "Parameters that perp trains: biases, norms, head.", syntax="commas")
     merge: bool = _recovery("merge", "Write the adapter alone instead of a merged model.", "--no-merge", syntax="off")
+    save_dtype: str = _recovery(
+        "save_dtype", "Number format of the merged weights: auto (the source's), float32, bfloat16 or float16."
+    )
     reconstruct: bool = _recovery(
         "reconstruct", "First fit each layer to the original's output; with --epochs 0 do nothing else."
     )

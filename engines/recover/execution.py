@@ -15,6 +15,7 @@ from curate.engines.recover.prepare import load_original, load_setup, prepare_re
 from curate.engines.recover.results.report import (
     facts_before_training,
     heldout_perplexity,
+    rounding_warnings,
     trainable_size,
     training_summary,
 )
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from curate.engines.recover.training.rows import Rows
     from curate.schemas.recovery import RecoveryRequest
 
-MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge")
+MAY_CHANGE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps", "merge", "save_dtype")
 """Settings that a resumed run may change: they decide memory use and output, not the trained weights."""
 
 
@@ -78,7 +79,9 @@ class RecoveryExecution:
             return {}
         facts |= trained_facts
         if self.request.merge:
-            return facts | self._verify_written(loaded, logits) | {"merged": True}
+            facts |= self._verify_written(loaded, logits) | {"merged": True}
+            facts["warnings"] += rounding_warnings(facts, loaded.stored)
+            return facts
         unchanged = {"sparsity_after": facts["sparsity_before"], "perplexity_after": facts["perplexity_trained"]}
         return facts | unchanged | {"merged": False}
 

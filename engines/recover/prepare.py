@@ -59,7 +59,7 @@ class RecoverySetup:
     precision: torch.dtype
     """Dtype of matrix products."""
     stored: torch.dtype
-    """Dtype of the source's weights, and of the result's."""
+    """Dtype of the result's weights: the source's, unless the request names another."""
     batch_tokens: int
 
 
@@ -102,6 +102,7 @@ def prepare_recovery(
     device = resolve_device(request.device)
     stored = stored_dtype(source) or torch.float32
     precision = working_dtype(request.dtype, device, stored)
+    stored = stored if request.save_dtype == "auto" else resolve_dtype(request.save_dtype, device) or stored
     context = context_of(folder, trust_remote_code=request.trust_remote_code)
     template = Template(tokenizer, request.template, min(request.max_length, context or request.max_length))  # type: ignore[arg-type]
     _check_digest(template, template_digest)

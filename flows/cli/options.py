@@ -60,7 +60,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "selecting": _section("select", "budget method pin exclude near_duplicates decontaminate"),
     "recovering": (
-        *_section("recover", "method learning_rate epochs batch schedule warmup rank alpha dropout parts merge"),
+        *_section(
+            "recover", "method learning_rate epochs batch schedule warmup rank alpha dropout parts merge save_dtype"
+        ),
         *_section("recover", "reconstruct teacher teacher_weight tokens reweigh"),
         *_section("score", "teacher_cache"),
         *_section("recover", "batch_tokens processes gradient_checkpointing checkpoint_steps heldout"),

@@ -40,7 +40,7 @@ PASSES = 2.0
 BATCH = 8
 """Largest number of rows of one step. With the batch of a recovery a pilot of a dozen rows would take one step a pass,
 while in a recovery these rows, mixed with others, are spread over many steps."""
-NOT_MEASURED = (*PLACE, "merge", "reconstruct", "teacher_weight", "trust_remote_code")
+NOT_MEASURED = (*PLACE, "merge", "save_dtype", "reconstruct", "teacher_weight", "trust_remote_code")
 """Fields of a request that do not change what a pilot measures, or that pilots do not use."""
 
 

@@ -12,8 +12,13 @@ from curate.engines.recover.training.loss import perplexity
 from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curate.engines.recover.methods.attach import Adaptation
     from curate.engines.recover.prepare import LoadedSetup
+
+ROUNDED = 1e-3
+"""Share by which the perplexity may move when merged weights are rounded, before the report says so."""
 
 
 def facts_before_training(loaded: LoadedSetup) -> dict[str, Any]:
@@ -61,6 +66,18 @@ def training_summary(metrics: list[dict[str, Any]], unreached: list[str]) -> dic
         "metrics": metrics,
         "warnings": warnings,
     }
+
+
+def rounding_warnings(facts: Mapping[str, Any], stored: torch.dtype) -> list[str]:
+    """Return a sentence if rounding the merged weights to `stored` moved the perplexity by more than `ROUNDED`."""
+    trained, after = facts["perplexity_trained"], facts["perplexity_after"]
+    if trained is None or abs(after / trained - 1) <= ROUNDED:
+        return []
+    name = str(stored).removeprefix("torch.")
+    return [
+        f"rounding the merged weights to {name} moved the perplexity from {trained:.4f} to {after:.4f}; "
+        "--save-dtype float32 keeps what was trained"
+    ]
 
 
 def _mean(values: list[float]) -> float:

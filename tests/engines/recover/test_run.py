@@ -19,6 +19,7 @@ from curate.engines.recover.methods.sparsity import nonzero_masks
 from curate.engines.recover.observer import Interrupted
 from curate.engines.recover.output import rehearse
 from curate.engines.recover.prepare import load_setup, prepare_recovery
+from curate.engines.recover.results.report import rounding_warnings
 from curate.engines.recover.results.work_folder import WorkFolder
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import MESSAGES, Turn
@@ -181,6 +182,30 @@ def test_a_rehearsal_changes_nothing(
     assert all(torch.equal(after[name], one) and after[name].dtype == one.dtype for name, one in before.items())
     assert (loaded.model.name_or_path, loaded.model.config.to_dict()) == (name, config)
     assert not any(one._backward_hooks for one in loaded.model.parameters())
+
+
+def test_the_result_can_have_more_digits_than_the_source(sparse: Path, tmp_path: Path) -> None:
+    coarse = recover(
+        sparse, conversations(), tmp_path / "a", request(save_dtype="bfloat16"), heldout=conversations(6, start=3)
+    )
+    exact = recover(
+        sparse, conversations(), tmp_path / "b", request(save_dtype="float32"), heldout=conversations(6, start=3)
+    )
+    for name, dtype in (("a", torch.bfloat16), ("b", torch.float32)):
+        weights = load_file(tmp_path / name / "model.safetensors")
+        assert {one.dtype for one in weights.values()} == {dtype}
+        assert AutoModelForCausalLM.from_pretrained(tmp_path / name).dtype == dtype
+    assert exact["perplexity_after"] == pytest.approx(exact["perplexity_trained"], rel=1e-5)
+    assert exact["merge_difference"] < 1e-5 < coarse["merge_difference"]
+    assert exact["warnings"] == []
+    moved = {"perplexity_trained": 6.34, "perplexity_after": 6.45}
+    assert rounding_warnings(moved, torch.bfloat16) == [
+        "rounding the merged weights to bfloat16 moved the perplexity from 6.3400 to 6.4500; "
+        "--save-dtype float32 keeps what was trained"
+    ]
+    assert rounding_warnings({**moved, "perplexity_after": 6.345}, torch.bfloat16) == []
+    assert rounding_warnings({"perplexity_trained": None, "perplexity_after": None}, torch.bfloat16) == []
+    assert coarse["sparsity_after"] == exact["sparsity_after"] == 0.5
 
 
 def test_the_model_card_contains_the_origin_of_the_rows(sparse: Path, tmp_path: Path) -> None:

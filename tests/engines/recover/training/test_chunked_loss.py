@@ -58,4 +58,5 @@ def test_no_chunk_has_more_logits_than_allowed(monkeypatch: pytest.MonkeyPatch) 
 
     sum_over_chunks(loss, states, 50, []).backward()
     assert seen == [(0, 7), (7, 7), (14, 7), (21, 2)]
+    assert states.grad is not None
     assert torch.equal(states.grad, 2 * states)
