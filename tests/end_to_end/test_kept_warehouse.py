@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "data"
 KEPT = json.loads((DATA / "warehouse_0_1.json").read_text())
 COMMAND_LINE = json.loads((DATA / "command_line.json").read_text())
+NEW_DEFAULTS = {("compress", "--method"): "wanda", ("compress", "-m"): "wanda"}
+"""Magnitude pruning at the default share ruins real models."""
 COLUMNS = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY 1, ordinal_position"
 
 
@@ -151,7 +153,9 @@ def test_every_verb_has_its_flags() -> None:
 
     result = verbs(typer.main.get_command(load_commands()))
     for verb, old in COMMAND_LINE["verbs"].items():
-        assert {flag: result[verb].get(flag) for flag in old} == old, verb
+        assert {flag: result[verb].get(flag) for flag in old} == {
+            flag: one | {"default": NEW_DEFAULTS.get((verb, flag), one["default"])} for flag, one in old.items()
+        }, verb
         assert not [flag for flag, one in result[verb].items() if one["required"] and flag not in old], verb
 
 
