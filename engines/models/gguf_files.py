@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from curate.engines.library_output import no_progress_bars
 from curate.engines.models.json_files import read_object
 from curate.engines.models.library_errors import as_input_error
 from curate.engines.models.weight_files import INDEX, ORIGIN, SINGLE
@@ -60,7 +61,7 @@ def convert_gguf(file: Path, folder: Path, digest: str) -> None:
         raise MissingExtraError(f"reading {str(file)!r}", "gguf")
     from curate.engines.models.folder import atomic_folder
 
-    with as_input_error(f"GGUF file {str(file)!r}", REMEDY):
+    with as_input_error(f"GGUF file {str(file)!r}", REMEDY), no_progress_bars():
         types = _stored_types(file)
         tokenizer, model = _load(file)
         folder.parent.mkdir(parents=True, exist_ok=True)

