@@ -56,8 +56,8 @@ class ExampleReader:
             return quarantined(row.source, row.number, column, problem.reason + missing, row.values)
         except RecursionError:
             return quarantined(row.source, row.number, None, "nested too deeply", "")
-        self._ignored.update(self._unread_columns(row.values, values, fit))
-        self._ignored.update(self._turns.ignored)
+        if unread := (*self._unread_columns(row.values, values, fit), *self._turns.ignored):
+            self._ignored.update(unread)
         return example
 
     def _unread_columns(self, raw: Values, values: Values, fit: Fit) -> tuple[str, ...]:
@@ -76,8 +76,8 @@ class ExampleReader:
 
     def _licence_of(self, values: Values) -> str | None:
         """Return the row's own licence, or else the source's."""
-        for column in LICENCE:
-            given = values.get(column)
+        for column in (name for name in LICENCE if name in values):
+            given = values[column]
             listed = given if isinstance(given, list) else [given]
             if own := ", ".join(name for item in listed if (name := stripped(item, column))):
                 return own
@@ -86,7 +86,7 @@ class ExampleReader:
 
 def _check_supervised(values: Values) -> None:
     """Raise RowProblem if a column says that the row is not trained on: ``weight: 0``, ``train: false``."""
-    for name in _ROW_SUPERVISION:
-        value = values.get(name)
+    for name in (name for name in _ROW_SUPERVISION if name in values):
+        value = values[name]
         if isinstance(value, (bool, int, float)) and not value and flag_of(name, value) is False:
             raise RowProblem(name, f"{name} is {value}: the row is not to be trained on")

@@ -36,18 +36,24 @@ class Fit:
         self._candidates = candidates
         present = [filled(row) for row in rows]
         self._usual = [_alternatives(group, present) for group in shape.needs]
-        self._known: dict[frozenset[str], str | None] = {}
+        self._known: dict[frozenset[str], tuple[str | None, str] | None] = {}
 
     def check(self, values: Values) -> None:
         """Raise RowProblem if the shape would read the row's columns as other parts than the rest of the file's."""
         present = filled(values)
+        if present not in self._known:
+            self._known[present] = self._problem(present)
+        if problem := self._known[present]:
+            raise RowProblem(*problem)
+
+    def _problem(self, present: frozenset[str]) -> tuple[str | None, str] | None:
+        """Return column and reason why rows with these columns do not fit, None if they do."""
         for usual, group in zip(self._usual, self.shape.needs, strict=True):
             if present.isdisjoint(usual) and not present.isdisjoint(group):
-                raise RowProblem(usual[0], f"no {usual[0]}")
-        if present not in self._known:
-            self._known[present] = self._richer(present)
-        if other := self._known[present]:
-            raise RowProblem(None, f"has the columns of {other}, where the file's first rows are {self.shape.words}")
+                return usual[0], f"no {usual[0]}"
+        if other := self._richer(present):
+            return None, f"has the columns of {other}, where the file's first rows are {self.shape.words}"
+        return None
 
     def _richer(self, present: frozenset[str]) -> str | None:
         """Return the shape that reads all that this one does and more, None if there is none."""
