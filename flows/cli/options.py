@@ -56,7 +56,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "comparing": (
         *_section("compare", "methods budgets seeds own_epochs"),
         Option("recover.method", ("--recovery",)),
-        *_section("recover", "learning_rate epochs batch"),
+        *_section("recover", "learning_rate epochs batch reconstruct teacher teacher_weight"),
     ),
     "selecting": _section("select", "budget method pin exclude near_duplicates decontaminate"),
     "recovering": (

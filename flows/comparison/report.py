@@ -16,6 +16,7 @@ from curate.flows.comparison.grid import BASELINE, Cell, arms
 from curate.flows.demo.faults import faults, is_demo_corpus, noise_kept
 from curate.flows.operations.evaluation_report import check_parallel, interval
 from curate.flows.stages.evaluating.results import arrays, grouped
+from curate.flows.stages.recovery import request_of
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import KINDS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.settings import Settings
     from curate.selectors.assessment.verdict import Arm, ArmVerdict
     from curate.storage.warehouse.warehouse import Warehouse
@@ -124,6 +126,7 @@ def report(
     average = retention_over_seeds(damaged[None], original.scores, original.group, n, original.counts, Resampling())
     return {
         "metric": original.metric,
+        "training": training_words(request_of(settings), _methods_used(warehouse, cell_ids)),
         "primary": f"{primary[0]} against {BASELINE} at {primary[1]}",
         "seeds": settings.compare.seeds,
         "compressed": interval(average),
@@ -138,6 +141,22 @@ def report(
         "retention_compressed": _groups(damaged[None], damaged, original)["retention"],
         "cells": {cell.name: {"selection": s, "evaluation": e} for cell, (s, e) in cell_ids.items()},
     }
+
+
+def training_words(request: RecoveryRequest, methods: Collection[str]) -> str:
+    """Return how the cells were trained: methods, loss, and what came before."""
+    weight = request.teacher_weight
+    loss = "cross-entropy of the answers"
+    if request.taught:
+        divergence = "divergence from the original's predictions (KL)"
+        loss = divergence if weight == 1 else f"{1 - weight:g} × cross-entropy + {weight:g} × {divergence}"
+    first = "every layer fitted to the original's output, then " if request.reconstruct else ""
+    return f"{first}{' and '.join(sorted(methods))}, {loss}"
+
+
+def _methods_used(warehouse: Warehouse, cell_ids: CellIds) -> set[str]:
+    """Return the recovery methods of all cells."""
+    return {warehouse.manifest("evaluation", one).facts["training"]["method"] for _, one in cell_ids.values()}
 
 
 def _line(one: ArmVerdict) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from curate.flows.stages.evaluating.tasks import (
 )
 from curate.flows.stages.evaluation import facts, run_items
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.recovery import selected_rows
+from curate.flows.stages.recovery import library, selected_rows
 from curate.flows.stages.rendering import rendering_setting
 
 if TYPE_CHECKING:
@@ -90,11 +90,15 @@ def _trained(
 ) -> tuple[Any, dict[str, Any]]:
     """Return the folder of the trained model, which only this cell uses, and what training reported."""
     from curate.engines.recover import Observer, RecoveryContext, recover
+    from curate.engines.recover.training.original_predictions import PredictionCache
 
     folder, work = (warehouse.root / place / f"trial-{cell}" for place in ("models", "cache"))
     # Left by an attempt that was killed after training; without its report it is of no use.
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # All cells learn from the same original: what it predicted of a row in one cell is looked up in the next.
+    place = library(warehouse, settings)
+    cache = None if place is None else PredictionCache.from_json(place)
     with progress.stage("train") as advance:
         report = recover(
             str(settings.compressed),
@@ -102,7 +106,7 @@ def _trained(
             folder,
             request,
             original=settings.original,
-            context=RecoveryContext(work=work),
+            context=RecoveryContext(work=work, cache=cache),
             observer=Observer(on_step=lambda step, total: advance(request.batch)),
         )
     shutil.rmtree(work, ignore_errors=True)

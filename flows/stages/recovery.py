@@ -176,14 +176,14 @@ def job_of(
         "original": settings.original,
         "out": str(out),
         "request": request_of(settings).to_json(),
-        "library": _library(warehouse, settings),
+        "library": library(warehouse, settings),
         "template_digest": _scored_digest(warehouse, selection),
         "lineage": lineage(warehouse, settings, selection, source, rows["example_id"]),
     }
     return rows, heldout, description
 
 
-def _library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
+def library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
     """Return where originals leave what they say, and this one's digest there, as scoring writes it."""
     from curate.engines.models.checkpoints import model_files
 

@@ -44,6 +44,7 @@ def comparison(report: dict[str, Any], as_json: bool) -> None:
     out.print(grid(columns, (_arm(line) for line in report["lines"])))
     damaged = report["compressed"]
     out.print(f"compressed model: mean retention {damaged['value']:.3f} [{damaged['low']:.3f}, {damaged['high']:.3f}]")
+    out.print(f"every cell trained by {report['training']}", soft_wrap=True)
     out.print(f"primary comparison: {report['primary']}; all others are corrected for their number (Holm)")
     if report["left_out"]:
         out.print(f"left out, original close to chance: {', '.join(report['left_out'])}", soft_wrap=True)

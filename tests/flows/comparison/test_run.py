@@ -12,6 +12,7 @@ from corpora import write_corpus
 
 from curate.engines.recover import recover
 from curate.flows import demo
+from curate.flows.comparison.report import training_words
 from curate.schemas.corpus import Turn
 from curate.schemas.recovery import RecoveryRequest
 from curate.storage.warehouse.warehouse import Warehouse
@@ -66,6 +67,7 @@ def test_a_trial_from_beginning_to_verdict(curate: Run, given: list[str], root: 
     told = answer.value
     assert [line["method"] for line in told["lines"]] == ARMS
     assert told["primary"] == "donod against uniform at 25%"
+    assert told["training"] == "lora, cross-entropy of the answers"
     assert [line["word"] == "baseline" for line in told["lines"]] == [False, False, True, False]
     assert all(line["seeds"] == 2 and line["sentence"] for line in told["lines"])
     assert all(set(line["retention"]) == set(told["retention_compressed"]) == {"rows:held"} for line in told["lines"])
@@ -163,3 +165,27 @@ def test_two_methods_on_a_piece_of_the_demo(curate: Run, tmp_path: Path) -> None
         assert line["worst"]["value"] < line["mean"]["value"]
         assert line["seconds_training"] < 120
     assert all(line["noise"] is None for line in told["lines"])  # a piece of the pool is not the demo's corpus
+
+
+@pytest.mark.slow
+def test_cells_learn_from_the_original(curate: Run, given: list[str], root: Path) -> None:
+    taught_cells = ["--seeds", "1", "--teacher", "original", "--teacher-weight", "0.25", "--reconstruct"]
+    answer = curate("compare", *given, *taught_cells, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.value["training"] == (
+        "every layer fitted to the original's output, then lora, "
+        "0.75 × cross-entropy + 0.25 × divergence from the original's predictions (KL)"
+    )
+    plain = curate("compare", *given, "--seeds", "1", "--json").value
+    assert plain["cells"].keys() == answer.value["cells"].keys()
+    ids = [{cell["evaluation"] for cell in told["cells"].values()} for told in (plain, answer.value)]
+    assert not ids[0] & ids[1]
+    # One pass of the original serves every cell with the same rows.
+    caches = list((root / "w" / "cache" / "teachers").iterdir())
+    assert 0 < len(caches) <= len(ids[1])
+
+
+def test_the_training_is_told_in_words() -> None:
+    assert training_words(RecoveryRequest(), {"lora"}) == "lora, cross-entropy of the answers"
+    taught_alone = training_words(RecoveryRequest(teacher_weight=1.0), {"mask_lora", "lora"})
+    assert taught_alone == "lora and mask_lora, divergence from the original's predictions (KL)"
