@@ -60,13 +60,20 @@ def _download(name: str) -> Path:
 
     repository, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = first_line(error)
         raise InputError(
             f"model {name!r} is neither a local folder nor available from the model hub ({reason}); "
             "check the name, or download it and give its folder"
         ) from error
+    if not any(folder.glob("*.safetensors")):
+        # A repository may hold dozens of GGUF files, each of gigabytes: which one is for its user to say.
+        raise InputError(
+            f"model {name!r} has no safetensors on the model hub; download its .gguf file, or its folder with the .bin "
+            "weights, and give the path, which is converted once"
+        )
+    return folder
 
 
 def model_files(name: str) -> list[Path]:
