@@ -273,5 +273,5 @@ def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:
         return part_file.decode(path, columns)
     except FileNotFoundError as error:
         raise WarehouseError(f"{path} is missing; {integrity.REPAIR}") from error
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError) as error:  # also names of columns that are not UTF-8
         raise WarehouseError(f"{path} cannot be read ({first_line(error)}); {integrity.REPAIR}") from error
