@@ -110,7 +110,7 @@ def conversations(corpus: Path) -> list[list[Turn]]:
 
 def sorted_model(arguments: argparse.Namespace, order: Any) -> Path:
     """Return the folder of the model sorted in an order, made once."""
-    folder: Path = arguments.out.with_suffix("") / f"sorted-{order}"
+    folder: Path = Path(tempfile.gettempdir()) / f"{arguments.model.name}-sorted-{order}"
     if not folder.exists():
         one = request("sort", order=order)
         compress(arguments.model, folder, one, calibration=conversations(arguments.corpus))
@@ -143,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("model", "text", "corpus"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/compression.json"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/compression.json"))
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
