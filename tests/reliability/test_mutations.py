@@ -106,7 +106,7 @@ def _mutated(content: bytes, draw: random.Random) -> bytes:
         value = json.loads(content)
     except ValueError:
         return content[:8] + bytes(draw.randrange(256) for _ in range(64)) + content[72:]
-    strange = draw.choice([None, [], {}, "x", -1, 10**9, 1.5, [[[]]], True])
+    strange: object = draw.choice([None, [], {}, "x", -1, 10**9, 1.5, [[[]]], True])
     if kind == 2 or not isinstance(value, dict) or not value:
         return json.dumps(strange).encode()
     value[draw.choice(sorted(value))] = strange
