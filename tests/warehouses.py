@@ -42,7 +42,7 @@ def make(
 
 def example(i: int) -> dict[str, Any]:
     turns = (Turn("user", f"What is {i} plus {i}? It's “simple”."), Turn("assistant", f"It is {2 * i}."))
-    messages = [{"role": one.role, "content": one.content, "tool_call": False} for one in turns]
+    messages = [{"role": one.role, "content": one.content, "tool_call": False, "supervised": None} for one in turns]
     text = {"prompt": turns[0].content, "response": turns[1].content, "n_turns": 2, "tools": None}
     return {"example_id": example_id(turns), "messages": messages, **text}
 

@@ -64,7 +64,7 @@ def test_errors_are_reported_in_one_sentence(
     part = next((tmp_path / "w" / "scores" / filled["scores"]).glob("part-*.parquet"))
     part.write_bytes(part.read_bytes()[:-9])
     answer = curate("report", *where)
-    assert (answer.code, "cannot be read" in answer.err, answer.err.count("\n")) == (1, True, 1)
+    assert (answer.code, "changed after it was written" in answer.err, answer.err.count("\n")) == (1, True, 1)
 
 
 @pytest.mark.slow
