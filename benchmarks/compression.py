@@ -24,6 +24,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from curate.engines.compress import CompressionRequest, compress
+from curate.engines.compress.width.channels import mlp_channels
+from curate.engines.compress.width.elastic import ELASTIC
+from curate.engines.models.projections import find_projections
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import CurateError
 
@@ -31,13 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WINDOW = 512
-MLP_SHARE = 0.75
-"""Share of a layer's weights that its MLP holds, in SmolLM2."""
 SHARES = (0.15, 0.25)
 
 
-def requests(seeds: int) -> Iterator[tuple[str, str | None, CompressionRequest]]:
-    """Yield name, name of the sorted model to start from if any, and request of every compression."""
+def requests(seeds: int, mlp_share: float) -> Iterator[tuple[str, str | None, CompressionRequest]]:
+    """Yield name, name of the sorted model to start from if any, and request of every compression.
+
+    `mlp_share` is the share of the layers' weights that their MLPs hold.
+    """
     for order in ("wanda", "energy", "ridge"):
         for share in SHARES:
             yield f"width {share:.0%} {order}", order, request("truncate", sparsity=share)
@@ -51,7 +55,7 @@ def requests(seeds: int) -> Iterator[tuple[str, str | None, CompressionRequest]]
     for share in SHARES:
         # Zeros in the share of all weights that the width takes out: an MLP channel is a share of the MLP only.
         for method in ("wanda", "magnitude"):
-            yield f"zeros {share:.0%} {method}", None, request(method, sparsity=MLP_SHARE * share)
+            yield f"zeros {share:.0%} {method}", None, request(method, sparsity=mlp_share * share)
     for share in SHARES:
         more = request("width", sparsity=share, compensate=True, calibration_rows=160)
         yield f"width {share:.0%} wanda compensated", None, more
@@ -88,6 +92,13 @@ def speed(original: Any, model: Any, row: torch.Tensor, repeats: int) -> float:
             one(row)
             times[index].append(time.perf_counter() - start)
     return statistics.median(times[0]) / statistics.median(times[1])
+
+
+def mlp_share(model: Any) -> float:
+    """Return the share of the decoder layers' projections that lie in their MLPs."""
+    inside = {id(one.module) for mlp in mlp_channels(model) for one in (*mlp.into, mlp.out)}
+    sizes = [(one.matrix.numel(), id(one.module) in inside) for one in find_projections(model)]
+    return sum(size for size, of_mlp in sizes if of_mlp) / sum(size for size, _ in sizes)
 
 
 def load(folder: Path) -> Any:
@@ -127,6 +138,9 @@ def measure(
         out = Path(work) / "out"
         report = compress(start, out, one, calibration=turns)
         model = load(out)
+        calibrated = report["calibration_tokens"]
+        if source:
+            calibrated = json.loads((start / ELASTIC).read_text())["calibration_tokens"]
         return {
             "parameters": report["parameters_after"] / report["parameters_before"],
             "zeros": report["sparsity"],
@@ -134,7 +148,7 @@ def measure(
             "bytes": size(out) / size(arguments.model),
             "speed": speed(original, model, rows[0], arguments.repeats),
             "layers_removed": report["layers_removed"],
-            "calibration_tokens": report["calibration_tokens"],
+            "calibration_tokens": calibrated,
         }
 
 
@@ -154,7 +168,7 @@ def main() -> None:
     original, rows = load(arguments.model), windows(arguments.model, arguments.text, arguments.tokens)
     if "original" not in results:
         results["original"] = {"parameters": 1.0, "zeros": 0.0, "perplexity": perplexity(original, rows), "bytes": 1.0}
-    for name, source, one in requests(arguments.seeds):
+    for name, source, one in requests(arguments.seeds, mlp_share(original)):
         if name not in results:
             try:
                 results[name] = measure(arguments, source, one, original, rows)

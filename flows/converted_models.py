@@ -38,7 +38,7 @@ def converted(warehouse: Warehouse, model: str | None, trust_pickle: bool) -> st
     MissingExtraError
         For a GGUF file without the package that reads it.
     """
-    # A hub name or an ordinary folder is told by a few names of files, without importing torch.
+    # A hub name or an ordinary folder is recognised by a few names of files, without importing torch.
     if model is None or not (path := Path(model).expanduser()).exists():
         return model
     return (

@@ -102,6 +102,15 @@ def run(
     return Ended(int(child.exitcode or 0), (folder / "err").read_text())
 
 
+def undisturbed(base: Path, folder: Path, verb: str) -> dict[str, bytes]:
+    """Return what a verb leaves in a copy of `base` if nothing interferes."""
+    copied(base, folder)
+    assert run(folder, verb).code == 0, verb
+    left = content(folder)
+    shutil.rmtree(folder)
+    return left
+
+
 def _child(arguments: list[str], err: Path, before: Callable[[], None] | None) -> None:
     from curate.flows.cli.main import main
 

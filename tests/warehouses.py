@@ -14,9 +14,11 @@ from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.recovery_metrics import METRICS
 from curate.schemas.scores import SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
+from curate.storage.catalog.publish import publish
+from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from curate.storage.warehouse.warehouse import Warehouse
+    from pathlib import Path
 
 ROWS, PART_ROWS, CLUSTERS_MADE = 60, 25, 3
 LAYOUT = {"rows_per_part": PART_ROWS}
@@ -63,6 +65,14 @@ def corpus(warehouse: Warehouse, name: str = "a.jsonl") -> str:
         "quarantine": (broken, QUARANTINE),
     }
     return make(warehouse, "corpus", {f"0:{name}": "0" * 16}, {}, tables, n_examples=ROWS)
+
+
+def published(root: Path) -> Path:
+    """Build a warehouse with a corpus and a catalog, and return its folder."""
+    warehouse = Warehouse(root)
+    corpus(warehouse)
+    publish(warehouse)
+    return root
 
 
 def embeddings(warehouse: Warehouse, corpus_id: str, width: int = 4) -> str:

@@ -8,7 +8,7 @@ mean negative log-likelihood when layer l is left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from curate.engines.diagnose.layer_paths import LayerPaths
-
-Metric = Literal["influence", "change", "angle", "loss_without"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 def influence(paths: LayerPaths) -> list[float]:

@@ -64,17 +64,17 @@ def ledger(warehouse: Path, selection: str) -> list[dict[str, Any]]:
 def test_every_method_keeps_its_budget_and_explains_every_row(
     select: Run, warehouse: Path, method: str, noun_counts: tuple[int, int, int]
 ) -> None:
-    told = select("--method", method, "--budget", "25%")
-    rows = ledger(warehouse, told["selection_id"])
-    assert len(rows) == told["n_examples"] == 60
+    summary = select("--method", method, "--budget", "25%")
+    rows = ledger(warehouse, summary["selection_id"])
+    assert len(rows) == summary["n_examples"] == 60
     wanted = 60 if method == "full" else 15
-    assert sum(row["kept"] for row in rows) == told["n_kept"] == wanted
+    assert sum(row["kept"] for row in rows) == summary["n_kept"] == wanted
     assert sorted(row["rank"] for row in rows if row["kept"]) == list(range(1, wanted + 1))
     assert {row["reason"] for row in rows if row["kept"]} == {"selected"}
     assert all(row["reason"] for row in rows)
     kept = {row["example_id"] for row in rows if row["kept"]}
     assert all(row["related_id"] in kept for row in rows if row["reason"] == "conflict")
-    assert tuple(int(noun in told["inputs"]) for noun in ("embeddings", "clusters", "scores")) == noun_counts
+    assert tuple(int(noun in summary["inputs"]) for noun in ("embeddings", "clusters", "scores")) == noun_counts
 
 
 def test_another_budget_runs_the_selection_only(select: Run, warehouse: Path, curate: Run) -> None:
@@ -95,8 +95,8 @@ def test_the_seed_decides_a_draw_and_nothing_else(select: Run, warehouse: Path) 
 
 
 def test_token_budgets_are_never_exceeded(select: Run) -> None:
-    told = select("--method", "uniform", "--budget", "100-tokens")
-    assert 60 < told["n_tokens_kept"] <= 100
+    summary = select("--method", "uniform", "--budget", "100-tokens")
+    assert 60 < summary["n_tokens_kept"] <= 100
 
 
 def test_pinned_and_excluded_rows(select: Run, warehouse: Path, tmp_path: Path) -> None:
@@ -104,11 +104,11 @@ def test_pinned_and_excluded_rows(select: Run, warehouse: Path, tmp_path: Path) 
     left, kept = (next(row["example_id"] for row in rows if row["kept"] is flag) for flag in (False, True))
     names = tmp_path / "ids.txt"
     names.write_text(kept + "\n")
-    told = select("--budget", "0.1", "--pin", left, "--exclude", f"@{names}")
-    after = {row["example_id"]: row for row in ledger(warehouse, told["selection_id"])}
+    summary = select("--budget", "0.1", "--pin", left, "--exclude", f"@{names}")
+    after = {row["example_id"]: row for row in ledger(warehouse, summary["selection_id"])}
     assert after[left]["kept"]
     assert (after[kept]["kept"], after[kept]["reason"]) == (False, "excluded")
-    assert told["n_kept"] == 6
+    assert summary["n_kept"] == 6
 
 
 def test_a_forgotten_row_is_never_kept_again(select: Run, warehouse: Path, curate: Run, tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_a_forgotten_row_is_never_kept_again(select: Run, warehouse: Path, curat
     shutil.copytree(warehouse, copied)
     assert curate("catalog", "rebuild", "-w", copied).code == 0
     kept = [row["example_id"] for row in ledger(copied, first["selection_id"]) if row["kept"]]
-    told = curate("forget", kept[0][:12], "-w", copied, "--json").value
-    assert (told["example_id"], told["already"]) == (kept[0], False)
-    assert first["selection_id"] in {one["selection_id"] for one in told["selections"]}
+    summary = curate("forget", kept[0][:12], "-w", copied, "--json").value
+    assert (summary["example_id"], summary["already"]) == (kept[0], False)
+    assert first["selection_id"] in {one["selection_id"] for one in summary["selections"]}
     assert curate("forget", kept[0], "-w", copied, "--json").value["already"]
     again = select("--budget", "0.1", "--warehouse", copied)
     after = {row["example_id"]: row for row in ledger(copied, again["selection_id"])}
@@ -141,17 +141,19 @@ def test_a_forgotten_row_cannot_be_pinned(curate: Run, corpus: Path, tmp_path: P
 
 
 def test_questions_agree_with_the_summary(select: Run, curate: Run, warehouse: Path) -> None:
-    told = select("--budget", "0.2")
+    summary = select("--budget", "0.2")
     where = ("--warehouse", warehouse, "--json")
-    sql = f"SELECT reason, count(*) AS n FROM ledger WHERE selection_id = '{told['selection_id']}' GROUP BY reason"
-    assert {row["reason"]: row["n"] for row in curate("sql", sql, *where).value} == told["reasons"]
-    worst = curate("sql", "--named", "degraded_clusters", "--with", f"selection={told['selection_id']}", *where).value
-    assert [row["cluster"] for row in worst] == [row["cluster"] for row in told["clusters"]][:10]
+    sql = f"SELECT reason, count(*) AS n FROM ledger WHERE selection_id = '{summary['selection_id']}' GROUP BY reason"
+    assert {row["reason"]: row["n"] for row in curate("sql", sql, *where).value} == summary["reasons"]
+    worst = curate(
+        "sql", "--named", "degraded_clusters", "--with", f"selection={summary['selection_id']}", *where
+    ).value
+    assert [row["cluster"] for row in worst] == [row["cluster"] for row in summary["clusters"]][:10]
     found = curate("status", *where).value
-    assert told["selection_id"] in {one["id"] for one in found["artefacts"]}
+    assert summary["selection_id"] in {one["id"] for one in found["artefacts"]}
     assert {run["status"] for run in found["runs"]} == {"finished"}
-    kept = next(row for row in ledger(warehouse, told["selection_id"]) if row["kept"])
-    why = curate("explain", kept["example_id"], "--selection", told["selection_id"], *where).value
+    kept = next(row for row in ledger(warehouse, summary["selection_id"]) if row["kept"])
+    why = curate("explain", kept["example_id"], "--selection", summary["selection_id"], *where).value
     assert why["selections"][0]["reason"] == "selected"
     assert why["selections"][0]["rank"] == kept["rank"]
     assert why["sources"][0]["source"] == "pool.jsonl"
@@ -159,10 +161,10 @@ def test_questions_agree_with_the_summary(select: Run, curate: Run, warehouse: P
 
 def test_two_selections_compared(select: Run, curate: Run, warehouse: Path) -> None:
     one, other = select("--budget", "0.2"), select("--budget", "0.2", "--method", "donod")
-    told = curate("compare", one["selection_id"], other["selection_id"], "--warehouse", warehouse, "--json").value
+    summary = curate("compare", one["selection_id"], other["selection_id"], "--warehouse", warehouse, "--json").value
     sides = [{r["example_id"] for r in ledger(warehouse, each["selection_id"]) if r["kept"]} for each in (one, other)]
-    assert told["kept_both"] == len(sides[0] & sides[1])
-    assert told["jaccard"] == pytest.approx(len(sides[0] & sides[1]) / len(sides[0] | sides[1]))
+    assert summary["kept_both"] == len(sides[0] & sides[1])
+    assert summary["jaccard"] == pytest.approx(len(sides[0] & sides[1]) / len(sides[0] | sides[1]))
 
 
 def test_a_plan_runs_nothing(curate: Run, pool: Path, tiny: tuple[Path, Path], tmp_path: Path, warehouse: Path) -> None:

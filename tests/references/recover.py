@@ -6,12 +6,35 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from curate.engines.models.loading import LanguageModel
+from curate.engines.models.output_head import output_head
+from curate.engines.score.reduction import ResponseStates
+from curate.engines.score.response_states import response_states, response_tokens
+from curate.engines.score.top_k import TopKPredictions, top_k_predictions
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedModel
 
+    from curate.engines.recover.training.distillation import PredictionLookup
     from curate.engines.tokens.templates import Encoded
+
+
+def predictions_of(original: PreTrainedModel, top: int | None = None) -> PredictionLookup:
+    """Return the lookup of an original in memory, without a cache."""
+    head = output_head(original.eval())
+
+    @torch.no_grad()
+    def lookup(rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
+        states = response_states(LanguageModel(original, "original"), rows)
+        return (
+            ResponseStates(head, states)
+            if top is None
+            else top_k_predictions(head, states, response_tokens(rows), top, 512)
+        )
+
+    return lookup
 
 
 def weight_loop(weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float, kind: str) -> torch.Tensor:

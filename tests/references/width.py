@@ -28,6 +28,7 @@ SIZES: dict[str, Any] = {
 }
 KINDS = ["sliding_attention", "full_attention", "sliding_attention"]
 GPT2 = {"vocab_size": 31, "n_embd": 16, "n_layer": 3, "n_head": 4, "n_positions": 64}
+FALCON = {"vocab_size": 31, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4}
 OPT = {"word_embed_proj_dim": 16, "ffn_dim": 24, **{k: v for k, v in SIZES.items() if "intermediate" not in k}}
 
 CONFIGS: dict[str, Callable[[], Any]] = {
@@ -38,6 +39,12 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "phi3": lambda: transformers.Phi3Config(**SIZES),
     "gpt2": lambda: transformers.GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2),
     "gpt-neox": lambda: transformers.GPTNeoXConfig(**SIZES),
+    "gpt-j": lambda: transformers.GPTJConfig(**GPT2, rotary_dim=4, bos_token_id=1, eos_token_id=2),
+    "starcoder2": lambda: transformers.Starcoder2Config(**SIZES),
+    "falcon": lambda: transformers.FalconConfig(**FALCON, bos_token_id=1, eos_token_id=2),
+    "nemotron": lambda: transformers.NemotronConfig(**SIZES, head_dim=4),
+    "phi": lambda: transformers.PhiConfig(**{**SIZES, "num_key_value_heads": 4}),
+    "glm": lambda: transformers.GlmConfig(**SIZES, head_dim=4),
     "opt": lambda: transformers.OPTConfig(**OPT),
 }
 

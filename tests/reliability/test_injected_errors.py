@@ -40,11 +40,7 @@ def test_errors_of_the_operating_system(base: Path, tmp_path: Path) -> None:
     codes: Counter[int] = Counter()
     for seed in range(reliable_verbs.count(ERRORS)):
         draw, verb = reliable_verbs.case(seed)
-        if verb not in whole:
-            untouched = reliable_verbs.copied(base, tmp_path / "whole")
-            assert reliable_verbs.run(untouched, verb).code == 0
-            whole[verb] = reliable_verbs.content(untouched)
-            shutil.rmtree(untouched)
+        whole[verb] = whole.get(verb) or reliable_verbs.undisturbed(base, tmp_path / "whole", verb)
         folder = reliable_verbs.copied(base, tmp_path / "case")
         act = raising(draw.choice(CODES))
         ended = reliable_verbs.run(folder, verb, reliable_verbs.at_event(draw.randrange(1, 40), act))

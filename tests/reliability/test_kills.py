@@ -25,11 +25,7 @@ def test_kills(base: Path, tmp_path: Path) -> None:
     killed = 0
     for seed in range(reliable_verbs.count(KILLS) * 3):
         draw, verb = reliable_verbs.case(seed)
-        if verb not in whole:
-            untouched = reliable_verbs.copied(base, tmp_path / "whole")
-            assert reliable_verbs.run(untouched, verb).code == 0
-            whole[verb] = reliable_verbs.content(untouched)
-            shutil.rmtree(untouched)
+        whole[verb] = whole.get(verb) or reliable_verbs.undisturbed(base, tmp_path / "whole", verb)
         folder = reliable_verbs.copied(base, tmp_path / "case")
         moment = draw.randrange(1, 45)
         ended = reliable_verbs.run(folder, verb, reliable_verbs.at_event(moment, reliable_verbs.die))

@@ -13,7 +13,6 @@ import pytest
 import warehouses
 
 from curate.flows.cli.interrupts import SENTENCE
-from curate.storage.catalog.publish import publish
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -24,10 +23,7 @@ ENDLESS = "SELECT count(*) FROM range(100000000) AS a, range(100000000) AS b WHE
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    warehouse = Warehouse(tmp_path_factory.mktemp("filled") / "w")
-    warehouses.corpus(warehouse)
-    publish(warehouse)
-    return warehouse.root
+    return warehouses.published(tmp_path_factory.mktemp("filled") / "w")
 
 
 def interrupt(words: list[str], seconds: float) -> tuple[int, float, str]:

@@ -64,28 +64,30 @@ def test_a_trial_from_beginning_to_verdict(curate: Run, given: list[str], root: 
     parts = attempts.parts(root / "w")
     answer = curate("compare", *given, "--json")
     assert answer.code == 0, answer.err
-    told = answer.value
-    assert [line["method"] for line in told["lines"]] == ARMS
-    assert told["primary"] == "donod against uniform at 25%"
-    assert told["training"] == "lora, cross-entropy of the answers"
-    assert [line["word"] == "baseline" for line in told["lines"]] == [False, False, True, False]
-    assert all(line["seeds"] == 2 and line["sentence"] for line in told["lines"])
-    assert all(set(line["retention"]) == set(told["retention_compressed"]) == {"rows:held"} for line in told["lines"])
-    assert all(set(line["harmed"]) <= {"rows:held"} for line in told["lines"])
+    summary = answer.value
+    assert [line["method"] for line in summary["lines"]] == ARMS
+    assert summary["primary"] == "donod against uniform at 25%"
+    assert summary["training"] == "lora, cross-entropy of the answers"
+    assert [line["word"] == "baseline" for line in summary["lines"]] == [False, False, True, False]
+    assert all(line["seeds"] == 2 and line["sentence"] for line in summary["lines"])
+    assert all(
+        set(line["retention"]) == set(summary["retention_compressed"]) == {"rows:held"} for line in summary["lines"]
+    )
+    assert all(set(line["harmed"]) <= {"rows:held"} for line in summary["lines"])
     # The row that is asked is trained on by nobody.
-    assert told["n_excluded"] == 1
+    assert summary["n_excluded"] == 1
     warehouse = Warehouse(root / "w")
     assert parts.items() <= attempts.parts(root / "w").items()
     asked = warehouse.read("corpus", warehouse.list("corpus")[0].id, columns=["example_id"])["example_id"][0].as_py()
-    for cell in told["cells"].values():
+    for cell in summary["cells"].values():
         ledger = {row["example_id"]: row for row in warehouse.read("selection", cell["selection"]).to_pylist()}
         assert (ledger[asked]["kept"], ledger[asked]["reason"]) == (False, "excluded")
     # Equal training tokens, whatever the rows: within two steps of the same number.
     tokens = [warehouse.manifest("evaluation", cell["evaluation"]).facts["training"]["tokens"]
-              for cell in told["cells"].values()]  # fmt: skip
+              for cell in summary["cells"].values()]  # fmt: skip
     assert max(tokens) - min(tokens) <= 2 * 4 * 30
-    assert len({cell["evaluation"] for cell in told["cells"].values()}) == 8
-    assert json.loads((root / "w" / told["files"][0]).read_text())["lines"] == told["lines"]
+    assert len({cell["evaluation"] for cell in summary["cells"].values()}) == 8
+    assert json.loads((root / "w" / summary["files"][0]).read_text())["lines"] == summary["lines"]
     assert not list((root / "w" / "models").glob("trial-*"))
     after = curate("compare", "--plan", *given, "--json").value
     assert (after["cells"], after["done"], after["estimate"]) == (8, 8, "nothing is left to do")
@@ -147,7 +149,7 @@ def test_a_killed_trial_goes_on_where_it_was(given: list[str], tmp_path: Path) -
 
 @pytest.mark.slow
 def test_two_methods_on_a_piece_of_the_demo(curate: Run, tmp_path: Path) -> None:
-    """Two methods × one budget × two seeds: every arm brings the demo's pruned model up, and the noise is told."""
+    """Two methods × one budget × two seeds: every arm brings the demo's pruned model up, and the noise is reported."""
     pruned = tmp_path / "pruned"
     assert curate("compress", demo.model_path(), "-m", "magnitude", "--sparsity", "0.6", "--out", pruned).code == 0
     pool = tmp_path / "pool.jsonl"
@@ -157,14 +159,14 @@ def test_two_methods_on_a_piece_of_the_demo(curate: Run, tmp_path: Path) -> None
     how = ("--methods", "paser,anchored", "--seeds", "2", "--budgets", "0.2", "--clusters", "8", "--limit", "330")
     answer = curate("compare", *pair, *how, "--learning-rate", "1e-3", "--batch", "8", "-w", tmp_path / "w", "--json")
     assert answer.code == 0, answer.err
-    told = answer.value
-    assert len(told["cells"]) == 2 * 5
-    assert told["left_out"] == ["recall"]
-    for line in told["lines"]:
-        assert line["mean"]["value"] > told["compressed"]["value"] + 0.02
+    summary = answer.value
+    assert len(summary["cells"]) == 2 * 5
+    assert summary["left_out"] == ["recall"]
+    for line in summary["lines"]:
+        assert line["mean"]["value"] > summary["compressed"]["value"] + 0.02
         assert line["worst"]["value"] < line["mean"]["value"]
         assert line["seconds_training"] < 120
-    assert all(line["noise"] is None for line in told["lines"])  # a piece of the pool is not the demo's corpus
+    assert all(line["noise"] is None for line in summary["lines"])  # a piece of the pool is not the demo's corpus
 
 
 @pytest.mark.slow
@@ -178,7 +180,7 @@ def test_cells_learn_from_the_original(curate: Run, given: list[str], root: Path
     )
     plain = curate("compare", *given, "--seeds", "1", "--json").value
     assert plain["cells"].keys() == answer.value["cells"].keys()
-    ids = [{cell["evaluation"] for cell in told["cells"].values()} for told in (plain, answer.value)]
+    ids = [{cell["evaluation"] for cell in summary["cells"].values()} for summary in (plain, answer.value)]
     assert not ids[0] & ids[1]
     # One pass of the original serves every cell with the same rows.
     caches = list((root / "w" / "cache" / "teachers").iterdir())

@@ -67,8 +67,8 @@ def test_scores_of_an_earlier_version_open_and_are_not_mixed_with_new_ones(
         tmp_path / "w",
         "--json",
     )
-    told = curate("select", "--method", "donod", "--budget", "5", *fixed).value
-    assert (told["inputs"]["scores"], told["n_kept"]) == (first.id, 5)
+    summary = curate("select", "--method", "donod", "--budget", "5", *fixed).value
+    assert (summary["inputs"]["scores"], summary["n_kept"]) == (first.id, 5)
     asked = curate("sql", "SELECT count(cds) AS cds, count(positive_excess) AS e FROM scores", *fixed[-3:])
     assert asked.value == [{"cds": 20, "e": 0}]
     answer = curate("select", "--method", "by-signal", "--signal", "positive_excess", *fixed)

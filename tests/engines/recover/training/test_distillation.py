@@ -7,33 +7,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from references.compress import WORDS, save_tiny, tiny_model, tiny_tokenizer
-from references.recover import mixed_loss
+from references.recover import mixed_loss, predictions_of
 from transformers import LlamaConfig
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.magnitude import prune_magnitude
-from curate.engines.models.loading import LanguageModel
-from curate.engines.models.output_head import output_head
 from curate.engines.recover import recover
 from curate.engines.recover.training.chunked_loss import CHUNK_LOGITS
 from curate.engines.recover.training.distillation import DistillationLoss
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.rows import encode_rows, make_batch
-from curate.engines.score.reduction import ResponseStates
-from curate.engines.score.response_states import response_states, response_tokens
-from curate.engines.score.top_k import TopKPredictions, top_k_predictions
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
 
-    from curate.engines.recover.training.distillation import PredictionLookup
     from curate.engines.tokens.templates import Encoded
 
 
@@ -56,22 +49,6 @@ def pruned() -> PreTrainedModel:
     model = tiny_model(llama())
     prune_magnitude(model, sparsity=0.5)
     return model
-
-
-def predictions_of(original: PreTrainedModel, top: int | None = None) -> PredictionLookup:
-    """Return the lookup of an original in memory, without a cache."""
-    head = output_head(original.eval())
-
-    @torch.no_grad()
-    def lookup(rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
-        states = response_states(LanguageModel(original, "original"), rows)
-        return (
-            ResponseStates(head, states)
-            if top is None
-            else top_k_predictions(head, states, response_tokens(rows), top, 512)
-        )
-
-    return lookup
 
 
 @pytest.mark.parametrize("top", [None, 4, 32])

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 from references.compress import WORDS, tiny_model, tiny_tokenizer
+from references.recover import predictions_of
 from transformers import LlamaConfig
 
 from curate.engines.compress.magnitude import prune_magnitude
-from curate.engines.models.loading import LanguageModel
-from curate.engines.models.output_head import output_head
 from curate.engines.recover.methods.attach import attach
 from curate.engines.recover.training.distillation import DistillationLoss
 from curate.engines.recover.training.loop import train
@@ -21,15 +20,12 @@ from curate.engines.recover.training.objective import Objective, ordinary_loss, 
 from curate.engines.recover.training.processes import SINGLE_PROCESS
 from curate.engines.recover.training.rows import encode_rows
 from curate.engines.recover.training.token_choice import TokenChoice, largest
-from curate.engines.score.reduction import ResponseStates
-from curate.engines.score.response_states import response_states, response_tokens
-from curate.engines.score.top_k import TopKPredictions, top_k_predictions
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from transformers import PreTrainedModel
 
@@ -56,21 +52,6 @@ def pruned() -> PreTrainedModel:
     return model
 
 
-def lookup_of(original: PreTrainedModel, top: int | None = None) -> Callable[[Sequence[Encoded]], Any]:
-    head = output_head(original.eval())
-
-    @torch.no_grad()
-    def lookup(rows: Sequence[Encoded]) -> ResponseStates | TopKPredictions:
-        states = response_states(LanguageModel(original, "original"), rows)
-        return (
-            ResponseStates(head, states)
-            if top is None
-            else top_k_predictions(head, states, response_tokens(rows), top, 512)
-        )
-
-    return lookup
-
-
 def distances_loop(model: PreTrainedModel, original: PreTrainedModel, row: Encoded, by_divergence: bool) -> list[float]:
     ids = torch.from_numpy(row.ids)[None]
     with torch.no_grad():
@@ -89,7 +70,7 @@ def test_distances_are_those_of_the_two_models(by_divergence: bool, top: int | N
     model, original, encoded = pruned(), tiny_model(LlamaConfig(**SIZES)), rows()
     model.train()
     for batch_tokens in (1, 60, 10_000):
-        found = TokenChoice(0.4, lookup_of(original, top), by_divergence).distances(model, encoded, batch_tokens)
+        found = TokenChoice(0.4, predictions_of(original, top), by_divergence).distances(model, encoded, batch_tokens)
         for row, values in zip(encoded, found, strict=True):
             assert values.tolist() == pytest.approx(distances_loop(model, original, row, by_divergence), abs=2e-5)
     assert model.training
@@ -97,8 +78,8 @@ def test_distances_are_those_of_the_two_models(by_divergence: bool, top: int | N
 
 def test_the_tail_of_a_top_k_original_counts_as_one_token() -> None:
     model, original, encoded = pruned(), tiny_model(LlamaConfig(**SIZES)), rows()
-    exact = TokenChoice(0.4, lookup_of(original), True).distances(model, encoded, 100)
-    fewer = TokenChoice(0.4, lookup_of(original, 4), True).distances(model, encoded, 100)
+    exact = TokenChoice(0.4, predictions_of(original), True).distances(model, encoded, 100)
+    fewer = TokenChoice(0.4, predictions_of(original, 4), True).distances(model, encoded, 100)
     assert all((a <= b + 1e-5).all() for a, b in zip(fewer, exact, strict=True))
 
 
@@ -139,7 +120,7 @@ def test_a_step_is_the_mean_over_its_most_diverged_tokens(
         return torch.ones(())
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", take)
-    lookup = lookup_of(original)
+    lookup = predictions_of(original)
     loss = (lambda batch: DistillationLoss(lookup, 1.0)(model, batch)) if taught else ordinary_loss(model)
     (step,) = train(
         adaptation, encoded, request, objective=Objective(loss, TokenChoice(0.4, lookup, taught))
@@ -153,7 +134,7 @@ def test_a_step_is_the_mean_over_its_most_diverged_tokens(
 def test_processes_choose_among_the_tokens_of_all() -> None:
     """Two processes that exchange their distances choose what one chooses alone."""
     model, encoded = pruned(), rows()
-    choice = TokenChoice(0.3, lookup_of(tiny_model(LlamaConfig(**SIZES))), True)
+    choice = TokenChoice(0.3, predictions_of(tiny_model(LlamaConfig(**SIZES))), True)
     numbers = list(range(len(encoded)))
     alone = rows_of_step(encoded, numbers, choice, model, 100, SINGLE_PROCESS)
     assert alone.kept is not None

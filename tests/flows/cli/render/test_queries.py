@@ -11,8 +11,6 @@ import pytest
 import warehouses
 
 from curate.schemas.terminal_text import visible
-from curate.storage.catalog.publish import publish
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    warehouse = Warehouse(tmp_path_factory.mktemp("filled") / "w")
-    warehouses.corpus(warehouse)
-    publish(warehouse)
-    return warehouse.root
+    return warehouses.published(tmp_path_factory.mktemp("filled") / "w")
 
 
 def refuse_constant(name: str) -> None:

@@ -25,9 +25,9 @@ def test_rows_get_the_ledgers_group_and_the_scores_of_the_original(
     corpora = [write_corpus(tmp_path / f"{name}.jsonl", 12, seed) for seed, name in enumerate("ab")]
     fixed = ("-c", corpora[0], "-c", corpora[1], "--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
     how = ("--consistency", "off", "--rank", "random", "--groups", "source", "--allocation", "uniform")
-    told = curate("select", *fixed, *how, "--budget", "6", "--json").value
+    summary = curate("select", *fixed, *how, "--budget", "6", "--json").value
     warehouse = Warehouse(tmp_path / "w")
-    selection = warehouse.manifest("selection", told["selection_id"])
+    selection = warehouse.manifest("selection", summary["selection_id"])
     rows = with_groups(warehouse, selection, selected_rows(warehouse, selection))
     ledger = {row["example_id"]: row for row in warehouse.read("selection", selection.id).to_pylist()}
     scores = {row["example_id"]: row for row in warehouse.read("scores", selection.inputs["scores"]).to_pylist()}
@@ -35,8 +35,8 @@ def test_rows_get_the_ledgers_group_and_the_scores_of_the_original(
     for row in rows.to_pylist():
         assert row["group"] == ledger[row["example_id"]]["group"]
         assert row["nll_original"] == pytest.approx(scores[row["example_id"]]["nll_original"])
-    told = curate("select", "--method", "uniform", *fixed, "--budget", "6", "--json").value
-    uniform = warehouse.manifest("selection", told["selection_id"])
+    summary = curate("select", "--method", "uniform", *fixed, "--budget", "6", "--json").value
+    uniform = warehouse.manifest("selection", summary["selection_id"])
     with pytest.raises(InputError, match="has no groups or no scores of a pair, which --reweigh needs"):
         with_groups(warehouse, uniform, selected_rows(warehouse, uniform))
 

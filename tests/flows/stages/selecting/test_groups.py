@@ -43,9 +43,9 @@ def select(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> Run:
 
 
 def test_ledger_explain_and_report_name_the_group(select: Run, curate: Run, tmp_path: Path) -> None:
-    told = select("--groups", "source", "--allocation", "proportional").value
-    assert sorted(told["inputs"]) == ["corpus", "scores"]
-    kept = {row["group"]: (row["size"], row["kept"], row["terms"]) for row in told["clusters"]}
+    summary = select("--groups", "source", "--allocation", "proportional").value
+    assert sorted(summary["inputs"]) == ["corpus", "scores"]
+    kept = {row["group"]: (row["size"], row["kept"], row["terms"]) for row in summary["clusters"]}
     assert kept == {"large.jsonl": (30, 10, ["large.jsonl"]), "small.jsonl": (6, 2, ["small.jsonl"])}
     sql = 'SELECT "group", count(*) AS n FROM ledger WHERE kept GROUP BY ALL ORDER BY ALL'
     where = ("-w", tmp_path / "w", "--json")
@@ -60,20 +60,20 @@ def test_ledger_explain_and_report_name_the_group(select: Run, curate: Run, tmp_
 
 
 def test_a_column_of_the_users_naming_with_the_tempered_allocation(select: Run) -> None:
-    told = select("--groups", "column", "--allocation", "tempered").value
-    groups = {row["group"]: row for row in told["clusters"]}
+    summary = select("--groups", "column", "--allocation", "tempered").value
+    groups = {row["group"]: row for row in summary["clusters"]}
     assert {name: row["size"] for name, row in groups.items()} == {"maths": 10, "3": 10, UNNAMED: 10, "law": 6}
     assert sum(row["budget"] for row in groups.values()) == 12
     assert groups["law"]["kept"] >= 1
     assert (
-        told["selection_id"]
+        summary["selection_id"]
         != select("--groups", "column", "--allocation", "tempered", "--gamma", "1").value["selection_id"]
     )
 
 
 def test_ids_of_selections_without_the_new_settings_do_not_change(select: Run, tmp_path: Path) -> None:
-    told = select("--groups", "source", "--allocation", "proportional").value
-    settings = Warehouse(tmp_path / "w").manifest("selection", told["selection_id"]).settings["options"]
+    summary = select("--groups", "source", "--allocation", "proportional").value
+    settings = Warehouse(tmp_path / "w").manifest("selection", summary["selection_id"]).settings["options"]
     assert settings["groups"] == "source"
     assert "gamma" not in settings
 

@@ -33,9 +33,9 @@ def select(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> Callable[...
 
 def test_coverage_makes_the_sketches_that_it_reads(select: Callable[..., Any], tmp_path: Path) -> None:
     plain = select(verb="score")["id"]
-    told = select("--method", "coverage", "--groups", "source", "--budget", "6")
-    sketched = told["inputs"]["scores"]
-    assert (told["n_kept"], sketched != plain) == (6, True)
+    summary = select("--method", "coverage", "--groups", "source", "--budget", "6")
+    sketched = summary["inputs"]["scores"]
+    assert (summary["n_kept"], sketched != plain) == (6, True)
     assert select("--sketch", verb="score")["id"] == sketched
     warehouse = Warehouse(tmp_path / "w")
     vectors = read_vectors(warehouse, sketched, "gradients")
@@ -61,13 +61,13 @@ def test_a_target_file_is_scored_with_the_same_models(
     select: Callable[..., Any], curate: Run, tmp_path: Path, method: str
 ) -> None:
     target = write_corpus(tmp_path / "target.jsonl", rows=5, seed=8)
-    told = select("--method", method, "--target", target, "--budget", "7")
+    summary = select("--method", method, "--target", target, "--budget", "7")
     warehouse = Warehouse(tmp_path / "w")
-    manifest = warehouse.manifest("selection", told["selection_id"])
+    manifest = warehouse.manifest("selection", summary["selection_id"])
     scores = warehouse.manifest("scores", manifest.inputs["target"])
-    assert (told["n_kept"], scores.rows(), scores.settings["sketch"]) == (7, 5, True)
-    assert sorted(told["inputs"]) == ["corpus", "scores", "target"]
-    assert select("--method", method, "--target", target, "--budget", "7")["selection_id"] == told["selection_id"]
+    assert (summary["n_kept"], scores.rows(), scores.settings["sketch"]) == (7, 5, True)
+    assert sorted(summary["inputs"]) == ["corpus", "scores", "target"]
+    assert select("--method", method, "--target", target, "--budget", "7")["selection_id"] == summary["selection_id"]
     plan = curate("plan", "-c", tmp_path / "pool.jsonl", "-w", tmp_path / "w", "--method", method)
     assert plan.code == 3
     assert "reads scores, and no model was given" in plan.err
