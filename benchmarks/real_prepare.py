@@ -12,8 +12,8 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from real_model import train_model
 from real_rows import TESTED, UNTESTED, read_file, split, write_rows
+from real_training import train_model
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.models.devices import resolve_device
@@ -42,7 +42,7 @@ def prepare(work: Path, corpora: Path, size: ComparisonSize, device: str) -> dic
     -------
     dict, JSON-able
         ``pool`` and ``tasks`` (see `real_rows.write_rows`); ``model``, the dense model's folder; ``rows``, counts by
-        purpose; ``sources``, rows of the pool by source; ``training``, the result of `real_model.train_model`;
+        purpose; ``sources``, rows of the pool by source; ``training``, the result of `real_training.train_model`;
         ``causes``, the settings that all of it depends on.
 
     Raises

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from real_model import EarlyStopping
 from real_rows import RowCounts
+from real_training import EarlyStopping
 
 from curate.engines.pretrain import PretrainConfig
 

@@ -1,0 +1,114 @@
+"""The trial on a real model: its cells, the gap closed, and intervals that find a planted gain."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from benchmark_scripts import load_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NAMES = ("arc-easy", "kl:code", "kl:general", "openbookqa", "wikitext")
+ITEMS = 40
+
+
+def values(accuracy: float, divergence: float, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    """Return answers to `ITEMS` items of every measure; the two sources differ in their size."""
+    right = {name: (np.arange(ITEMS) < accuracy * ITEMS).astype(float) for name in NAMES if ":" not in name}
+    scale = {"kl:code": 10.0, "kl:general": 1.0}
+    return right | {name: divergence * size * rng.uniform(0.9, 1.1, ITEMS) for name, size in scale.items()}
+
+
+def write(file: Path, answers: dict[str, NDArray[np.float64]], facts: dict[str, Any]) -> None:
+    rows = [
+        {"measure": name, "item": number, "value": value, "weight": 1}
+        for name, column in answers.items()
+        for number, value in enumerate(column.tolist())
+    ]
+    schema = pa.schema(
+        [("measure", pa.string()), ("item", pa.int32()), ("value", pa.float32()), ("weight", pa.int32())],
+        metadata={"trial": json.dumps(facts)},
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return results of random rows, which close half the divergence, and of a method that closes seven tenths."""
+    rng = np.random.default_rng(0)
+    write(tmp_path / "original.parquet", values(0.8, 0.0, rng), {"model": "original"})
+    write(tmp_path / "compressed.parquet", values(0.4, 1.0, rng), {"model": "compressed"})
+    for arm, loss, accuracy, divergence in (
+        ("uniform", "ce", 0.6, 0.5),
+        ("uniform", "kl", 0.6, 0.5),
+        ("paser", "kl", 0.7, 0.3),
+    ):
+        for seed in range(3):
+            facts = {"arm": arm, "loss": loss, "seed": seed, "seconds": 1200.0}
+            write(tmp_path / f"{arm}-{loss}-{seed}.parquet", values(accuracy, divergence, rng), facts)
+    return tmp_path
+
+
+def test_the_gap_closed_is_that_of_its_definition(folder: Path) -> None:
+    trial = load_script("real_model.report")
+    answers = trial.read_answers(folder)
+
+    tables = {name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("original", "compressed")}
+    cells = [pq.read_table(folder / f"paser-kl-{seed}.parquet").to_pylist() for seed in range(3)]
+
+    def mean(rows: list[dict[str, Any]], name: str) -> float:
+        return float(np.mean([row["value"] for row in rows if row["measure"] == name]))
+
+    for measure, sources in (("arc-easy", ("arc-easy",)), ("kl", ("kl:code", "kl:general"))):
+        expected = np.mean([
+            (np.mean([mean(cell, one) for cell in cells]) - mean(tables["compressed"], one))
+            / (mean(tables["original"], one) - mean(tables["compressed"], one))
+            for one in sources
+        ])  # fmt: skip
+        assert trial.closed(answers, ("paser", "kl"), measure).value == pytest.approx(expected)
+
+
+def test_a_planted_gain_and_its_ratio_are_found(folder: Path) -> None:
+    trial = load_script("real_model.report")
+    answers = trial.read_answers(folder)
+    gain = trial.gain(answers, ("paser", "kl"), "kl")
+    assert gain.low < 0.2 < gain.high
+    assert gain.low > 0.1
+    ratio = trial.ratio(answers, ("paser", "kl"), "kl")
+    assert ratio.low > 1.2
+    assert ratio.value == pytest.approx(1.4, abs=0.05)
+    same = trial.ratio(answers, ("uniform", "kl"), "kl")
+    assert same.low < 1 < same.high
+
+
+def test_the_report_has_a_line_for_every_arm_and_the_cost(folder: Path) -> None:
+    text = load_script("real_model.report").report(folder)
+    assert "| kl:code | 40 | 0.000 |" in text
+    assert text.count("\n| paser | kl |") == 2
+    assert text.endswith("3.0 core hours.")
+
+
+def test_an_arm_without_random_rows_of_its_loss_is_not_compared(folder: Path) -> None:
+    for file in folder.glob("uniform-kl-*"):
+        file.unlink()
+    text = load_script("real_model.report").report(folder)
+    assert [line for line in text.splitlines() if line.startswith("| paser | kl |")][1].startswith(
+        "| paser | kl |  |  |"
+    )
+
+
+def test_a_run_that_is_stopped_has_whole_seeds() -> None:
+    plan = load_script("real_model.plan")
+    todo = plan.cells(plan.SIZES["screening"], "blocks", "clean")
+    assert [cell.seed for cell in todo] == sorted(cell.seed for cell in todo)
+    assert len({cell.file for cell in todo}) == len(todo)
+    assert {cell.arm for cell in todo if cell.loss == "half"} == {"uniform"}
+    assert {cell.seed for cell in todo} & set(plan.SIZES["confirmation"].seeds) == set()
