@@ -10,6 +10,7 @@ import re
 import zipfile
 from pathlib import Path
 
+from curate.engines.models.archives import check_inflated
 from curate.engines.models.configuration import check_sizes
 from curate.engines.models.json_files import read_object
 from curate.engines.models.tokenizer_files import has_tokenizer, tokenizer_files
@@ -216,6 +217,7 @@ def _pickles(folder: Path) -> list[Path]:
 
 
 def _pickle_message(path: Path) -> str:
+    check_inflated(path)
     what = "is a whole pickled module, as LLM-Pruner writes them" if _holds_module(path) else "is a pickle"
     return (
         f"model file {str(path)!r} {what}: opening it can run any code; add --trust-pickle if you trust its source, "

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from curate.engines.models.archives import check_inflated
 from curate.engines.models.nonuniform import nonuniform_shapes
 from curate.engines.models.weight_files import SHAPES
 from curate.schemas.errors import CurateError, InputError
@@ -33,6 +34,7 @@ def convert(pickle: Path, folder: Path) -> None:
     InputError
         If it holds no causal language model, or needs classes that are not installed.
     """
+    check_inflated(pickle)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-") as temporary:
         converted = Path(temporary) / "model"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
+from curate.engines.models.archives import check_inflated, is_mappable
 from curate.engines.models.folder import atomic_folder, copy_companions
 from curate.engines.models.library_errors import reason_of
 from curate.engines.models.weight_files import INDEX, SINGLE, shards
@@ -88,9 +89,10 @@ def read_state_dict(file: Path) -> dict[str, torch.Tensor]:
     ------
     As `convert_state_dict`.
     """
+    check_inflated(file)
     try:
         # Mapped into memory where the format allows it, so that tensors are in memory once.
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=is_mappable(file))
     except pickle.UnpicklingError as error:
         if not _is_pickle(file):
             raise InputError(f"weights file {str(file)!r} is no torch file; {REMEDY}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +13,14 @@ import torch
 from models import save_model
 from safetensors.torch import load_file
 
+from curate.engines.models.checkpoints import _pickle_message
 from curate.engines.models.loading import load_model, load_pair
-from curate.engines.models.state_dicts import CodeNeededError, convert_state_dict, find_state_dict
+from curate.engines.models.pickles import convert
+from curate.engines.models.state_dicts import CodeNeededError, convert_state_dict, find_state_dict, read_state_dict
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CPU = torch.device("cpu")
@@ -129,3 +133,37 @@ def test_damaged_indices_are_named(source: Path, tmp_path: Path, weight_map: Any
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
     with pytest.raises(InputError, match="index"):
         find_state_dict(folder)
+
+
+def zip_again(file: Path, compression: int, padding: int = 0) -> None:
+    """Write the records of a torch file again with another compression, and a record of zeros beside them."""
+    with zipfile.ZipFile(file) as archive:
+        records = [(one.filename, archive.read(one)) for one in archive.infolist()]
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in records:
+            archive.writestr(name, content)
+        if padding:
+            with archive.open(f"{records[0][0].partition(chr(47))[0]}/data/zeros", "w", force_zip64=True) as record:
+                for _ in range(padding // 2**20):
+                    record.write(bytes(2**20))
+
+
+def test_compressed_records_are_not_taken_for_weights(tmp_path: Path, source: Path) -> None:
+    file = save_bin(source, tmp_path / "bin") / "pytorch_model.bin"
+    zip_again(file, zipfile.ZIP_DEFLATED)
+    try:
+        read = read_state_dict(file)
+    except InputError:
+        return
+    stored = load_model(source, CPU, None).state_dict()
+    assert all(torch.equal(read[name], tensor) for name, tensor in stored.items())
+
+
+@pytest.mark.parametrize("reader", [read_state_dict, _pickle_message, lambda file: convert(file, file.parent / "out")])
+def test_an_archive_that_inflates_to_far_more_is_measured_before_it_is_read(
+    tmp_path: Path, source: Path, reader: Callable[[Path], object]
+) -> None:
+    file = save_bin(source, tmp_path / "bin") / "pytorch_model.bin"
+    zip_again(file, zipfile.ZIP_DEFLATED, padding=2**27)
+    with pytest.raises(InputError, match=r"MB would inflate to 13\d MB"):
+        reader(file)
