@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from real_model.measures import Tests
     from real_model.rows import TrialRows
 
-TRAINING = {"learning_rate": 5e-4, "batch": 16, "rank": 8, "teacher_top": 256}
+TRAINING = {"learning_rate": 5e-4, "batch": 8, "rank": 8, "teacher_top": 256}
 """The recipe of an earlier look at the same model, the same for every arm."""
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAIRS = {
-    "blocks": CompressionRequest("blocks", n_blocks=6, calibration_rows=64, dtype="float32"),
+    "blocks": CompressionRequest("blocks", n_blocks=10, calibration_rows=64, dtype="float32"),
     "wanda": CompressionRequest("wanda", sparsity=0.5, calibration_rows=64, dtype="float32"),
 }
 """How each pair is compressed."""

@@ -48,7 +48,7 @@ class Size:
 
 
 SIZES = {
-    "screening": Size(12_000, 2, (0, 1), 90, tuple(ARMS), pool=0.375),
+    "screening": Size(8_000, 2, (0, 1), 90, tuple(ARMS), pool=0.375),
     "confirmation": Size(24_000, 2, (10, 11, 12, 13, 14, 15), 900, ("uniform",)),
     "gpu": Size(128_000, 2, tuple(range(20, 28)), None, tuple(ARMS), device="cuda"),
 }
