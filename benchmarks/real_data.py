@@ -45,7 +45,8 @@ def settings_for(
     rate: float | None = None,
 ) -> Settings:
     """Return the settings of the comparison on one compressed model."""
-    recipe = size.recipe if rate is None else {**size.recipe, "learning_rate": rate}
+    # The published figures are those of cross-entropy; `curate compare` learns from the original by default.
+    recipe = {**size.recipe, "teacher": "none"} | ({} if rate is None else {"learning_rate": rate})
     return resolve(
         {
             "warehouse": options.work / "warehouse",

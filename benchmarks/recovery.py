@@ -56,7 +56,8 @@ def measure(root: Path, settings: Settings, selection: str, case: dict[str, Any]
     """Recover once and return one row of the table."""
     from curate.engines.recover import recover
 
-    case_settings = settings.model_copy(update={"recover": settings.recover.model_copy(update=case)})
+    how = settings.recover.model_copy(update={"teacher": "none", **case})
+    case_settings = settings.model_copy(update={"recover": how})
     case_settings, selection = recovery.for_selection(case_settings, selection)
     rows, heldout, job = job_of(Warehouse(root), case_settings, selection, out)
     shutil.rmtree(out, ignore_errors=True)
@@ -154,7 +155,8 @@ def main() -> None:
     rows = sorted(results, key=lambda row: order.index(row["case"].split(", merged")[0]))
     recipe = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in demo.RECOVERY.items())
     text = (
-        f"{table(rows)}\n\nBudget {options.budget} by PASER; {recipe}, for full {demo.FULL_LEARNING_RATE:g}; "
+        f'{table(rows)}\n\nCross-entropy (`--teacher none`), with "teacher" half of it KL; '
+        f"budget {options.budget} by PASER; {recipe}, for full {demo.FULL_LEARNING_RATE:g}; "
         "float32 on one CPU thread;\nthe seconds include the perplexities of 1,650 held-out rows."
     )
     print(text)

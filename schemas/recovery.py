@@ -20,6 +20,13 @@ PERP_PARTS = ("biases", "norms", "head")
 SCHEDULES = ("cosine", "linear")
 SAVE_DTYPES = ("auto", "float32", "bfloat16", "float16")
 
+TEACHER_WEIGHT = 1.0
+"""Weight of the divergence from the original wherever it is known and nothing else was said: the default recipe
+(docs/decisions/0019). The original's whole predictions are kept, unless ``--teacher-cache`` says otherwise."""
+NAMED_TEACHER_WEIGHT = 0.5
+"""Weight where ``--teacher original`` is given without one, as before there was a default: such recoveries keep their
+ids."""
+
 LEARNING_RATES: dict[str, float] = {"lora": 1e-4, "mask_lora": 1e-4, "scale_lora": 1e-4, "perp": 1e-4, "full": 2e-5}
 """Default peak learning rates: the published LoRA recipe, and a smaller one if all weights are trained."""
 
@@ -137,6 +144,16 @@ class RecoveryRequest:
     def asks_original(self) -> bool:
         """Whether the training reads the original's predictions: for its loss, or to choose tokens."""
         return self.taught or (self.token_share < 1 and self.epochs > 0)
+
+    @property
+    def loss(self) -> str:
+        """The loss of the training, in words."""
+        divergence = "divergence from the original's predictions (KL)"
+        if not self.taught:
+            return "cross-entropy of the answers"
+        if self.teacher_weight == 1:
+            return divergence
+        return f"{1 - self.teacher_weight:g} × cross-entropy + {self.teacher_weight:g} × {divergence}"
 
     def peak(self, method: str) -> float:
         """Return the peak learning rate of `method`."""

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from curate.schemas.defaults import BATCH_TOKENS, TRAINING_BATCH_TOKENS, by_device, default_of
 from curate.schemas.fields import Section, setting
-from curate.schemas.recovery import RecoveryRequest
+from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT, RecoveryRequest
 
 MANY = 1_000_000_000
 """Largest count that a setting may have where nothing else bounds it; more is a slip of the keyboard."""
@@ -146,8 +146,14 @@ class RecoverSettings(Section):
     reconstruct: bool = _recovery(
         "reconstruct", "First fit each layer to the original's output; with --epochs 0 do nothing else."
     )
-    teacher: Literal["none", "original"] = setting("none", "original: also learn its predictions on the response.")
-    teacher_weight: float = setting(0.5, "Share of the teacher's divergence in the loss.", gt=0, le=1)
+    teacher: Literal["none", "original"] | None = setting(
+        None, "original: learn its predictions of the response; none: the given answers only.",
+        shown="original where it is known",
+    )  # fmt: skip
+    teacher_weight: float | None = setting(
+        None, "Share of the teacher's divergence in the loss; the rest is cross-entropy of the given answers.",
+        shown=f"{TEACHER_WEIGHT:g}, or {NAMED_TEACHER_WEIGHT:g} with --teacher original", gt=0, le=1,
+    )  # fmt: skip
     tokens: str = setting(
         "all",
         "Tokens of a step to train on: all, or top=0.4, the share furthest from the original.",
@@ -238,6 +244,10 @@ class CompareSettings(Section):
         min_length=1,
     )
     budgets: tuple[str, ...] = setting(("0.1",), "Budgets, separated by commas.", syntax="commas", min_length=1)
+    recipes: tuple[str, ...] = setting(
+        (), "Losses to train every cell with: ce (the given answers), kl (the original), kl=0.5 (half of each).",
+        syntax="commas", shown="that of recover",
+    )  # fmt: skip
     seeds: int = setting(5, "Number of seeds of every method and budget.", ge=1, le=10_000)
     own_epochs: bool = setting(False, "Also train on everything for as many epochs, at a higher cost.")
 

@@ -54,7 +54,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("evaluate", "judge metric by decontaminate part_items"),
     ),
     "comparing": (
-        *_section("compare", "methods budgets seeds own_epochs"),
+        *_section("compare", "methods budgets recipes seeds own_epochs"),
         Option("recover.method", ("--recovery",)),
         *_section("recover", "learning_rate epochs batch reconstruct teacher teacher_weight"),
     ),

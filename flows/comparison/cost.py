@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,13 +62,14 @@ def estimate(settings: Settings) -> dict[str, Any]:
             finished[cell] = done
     parameters = weight_bytes(str(settings.compressed)) / 2
     lines = []
-    for arm, budget in dict.fromkeys((cell.arm, cell.budget) for cell in todo):
-        own = [cell for cell in todo if (cell.arm, cell.budget) == (arm, budget)]
+    for arm, budget, loss in dict.fromkeys((cell.arm, cell.budget, cell.recipe) for cell in todo):
+        own = [cell for cell in todo if (cell.arm, cell.budget, cell.recipe) == (arm, budget, loss)]
         each = None if size is None else _tokens(settings, size, arm, budget)
         lines.append(
             {
                 "arm": arm,
                 "budget": budget,
+                **({"recipe": loss} if loss else {}),
                 "cells": len(own),
                 "done": sum(cell in finished for cell in own),
                 "tokens_each": None if each is None else round(each),
@@ -127,7 +129,7 @@ def _training_of(
     warehouse: Warehouse, settings: Settings, inputs: SharedInputs, cell: Cell, predicted: dict[Cell, str]
 ) -> dict[str, Any] | None:
     """Return the training facts in the manifest of a finished cell, None if it is not finished."""
-    like = predicted.get(Cell(settings.compare.methods[0], cell.budget, cell.seed), "") if cell.arm == MATCHED else ""
+    like = predicted.get(replace(cell, arm=settings.compare.methods[0]), "") if cell.arm == MATCHED else ""
     selection = resolve_request(selecting(settings, inputs, cell, like))
     chosen = str(pipeline.walk(warehouse, selection, predict_id))
     predicted[cell] = chosen

@@ -1,4 +1,4 @@
-"""The cells of a comparison: which method, with which options, at which budget, under which seed. Pure words.
+"""The cells of a comparison: which method, with which options, at which budget, with which loss and seed. Pure words.
 
 ``paser:rank=random`` is method paser with its option ``rank`` set; the word is also the arm's name in every table.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from curate.flows.comparison.recipes import recipes
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import UsageError, did_you_mean
 
@@ -29,11 +30,14 @@ class Cell:
     """The method as it was written, or `OWN_EPOCHS`."""
     budget: str
     seed: int
+    recipe: str = ""
+    """The loss as it was written, empty where all cells have that of ``recover``."""
 
     @property
     def name(self) -> str:
-        """What progress calls it."""
-        return f"{self.arm}, {self.budget}, seed {self.seed}"
+        """What progress and the report call it."""
+        recipe = f"{self.recipe}, " if self.recipe else ""
+        return f"{self.arm}, {self.budget}, {recipe}seed {self.seed}"
 
 
 def arms(settings: Settings) -> tuple[str, ...]:
@@ -58,17 +62,19 @@ def cells(settings: Settings) -> list[Cell]:
     Raises
     ------
     UsageError
-        If a method, an option or a budget cannot mean anything.
+        If a method, an option, a budget or a recipe cannot mean anything.
     """
     for budget in settings.compare.budgets:
         parse_budget(budget)
     everything = arms(settings)
     budgets = settings.compare.budgets
+    losses = recipes(settings)
     return [
-        Cell(arm, budget, seed)
+        Cell(arm, budget, seed, recipe)
         for seed in range(settings.compare.seeds)
         for budget in budgets
         for arm in everything
+        for recipe in losses
         # What it costs does not depend on a budget.
         if arm != OWN_EPOCHS or budget == budgets[0]
     ]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curate.flows.comparison.grid import BASELINE, Cell, arms
+from curate.flows.comparison.recipes import recipes, training_words, with_recipe
 from curate.flows.demo.faults import faults, is_demo_corpus, noise_kept
 from curate.flows.operations.evaluation_report import check_parallel, interval
 from curate.flows.stages.evaluating.results import arrays, grouped
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.settings import Settings
     from curate.selectors.assessment.verdict import Arm, ArmVerdict
     from curate.storage.warehouse.warehouse import Warehouse
@@ -118,16 +119,16 @@ def report(
     from curate.selectors.assessment.seeds import retention_over_seeds
     from curate.selectors.assessment.verdict import compare_arms
 
-    primary = (settings.compare.methods[0], settings.compare.budgets[0])
+    primary, losses = (settings.compare.methods[0], settings.compare.budgets[0]), recipes(settings)
     given, n = _arms(warehouse, settings, cell_ids, original), len(original.names)
     verdicts = compare_arms(given, BASELINE, primary, original.scores, original.group, n, original.chance, Resampling())
     damaged = _scores(warehouse, compressed, original)
-    by_arm = {(arm.method, arm.budget): _groups(arm.scores, damaged, original) for arm in given}
+    by_arm = [_groups(arm.scores, damaged, original) for arm in given]
     average = retention_over_seeds(damaged[None], original.scores, original.group, n, original.counts, Resampling())
     return {
         "metric": original.metric,
-        "training": training_words(request_of(settings), _methods_used(warehouse, cell_ids)),
-        "primary": f"{primary[0]} against {BASELINE} at {primary[1]}",
+        **_training(warehouse, settings, cell_ids),
+        "primary": f"{primary[0]} against {BASELINE} at {primary[1]}" + (f" with {losses[0]}" if losses[0] else ""),
         "seeds": settings.compare.seeds,
         "compressed": interval(average),
         "capabilities": [name for name, counts in zip(original.names, original.counts, strict=True) if counts],
@@ -135,23 +136,24 @@ def report(
         "n_items": len(original.scores),
         "n_excluded": n_excluded,
         "lines": [
-            {**_line(one), **by_arm[one.method, one.budget], **_cost(warehouse, cell_ids, one.method, one.budget)}
-            for one in verdicts
+            {**_line(one, losses[0]), **groups, **_cost(warehouse, cell_ids, one)}
+            for one, groups in zip(verdicts, by_arm, strict=True)
         ],
         "retention_compressed": _groups(damaged[None], damaged, original)["retention"],
         "cells": {cell.name: {"selection": s, "evaluation": e} for cell, (s, e) in cell_ids.items()},
     }
 
 
-def training_words(request: RecoveryRequest, methods: Collection[str]) -> str:
-    """Return how the cells were trained: methods, loss, and what came before."""
-    weight = request.teacher_weight
-    loss = "cross-entropy of the answers"
-    if request.taught:
-        divergence = "divergence from the original's predictions (KL)"
-        loss = divergence if weight == 1 else f"{1 - weight:g} × cross-entropy + {weight:g} × {divergence}"
-    first = "every layer fitted to the original's output, then " if request.reconstruct else ""
-    return f"{first}{' and '.join(sorted(methods))}, {loss}"
+def _training(warehouse: Warehouse, settings: Settings, cell_ids: CellIds) -> dict[str, Any]:
+    """Return how the cells were trained, in words: for all of them, or for each recipe."""
+    words = {}
+    for recipe in recipes(settings):
+        own = {cell: ids for cell, ids in cell_ids.items() if cell.recipe == recipe}
+        request = request_of(settings.model_copy(update={"recover": with_recipe(settings.recover, recipe)}))
+        words[recipe] = training_words(request, _methods_used(warehouse, own))
+    if "" in words:
+        return {"training": words[""]}
+    return {"training": "; ".join(f"{name}: {how}" for name, how in words.items()), "recipes": words}
 
 
 def _methods_used(warehouse: Warehouse, cell_ids: CellIds) -> set[str]:
@@ -159,12 +161,18 @@ def _methods_used(warehouse: Warehouse, cell_ids: CellIds) -> set[str]:
     return {warehouse.manifest("evaluation", one).facts["training"]["method"] for _, one in cell_ids.values()}
 
 
-def _line(one: ArmVerdict) -> dict[str, Any]:
-    from curate.selectors.assessment.verdict import sentence
+def _line(one: ArmVerdict, first: str) -> dict[str, Any]:
+    from curate.selectors.assessment.verdict import recipe_sentence, sentence
 
     plain = {name: getattr(one, name) for name in ("method", "budget", "seeds", "p_holm", "primary", "word")}
     figures = {name: interval(getattr(one, name)) for name in ("mean", "worst", "gain", "worst_gain")}
-    return {**plain, **figures, "sentence": sentence(one, BASELINE)}
+    line = {**plain, **figures, "sentence": sentence(one, BASELINE)}
+    if one.recipe:
+        line["recipe"] = one.recipe
+    if (effect := one.recipe_effect) is not None:
+        against = {"against": first, "gain": interval(effect.gain), "p_holm": effect.p_holm, "word": effect.word}
+        line["recipe_effect"] = {**against, "sentence": recipe_sentence(one, first)}
+    return line
 
 
 def _groups(scores: NDArray[np.float64], damaged: NDArray[np.float64], original: OriginalScores) -> dict[str, Any]:
@@ -188,11 +196,12 @@ def _arms(warehouse: Warehouse, settings: Settings, cell_ids: CellIds, original:
 
     result = []
     for budget in settings.compare.budgets:
-        for arm in arms(settings):
-            own = sorted((c for c in cell_ids if (c.arm, c.budget) == (arm, budget)), key=lambda cell: cell.seed)
+        for arm, recipe in product(arms(settings), recipes(settings)):
+            place = (arm, budget, recipe)
+            own = sorted((c for c in cell_ids if (c.arm, c.budget, c.recipe) == place), key=lambda cell: cell.seed)
             if own:
                 scores = np.stack([_scores(warehouse, cell_ids[cell][1], original) for cell in own])
-                result.append(Arm(arm, budget, scores))
+                result.append(Arm(arm, budget, scores, recipe))
     return result
 
 
@@ -205,9 +214,10 @@ def _scores(warehouse: Warehouse, evaluation: str, original: OriginalScores) -> 
     return scores
 
 
-def _cost(warehouse: Warehouse, cell_ids: CellIds, arm: str, budget: str) -> dict[str, Any]:
+def _cost(warehouse: Warehouse, cell_ids: CellIds, arm: ArmVerdict) -> dict[str, Any]:
     """Return rows, tokens and seconds of an arm, means over its seeds; on the demo also the share of noise it kept."""
-    own = [ids for cell, ids in cell_ids.items() if (cell.arm, cell.budget) == (arm, budget)]
+    place = (arm.method, arm.budget, arm.recipe)
+    own = [ids for cell, ids in cell_ids.items() if (cell.arm, cell.budget, cell.recipe) == place]
     trainings = [warehouse.manifest("evaluation", evaluation).facts["training"] for _, evaluation in own]
     selections = [warehouse.manifest("selection", selection) for selection, _ in own]
     cost: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """``curate compare``: selection methods, each trained on the same number of tokens and evaluated on the same items.
 
-The first method at the first budget is the primary comparison; all others are corrected for multiplicity. Uniform,
-length-matched (to the primary method) and the full corpus are always included.
+The first method at the first budget, with the first recipe if several losses are compared, is the primary comparison;
+all others are corrected for multiplicity. Uniform, length-matched (to the primary method) and the full corpus are
+always included.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import pipeline, progress, stages
 from curate.flows.comparison.grid import FULL, MATCHED, OWN_EPOCHS, Cell, cells, method_of
+from curate.flows.comparison.recipes import with_recipe
 from curate.flows.comparison.report import original_scores, report, write
 from curate.flows.demo.pair import is_demo
 from curate.flows.session import session
@@ -121,7 +123,7 @@ def _run(
     run: Session, settings: Settings, inputs: SharedInputs, cell: Cell, cell_ids: dict[Cell, tuple[str, str]]
 ) -> tuple[str, str]:
     """Select, train and evaluate one cell; return the ids of selection and evaluation."""
-    primary = Cell(settings.compare.methods[0], cell.budget, cell.seed)
+    primary = replace(cell, arm=settings.compare.methods[0])
     like = cell_ids[primary][0] if cell.arm == MATCHED and primary in cell_ids else ""
     chosen = pipeline.run(run.warehouse, resolve_request(selecting(settings, inputs, cell, like)), run.call)
     request = training(settings, inputs, cell, tokens_kept(run.warehouse, chosen, inputs.scores))
@@ -153,7 +155,8 @@ def training(settings: Settings, inputs: SharedInputs, cell: Cell, kept: int) ->
     kept : int
         Tokens of the cell's selection.
     """
-    request = request_of(settings.model_copy(update={"seed": cell.seed}))
+    recover = with_recipe(settings.recover, cell.recipe)
+    request = request_of(settings.model_copy(update={"seed": cell.seed, "recover": recover}))
     passes = 1.0 if cell.arm == OWN_EPOCHS else budget_tokens(cell.budget, inputs) / kept
     return replace(request, epochs=round(request.epochs * passes, 6), merge=True)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
+
+from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,9 @@ def summary(warehouse: Warehouse, noun: Noun, artefact_id: str, picture: Path | 
 
 
 def recovery_summary(warehouse: Warehouse, recovery_id: str) -> dict[str, Any]:
-    """Return id, inputs, settings and facts of a recovery."""
+    """Return id, inputs, settings, the loss in words, and facts of a recovery."""
     manifest = warehouse.manifest("recovery", recovery_id)
-    return {"recovery_id": manifest.id, "inputs": manifest.inputs, "settings": manifest.settings, **manifest.facts}
+    own = {item.name for item in fields(RecoveryRequest)}
+    request = RecoveryRequest.from_json({name: value for name, value in manifest.settings.items() if name in own})
+    causes = {"recovery_id": manifest.id, "inputs": manifest.inputs, "settings": manifest.settings}
+    return {**causes, "loss": request.loss, **manifest.facts}

@@ -12,7 +12,7 @@ from curate.flows import progress, stages
 from curate.flows.converted_models import with_converted
 from curate.flows.session import limit_threads, open_warehouse, session
 from curate.flows.stages import recovery as recovery_stage
-from curate.schemas.errors import UsageError, WarehouseError
+from curate.schemas.errors import InputError, UsageError, WarehouseError
 from curate.storage.warehouse.permissions import give_to_user
 from curate.storage.warehouse.warehouse import LATEST
 
@@ -40,8 +40,40 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     update: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
         update |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
+        if settings.original is None and not _is_there(scored.get("original")):
+            update["original"] = _without_original(settings, str(scored["original"]), chosen.id)
     settings = with_converted(warehouse, settings.model_copy(update=update))
     return _with_demo_recipe(warehouse, settings), chosen.id
+
+
+def _is_there(model: str | None) -> bool:
+    """Return True if there is nothing to look for, or the model can be opened."""
+    from curate.engines.models.checkpoints import resolve_model
+
+    if model is None:
+        return True
+    try:
+        resolve_model(model)
+    except InputError:
+        return False
+    return True
+
+
+def _without_original(settings: Settings, original: str, selection: str) -> None:
+    """Allow a recovery without the original that its selection was scored with, if it learns nothing from it.
+
+    Raises
+    ------
+    InputError
+        If it would.
+    """
+    how = settings.recover
+    if how.teacher != "none" or how.reconstruct or how.tokens != "all":
+        raise InputError(
+            f"the original model {original!r} of selection {selection} is not there any more, and the recovery learns "
+            "from it; pass --original FOLDER if it has moved, or --teacher none to learn from the given answers"
+        )
+    progress.note(f"the original model {original} is not there any more; the recovery does without it")
 
 
 def _with_demo_recipe(warehouse: Warehouse, settings: Settings) -> Settings:
@@ -117,14 +149,14 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
     warehouse = open_warehouse(settings)
-    plan = recovery_stage.recipe(warehouse, settings, chosen)
+    plan, request = recovery_stage.recipe(warehouse, settings, chosen), recovery_stage.request_of(settings)
     rows, heldout, description = recovery_stage.job_of(
         warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)
     )
     report = estimate(
         description["model"],
         rows.to_batches(),
-        recovery_stage.request_of(settings),
+        request,
         heldout=heldout.to_batches(),
         original=description["original"],
         template_digest=description["template_digest"],
@@ -132,7 +164,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
         processes=recovery_stage.processes(settings),
     )
     state = "cached" if plan.exists_in(warehouse) else "to do"
-    return {"recovery_id": plan.id, "state": state, "selection": chosen, **report}
+    return {"recovery_id": plan.id, "state": state, "selection": chosen, "loss": request.loss, **report}
 
 
 def copy_result(model: Path, out: Path) -> None:

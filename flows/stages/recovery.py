@@ -22,7 +22,7 @@ from curate.flows.stages.recovering.heldout import Heldout, conversations, heldo
 from curate.flows.stages.recovering.job_process import run_job
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
-from curate.schemas.recovery import RecoveryRequest
+from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT, RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
 from curate.storage.warehouse.places import ORIGINAL_CACHE, RECOVERED
 
@@ -45,9 +45,8 @@ def request_of(settings: Settings) -> RecoveryRequest:
         If a method, a schedule or a part is unknown.
     """
     given = settings.recover.model_dump(exclude={"heldout", "teacher", "processes"}, exclude_none=True)
-    if settings.recover.teacher == "none":
-        given["teacher_weight"] = 0.0
-    elif settings.score.teacher_cache != "exact":
+    given["teacher_weight"] = teacher_weight(settings)
+    if given["teacher_weight"] and settings.score.teacher_cache != "exact":
         given["teacher_top"] = int(settings.score.teacher_cache.partition("=")[2])
     if settings.recover.tokens != "all":
         given["token_share"] = float(settings.recover.tokens.partition("=")[2])
@@ -57,6 +56,21 @@ def request_of(settings: Settings) -> RecoveryRequest:
     own = {item.name for item in fields(RecoveryRequest)}
     extra = {"seed": settings.seed, "trust_remote_code": settings.trust_remote_code}
     return RecoveryRequest(**{name: value for name, value in {**given, **shared, **extra}.items() if name in own})
+
+
+def teacher_weight(settings: Settings) -> float:
+    """Return the weight of the original's predictions in the loss: what was said, else the default where it is known.
+
+    The artefact holds this number, so that it stays what it was if the default changes.
+    """
+    given = settings.recover
+    if given.teacher == "none":
+        return 0.0
+    if given.teacher == "original":
+        return given.teacher_weight or NAMED_TEACHER_WEIGHT
+    if settings.original is None or given.epochs == 0:
+        return 0.0
+    return given.teacher_weight or TEACHER_WEIGHT
 
 
 def processes(settings: Settings) -> int:

@@ -53,16 +53,17 @@ def draw(report: dict[str, Any], path: Path) -> None:
 def _panel(axes: Axes, report: dict[str, Any], key: str) -> None:
     lines = [line for line in report["lines"] if line[key] is not None]
     budgets = by_size(lines)
-    methods = list(dict.fromkeys(line["method"] for line in lines))
+    methods = list(dict.fromkeys(_name(line) for line in lines))
     for index, method in enumerate(methods):
-        by_budget = {line["budget"]: line[key] for line in lines if line["method"] == method}
+        by_budget = {line["budget"]: line[key] for line in lines if _name(line) == method}
         points = {budget: by_budget[budget] for budget in budgets if budget in by_budget}
         shift = (index / max(len(methods) - 1, 1) - 0.5) * WIDTH
         at = [budgets.index(budget) + shift for budget in points]
         values = [one["value"] for one in points.values()]
         below = [one["value"] - one["low"] for one in points.values()]
         above = [one["high"] - one["value"] for one in points.values()]
-        colour, marker = (INK, "s") if method == "uniform" else (COLOURS[index % len(COLOURS)], "o")
+        colour = INK if method == "uniform" else COLOURS[index % len(COLOURS)]
+        marker = "s" if method.partition(",")[0] == "uniform" else "o"
         axes.errorbar(
             at, values, yerr=[below, above], label=method, color=colour, marker=marker, capsize=3, markersize=5,
             linewidth=1,
@@ -75,6 +76,11 @@ def _panel(axes: Axes, report: dict[str, Any], key: str) -> None:
     axes.set_xlim(-0.5, len(budgets) - 0.5)
     axes.set_xlabel("budget", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    """Return what the legend calls the arm of a line: its method, and its recipe where several are compared."""
+    return f"{line['method']}, {line['recipe']}" if "recipe" in line else str(line["method"])
 
 
 def by_size(lines: Sequence[Mapping[str, Any]]) -> list[str]:

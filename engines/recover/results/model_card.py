@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curate.schemas.recovery import RecoveryRequest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,6 +42,7 @@ def model_card(report: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
     lines += ["## Data", ""]
     lines += _listed(lineage) or ["Rows were given directly; their origin is not recorded."]
     lines += ["", "## Settings", "", f"- learning rate: {report['learning_rate']}"]
+    lines += [f"- loss: {RecoveryRequest.from_json(request).loss}"]
     lines += [f"- {name.replace('_', ' ')}: {_plain(request[name])}" for name in _SETTINGS]
     lines += [f"- template digest: {report['template_digest']} ({report['template']})"]
     return "\n".join(lines) + "\n"

@@ -39,12 +39,14 @@ def comparison(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     out = console(150)
-    columns = ("method", "budget", "seeds", "mean retention", "worst capability", "against uniform", "p", "rows",
-               "tokens trained", "noise", "seconds")  # fmt: skip
+    recipe = ("recipe",) if "recipes" in report else ()
+    columns = ("method", "budget", *recipe, "seeds", "mean retention", "worst capability", "against uniform", "p",
+               "rows", "tokens trained", "noise", "seconds")  # fmt: skip
     out.print(grid(columns, (_arm(line) for line in report["lines"])))
     damaged = report["compressed"]
     out.print(f"compressed model: mean retention {damaged['value']:.3f} [{damaged['low']:.3f}, {damaged['high']:.3f}]")
-    out.print(f"every cell trained by {report['training']}", soft_wrap=True)
+    for name, how in report.get("recipes", {"every cell": report["training"]}).items():
+        out.print(f"{name} trained by {how}", soft_wrap=True)
     out.print(f"primary comparison: {report['primary']}; all others are corrected for their number (Holm)")
     if report["left_out"]:
         out.print(f"left out, original close to chance: {', '.join(report['left_out'])}", soft_wrap=True)
@@ -53,6 +55,9 @@ def comparison(report: dict[str, Any], as_json: bool) -> None:
     for line in report["lines"]:
         harm = f" HARMED, below the compressed model: {', '.join(line['harmed'])}." if line["harmed"] else ""
         out.print(line["sentence"] + harm, soft_wrap=True)
+    for line in report["lines"]:
+        if "recipe_effect" in line:
+            out.print(line["recipe_effect"]["sentence"], soft_wrap=True)
     for path in report["files"]:
         out.print(f"written  {path}", soft_wrap=True)
 
@@ -60,7 +65,8 @@ def comparison(report: dict[str, Any], as_json: bool) -> None:
 def _arm(line: dict[str, Any]) -> list[Any]:
     tested = line["word"] != "baseline"
     return [
-        line["method"], line["budget"], line["seeds"], bounded(line["mean"]), bounded(line["worst"]),
+        line["method"], line["budget"], *([line["recipe"]] if "recipe" in line else []), line["seeds"],
+        bounded(line["mean"]), bounded(line["worst"]),
         bounded(line["gain"], sign="+") if tested else "", f"{line['p_holm']:.2g}" if tested else "",
         round(line["rows"]),
         round(line["tokens_trained"]), line["noise"], round(line["seconds_training"], 1),
@@ -80,7 +86,8 @@ def comparison_plan(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     out = console()
-    heads = ("arm", "budget", "cells", "done", "tokens each", "training FLOPs each")
+    recipe = ("recipe",) if any("recipe" in row for row in report["arms"]) else ()
+    heads = ("arm", "budget", *recipe, "cells", "done", "tokens each", "training FLOPs each")
     out.print(grid(heads, ([row[head.replace(" ", "_")] for head in heads] for row in report["arms"])))
     out.print(f"{report['cells']} cells, {report['done']} done; {report['estimate']}", soft_wrap=True)
     if "pilots" in report:

@@ -47,6 +47,7 @@ def recovery(report: dict[str, Any], as_json: bool) -> None:
         f"{report['trainable']:,} of {report['parameters']:,} parameters trained ({report['trainable_share']:.2%}), "
         f"{report['rows']:,} rows, {report['steps']:,} steps, {report['tokens']:,} tokens, {report['seconds']:.0f} s"
     )
+    out.print(f"loss: {report['loss']}")
     rows = [[name, report[f"{name}_before"], report[f"{name}_after"]] for name in MEASURED]
     out.print(grid(("", "before", "after"), rows))
     out.print(f"perplexity of {report['rows_heldout']:,} held-out rows; run `curate evaluate` for task scores")
@@ -66,6 +67,7 @@ def recovery_plan(plan: dict[str, Any], as_json: bool) -> None:
         "trainable": f"{plan['trainable']:,} of {plan['parameters']:,} parameters ({plan['trainable_share']:.2%})",
         "rows": f"{plan['rows']:,} to train on, {plan['rows_skipped']:,} without a supervised token, "
         f"{plan['rows_heldout']:,} held out",
+        "loss": plan["loss"],
         "steps": f"{plan['steps']:,}",
         "tokens": f"{plan['tokens']:,}",
         "time": f"about {plan['seconds'] / 60:.1f} minutes on {plan['device']} in {plan['dtype']}",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from curate.flows.comparison.grid import OWN_EPOCHS, arms, cells, method_of
+from curate.flows.comparison.recipes import recipe_of
 from curate.schemas.errors import UsageError
 from curate.schemas.settings import Settings
 
@@ -58,3 +59,35 @@ def test_a_grid_that_is_stopped_early_has_whole_seeds() -> None:
     assert len(set(found)) == len(found)
     with pytest.raises(UsageError, match="not a number"):
         cells(settings(budgets=("lots",)))
+
+
+def test_recipes_are_a_factor_of_the_grid() -> None:
+    found = cells(settings(methods=("donod",), seeds=2, recipes=("ce", "kl"), own_epochs=True))
+    assert len(found) == len(set(found)) == 2 * 5 * 2
+    assert [cell.name for cell in found[:2]] == ["donod, 0.1, ce, seed 0", "donod, 0.1, kl, seed 0"]
+    # Without recipes cells are called as they always were.
+    assert cells(settings(methods=("donod",)))[0].name == "donod, 0.1, seed 0"
+
+
+@pytest.mark.parametrize(
+    ("word", "changes"),
+    [
+        ("", {}),
+        ("ce", {"teacher": "none"}),
+        ("kl", {"teacher": None}),
+        ("kl=0.5", {"teacher": None, "teacher_weight": 0.5}),
+    ],
+)
+def test_a_recipe_names_a_loss(word: str, changes: dict[str, Any]) -> None:
+    assert recipe_of(word) == changes
+
+
+@pytest.mark.parametrize("word", ["kd", "kl=", "kl=0", "kl=2", "kl=nan", "kl=half", "ce=1", "KL"])
+def test_a_recipe_that_means_nothing_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="recipe"):
+        recipe_of(word)
+
+
+def test_a_recipe_given_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="names one twice"):
+        cells(settings(recipes=("kl", "kl")))

@@ -12,7 +12,8 @@ from corpora import write_corpus
 
 from curate.engines.recover import recover
 from curate.flows import demo
-from curate.flows.comparison.report import training_words
+from curate.flows.cli import render
+from curate.flows.comparison.recipes import training_words
 from curate.schemas.corpus import Turn
 from curate.schemas.recovery import RecoveryRequest
 from curate.storage.warehouse.warehouse import Warehouse
@@ -67,7 +68,7 @@ def test_a_trial_from_beginning_to_verdict(curate: Run, given: list[str], root: 
     summary = answer.value
     assert [line["method"] for line in summary["lines"]] == ARMS
     assert summary["primary"] == "donod against uniform at 25%"
-    assert summary["training"] == "lora, cross-entropy of the answers"
+    assert summary["training"] == "lora, divergence from the original's predictions (KL)"
     assert [line["word"] == "baseline" for line in summary["lines"]] == [False, False, True, False]
     assert all(line["seeds"] == 2 and line["sentence"] for line in summary["lines"])
     assert all(
@@ -109,6 +110,8 @@ def test_cells_that_are_done_are_not_run_again(curate: Run, given: list[str], ro
     [
         (["--methods", "donid"], 2, "did you mean 'donod'"),
         (["--budgets", "lots"], 2, "not a number"),
+        (["--recipes", "ce,lk"], 2, "known: ce, kl"),
+        (["--recipes", "ce,kl", "--teacher", "none"], 2, "leave out --teacher"),
         (["--seeds", "0"], 2, "greater than or equal to 1"),
         (["--compressed", "{tiny}", "--corpus", "{corpus}"], 3, "needs the original and the compressed model"),
         (["--compressed", "{tiny}", "--original", "{tiny}", "--corpus", "{corpus}"], 2, "needs evaluation tasks"),
@@ -178,13 +181,40 @@ def test_cells_learn_from_the_original(curate: Run, given: list[str], root: Path
         "every layer fitted to the original's output, then lora, "
         "0.75 × cross-entropy + 0.25 × divergence from the original's predictions (KL)"
     )
-    plain = curate("compare", *given, "--seeds", "1", "--json").value
-    assert plain["cells"].keys() == answer.value["cells"].keys()
-    ids = [{cell["evaluation"] for cell in summary["cells"].values()} for summary in (plain, answer.value)]
-    assert not ids[0] & ids[1]
     # One pass of the original serves every cell with the same rows.
     caches = list((root / "w" / "cache" / "teachers").iterdir())
-    assert 0 < len(caches) <= len(ids[1])
+    assert 0 < len(caches) <= len(answer.value["cells"])
+
+
+@pytest.mark.slow
+def test_two_losses_on_the_same_rows(curate: Run, given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Cells of ``--recipes`` are those that other ways of saying the same have made, and are compared at equal rows."""
+    one_seed = [*given, "--seeds", "1"]
+    alone = {
+        name: curate("compare", *one_seed, *how, "--json").value
+        for name, how in (("ce", ["--teacher", "none"]), ("kl", []))
+    }
+    planned = curate("compare", "--plan", *one_seed, "--recipes", "ce,kl", "--json").value
+    assert (planned["cells"], planned["done"]) == (8, 8)
+    assert [line["recipe"] for line in planned["arms"][:2]] == ["ce", "kl"]
+    answer = curate("compare", *one_seed, "--recipes", "ce,kl", "--json")
+    assert answer.code == 0, answer.err
+    summary = answer.value
+    assert summary["primary"] == "donod against uniform at 25% with ce"
+    assert summary["recipes"] == {name: one["training"] for name, one in alone.items()}
+    for name, one in alone.items():
+        cells = {cell.replace("seed", f"{name}, seed"): ids for cell, ids in one["cells"].items()}
+        assert cells.items() <= summary["cells"].items()
+        lines = [line for line in summary["lines"] if line["recipe"] == name]
+        assert [(line["method"], line["mean"], line["gain"]) for line in lines] == [
+            (line["method"], line["mean"], line["gain"]) for line in one["lines"]
+        ]
+        assert all(("recipe_effect" in line) == (name != "ce") for line in lines)
+    assert summary["lines"][1]["recipe_effect"]["against"] == "ce"
+    render.comparison(summary, as_json=False)
+    text = capsys.readouterr().out
+    assert "ce trained by lora, cross-entropy of the answers" in text
+    assert "on the rows of donod at 25%" in text
 
 
 def test_the_training_is_told_in_words() -> None:

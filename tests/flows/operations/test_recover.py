@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from documents import ROOT
 from safetensors.torch import load_file
 
 from curate.flows import demo
+from curate.flows.stages.recovery import request_of
 from curate.schemas.corpus import Turn
+from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT
+from curate.schemas.settings import resolve
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -52,7 +56,8 @@ def test_a_selection_becomes_a_model_with_its_zeros(
     curate: Run, selection: str, pair: tuple[Path, Path], warehouse: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "recovered"
-    command = ("recover", selection[:6], *FAST, "-w", warehouse)
+    # The original is random, so that only the given answers can be learnt.
+    command = ("recover", selection[:6], *FAST, "--teacher", "none", "-w", warehouse)
     answer = curate(*command, "--out", out, "--json")
     assert answer.code == 0, answer.err
     report = answer.value
@@ -66,7 +71,7 @@ def test_a_selection_becomes_a_model_with_its_zeros(
     assert "tokens/s" in answer.err
 
     card = (out / "README.md").read_text()
-    for output in (selection, "donod", "corpus.jsonl", "half"):
+    for output in (selection, "donod", "corpus.jsonl", "half", "loss: cross-entropy of the answers"):
         assert output in card
     assert str(tmp_path) not in card
 
@@ -124,10 +129,57 @@ def test_a_dry_run_counts_and_keeps_nothing(
     assert report["tokens"] > 0
     assert report["seconds"] > 0
     assert report["memory"] > 8 * report["trainable"]
+    assert report["loss"] == "divergence from the original's predictions (KL)"
+    named = curate("recover", *FAST, "--teacher", "original", "--teacher-weight", "1", "--dry-run", *where, "--json")
+    assert named.value["recovery_id"] == report["recovery_id"]
     output = curate("recover", *FAST, "--method", "full", "--dry-run", *where)
     assert "(100.00%)" in output.out
     assert not list((warehouse / "recovery").glob("*"))
     assert curate("recover", "--method", "lora", "--dry-run", *where).code == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "weight"),
+    [
+        ({}, True, TEACHER_WEIGHT),
+        ({}, False, 0.0),
+        ({"teacher": "none"}, True, 0.0),
+        ({"teacher": "none", "teacher_weight": 0.3}, True, 0.0),
+        ({"teacher_weight": 0.3}, True, 0.3),
+        ({"teacher": "original"}, True, NAMED_TEACHER_WEIGHT),
+        ({"teacher": "original", "teacher_weight": 0.3}, True, 0.3),
+        # Refused later, in a sentence about --original.
+        ({"teacher": "original"}, False, NAMED_TEACHER_WEIGHT),
+        ({"reconstruct": True, "epochs": 0}, True, 0.0),
+    ],
+)
+def test_a_known_original_is_learnt_from(given: dict[str, Any], known: bool, weight: float) -> None:
+    settings = resolve({"recover": given, "original": "dense" if known else None})
+    request = request_of(settings)
+    assert request.teacher_weight == weight
+    assert request.to_json()["teacher_weight"] == weight  # the artefact holds the number
+    topped = settings.model_copy(update={"score": settings.score.model_copy(update={"teacher_cache": "topk=4"})})
+    assert request_of(topped).teacher_top == (4 if weight else None)
+
+
+def test_an_original_that_is_gone(
+    curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path, tmp_path: Path
+) -> None:
+    """One sentence says what to do, and without a teacher the recovery does without."""
+    models = ("--original", shutil.copytree(pair[0], tmp_path / "dense"), "--compressed", pair[1])
+    chosen = curate("select", "--method", "donod", "-b", "0.5", "--corpus", corpus, *models, "-w", warehouse, "--json")
+    selection = chosen.value["selection_id"]
+    (tmp_path / "dense").rename(tmp_path / "archive")
+    where = ("-w", warehouse)
+    for more in ((), ("--teacher", "original"), ("--teacher", "none", "--reconstruct")):
+        answer = curate("recover", *FAST, *more, "--dry-run", *where)
+        assert answer.code == 3
+        assert f"dense' of selection {selection} is not there any more" in answer.err
+        assert "pass --original FOLDER if it has moved, or --teacher none" in answer.err
+    plain = curate("recover", *FAST, "--teacher", "none", "--dry-run", *where, "--json")
+    assert (plain.code, plain.value["loss"]) == (0, "cross-entropy of the answers")
+    moved = curate("recover", *FAST, "--original", tmp_path / "archive", "--dry-run", *where, "--json")
+    assert "divergence" in moved.value["loss"]
 
 
 @pytest.mark.slow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from curate.selectors.assessment.intervals import Interval, Resampling
-from curate.selectors.assessment.verdict import Arm, compare_arms, sentence, word_for
+from curate.selectors.assessment.verdict import Arm, compare_arms, recipe_sentence, sentence, word_for
 
 ITEMS, GROUPS = 900, 3
 GROUP = np.repeat(np.arange(GROUPS), ITEMS // GROUPS)
@@ -83,3 +85,41 @@ def test_capabilities_near_chance_are_left_out() -> None:
         [scores, arm("uniform", 0.5, 2)], "uniform", ("good", "0.1"), original, GROUP, GROUPS, np.zeros(ITEMS), HOW
     )
     assert one.mean.value == pytest.approx(0.5, abs=0.05)
+
+
+def test_recipes_are_compared_on_the_same_rows_and_methods_within_a_recipe() -> None:
+    plain = [arm("good", 0.6, 1), arm("uniform", 0.5, 2)]
+    taught = [replace(arm("good", 0.7, 3), recipe="kl"), replace(arm("uniform", 0.7, 4), recipe="kl")]
+    good, base, good_kl, base_kl = verdicts(*(replace(one, recipe="ce") for one in plain), *taught)
+    assert [one.word for one in (good, base, good_kl, base_kl)] == ["better", "baseline", "undecided", "baseline"]
+    assert [one.primary for one in (good, base, good_kl, base_kl)] == [True, False, False, False]
+    # Within its recipe a comparison is the one that these two arms alone give.
+    alone = verdicts(*taught, primary=("none", "0.1"))
+    assert (good_kl.mean, good_kl.gain, good_kl.worst_gain) == (alone[0].mean, alone[0].gain, alone[0].worst_gain)
+    assert good.recipe_effect is base.recipe_effect is None
+    # The effect of the recipe is the comparison of its arm with that of the first one.
+    (paired, _) = verdicts(taught[1], plain[1], primary=("uniform", "0.1"))
+    assert base_kl.recipe_effect is not None
+    assert base_kl.recipe_effect.gain.value == pytest.approx(paired.mean.value - base.mean.value)
+    assert base_kl.recipe_effect.word == "better"
+    assert "kl beats ce on the rows of uniform at 0.1" in recipe_sentence(base_kl, "ce")
+    assert recipe_sentence(base, "ce") == ""
+
+
+def test_methods_and_recipes_are_corrected_as_one_family() -> None:
+    """Holm by hand over all comparisons but the primary one."""
+    arms = [arm("good", 0.56, 1), arm("bad", 0.54, 5), arm("uniform", 0.5, 2)]
+    arms += [replace(arm(one.method, 0.55, 7 + i), recipe="kl") for i, one in enumerate(arms)]
+    results = verdicts(*arms)
+    tests = {("method", i): one.gain.p for i, one in enumerate(results) if one.method != "uniform" and not one.primary}
+    effects = {i: one.recipe_effect for i, one in enumerate(results) if one.recipe_effect is not None}
+    tests |= {("recipe", i): effect.gain.p for i, effect in effects.items()}
+    assert len(tests) == 3 + 3
+    expected, largest = {}, 0.0
+    for rank, name in enumerate(sorted(tests, key=lambda name: tests[name])):
+        largest = max(largest, min(1.0, (len(tests) - rank) * tests[name]))
+        expected[name] = largest
+    found = {("method", i): results[i].p_holm for kind, i in tests if kind == "method"}
+    found |= {("recipe", i): effect.p_holm for i, effect in effects.items()}
+    assert found == pytest.approx(expected)
+    assert results[0].p_holm == results[0].gain.p
