@@ -208,7 +208,9 @@ class EvaluateSettings(Section):
     tasks: tuple[str, ...] = setting(
         (), "FILE or kind:FILE; repeatable; docs/evaluation.md.", "--tasks", "-t", syntax="repeated"
     )
-    limit: int | None = setting(None, "Items of each task, from its beginning.", shown="all", ge=1, le=MANY)
+    limit: int | None = setting(
+        None, "Items of each task, and windows of a text, from its beginning.", shown="all", ge=1, le=MANY
+    )
     max_new_tokens: int = setting(64, "Longest generated answer, in tokens.", ge=1, le=1_000_000)
     option_layout: Literal["conversation", "cloze", "letter", "continuation"] = setting(
         "conversation", "Layout of choice tasks: conversation, or as lm-eval has it cloze, letter or continuation."

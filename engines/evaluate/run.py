@@ -6,6 +6,7 @@ Does not access files or the warehouse.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from curate.engines.evaluate.divergence import score_pair
 from curate.engines.evaluate.generation import greedy_answers, stop_tokens
 from curate.engines.evaluate.grading import is_accepted, last_number, rouge_l
 from curate.engines.evaluate.judge import Judge
@@ -20,7 +22,7 @@ from curate.engines.evaluate.option_layouts import last_start, option_rows, scor
 from curate.engines.evaluate.rules import follows_all
 from curate.engines.evaluate.shared_prefix import score_options
 from curate.engines.evaluate.teacher_forcing import score_answers
-from curate.engines.evaluate.texts import opening_token, windows
+from curate.engines.evaluate.texts import WINDOW, in_windows
 from curate.engines.tokens.batching import BatchRunner, default_batch_tokens
 from curate.engines.tokens.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
@@ -65,6 +67,8 @@ class EvaluateConfig:
     option without its question."""
     batch_tokens: int | None = None
     """Tokens per forward pass, padding included; None takes `default_batch_tokens`."""
+    most_windows: int | None = None
+    """Windows of a plain text that are read, from its beginning; None for all."""
     batch_size: int = 64
     """Answers that are generated concurrently."""
 
@@ -75,8 +79,11 @@ def evaluate(
     config: EvaluateConfig,
     progress: Callable[[int], None] | None = None,
     judge: Subject | None = None,
+    original: Subject | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield one batch of results (schema `RESULTS`) per batch of items (schema `ITEMS`), rows in the same order.
+
+    A plain text has a row for each of its windows.
 
     Parameters
     ----------
@@ -88,6 +95,8 @@ def evaluate(
         Called with the number of items finished since the last call.
     judge : Subject, optional
         The model that scores the answers to ``judged`` items.
+    original : Subject, optional
+        The model that ``divergence`` is measured from, with the token ids of `subject`; itself for the original.
 
     Raises
     ------
@@ -96,11 +105,12 @@ def evaluate(
     InputError
         If an item's rule is unknown.
     UsageError
-        If an item needs a judge and there is none.
+        If an item needs a judge or the original and there is none.
     """
-    evaluator = _Evaluator(subject, config, judge)
+    evaluator = _Evaluator(subject, config, judge, original)
     for batch in batches:
-        items = batch.to_pylist()
+        given = Counter(batch.column("kind").to_pylist())
+        items = in_windows(batch.to_pylist(), subject.tokenizer, window_length(subject, config), config.most_windows)
         results: list[Result] = [{} for _ in items]
         # Kinds in order of appearance, not a set's order: batches must be the same in every run.
         for kind in dict.fromkeys(item["kind"] for item in items):
@@ -108,9 +118,14 @@ def evaluate(
             for index, result in zip(chosen, evaluator.evaluate(kind, [items[i] for i in chosen]), strict=True):
                 results[index] = result
             if progress:
-                progress(len(chosen))
+                progress(given[kind])
         rows = [_complete_row(item, result) for item, result in zip(items, results, strict=True)]
         yield pa.RecordBatch.from_pylist(rows, schema=RESULTS)
+
+
+def window_length(subject: Subject, config: EvaluateConfig) -> int:
+    """Return the longest sequence in tokens, which is also the length of the windows of a plain text."""
+    return min(config.max_length, subject.context or config.max_length)
 
 
 def _complete_row(item: Item, result: Result) -> Result:
@@ -121,12 +136,15 @@ def _complete_row(item: Item, result: Result) -> Result:
 class _Evaluator:
     """One model, with a method for each kind of item."""
 
-    def __init__(self, subject: Subject, config: EvaluateConfig, judge: Subject | None) -> None:
+    def __init__(
+        self, subject: Subject, config: EvaluateConfig, judge: Subject | None, original: Subject | None
+    ) -> None:
+        self._subject, self._original = subject, original
         self._model, self._tokenizer, self._head = subject.model, subject.tokenizer, subject.head
         self._config = config
-        length = min(config.max_length, subject.context or config.max_length)
-        self._template = Template(subject.tokenizer, config.template, length)
+        self._template = Template(subject.tokenizer, config.template, window_length(subject, config))
         self._runner = _runner(subject, config)
+        self._batch_tokens = config.batch_tokens or default_batch_tokens(subject.model.device.type)
         self._judge = Judge(judge, config.template, _runner(judge, config)) if judge else None
 
     def evaluate(self, kind: str, items: Sequence[Item]) -> list[Result]:
@@ -138,7 +156,10 @@ class _Evaluator:
         if kind == "continuation":
             return self._choices(items, "continuation")
         if kind == "perplexity":
-            return self._texts(items)
+            forced = self._teacher_forced([item[WINDOW] for item in items])
+            return [_likelihood(item[WINDOW], forced, index) for index, item in enumerate(items)]
+        if kind == "divergence":
+            return self._divergences(items)
         return self._generated(items, kind, LONG_ANSWER_FACTOR if kind in LONG_ANSWER_KINDS else 1)
 
     def _rows(self, items: Sequence[Item]) -> list[Result]:
@@ -177,21 +198,18 @@ class _Evaluator:
             return nll - self._teacher_forced(alone).nll
         return nll
 
-    def _texts(self, items: Sequence[Item]) -> list[Result]:
-        opening = opening_token(self._tokenizer)
-        ids = [self._tokenizer(item["references"][0], add_special_tokens=False)["input_ids"] for item in items]
-        parts = [windows(tokens, opening, self._template.max_length) for tokens in ids]
-        forced = self._teacher_forced([window for part in parts for window in part])
-        owner = np.repeat(np.arange(len(items)), [len(part) for part in parts])
-        nll = np.bincount(owner, weights=forced.nll, minlength=len(items))
-        tokens = np.bincount(owner, weights=forced.tokens, minlength=len(items)).astype(int)
-        correct = np.bincount(owner, weights=forced.correct, minlength=len(items))
-        return [
-            {"n_tokens": int(n), "nll": float(nll[i] / n), "token_accuracy": float(correct[i] / n)}
-            if n
-            else {"status": "no_response_tokens"}
-            for i, n in enumerate(tokens)
-        ]
+    def _divergences(self, items: Sequence[Item]) -> list[Result]:
+        """Return the mean divergence from the original over the supervised tokens of every row or window."""
+        if self._original is None:
+            raise UsageError("an item needs the original model and there is none; name the model before compression")
+        encoded = iter(self._template.encode_many([turns_of(one["messages"]) for one in items if WINDOW not in one]))
+        rows = [item[WINDOW] if WINDOW in item else next(encoded) for item in items]
+        pair = score_pair(self._subject, self._original, rows, self._batch_tokens)
+        results = [_likelihood(row, pair.forced, index) for index, row in enumerate(rows)]
+        for result, total in zip(results, pair.divergence, strict=True):
+            if "nll" in result:
+                result["divergence"] = float(total / result["n_tokens"])
+        return results
 
     def _generated(self, items: Sequence[Item], kind: str, length_factor: int) -> list[Result]:
         """Generate an answer to every item by greedy decoding, and grade it."""
@@ -232,13 +250,18 @@ def _runner(subject: Subject, config: EvaluateConfig) -> BatchRunner:
 
 
 def _forced_result(row: Encoded, forced: TeacherForcingResult, index: int) -> Result:
-    """Return the result of one teacher-forced row."""
+    """Return the result of one teacher-forced row, which scores 1 if every token is the most likely one."""
+    result = _likelihood(row, forced, index)
+    return result | ({"score": float(forced.correct[index] == forced.tokens[index])} if "nll" in result else {})
+
+
+def _likelihood(row: Encoded, forced: TeacherForcingResult, index: int) -> Result:
+    """Return the result of one teacher-forced row without a score."""
     if row.error or not row.n_response:
         return {"status": "template_error" if row.error else "no_response_tokens"}
     tokens, correct = int(forced.tokens[index]), int(forced.correct[index])
     return {
         "status": "truncated" if row.truncated else "ok",
-        "score": float(correct == tokens),
         "nll": float(forced.nll[index] / tokens),
         "token_accuracy": correct / tokens,
         "n_tokens": tokens,

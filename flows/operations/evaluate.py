@@ -13,6 +13,7 @@ from curate.flows.operations.evaluation_report import report
 from curate.flows.operations.recover import for_selection
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
+from curate.flows.stages.evaluating.original import original_of
 from curate.flows.stages.evaluating.tasks import DEMO
 from curate.schemas.errors import UsageError
 
@@ -40,7 +41,7 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If there is no model, no task, or a judged task without a judge.
+        If there is no model, no task, a judged task without a judge, or a divergence task without the original.
     """
     check_judge(settings)
     with session("evaluate", settings, demo=False) as run:
@@ -50,6 +51,7 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
             model = str(recovery.facts["model"])
         settings = with_converted(run.warehouse, _with_demo(run.warehouse, settings))
         subject = converted(run.warehouse, model, settings.trust_pickle) or settings.compressed
+        original_of(settings)  # A missing original is an error before anything is computed.
         if subject is None:
             raise UsageError("there is no model to evaluate; name its folder, as in curate evaluate models/recovered")
         corpus = run.call(stages.ingest, run.warehouse, settings) if settings.corpus else None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.flows.stages.evaluating.results import arrays, grouped
+from curate.flows.operations.divergence_report import divergence_rows
+from curate.flows.stages.evaluating.results import arrays, grouped, interval
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import CLOSED_BOOK
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from curate.selectors.assessment.intervals import Interval
     from curate.selectors.assessment.retention import Retention
     from curate.selectors.assessment.task_summary import Results
     from curate.storage.warehouse.warehouse import Warehouse
@@ -56,7 +56,9 @@ def report(warehouse: Warehouse, metric: str, ids: dict[str, str]) -> dict[str, 
     results = {role: arrays(table) for role, table in tables.items()}
     if "original" in results:
         values["retention"] = _retention(results, metric, names, group)
+    values["divergence"] = divergence_rows(results, names, group)
     values["perplexity"] = _perplexity(results, tables["model"])
+    values["window"] = manifest.facts.get("window")
     values["warnings"] += _disagreements(results, tables["model"])
     return values
 
@@ -67,8 +69,8 @@ def check_parallel(tables: dict[str, pa.Table], ids: dict[str, str]) -> None:
     for role, table in tables.items():
         if not table["item_id"].equals(first):
             raise UsageError(
-                f"evaluations {ids['model']} and {ids[role]} ({role}) are not of the same items; "
-                "evaluate both models with the same --tasks"
+                f"evaluations {ids['model']} and {ids[role]} ({role}) are not of the same items; evaluate both models "
+                "with the same --tasks, and plain texts only on models with one tokenizer and context"
             )
 
 
@@ -108,13 +110,6 @@ def _retention_values(retention: Retention, names: list[dict[str, str]]) -> dict
         groups.append({**named, **{key: finite_or_none(value) for key, value in row.items()}})
     overall = {"mean": interval(retention.mean), "worst": interval(retention.worst)}
     return {"groups": groups, **overall, "mean_compressed": finite_or_none(retention.mean_compressed)}
-
-
-def interval(bounds: Interval) -> dict[str, float] | None:
-    """Return an interval as a dict of value and bounds, or None if the value is undefined."""
-    if not math.isfinite(bounds.value):
-        return None
-    return {"value": bounds.value, "low": bounds.low, "high": bounds.high}
 
 
 def finite_or_none(value: Any) -> Any:

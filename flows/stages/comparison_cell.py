@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
+from curate.flows.stages.evaluating.original import original_of
 from curate.flows.stages.evaluating.tasks import (
     evaluated_files,
     evaluation_items,
@@ -54,13 +55,13 @@ def recipe(warehouse: Warehouse, settings: Settings, selection: str, request: Re
 
 
 def _original_input(warehouse: Warehouse, settings: Settings, request: RecoveryRequest) -> dict[str, str]:
-    """Return the digest of the original's files as an input, empty where nothing of it reaches the trained model."""
+    """Return the digest of the original's files as an input, empty where neither training nor a task reads it."""
     from curate.engines.models.checkpoints import model_files, resolve_model, tokenizer_folder
 
     if settings.original is None:
         return {}
     lends_tokenizer = tokenizer_folder(resolve_model(str(settings.compressed))) is None
-    used = request.asks_original or request.reconstruct or lends_tokenizer
+    used = request.asks_original or request.reconstruct or lends_tokenizer or original_of(settings) is not None
     return {"original": warehouse.digests.files(model_files(settings.original))} if used else {}
 
 
@@ -76,11 +77,11 @@ def trial(warehouse: Warehouse, settings: Settings, selection: str, request: Rec
         model, report = _trained(warehouse, settings, plan.id, selection, request)
         trained = time.monotonic() - began
         items, _ = evaluation_items(warehouse, settings, None)
-        results = run_items(builder, settings, items, str(model))
+        evaluated = run_items(builder, settings, items, str(model))
         training = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
         training |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
         training |= {"seconds_asking": time.monotonic() - began - trained}
-        builder.finish({**facts(settings, results, f"trained on {selection}", 0), "training": training})
+        builder.finish({**facts(settings, evaluated, f"trained on {selection}", 0), "training": training})
         shutil.rmtree(model, ignore_errors=True)
     return plan.id
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curate.selectors.assessment.divergence import UNDEFINED, assess_divergence
 from curate.selectors.assessment.intervals import (
     Interval,
     Resampling,
@@ -38,15 +39,17 @@ class Results:
     token_accuracy: NDArray[np.float64]
     n_tokens: NDArray[np.int64]
     chance: NDArray[np.float64]
+    divergence: NDArray[np.float64]
+    """KL(original ‖ model), nats per token, >= 0."""
 
 
 def summarise(
     results: Results, group: NDArray[np.int64], names: Sequence[dict[str, str]], how: Resampling
 ) -> list[dict[str, Any]]:
-    """Return one row per group: its names, number of items, score with its interval, nll, token accuracy, chance.
+    """Return one row per group: its names, number of items, and its figures, some with intervals.
 
     Items without any figure (no supervised token, a failed template) do not count. The score is a mean over items,
-    nll and token accuracy are means over tokens; None if no item has the figure.
+    nll, token accuracy and divergence are means over tokens; None if no item has the figure.
 
     Parameters
     ----------
@@ -75,9 +78,20 @@ def summarise(
                 "nll": token_mean(results.nll[usable], results.n_tokens[usable]),
                 "token_accuracy": token_mean(results.token_accuracy[usable], results.n_tokens[usable]),
                 "chance": float(results.chance[group == g].mean()) if (group == g).any() else 0.0,
+                **_divergence(results, usable, how),
             }
         )
     return rows
+
+
+def _divergence(results: Results, usable: NDArray[np.bool_], how: Resampling) -> dict[str, float | None]:
+    known = usable & np.isfinite(results.divergence)
+    one = UNDEFINED
+    if known.any():
+        group = np.zeros(int(known.sum()), np.int64)
+        one = assess_divergence(results.divergence[known], None, results.n_tokens[known], group, 1, how)[0].model
+    bounds = {"divergence": one.value, "divergence_low": one.low, "divergence_high": one.high}
+    return {name: _known(value) for name, value in bounds.items()}
 
 
 def _known(value: float) -> float | None:

@@ -8,14 +8,15 @@ from curate.storage.catalog.columns import View, columns_of
 _EVALUATION = ("evaluation_id", "id of the evaluation artefact")
 _TASK = {
     "task": "name of the task: its kind and file, or demo",
-    "kind": "rows, choice, knowledge, open-book, reasoning, instructions, summary, judged, perplexity or lm-eval",
+    "kind": "rows, choice, knowledge, open-book, reasoning, instructions, summary, judged, perplexity, "
+    "divergence or lm-eval",
     "group": "capability, cluster or subject within the task; the task itself where it has none",
 }
 
 EVALUATION_VIEWS: tuple[View, ...] = (
     View(
         "evaluation_items",
-        "One row per evaluation item: the result of the model on it.",
+        "One row per evaluation item, and per window of a plain text: the result of the model on it.",
         "evaluation",
         "part",
         columns_of(
@@ -32,6 +33,8 @@ EVALUATION_VIEWS: tuple[View, ...] = (
                 "n_tokens": "number of tokens that nll averages; tokens of the answer where nll is null",
                 "said": "generated answer, or chosen option; null for rows and texts",
                 "chance": "expected score of random guessing, [0, 1)",
+                "divergence": "KL(original || model) in nats, mean over the item's n_tokens tokens, >= 0, "
+                "smaller = closer to the original; null but for divergence tasks",
             },
         ),
     ),
@@ -52,6 +55,10 @@ EVALUATION_VIEWS: tuple[View, ...] = (
                 "nll": "negative log-likelihood in nats per token, mean over tokens, >= 0, smaller = better",
                 "token_accuracy": "mean over tokens, [0, 1], larger = better",
                 "chance": "mean expected score of random guessing, [0, 1)",
+                "divergence": "KL(original || model) in nats per token, mean over tokens, >= 0, "
+                "smaller = closer to the original; null but for divergence tasks",
+                "divergence_low": "lower bound of its 95 % bootstrap interval over items",
+                "divergence_high": "upper bound of its 95 % bootstrap interval over items",
             },
         ),
     ),

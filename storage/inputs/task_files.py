@@ -2,7 +2,7 @@
 
 A task is written ``FILE`` or ``kind:FILE``. Without a kind, the columns decide: ``rules`` → instructions, options →
 choice, ``endings`` → continuation, ``document`` and ``summary`` → summary, ``text`` alone (or a .txt file) →
-perplexity, otherwise rows of a corpus.
+perplexity, otherwise rows of a corpus. ``judged`` and ``divergence`` are never detected.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     Item = dict[str, Any]
-
-TEXT_PIECE = 2000
-"""Characters per item of a plain text file, split at line ends: short enough to give many items for the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,8 @@ def read_items(task: TaskFile, limit: int | None = None) -> Iterator[Item]:
         If a row cannot be used; the message has its file, number, column and reason. No row is skipped, since a score
         over fewer items than the file has would be another score.
     """
-    rows = _conversations(task) if task.kind == "rows" else _items(task)
+    conversations = task.kind == "rows" or (task.kind == "divergence" and not _is_plain(task.path))
+    rows = _conversations(task) if conversations else _items(task)
     for count, item in enumerate(rows):
         if count == limit:
             return
@@ -120,8 +118,8 @@ def _items(task: TaskFile) -> Iterator[Item]:
             yield item(task, (Turn("user", context),), options, answer=answer, chance=1 / len(options))
         return
     if Path(task.path).suffix == ".txt":
-        for piece in _pieces(existing_path(task.path)):
-            yield item(task, (), [piece])
+        for content in _texts(task.path):
+            yield item(task, (), [content])
         return
     if task.kind in ("choice", "continuation"):
         make = choice_builder(values for _, values in _raw(task.path))
@@ -153,6 +151,13 @@ def _raw(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         raise InputError(f"{path} is empty: it holds no rows; check how it was written")
 
 
+def _is_plain(path: str) -> bool:
+    """Return whether a file holds texts rather than conversations."""
+    if path.startswith("hub:") or existing_path(path).is_dir():
+        return False
+    return Path(path).suffix == ".txt" or set(next(_raw(path))[1]) == {"text"}
+
+
 def _has_options(path: str) -> bool:
     columns = set(next(_raw(path))[1])
     return bool(columns & {*CHOICES, "endings"}) or set(CHOICE_COLUMNS[:2]) <= columns
@@ -160,7 +165,7 @@ def _has_options(path: str) -> bool:
 
 def _texts(path: str) -> Iterator[str]:
     if Path(path).suffix == ".txt":
-        yield from _pieces(existing_path(path))
+        yield from _content(existing_path(path))
         return
     for number, values in _raw(path):
         if not isinstance(values.get("text"), str):
@@ -170,16 +175,11 @@ def _texts(path: str) -> Iterator[str]:
         yield str(values["text"])
 
 
-def _pieces(file: Path) -> Iterator[str]:
+def _content(file: Path) -> Iterator[str]:
+    """Yield the text of a file, nothing if it is blank."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        content = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
-    piece = ""
-    for line in lines:
-        if piece and len(piece) + len(line) > TEXT_PIECE:
-            yield piece
-            piece = ""
-        piece += line
-    if piece.strip():
-        yield piece
+    if content.strip():
+        yield content

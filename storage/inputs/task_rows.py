@@ -80,7 +80,7 @@ def _summary(values: Values) -> ItemParts:
     return (Turn("user", paragraphs("Summarise the text.", document)),), [summary], {}
 
 
-def _perplexity(values: Values) -> ItemParts:
+def _text(values: Values) -> ItemParts:
     given = values.get("text")
     if not isinstance(given, str) or not given:
         raise RowProblem("text", "no text")
@@ -94,7 +94,8 @@ ITEM_BUILDERS: dict[str, Callable[[Values], ItemParts]] = {
     "instructions": _rules,
     "summary": _summary,
     "judged": lambda values: (_question(values), _reference_answers(values), {}),
-    "perplexity": _perplexity,
+    "perplexity": _text,
+    "divergence": _text,
 }
 """Kind to a function that returns question, accepted answers and other fields of an item from a row's values.
 

@@ -23,6 +23,20 @@ def forced(model, row):
     return total, count, right
 
 
+def divergence(model, original, row):
+    """Return (sum of KL(original ‖ model), number) over the supervised tokens of one row, term by term."""
+    ids = torch.from_numpy(row.ids)[None]
+    with torch.no_grad():
+        own, other = (one(ids).logits[0].double().log_softmax(-1) for one in (model, original))
+    total, count = 0.0, 0
+    for t in range(1, len(row.ids)):
+        if row.supervised[t]:
+            for p, q in zip(other[t - 1].tolist(), own[t - 1].tolist(), strict=True):
+                total += math.exp(p) * (p - q)
+            count += 1
+    return total, count
+
+
 def rolling_nll(model, ids, opening, length):
     """Return (sum of −log p, number) over a text: every token after at most length − 1 tokens of its own window."""
     whole = ids if opening is None else [opening, *ids]

@@ -19,10 +19,14 @@ def evaluation(report: dict[str, Any], as_json: bool) -> None:
     else:
         columns = ("task", "group", "items", "score", "95 % interval", "nll", "token accuracy")
         out.print(grid(columns, (_summary_row(row) for row in report["summary"])))
+    if report["divergence"]:
+        _divergence(report["divergence"])
     if report["perplexity"]:
         heads = list(report["perplexity"][0])
         rows = ([_figure(row[head]) for head in heads] for row in report["perplexity"])
         out.print(grid([head.replace("_", " ") for head in heads], rows))
+    if report["window"]:
+        out.print(f"plain texts were read in windows of {report['window']:,} tokens (--max-length)")
     for warning in report["warnings"]:
         out.print(f"warning: {warning}", soft_wrap=True)
 
@@ -53,6 +57,23 @@ def _retention(retention: dict[str, Any], metric: str) -> None:
         value, bounds = _bounded(retention[name])
         before = f"; the compressed model {cell(retention['mean_compressed'])}" if name == "mean" else ""
         out.print(f"{name} retention of {metric.replace('_', ' ')}: {cell(value)} {bounds}{before}")
+
+
+def _divergence(rows: list[dict[str, Any]]) -> None:
+    out = console()
+    columns: tuple[str, ...] = ("task", "group", "items", "tokens", "model", "95 % interval")
+    paired = any(row["compressed"] is not None for row in rows)
+    columns += ("compressed", "gap closed", "95 % interval", "note") if paired else ()
+    out.print(grid(columns, (_diverged(row, paired) for row in rows)))
+    closed = "; gap closed = 1 − model / compressed" if paired else ""
+    measure = "mean KL(original ‖ model) in nats per token, smaller = closer to the original"
+    out.print(f"divergence: {measure}{closed}", soft_wrap=True)
+
+
+def _diverged(row: dict[str, Any], paired: bool) -> list[Any]:
+    cells = [row["task"], row["group"], row["items"], row["tokens"], *_bounded(row["model"])]
+    note = "HARMED: further away than the compressed model" if row["further"] else ""
+    return cells + ([_bounded(row["compressed"])[0], *_bounded(row["gap_closed"]), note] if paired else [])
 
 
 def _note(row: dict[str, Any]) -> str:

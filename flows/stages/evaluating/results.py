@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from curate.selectors.assessment.intervals import Interval
     from curate.selectors.assessment.task_summary import Results
 
 
@@ -41,7 +43,16 @@ def arrays(results: pa.Table) -> Results:
         return np.asarray(results[name].to_numpy(zero_copy_only=False), dtype=np.float64)
 
     tokens = np.asarray(results["n_tokens"].to_numpy(zero_copy_only=False), dtype=np.int64)
-    return Results(floats("score"), floats("nll"), floats("token_accuracy"), tokens, floats("chance"))
+    # Evaluations of early versions have no such column.
+    divergence = floats("divergence") if "divergence" in results.column_names else np.full(len(tokens), np.nan)
+    return Results(floats("score"), floats("nll"), floats("token_accuracy"), tokens, floats("chance"), divergence)
+
+
+def interval(bounds: Interval) -> dict[str, float] | None:
+    """Return an interval as a dict of value and bounds, or None if the value is undefined."""
+    if not math.isfinite(bounds.value):
+        return None
+    return {"value": bounds.value, "low": bounds.low, "high": bounds.high}
 
 
 def warnings(results: pa.Table, removed: int) -> list[str]:

@@ -45,9 +45,11 @@ def item(kind: str, turns: Sequence[Turn] = (), references: Sequence[str] = (), 
     return {**fixed, "references": list(references), "answer": None, "chance": 0.0, **more}
 
 
-def evaluated(subject: Subject, items: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
+def evaluated(
+    subject: Subject, items: list[dict[str, Any]], original: Subject | None = None, **settings: Any
+) -> list[dict[str, Any]]:
     batch = pa.RecordBatch.from_pylist(items, schema=ITEMS)
-    (results,) = evaluate([batch], subject, EvaluateConfig(**settings))
+    (results,) = evaluate([batch], subject, EvaluateConfig(**settings), original=original)
     assert results.schema.equals(RESULTS)
     return results.to_pylist()  # type: ignore[no-any-return]
 
@@ -110,14 +112,26 @@ def test_perplexity_predicts_every_token_once(subject: Subject, length: int) -> 
     texts = ["hello b c what is 12 plus 7", "x"]
     opening = subject.tokenizer.bos_token_id
     opening = subject.tokenizer.eos_token_id if opening is None else opening
-    for text, result in zip(
-        texts, evaluated(subject, [item("perplexity", (), [text]) for text in texts], max_length=length), strict=True
-    ):
+    items = [item("perplexity", (), [text], item_id=text) for text in texts]
+    results = evaluated(subject, items, max_length=length)
+    assert len({result["item_id"] for result in results}) == len(results)
+    for text in texts:
         ids = subject.tokenizer(text, add_special_tokens=False)["input_ids"]
+        # A result for each window, in order.
+        own, results = results[: -(-len(ids) // (length - 1))], results[-(-len(ids) // (length - 1)) :]
         total, count = slow.rolling_nll(subject.model, ids, opening, length)
-        assert result["n_tokens"] == count == len(ids)
-        assert result["nll"] == pytest.approx(total / count, rel=1e-5)
-        assert result["score"] is None
+        assert sum(result["n_tokens"] for result in own) == count == len(ids)
+        assert sum(result["nll"] * result["n_tokens"] for result in own) == pytest.approx(total, rel=1e-5)
+        assert all(result["n_tokens"] == length - 1 for result in own[:-1])
+        assert all(result["score"] is None for result in own)
+    assert not results
+    first = evaluated(subject, items, max_length=length, most_windows=1)
+    assert [result["n_tokens"] for result in first] == [min(length - 1, 15), 1]
+
+
+def test_a_text_without_tokens_has_a_status(subject: Subject) -> None:
+    (result,) = evaluated(subject, [item("perplexity", (), [""])])
+    assert (result["status"], result["nll"]) == ("no_response_tokens", None)
 
 
 def test_without_an_opening_token_the_first_is_context() -> None:

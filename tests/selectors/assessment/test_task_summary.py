@@ -21,7 +21,7 @@ def results(*, shift: float = 0.0, seed: int = 1) -> Results:
     score[GROUP == 1] = np.nan
     nll = 2 + rng.random(N) + shift
     nll[:5] = np.nan
-    return Results(score, nll, rng.random(N), TOKENS, np.full(N, 0.25))
+    return Results(score, nll, rng.random(N), TOKENS, np.full(N, 0.25), np.full(N, np.nan))
 
 
 def test_a_summary_agrees_with_counting() -> None:
@@ -36,7 +36,7 @@ def test_a_summary_agrees_with_counting() -> None:
     total = sum(n * t for n, t in zip(one.nll[known], TOKENS[known], strict=True))
     assert rows[0]["nll"] == pytest.approx(total / TOKENS[known].sum())
     blank = np.full(2, np.nan)
-    nothing = Results(blank, blank, blank, np.zeros(2, np.int64), np.zeros(2))
+    nothing = Results(blank, blank, blank, np.zeros(2, np.int64), np.zeros(2), blank)
     (empty,) = summarise(nothing, np.zeros(2, np.int64), [{"group": "x"}], HOW)
     assert (empty["n_items"], empty["score"], empty["nll"]) == (0, None, None)
 

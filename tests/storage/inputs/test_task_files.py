@@ -79,13 +79,27 @@ def test_parquet_and_numbers(tmp_path: Path) -> None:
     assert len(items(f"reasoning:{tmp_path / 't.parquet'}", limit=1)) == 1
 
 
-def test_a_text_file_is_cut_at_line_ends(tmp_path: Path) -> None:
+def test_a_text_file_is_one_item(tmp_path: Path) -> None:
     text = "".join(f"line {i} " + "x" * 90 + "\n" for i in range(50))
     (tmp_path / "t.txt").write_text(text)
-    result = items(str(tmp_path / "t.txt"))
-    assert "".join(one["references"][0] for one in result) == text
-    assert 2 <= len(result) <= 4
-    assert all(one["references"][0].endswith("\n") for one in result)
+    for word, kind in ((str(tmp_path / "t.txt"), "perplexity"), (f"divergence:{tmp_path / 't.txt'}", "divergence")):
+        (one,) = items(word)
+        assert (one["references"], one["messages"], one["kind"]) == ([text], [], kind)
+    (tmp_path / "blank.txt").write_text(" \n")
+    assert items(str(tmp_path / "blank.txt")) == []
+
+
+def test_divergence_reads_rows_of_any_shape_and_texts(tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.jsonl", {"messages": [{"role": "user", "content": "q"},
+                                                        {"role": "assistant", "content": "a"}]})  # fmt: skip
+    pq.write_table(pa.table({"question": ["q"], "answer": ["a"]}), tmp_path / "rows.parquet")
+    for file in (rows, tmp_path / "rows.parquet"):
+        (one,) = items(f"divergence:{file}")
+        assert [turn["content"] for turn in one["messages"]] == ["q", "a"]
+        assert (one["kind"], one["task"]) == ("divergence", "divergence:rows")
+    (plain,) = items(f"divergence:{write(tmp_path / 'texts.jsonl', {'text': 'some words'})}")
+    assert (plain["references"], plain["messages"]) == (["some words"], [])
+    assert parse_task(rows).kind == "rows"
 
 
 @pytest.mark.parametrize(
