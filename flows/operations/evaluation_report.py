@@ -105,8 +105,9 @@ def _retention(
 def _retention_values(retention: Retention, names: list[dict[str, str]]) -> dict[str, Any]:
     groups = []
     for named, one in zip(names, retention.groups, strict=True):
-        row = {name: getattr(one, name) for name in ("items", "original", "compressed", "score", "counted", "damage")}
-        row |= {"retention": interval(one.retention), "gain": interval(one.gain), "harmed": one.harmed}
+        row = {name: getattr(one, name) for name in ("items", "original", "compressed", "score", "damage", "left_out")}
+        row |= {"counted": not one.left_out, "retention": interval(one.retention), "gain": interval(one.gain)}
+        row["harmed"] = one.harmed
         groups.append({**named, **{key: finite_or_none(value) for key, value in row.items()}})
     overall = {"mean": interval(retention.mean), "worst": interval(retention.worst)}
     return {"groups": groups, **overall, "mean_compressed": finite_or_none(retention.mean_compressed)}

@@ -1,8 +1,8 @@
 """Retention: the share of the original's score that a model keeps, per capability, and negative transfer.
 
 retention = score(model) / score(original); damage = 1 − retention(compressed). A capability on which the original is
-less than five points above chance is listed but left out of every mean, because its ratio is noise. Scores are per
-item, larger is better, and all models have the same items.
+less than five points above chance, or of fewer than ten items, is listed but left out of every mean, because its ratio
+is noise. Scores are per item, larger is better, and all models have the same items.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 MARGIN = 0.05
 """Smallest margin of the original above chance for a capability to count."""
 
+LEAST_ITEMS = 10
+"""Smallest capability that counts, in items, where any has as many; at ten the error of a share is about 0.16."""
+
+CLOSE_TO_CHANCE = "original close to chance"
+FEW_ITEMS = f"fewer than {LEAST_ITEMS} items"
+
 
 @dataclass(frozen=True)
 class GroupRetention:
@@ -40,8 +46,8 @@ class GroupRetention:
     """Mean score of the compressed model; NaN without one."""
     score: float
     """Mean score of the model."""
-    counted: bool
-    """Whether the original scores far enough above chance for the ratio to be meaningful."""
+    left_out: str
+    """Why the ratio is not meaningful and counts in no mean; empty if it counts."""
     retention: Interval
     """score / original, >= 0."""
     damage: float
@@ -67,10 +73,13 @@ class Retention:
     """Mean retention of the compressed model; NaN without one."""
 
 
-def counted(
+def left_out(
     original: NDArray[np.float64], chance: NDArray[np.float64], group: NDArray[np.int64], n_groups: int
-) -> NDArray[np.bool_]:
-    """Return which groups count: the original's mean score is at least `MARGIN` above the mean chance.
+) -> list[str]:
+    """Return why each group counts in no mean, an empty text for those that count.
+
+    A group counts if the original's mean score is at least `MARGIN` above the mean chance, and if it has `LEAST_ITEMS`
+    items or no such group has.
 
     Parameters
     ----------
@@ -81,7 +90,17 @@ def counted(
     with np.errstate(invalid="ignore"):
         # The slack counts an original that is exactly at the margin, whatever the rounding of the means.
         above: NDArray[np.bool_] = means[0] - means[1] >= MARGIN - 1e-12
-    return above
+    large = np.bincount(group, minlength=n_groups) >= LEAST_ITEMS
+    # Of small groups only, for example under --limit 5, all count: their intervals show what that is worth.
+    use = above & large if (above & large).any() else above
+    return ["" if use[g] else FEW_ITEMS if above[g] else CLOSE_TO_CHANCE for g in range(n_groups)]
+
+
+def counted(
+    original: NDArray[np.float64], chance: NDArray[np.float64], group: NDArray[np.int64], n_groups: int
+) -> NDArray[np.bool_]:
+    """Return which groups count; see `left_out`."""
+    return np.array([not reason for reason in left_out(original, chance, group, n_groups)], dtype=np.bool_)
 
 
 def ratios(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,7 +133,8 @@ def assess_retention(
     rows = np.stack([model, original, np.full(len(model), np.nan) if compressed is None else compressed])
     means = group_means(rows, group, n_groups)
     replicates = replicate_means(rows, group, n_groups, how.draws, np.random.default_rng(how.seed))
-    use = counted(original, chance, group, n_groups)
+    reasons = left_out(original, chance, group, n_groups)
+    use = np.array([not reason for reason in reasons])
     point, drawn = ratios(means[:2]), ratios(replicates[:, :2])
     gains = [percentile_interval(g[0] - g[2], r[:, 0] - r[:, 2], how) for g, r in _by_group(means, replicates)]
     adjusted = holm(np.array([np.nan if gain.p is None else gain.p for gain in gains]))
@@ -127,7 +147,7 @@ def assess_retention(
             original=float(means[1, g]),
             compressed=float(means[2, g]),
             score=float(means[0, g]),
-            counted=bool(use[g]),
+            left_out=reasons[g],
             retention=percentile_interval(point[g], drawn[:, g], how),
             damage=float(1 - before[g]),
             gain=gains[g],

@@ -49,7 +49,8 @@ def comparison(report: dict[str, Any], as_json: bool) -> None:
         out.print(f"{name} trained by {how}", soft_wrap=True)
     out.print(f"primary comparison: {report['primary']}; all others are corrected for their number (Holm)")
     if report["left_out"]:
-        out.print(f"left out, original close to chance: {', '.join(report['left_out'])}", soft_wrap=True)
+        reasons = "original close to chance, or fewer than 10 items"
+        out.print(f"left out, {reasons}: {', '.join(report['left_out'])}", soft_wrap=True)
     if report["n_excluded"]:
         out.print(f"{report['n_excluded']:,} rows of the pool were left out because they are evaluation items")
     for line in report["lines"]:

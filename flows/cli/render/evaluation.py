@@ -77,8 +77,8 @@ def _diverged(row: dict[str, Any], paired: bool) -> list[Any]:
 
 
 def _note(row: dict[str, Any]) -> str:
-    if not row["counted"]:
-        return "left out: original close to chance"
+    if row["left_out"]:
+        return f"left out: {row['left_out']}"
     return "HARMED: below the compressed model" if row["harmed"] else ""
 
 

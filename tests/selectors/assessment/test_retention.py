@@ -39,11 +39,31 @@ def test_capabilities_near_chance_are_listed_but_not_averaged() -> None:
     chance = np.full(600, 0.25)
     original, model = answers(0.9, 0.29, 0.30), answers(0.45, 0.6, 0.3)
     result = assess_retention(model, original, None, GROUP, 3, chance, HOW)
-    assert [one.counted for one in result.groups] == [True, False, True]  # exactly five points above chance count
+    # Exactly five points above chance count.
+    assert [one.left_out for one in result.groups] == ["", "original close to chance", ""]
     assert result.mean.value == pytest.approx((0.5 + 1.0) / 2)
     assert counted(original, chance, GROUP, 4).tolist() == [True, False, True, False]
     nothing = assess_retention(model, answers(0, 0, 0), None, GROUP, 3, chance, HOW)
     assert np.isnan(nothing.mean.value)
+
+
+def test_small_capabilities_are_listed_but_not_averaged() -> None:
+    """A capability of one item would weigh as much as one of 200; where all are small, all count."""
+    group, sizes = np.repeat(np.arange(4), (1, 9, 10, 200)), (1, 9, 10, 200)
+    original, chance = np.ones(220), np.full(220, 0.25)
+    model = np.repeat([0.0, 0.0, 0.5, 1.0], sizes)
+    result = assess_retention(model, original, None, group, 4, chance, HOW)
+    assert [one.left_out for one in result.groups] == ["fewer than 10 items"] * 2 + ["", ""]
+    assert (result.mean.value, result.worst.value) == pytest.approx((0.75, 0.5))
+    small = group < 2
+    few = assess_retention(model[small], original[small], None, group[small], 2, chance[small], HOW)
+    assert [one.left_out for one in few.groups] == ["", ""]
+    assert few.mean.value == 0
+    # A large capability near chance does not shut the small ones out.
+    guessed = np.where(group == 3, 0.25, 1.0)
+    assert counted(guessed, chance, group, 4).tolist() == [False, False, True, False]
+    near = np.where(group >= 2, 0.25, 1.0)
+    assert counted(near, chance, group, 4).tolist() == [True, True, False, False]
 
 
 def test_harm_is_flagged_beyond_chance_only() -> None:
