@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PACKAGES = ("engines", "selectors", "storage", "flows", "schemas")
 
 ORDER = {
-    "engines": "library_output workers models tokens embed diagnose compress evaluate score pretrain recover job",
+    "engines": "library_output workers models tokens embed diagnose compress score evaluate pretrain recover job",
     "selectors": (
         "row_costs candidates decision validation neighbours text ranking clustering budgets consistency assessment "
         "methods registry"

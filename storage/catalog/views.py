@@ -43,7 +43,7 @@ ALLOCATION_ABOUT = {
     "cluster": "number of the cluster, from 0; of the group, if the budget was divided among groups",
     "size": "examples in the cluster",
     "eligible": "examples of the cluster that the method may keep",
-    "degradation": "mean cds of the cluster in nats, [0, ln 2], larger = more degraded",
+    "degradation": "mean cds of its eligible examples in nats, [0, ln 2], larger = more degraded",
     "budget": "share of the budget that the cluster gets, in the unit of the budget (rows or tokens)",
     "kept": "examples kept",
     "filled": "kept examples that were first refused as conflicting, then used to fill the budget",

@@ -92,7 +92,9 @@ def test_catalog_has_the_same_columns(kept: Run) -> None:
 
 def test_queries_have_the_same_results(kept: Run) -> None:
     for query in KEPT["queries"]:
-        assert answer(kept, query["command"]) == [
+        # Columns may be added, and `SELECT *` has them.
+        rows = [{name: row[name] for name in query["rows"][0]} for row in answer(kept, query["command"])]
+        assert rows == [
             {name: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value for name, value in row.items()}
             for row in query["rows"]
         ], query["about"]
@@ -123,7 +125,9 @@ def test_the_same_commands_make_the_same_artefacts_anew(kept: Run, tmp_path: Pat
     for created in KEPT["made"]:
         assert not created["anew"] or ids(kept, created) == created["ids"], created["command"]
     for query in KEPT["queries"]:
-        assert not query["anew"] or answer(kept, query["command"]) == query["rows"], query["about"]
+        if query["anew"]:
+            rows = [{name: row[name] for name in query["rows"][0]} for row in answer(kept, query["command"])]
+            assert rows == query["rows"], query["about"]
 
 
 def flags(command: Any) -> dict[str, dict[str, Any]]:

@@ -26,11 +26,14 @@ def _print(summary: dict[str, Any]) -> None:
     if summary["clusters"]:
         curve = ("ceiling", "tau") if "pilots" in summary["inputs"] else ()
         grouped = summary["clusters"][0].get("group") is not None
-        columns = ("cluster", "degradation", *curve, "size", "budget", "kept", "refused", "terms")
+        # Rows that no method may keep count in the size but neither in the degradation nor in the budget.
+        fewer = ("eligible",) if any(row["eligible"] != row["size"] for row in summary["clusters"]) else ()
+        columns = ("cluster", "degradation", *curve, "size", *fewer, "budget", "kept", "refused", "terms")
         heads = {"cluster": "group", "terms": "name"} if grouped else {"terms": "top terms"}
         rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in summary["clusters"])
         out.print(grid([heads.get(name, name) for name in columns], rows, wide=heads["terms"]))
-        out.print("degradation: mean Jensen–Shannon divergence of the pair in nats, larger = more damaged")
+        of = "of its eligible rows" if fewer else "of its rows"
+        out.print(f"degradation: mean Jensen–Shannon divergence {of} in nats, larger = more damaged")
         if curve:
             out.print("gain of n rows: ceiling · (1 − exp(−n / tau)), nats per token, from pilot recoveries")
         out.print()

@@ -36,8 +36,8 @@ def by_cluster(warehouse: Warehouse, settings: Settings, items: pa.Table, cluste
     labels = warehouse.read("clusters", clusters_id, columns=["cluster"])["cluster"].to_numpy()
     corpus_vectors = _vectors(warehouse.read("embeddings", embeddings_id, columns=["embedding"]))
     conversations = pc.is_in(items["kind"], pa.array(["rows", "divergence"]))
-    asked = pc.greater(pc.list_value_length(items["messages"]), 0)
-    rows = np.flatnonzero(pc.and_(conversations, asked).to_numpy(zero_copy_only=False))
+    has_turns = pc.greater(pc.list_value_length(items["messages"]), 0)
+    rows = np.flatnonzero(pc.and_(conversations, has_turns).to_numpy(zero_copy_only=False))
     prompts = [_prompt(messages) for messages in items["messages"].take(rows).to_pylist()]
     batch = pa.record_batch({"example_id": items["item_id"].take(rows).combine_chunks(), "prompt": prompts})
     encoder = load_encoder(
