@@ -22,6 +22,7 @@ HUB_PREFIX = "hub:"
 
 WEIGHTS = (SINGLE, INDEX)
 GENERATION = "generation_config.json"
+GGUF_MAGIC = b"GGUF"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -46,7 +47,7 @@ def resolve_model(name: str) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise InputError(_pickle_message(path))
+        raise InputError(_file_message(path))
     hub = name.removeprefix(HUB_PREFIX)
     # A relative path such as runs/model has the form of a hub name; an existing parent folder marks a path.
     looks_local = not name.startswith(HUB_PREFIX) and (not HUB_NAME.fullmatch(name) or Path(name).parent.exists())
@@ -112,12 +113,17 @@ def generation_files(name: str) -> list[Path]:
 
     End tokens and penalties are in a file of their own, which likelihoods and training do not depend on.
     """
-    folder = resolve_model(name)
-    base = folder
+    settings = generation_settings(name)
+    return model_files(name) + ([] if settings is None else [settings])
+
+
+def generation_settings(name: str) -> Path | None:
+    """Return the file of a model's generation settings, or of its adapter's base; None if there is none."""
+    base = resolve_model(name)
     while is_adapter(base):
         base = resolve_model(adapter_base(base))
     settings = base / GENERATION
-    return model_files(name) + ([settings] if settings.is_file() else [])
+    return settings if settings.is_file() else None
 
 
 def tokenizer_folder(folder: Path) -> Path | None:
@@ -225,10 +231,42 @@ def _pickle_message(path: Path) -> str:
     )
 
 
+def _file_message(path: Path) -> str:
+    """Return what a file is that was given as a model, and what to give instead."""
+    if is_pickle(path):
+        return _pickle_message(path)
+    name = f"model file {str(path)!r}"
+    if path.suffix == ".safetensors":
+        return f"{name} holds weights only; give its folder, {str(path.parent)!r}, with config.json and the tokenizer"
+    if _begins_with(path, GGUF_MAGIC):
+        return f"{name} is a GGUF file; give it to a command, which converts it once, under a name that ends in .gguf"
+    return f"{name} is no model; give a Hugging Face folder, a .gguf file, owner/name or hub:name"
+
+
+def is_pickle(path: Path) -> bool:
+    """Return whether a file is a pickle by its content: a zip with one, as torch writes it, or a bare one."""
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        # The opcode PROTO, with which every pickle since protocol 2 begins.
+        return _begins_with(path, b"\x80")
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError:
+        return False
+
+
 def find_pickle(path: Path) -> Path | None:
     """Return the pickle that `path` is, or the only one in a folder without safetensors; None otherwise."""
     if path.is_file():
-        return path
+        return path if is_pickle(path) else None
     if not path.is_dir() or any((path / name).is_file() for name in WEIGHTS):
         return None
     pickles = _pickles(path)

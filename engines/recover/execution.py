@@ -69,7 +69,8 @@ class RecoveryExecution:
         predictions = self._predictions(setup)
         loaded = load_setup(setup, self.request)
         facts = facts_before_training(loaded) if is_first else {}
-        masks = nonzero_masks(loaded.model)
+        # The zeros of a dequantised model are rounding: nothing has to keep them.
+        masks = {} if loaded.findings.dequantised and not loaded.findings.sparse else nonzero_masks(loaded.model)
         if is_first and Checkpoints(self.folder.checkpoints, "").latest() is None:
             rehearse(loaded, masks, self.request, self.folder)
         facts |= self._reconstruct(loaded)

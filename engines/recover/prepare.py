@@ -13,6 +13,7 @@ import torch
 from curate.engines.models.checkpoints import adapter_base, is_adapter, resolve_model
 from curate.engines.models.configuration import load_config
 from curate.engines.models.devices import resolve_device, resolve_dtype
+from curate.engines.models.finite_weights import require_finite
 from curate.engines.models.folder import stored_dtype
 from curate.engines.models.loading import LanguageModel, context_of, load_model, make_pair
 from curate.engines.models.output_head import output_head, verify_head
@@ -125,6 +126,7 @@ def load_setup(setup: RecoverySetup, request: RecoveryRequest) -> LoadedSetup:
         When the model cannot be used.
     """
     network = load_for_training(setup, request)
+    require_finite(network, setup.name)
     verify_head(network, output_head(network))
     return LoadedSetup(**vars(setup), model=network)
 
@@ -154,6 +156,7 @@ def load_original(loaded: LoadedSetup, original: str, request: RecoveryRequest) 
     """
     folder = resolve_model(original)
     network = load_model(folder, loaded.device, loaded.precision, trust_remote_code=request.trust_remote_code)
+    require_finite(network, original)
     make_pair(LanguageModel(network, original), LanguageModel(loaded.model, str(loaded.source)), loaded.tokenizer)
     return network
 

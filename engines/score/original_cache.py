@@ -217,7 +217,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise WarehouseError(
             f"the original's states cannot be written to {str(folder)!r} ({error}); free some space, "
-            "or score without --sequential and recover without --teacher"
+            "or score without --sequential and recover with --teacher none"
         ) from error
 
 

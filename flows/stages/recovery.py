@@ -119,6 +119,7 @@ def recover(warehouse: Warehouse, settings: Settings, selection_id: str, anew: b
     """
     plan = recipe(warehouse, settings, selection_id)
     if plan.exists_in(warehouse) and result_folder(warehouse, plan.id).is_dir():
+        _note_other_generation(str(settings.compressed), result_folder(warehouse, plan.id))
         return plan.id
     if plan.exists_in(warehouse):
         raise WarehouseError(
@@ -137,6 +138,22 @@ def recover(warehouse: Warehouse, settings: Settings, selection_id: str, anew: b
         builder.finish({**facts, "model": str(out)})
         shutil.rmtree(job, ignore_errors=True)
     return plan.id
+
+
+def _note_other_generation(model: str, recovered: Path) -> None:
+    """Say so if the model's generation settings are no longer those that its recovery was written with.
+
+    They decide no weight and are no part of the id (docs/decisions/0020).
+    """
+    from curate.engines.models.checkpoints import generation_settings
+
+    settings = generation_settings(model)
+    copy = recovered / (settings.name if settings is not None else "")
+    if settings is not None and copy.is_file() and copy.read_bytes() != settings.read_bytes():
+        progress.note(
+            f"{settings} has changed since this recovery, whose model keeps the earlier generation settings; "
+            f"copy the file to {recovered} to use the new ones"
+        )
 
 
 def _run(

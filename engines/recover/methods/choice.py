@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from curate.schemas.errors import GateError
+from curate.schemas.errors import GateError, UsageError
 from curate.schemas.recovery import AUTO
 
 if TYPE_CHECKING:
@@ -39,7 +39,15 @@ def choose_method(request: RecoveryRequest, findings: Findings) -> tuple[Recover
 
 
 def check_method(method: RecoveryMethod, merge: bool, findings: Findings) -> None:
-    """Raise GateError if `method` and `merge` do not suit the detected compression."""
+    """Refuse a method that does not suit the detected compression, or whose result could not be written unmerged.
+
+    Raises
+    ------
+    GateError
+        When the compression would be destroyed.
+    UsageError
+        When only merging can keep what the method trains.
+    """
     share = f"{100 * findings.sparsity:.1f} % of its weights are zero"
     if findings.adapter_base is not None and findings.sparse:
         raise GateError(
@@ -68,4 +76,10 @@ def check_method(method: RecoveryMethod, merge: bool, findings: Findings) -> Non
         raise GateError(
             f"merging plain LoRA would fill the model's zeros ({share}); "
             "use --method mask_lora, or add --no-merge to keep the adapter separate"
+        )
+    if not merge and method != "lora":
+        other = "whose adapter beside the model fills no zero" if findings.sparse else "to keep an adapter apart"
+        raise UsageError(
+            f"--no-merge writes an adapter for PEFT, and what {method} trains is none: PEFT adds a product of two "
+            f"matrices to a weight and has no masks; omit --no-merge, or pass --method lora, {other}"
         )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     import torch
 
+ROUNDED = "values on a grid"
+"""What `Findings.dequantised` says of weights that are rounded by a quantiser nobody names."""
+
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -40,7 +43,8 @@ class Findings:
     adapter_base: str | None
     """Base model of the adapter that the folder holds."""
     dequantised: str | None = None
-    """Quantised types of the GGUF file that the weights come from, whose zeros are rounding and no pruning."""
+    """Quantised types of the GGUF file that the weights come from, or `ROUNDED` where their values show it; zeros are
+    then rounding and no pruning."""
 
     @property
     def sparse(self) -> bool:
@@ -80,8 +84,14 @@ class Findings:
             "ragged": f"layers of different widths ({', '.join(self.nonuniform[:2])})",
             "blocks-removed": f"{self.layers_removed} of {self.layers + self.layers_removed} layers removed",
         }
-        origin = f"; dequantised from GGUF ({self.dequantised}), so that its zeros are rounding and no pruning pattern"
-        return "; ".join(words[kind] for kind in self.kinds) + (origin if self.dequantised else "")
+        return "; ".join(words[kind] for kind in self.kinds) + self._origin()
+
+    def _origin(self) -> str:
+        """Return what is known of the quantised model that the weights were."""
+        if self.dequantised is None:
+            return ""
+        how = "" if self.dequantised == ROUNDED else f" from GGUF ({self.dequantised})"
+        return f"; dequantised{how}, so that its zeros are rounding and no pruning pattern"
 
 
 def detect(
@@ -117,15 +127,17 @@ def detect(
     # The highest layer number reveals a gap even if the configuration was rewritten.
     expected = max([original_layers or 0, configured or 0, *(index + 1 for index in layers)])
     total = sum(matrix.weights for matrix in matrices)
+    pruned = sum(matrix.zeros for matrix in matrices if not matrix.rounded)
     quantisation = quantisation_of(config)
     return Findings(
-        sparsity=sum(matrix.zeros for matrix in matrices) / total if total and quantisation is None else 0.0,
+        sparsity=pruned / total if total and quantisation is None else 0.0,
         pattern=pattern_of(matrices),
         nonuniform=nonuniform_matrices(matrices),
         layers=len(layers),
         layers_removed=max(0, expected - len(layers)) if layers else 0,
         quantisation=quantisation,
         adapter_base=adapter_base,
+        dequantised=ROUNDED if quantisation is None and any(matrix.rounded for matrix in matrices) else None,
     )
 
 

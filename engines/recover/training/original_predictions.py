@@ -18,6 +18,7 @@ from safetensors import safe_open
 
 from curate.engines.models.checkpoints import model_files
 from curate.engines.models.description import describe
+from curate.engines.models.finite_weights import require_finite
 from curate.engines.models.loading import load_language_model
 from curate.engines.models.output_head import verify_head
 from curate.engines.models.preflight import check_models
@@ -175,6 +176,7 @@ def predict_rows(
         model = load_language_model(
             original, setup.device, setup.precision, trust_remote_code=request.trust_remote_code
         )
+        require_finite(model.model, original)
         _compute(model, missing, folder, request, cache.original, observer)
         # The original must be gone before the model in training is loaded.
         del model

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,6 +128,31 @@ def test_untrusted_pickles_are_never_opened(tmp_path: Path) -> None:
             inspect_model(str(path))
     assert not mark.exists()
     assert find_pickle(tmp_path) == tmp_path / "model.bin"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"\x10\0\0\0\0\0\0\0", "holds weights only; give its folder"),
+        ("model", b"GGUF\x03\0\0\0", "is a GGUF file; .* a name that ends in .gguf"),
+        ("notes.txt", b"hello", "is no model; give a Hugging Face folder"),
+        ("empty.bin", b"", "is no model"),
+        ("archive.zip", None, "is no model"),
+        ("bare.pkl", pickle.dumps([1]), "is a pickle: opening it can run any code"),
+    ],
+)
+def test_files_that_are_no_pickles_are_not_called_pickles(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    file = tmp_path / name
+    if content is None:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("readme.md", "hello")
+    else:
+        file.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        inspect_model(str(file))
+    assert (find_pickle(file) is None) == ("pickle" not in message)
 
 
 @pytest.mark.slow

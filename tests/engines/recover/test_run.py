@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 import torch
 from references.compress import WORDS, save_tiny, tiny_model, tiny_tokenizer
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.recover import Observer, RecoveryContext, recover
+from curate.engines.recover.estimate import estimate
 from curate.engines.recover.methods.sparsity import nonzero_masks
 from curate.engines.recover.observer import Interrupted
 from curate.engines.recover.output import rehearse
@@ -163,8 +165,7 @@ def test_what_cannot_be_written_is_known_before_the_training(dense: Path, sparse
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("method", RECOVERY_METHODS)
-@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize(("method", "merge"), [*((one, True) for one in RECOVERY_METHODS), ("lora", False)])
 def test_a_rehearsal_changes_nothing(
     dense: Path, sparse: Path, tmp_path: Path, method: RecoveryMethod, merge: bool
 ) -> None:
@@ -260,3 +261,25 @@ def test_unusable_inputs_are_refused(sparse: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none of 1 rows has a supervised token"):
         recover(sparse, [[Turn("user", "a")]], tmp_path / "new", request())
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("broken", ["model", "original"])
+def test_weights_that_are_no_numbers_are_unusable_input(
+    dense: Path, tmp_path: Path, number: float, broken: str
+) -> None:
+    """Whether it is the model to train, the teacher, or the model to reconstruct from."""
+    folder = shutil.copytree(dense, tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][3, 5] = number
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    names = {"model": dense, "original": dense, broken: folder}
+    for how in (request(teacher_weight=1.0), request(reconstruct=True)):
+        with pytest.raises(
+            InputError, match=r"broken' cannot be used: its weight model\.layers\.1\..* holds NaN or inf"
+        ):
+            recover(names["model"], conversations(), tmp_path / "out", how, original=names["original"])
+    assert not (tmp_path / "out").exists()
+    if broken == "model":
+        with pytest.raises(InputError, match="cannot be used"):
+            estimate(str(folder), conversations(), request())

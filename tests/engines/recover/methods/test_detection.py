@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from models import save_llama
+from references.compress import tiny_model
 from references.recover import nm_loop
 from safetensors.torch import save_file
+from transformers import Gemma3TextConfig
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.masks import drop_per_group, parse_pattern
 from curate.engines.models.zero_patterns import GROUPS, describe_matrix
 from curate.engines.recover import inspect_model, recover
 from curate.engines.recover.methods.choice import choose_method
-from curate.engines.recover.methods.detection import detect, quantisation_of
+from curate.engines.recover.methods.detection import ROUNDED, detect, quantisation_of
 from curate.schemas.corpus import Turn
-from curate.schemas.errors import GateError, InputError
+from curate.schemas.errors import GateError, InputError, UsageError
 from curate.schemas.recovery import RecoveryRequest
 
 if TYPE_CHECKING:
@@ -141,6 +143,68 @@ def test_a_quantised_folder_is_detected_and_never_merged_into(dense: Path, tmp_p
         recover(folder, ROWS, tmp_path / "out", RecoveryRequest())
 
 
+def rounded_to_grid(matrix: torch.Tensor, bits: int, block: int = 32, offset: bool = False) -> torch.Tensor:
+    """Return a matrix rounded as a quantiser does: each block of neighbours to 2^bits values between its extremes."""
+    blocks = matrix.reshape(-1, block)
+    if offset:  # from the smallest to the largest, as Q4_1
+        low = blocks.amin(1, keepdim=True)
+        step = (blocks.amax(1, keepdim=True) - low) / (2**bits - 1)
+        # K-quants store the offset as a multiple of a step, so that zero is one of the values.
+        low = (low / step).round() * step
+        return (((blocks - low) / step).round() * step + low).reshape(matrix.shape)
+    step = blocks.abs().amax(1, keepdim=True) / 2 ** (bits - 1)
+    return ((blocks / step).round() * step).reshape(matrix.shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("bits", "block", "offset"),
+    [(2, 16, True), (3, 16, True), (4, 32, False), (4, 32, True), (5, 32, True), (6, 16, False)],
+)
+def test_zeros_of_a_quantiser_are_no_pattern(dtype: torch.dtype, bits: int, block: int, offset: bool) -> None:
+    dense = pruned(0.0, 256)
+    weights = {name: rounded_to_grid(one, bits, block, offset).to(dtype) for name, one in dense.items()}
+    share = float((weights["model.layers.0.q.weight"] == 0).double().mean())
+    findings = detect(weights.items(), {})
+    assert share > 0.01
+    assert (findings.kinds, findings.sparsity, findings.pattern) == (("dense",), 0.0, None)
+    assert findings.dequantised == ROUNDED
+    assert "its zeros are rounding and no pruning pattern" in findings.sentence()
+    assert choose_method(RecoveryRequest(), findings)[0] == "lora"
+
+
+@pytest.mark.parametrize("pattern", [0.3, 0.5, 0.9, "2:4"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("quantised_before", [False, True])
+def test_pruned_weights_stay_pruned(pattern: str | float, dtype: torch.dtype, quantised_before: bool) -> None:
+    weights = pruned(pattern, 256)
+    if quantised_before:
+        dense = {name: rounded_to_grid(one, 4) for name, one in pruned(0.0, 256).items()}
+        weights = {name: dense[name] * (one != 0) for name, one in weights.items()}
+    findings = detect({name: one.to(dtype) for name, one in weights.items()}.items(), {})
+    assert findings.sparse
+    assert findings.dequantised is None
+
+
+def test_a_dequantised_gemma_is_dense_and_recovers_by_lora(tmp_path: Path) -> None:
+    """Without a record of where the weights come from, as other converters leave it."""
+    sizes = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64}
+    model = tiny_model(Gemma3TextConfig(**sizes, **heads, tie_word_embeddings=True))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2:
+                weight.copy_(rounded_to_grid(weight, 4, offset=True))
+                assert float((weight == 0).double().mean()) > 0.01, name
+    folder = save_llama(tmp_path / "gemma")
+    model.save_pretrained(folder)
+    findings = inspect_model(str(folder))
+    assert (findings.kinds, findings.dequantised) == (("dense",), ROUNDED)
+    # A merged adapter may fill such zeros.
+    report = recover(folder, ROWS, tmp_path / "out", RecoveryRequest(rank=2, batch=4, epochs=1))
+    assert (report["method"], report["merged"]) == ("lora", True)
+
+
 GPTQ = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
 
 
@@ -179,3 +243,14 @@ def test_methods_that_would_destroy_the_compression_are_refused(
 ) -> None:
     with pytest.raises(GateError, match=message):
         choose_method(RecoveryRequest(**request_), findings)
+
+
+@pytest.mark.parametrize("method", ["auto", "mask_lora", "scale_lora", "perp", "full"])
+def test_what_peft_cannot_hold_is_not_trained_without_merging(dense: Path, tmp_path: Path, method: str) -> None:
+    compress(dense, tmp_path / "half", CompressionRequest("magnitude", sparsity=0.5))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(
+        UsageError, match="PEFT adds a product of two matrices .* omit --no-merge, or pass --method lora"
+    ):
+        recover(tmp_path / "half", ROWS, tmp_path / "out", RecoveryRequest(method=method, merge=False))
+    assert sorted(tmp_path.iterdir()) == before
