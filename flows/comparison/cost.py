@@ -19,7 +19,8 @@ from curate.flows.comparison.run import (
     training,
 )
 from curate.flows.demo.pair import is_demo
-from curate.flows.operations.plan import CHARACTERS_PER_TOKEN, TRAINING_FLOPS, corpus_size, demo_settings, weight_bytes
+from curate.flows.operations.corpus_tokens import mean_row_tokens
+from curate.flows.operations.plan import TRAINING_FLOPS, demo_settings, weight_bytes
 from curate.flows.session import open_warehouse
 from curate.flows.stages import corpus, scores
 from curate.flows.stages.comparison_cell import recipe as cell_recipe
@@ -111,12 +112,12 @@ def _pilots(
 
 
 def _guess(warehouse: Warehouse, settings: Settings, corpus_recipe: Recipe) -> SharedInputs | None:
-    """Return the size of a corpus without scores, its tokens estimated from its characters; None if not ingested."""
-    characters, rows = corpus_size(warehouse, corpus_recipe)
-    if not characters or not rows:
+    """Return the size of a corpus without scores, its tokens estimated from a sample; None if not ingested."""
+    row_tokens = mean_row_tokens(warehouse, settings, corpus_recipe)
+    if row_tokens is None:
         return None
-    tokens = min(characters / CHARACTERS_PER_TOKEN, rows * settings.score.max_length)
-    return SharedInputs(corpus_recipe.id, "", round(tokens), rows, ())
+    rows = warehouse.manifest("corpus", corpus_recipe.id).rows()
+    return SharedInputs(corpus_recipe.id, "", round(rows * row_tokens), rows, ())
 
 
 def _tokens(settings: Settings, size: SharedInputs, arm: str, budget: str) -> float:

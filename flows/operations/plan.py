@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import pipeline
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import is_demo
+from curate.flows.operations.corpus_tokens import mean_row_tokens
 from curate.flows.session import open_warehouse
 from curate.flows.stages import pilots
 from curate.flows.stages.selecting.request import SelectionRequest, resolve_request
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-CHARACTERS_PER_TOKEN = 4.0
-"""Of English text under the tokenizers in use; a tiny vocabulary needs more tokens."""
 TRAINING_FLOPS = 6
 """Operations per parameter and token of a forward and a backward pass."""
 
@@ -45,8 +44,11 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         # The ids of scores are digests of safetensors, so that models in other formats are converted here already.
         request = request.with_settings(with_converted(warehouse, request.settings))
     recipes = predict_recipes(warehouse, request)
-    characters, rows = corpus_size(warehouse, recipes["ingest"])
-    return [_describe(warehouse, verb, recipe, request.settings, rows, characters) for verb, recipe in recipes.items()]
+    read = recipes["ingest"]
+    rows = warehouse.manifest(read.noun, read.id).rows() if read.exists_in(warehouse) else None
+    counted = any(verb in recipes and not recipes[verb].exists_in(warehouse) for verb in ("score", "pilot"))
+    tokens = mean_row_tokens(warehouse, request.settings, read) if counted else None
+    return [_describe(warehouse, verb, recipe, request.settings, rows, tokens) for verb, recipe in recipes.items()]
 
 
 def predict_recipes(warehouse: Warehouse, request: SelectionRequest) -> dict[str, Recipe]:
@@ -73,30 +75,19 @@ def demo_settings(warehouse: Warehouse, settings: Settings) -> Settings:
     return settings.model_copy(update={"corpus": (str(demo.pool_path()),), **pair})
 
 
-def corpus_size(warehouse: Warehouse, read: Recipe) -> tuple[int | None, int | None]:
-    """Return characters and examples of a corpus that is ingested, else two Nones."""
-    if not read.exists_in(warehouse):
-        return None, None
-    import pyarrow.compute as pc
-
-    text = warehouse.read("corpus", read.id, columns=["prompt", "response"])
-    lengths = [pc.sum(pc.utf8_length(text[name])).as_py() or 0 for name in ("prompt", "response")]
-    return sum(lengths), text.num_rows
-
-
 def _describe(
-    warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, characters: int | None
+    warehouse: Warehouse, name: str, step: Recipe, settings: Settings, rows: int | None, row_tokens: float | None
 ) -> dict[str, Any]:
     exists = step.exists_in(warehouse)
     estimate, memory = "", None
     if exists:
         estimate = f"took {warehouse.manifest(step.noun, step.id).seconds:.1f} s"
-    elif rows is None or characters is None:
+    elif not rows:
         estimate = "unknown until the corpus is ingested" if name != "ingest" else "one pass over the files"
-    elif name == "score":
-        estimate, memory = _scoring(settings, rows, characters)
-    elif name == "pilot":
-        estimate = _piloting(warehouse, settings, step, characters / rows)
+    elif name == "score" and row_tokens is not None:
+        estimate, memory = _scoring(settings, rows, row_tokens)
+    elif name == "pilot" and row_tokens is not None:
+        estimate = _piloting(warehouse, settings, step, row_tokens)
     else:
         words = {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}
         estimate = words.get(name, "seconds")
@@ -110,7 +101,7 @@ def _describe(
     }
 
 
-def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
+def _scoring(settings: Settings, rows: int, row_tokens: float) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
     from curate.engines.models.devices import cpu_threads, dtype_bytes, pair_devices, worker_devices
     from curate.engines.score.config import ScoreConfig
@@ -121,7 +112,6 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     part_rows = min(rows, settings.ingest.part_rows)
     workers = min(len(worker_devices(how.device, how.workers)), -(-rows // part_rows))
     models = [model_size(model) for model in (settings.original, settings.compressed) if model]
-    row_tokens = min(characters / rows / CHARACTERS_PER_TOKEN, how.max_length)
     load = ScoringLoad(
         device=device.type,
         threads=max(1, (settings.threads or cpu_threads()) // workers),
@@ -143,7 +133,7 @@ def _scoring(settings: Settings, rows: int, characters: int) -> tuple[str, int]:
     return f"{tokens}, {memory:,} MiB of memory at the peak{shared} {where}", memory
 
 
-def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_characters: float) -> str:
+def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_tokens: float) -> str:
     """Return the cost of the pilots in words."""
     from curate.engines.score.memory import model_size
     from curate.selectors.budgets.pilot_rows import LARGEST, pilot_sizes
@@ -153,7 +143,7 @@ def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_charac
         return f"three trainings on at most {LARGEST} rows for each cluster; their number is unknown until clustered"
     sizes = [pilot_sizes(size) for size in warehouse.read("clusters", clusters, "terms", ["size"])["size"].to_pylist()]
     rows = sum(map(sum, sizes))
-    tokens = rows * pilots.PASSES * min(row_characters / CHARACTERS_PER_TOKEN, settings.score.max_length)
+    tokens = rows * pilots.PASSES * row_tokens
     flops = TRAINING_FLOPS * model_size(str(settings.compressed)).parameters * tokens
     return f"{sum(map(len, sizes)):,} trainings on {rows:,} rows in all, about {tokens:,.0f} tokens, {flops:.1e} FLOPs"
 
