@@ -21,6 +21,7 @@ from curate.engines.models.loading import LanguageModel
 from curate.engines.models.projections import decoder_layers, find_projections
 from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.tokens.templates import Template
+from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 LayerProgress = Callable[[int, int], None]
 
 RECORD = "compression.json"
-"""File of a compressed model that says how it was made: the settings, and the report without its seconds."""
+"""File of a compressed model that says how it was made: the settings, the report without its seconds, and digests of
+the source and of the calibration tokens."""
 
 
 def compress(
@@ -43,6 +45,7 @@ def compress(
     calibration: Calibration | None = None,
     trust_remote_code: bool = False,
     progress: LayerProgress | None = None,
+    source_digest: str | None = None,
 ) -> dict[str, Any]:
     """Write a compressed copy of the model folder `model` to the new folder `out`.
 
@@ -61,6 +64,8 @@ def compress(
         Run code that comes with the model.
     progress : callable, optional
         Called with (layers done, layers in all) during calibration.
+    source_digest : str, optional
+        Digest of the source's files, for the record.
 
     Returns
     -------
@@ -108,7 +113,9 @@ def compress(
         "dtype": str(network.dtype).removeprefix("torch."),
     }
     # Without times and names of folders: equal inputs give equal bytes.
-    record = {"request": asdict(request), **report}
+    calibrated_on = digest([row.tolist() for row in rows]) if rows else None
+    digests = {"model": source_digest, "calibration_tokens": calibrated_on}
+    record = {"request": asdict(request), **report, "digests": digests}
     write_model(network, source, target, {**change.files, RECORD: json.dumps(record, indent=2) + "\n"})
     return {**report, "seconds": time.perf_counter() - start}
 

@@ -40,6 +40,7 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     amount = _amount(method, sparsity)
     from curate.engines.compress import CompressionRequest
     from curate.engines.compress import compress as compress_model
+    from curate.engines.models.checkpoints import model_files
 
     request = CompressionRequest(
         method,  # type: ignore[arg-type]
@@ -55,12 +56,14 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     if request.needs_calibration and not settings.corpus:
         raise UsageError(f"--method {method} calibrates on data; pass --corpus FILE, or use --method magnitude")
     calibration = list(_calibration(settings)) if request.needs_calibration else None
-    folder = str(converted(open_warehouse(settings), model, settings.trust_pickle))
+    warehouse = open_warehouse(settings)
+    folder = str(converted(warehouse, model, settings.trust_pickle))
     progress.note(f"compress: {method} on {model} …")
     with files_of_user():
         return compress_model(
             folder, out, request,
             calibration=calibration, trust_remote_code=settings.trust_remote_code, progress=_layer_notes(),
+            source_digest=warehouse.digests.files(model_files(folder)),
         )  # fmt: skip
 
 

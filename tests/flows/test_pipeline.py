@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., Any]
 
@@ -219,6 +219,9 @@ def test_a_pair_made_by_compress(curate: Run, pool: Path, tiny: tuple[Path, Path
         scored = curate("score", "--corpus", pool, "--original", tiny[0], "--compressed", out, "--json")
         assert scored.code == 0, scored.err
         assert scored.value["facts"]["statuses"] == {"ok": 60}
+        record = json.loads((out / "compression.json").read_text())
+        # The same digest of the original as in the manifest of the scores.
+        assert record["digests"]["model"] == Warehouse(Path("warehouse")).list("scores")[0].inputs["original"]
     assert curate("compress", tiny[0], "--method", "magnitude", "-s", "0.5", "-o", tmp_path / "magnitude-0.5").code == 2
     assert curate("compress", tiny[0], "-s", "half", "-o", tmp_path / "new").code == 2
     answer = curate("compress", tiny[0], "-s", "0.5", "-o", tmp_path / "new")

@@ -263,8 +263,13 @@ def test_a_model_without_decoder_layers_is_refused(tmp_path: Path) -> None:
 )
 def test_the_folder_says_how_it_was_made(settings: CompressionRequest, tmp_path: Path) -> None:
     source = save_tiny(tiny_model(config()), tmp_path / "source")
-    report = compress(source, tmp_path / "out", settings, calibration=conversations())
+    report = compress(source, tmp_path / "out", settings, calibration=conversations(), source_digest="abc")
     record = json.loads((tmp_path / "out" / "compression.json").read_text())
+    assert record["digests"]["model"] == "abc"
+    # Other calibration rows, another digest.
+    compress(source, tmp_path / "other", settings, calibration=conversations(9))
+    digests = [json.loads((tmp_path / name / "compression.json").read_text())["digests"] for name in ("out", "other")]
+    assert digests[0]["calibration_tokens"] != digests[1]["calibration_tokens"]
     assert CompressionRequest(**record["request"]) == settings
     del report["seconds"]
     assert report.items() <= record.items()
