@@ -156,6 +156,21 @@ def selection(warehouse: Warehouse, inputs: dict[str, str], method: str = "paser
     return make(warehouse, "selection", inputs, {"method": method, "budget": str(budget)}, tables, **facts)
 
 
+def brief_selection(warehouse: Warehouse, number: int, **inputs: str) -> str:
+    """Build a selection of three rows whose ledger is one file, as every real ledger is."""
+
+    def tables(built_id: str) -> Tables:
+        rows = [
+            {"selection_id": built_id, "example_id": one, "kept": False, "reason": "budget", "cluster": 0}
+            for one in IDS[:3]
+        ]
+        share = {"cluster": 0, "size": 3, "eligible": 3, "kept": 0, "filled": 0, "refused": 0}
+        return {"part": (rows, LEDGER), "allocation": ([share], ALLOCATION)}
+
+    settings = {"method": f"method {number}", "budget": "1"}
+    return make(warehouse, "selection", inputs, settings, tables, reasons={"budget": 3})
+
+
 def recovery(warehouse: Warehouse, selection_id: str) -> str:
     """Build a recovery of four steps whose method was chosen automatically and whose last perplexity is not finite."""
     steps = [

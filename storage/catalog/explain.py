@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError
-from curate.storage.catalog.read_only import resolve_selection, run_sql
+from curate.storage.catalog.narrowed import narrowed
+from curate.storage.catalog.read_only import run_sql
+from curate.storage.catalog.selection_ids import newest_selections, resolve_selection
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,9 +56,12 @@ SELECT
 FROM ledger
 JOIN selections USING (selection_id)
 LEFT JOIN examples AS related ON related.corpus_id = selections.corpus_id AND related.example_id = ledger.related_id
-WHERE ledger.example_id = $example AND ($selection IS NULL OR selection_id = $selection)
+WHERE ledger.example_id = $example AND selection_id IN $shown
 ORDER BY selections.created DESC, selection_id
 """
+
+NEWEST = 20
+"""Selections that are shown unless one is asked for: reading every ledger would take ever longer."""
 
 
 def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id: str | None = None) -> dict[str, Any]:
@@ -69,7 +74,8 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
     example_id_prefix : str
         Its id, or a prefix of it.
     selection_id : str, optional
-        Restricts the result to this selection (id, prefix, ``"latest"``, ``"previous"``) and its inputs.
+        Restricts the result to this selection (id, prefix, ``"latest"``, ``"previous"``) and its inputs. Otherwise
+        ``selections`` has the newest `NEWEST` of them.
 
     Returns
     -------
@@ -77,7 +83,8 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
         ``example_id``, ``messages`` (role, content, tool_call, supervised), ``tools``, ``sources`` (corpus_id, source,
         row, licence), ``clusters`` (clusters_id, cluster, membership, size, terms), ``scores`` (scores_id, status,
         signals, token counts) and ``selections`` (selection_id, method, budget, created, kept, rank, reason,
-        related_id, related_prompt, cluster, group, score; newest first).
+        related_id, related_prompt, cluster, group, score; newest first) and ``older_selections``, the number of those
+        that were not looked at.
 
     Raises
     ------
@@ -85,14 +92,16 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
         If no example or several match, or the selection does not exist.
     """
     example_id = resolve_example(con, example_id_prefix)
-    values = {"example": example_id, "selection": selection_id and resolve_selection(con, selection_id)}
+    selection = selection_id and resolve_selection(con, selection_id)
+    values = {"example": example_id, "selection": selection}
     rows = {
         name: run_sql(con, sql, values).to_pylist()
         for name, sql in (("examples", _EXAMPLE), ("clusters", _CLUSTERS), ("scores", _SCORES))
     }
     texts = rows.pop("examples")
     if not texts:
-        raise UsageError(f"example {example_id} is not in the corpus of selection {values['selection']}")
+        raise UsageError(f"example {example_id} is not in the corpus of selection {selection}")
+    decisions, older = _decisions(con, example_id, selection)
     return {
         "example_id": example_id,
         "messages": [
@@ -102,8 +111,20 @@ def explain(con: duckdb.DuckDBPyConnection, example_id_prefix: str, selection_id
         "tools": texts[0]["tools"],
         "sources": [{"corpus_id": one["corpus_id"], **source} for one in texts for source in one["sources"] or []],
         **rows,
-        "selections": run_sql(con, _SELECTIONS, values).to_pylist(),
+        "selections": decisions,
+        "older_selections": older,
     }
+
+
+def _decisions(
+    con: duckdb.DuckDBPyConnection, example_id: str, selection: str | None
+) -> tuple[list[dict[str, Any]], int]:
+    """Return what one selection, or the newest ones, decided about an example, and how many older ones there are."""
+    shown = [selection] if selection else newest_selections(con, NEWEST)
+    held: int = run_sql(con, "SELECT count(*) FROM selections")[0][0].as_py()
+    with narrowed(con, shown):
+        rows = run_sql(con, _SELECTIONS, {"example": example_id, "shown": shown}).to_pylist()
+    return rows, 0 if selection else held - len(shown)
 
 
 def resolve_example(con: duckdb.DuckDBPyConnection, prefix: str) -> str:

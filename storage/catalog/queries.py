@@ -7,6 +7,7 @@ A named query is a file whose first comment describes the result; further commen
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.storage.catalog.explain import explain
-from curate.storage.catalog.read_only import open_catalog, resolve_selection, run_sql
+from curate.storage.catalog.narrowed import narrowed
+from curate.storage.catalog.read_only import open_catalog, run_sql
+from curate.storage.catalog.selection_ids import resolve_selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +108,10 @@ def run_named_query(con: duckdb.DuckDBPyConnection, name: str, values: Mapping[s
             hint = did_you_mean(given, tuple(known)) if known else "; it has none"
             raise UsageError(f"query {name!r} has no parameter {given!r}{hint}")
     texts = {**known, **(values or {})}
-    return run_sql(con, query.sql, {key: _value(con, key, known[key], text) for key, text in texts.items()})
+    bound = {key: _value(con, key, known[key], text) for key, text in texts.items()}
+    selections = [str(value) for key, value in bound.items() if key in _SELECTIONS]
+    with narrowed(con, selections) if selections else nullcontext():
+        return run_sql(con, query.sql, bound)
 
 
 def _value(con: duckdb.DuckDBPyConnection, name: str, default: str, text: str) -> str | int:

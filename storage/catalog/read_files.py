@@ -1,7 +1,8 @@
 """Checks the files that a query has read, before its rows are returned: DuckDB checks neither digests nor checksums.
 
-DuckDB's profile of a query names the Parquet files that it has read, at most the first few of each scan. A view has one
-scan per artefact and table, so that those name the artefact, and all parts of that table are checked.
+DuckDB's profile of a query names the Parquet files that it has read, at most the first few of each scan. A scan of one
+artefact is named by those, and all parts of that table are checked. A scan of many artefacts with one file each
+(`curate.storage.catalog.view_text`) is named in full or, if it read more files, taken for one of all of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from curate.storage.catalog.location import root_of
+from curate.storage.catalog.sql_text import quoted_list
+from curate.storage.catalog.tiers import both
+from curate.storage.catalog.views import VIEWS
 from curate.storage.warehouse import integrity
 from curate.storage.warehouse.listing import read_manifest
 from curate.storage.warehouse.part_file import parse_name
@@ -45,27 +49,46 @@ def check_files(con: duckdb.DuckDBPyConnection) -> None:
     """
     profile = con.get_profiling_information("json")  # before another statement of this session replaces it
     root = root_of(con)
-    for noun, artefact_id, table in sorted(tables_read(profile, root)):
+    read, all_of = tables_read(profile, root)
+    for noun, table in all_of:
+        read |= {(noun, artefact_id, table) for artefact_id in _published(con, noun, table)}
+    for noun, artefact_id, table in sorted(read):
         folder = root / noun / artefact_id
         parts = [part for part in read_manifest(folder / "manifest.json").parts if part.table == table]
         integrity.check_parts(folder, parts)
 
 
-def tables_read(profile: str, root: Path) -> set[Table]:
-    """Return the tables of artefacts that a query has read, from its profile as JSON text."""
+def _published(con: duckdb.DuckDBPyConnection, noun: str, table: str) -> list[str]:
+    """Return the ids of all artefacts that a view over a table of a noun reads."""
+    names = quoted_list(view.name for view in VIEWS if (view.noun, view.source) == (noun, table))
+    rows = con.execute(f"SELECT DISTINCT artefact_id FROM ({both('files')}) WHERE view_name IN {names}").fetchall()
+    return [artefact_id for (artefact_id,) in rows]
+
+
+def tables_read(profile: str, root: Path) -> tuple[set[Table], set[tuple[str, str]]]:
+    """Return what a query has read, from its profile as JSON text.
+
+    Returns
+    -------
+    set of Table
+        Tables of artefacts that it names.
+    set of (str, str)
+        Noun and table of scans over more artefacts than the profile names.
+    """
     inside = re.compile(re.escape(f"{root}/") + r"([a-z]+)/([^/]+)/([^/,]+\.parquet)")
-    tables = set()
-    for names in _file_names(json.loads(profile)):
-        for noun, artefact_id, name in inside.findall(names):
-            if parsed := parse_name(name):
-                tables.add((noun, artefact_id, parsed[0]))
-    return tables
+    tables, all_of = set(), set()
+    for names, count in _scans(json.loads(profile)):
+        named = [(noun, one, parsed[0]) for noun, one, name in inside.findall(names) if (parsed := parse_name(name))]
+        tables.update(named)
+        if count > len(named) and len(set(named)) > 1:
+            all_of.add((named[0][0], named[0][2]))
+    return tables, all_of
 
 
-def _file_names(node: dict[str, Any]) -> Iterator[str]:
-    """Yield the file names of every scan, as the profile has them: joined by commas, and cut after the first few."""
-    names = node.get("extra_info", {}).get("Filename(s)")
-    if names:
-        yield names if isinstance(names, str) else ", ".join(names)
+def _scans(node: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the file names of every scan, joined by commas and cut after the first few, and how many files it read."""
+    facts = node.get("extra_info", {})
+    if names := facts.get("Filename(s)"):
+        yield names if isinstance(names, str) else ", ".join(names), int(facts.get("Total Files Read", 0))
     for child in node.get("children", []):
-        yield from _file_names(child)
+        yield from _scans(child)

@@ -1,4 +1,4 @@
-"""Read-only DuckDB sessions on the catalog, SQL restricted to statements that read, and lookup of selections by id."""
+"""Read-only DuckDB sessions on the catalog, and SQL restricted to statements that read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from curate.schemas.errors import UsageError, WarehouseError, first_line
-from curate.storage.catalog.location import FILE, follows_root, root_of, set_root
+from curate.storage.catalog.location import FILE, follows_root, set_root
 from curate.storage.catalog.read_files import check_files, watch
 from curate.storage.catalog.spill import spill_folder
 from curate.storage.catalog.sql_text import quoted
-from curate.storage.warehouse.listing import list_artefacts
-from curate.storage.warehouse.warehouse import LATEST, PREVIOUS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,13 +121,16 @@ def run_sql(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, objec
             raise UsageError(f"{first_line(error)}; pass --allow-files to read files outside the warehouse") from error
         # The Parquet reader of DuckDB raises the bare base class for some damaged files.
         if type(error) is duckdb.Error or isinstance(error, duckdb.IOException) or _DAMAGED.search(str(error)):
-            reason = f"a file behind the catalog cannot be read ({first_line(error)})"
-            raise WarehouseError(
-                f"{reason}; {_REBUILD} if the warehouse was moved, else `curate doctor --repair`"
-            ) from error
+            raise unreadable(error) from error
         raise UsageError(f"DuckDB rejects the SQL: {str(error).strip()}") from error
     check_files(con)
     return result.rename_columns(_distinct(result.column_names))
+
+
+def unreadable(error: duckdb.Error) -> WarehouseError:
+    """Return the error of a file that DuckDB could not read."""
+    reason = f"a file behind the catalog cannot be read ({first_line(error)})"
+    return WarehouseError(f"{reason}; {_REBUILD} if the warehouse was moved, else `curate doctor --repair`")
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -151,40 +152,3 @@ def _refuse_writing(statement: duckdb.Statement) -> None:
     if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN) or executes:
         statement_kind = "EXPLAIN ANALYZE" if executes else kind.name
         raise UsageError(f"the catalog is read-only and this is a {statement_kind} statement; use SELECT")
-
-
-def resolve_selection(con: duckdb.DuckDBPyConnection, given: str) -> str:
-    """Return the full id of a selection from a prefix, ``"latest"``, or ``"previous"`` (the second latest).
-
-    Raises
-    ------
-    UsageError
-        If none or several match; the message lists them.
-    WarehouseError
-        If the manifest of a selection cannot be read, so that the latest is unknown.
-    """
-    if given in (LATEST, PREVIOUS):
-        _refuse_unreadable(con, given)
-    rows = run_sql(con, "SELECT * EXCLUDE (settings, facts) FROM selections").to_pylist()
-    # A catalog of version 0.1.0 has no column sequence.
-    rows.sort(key=lambda row: (row.get("sequence", 0), str(row["created"]), row["selection_id"]), reverse=True)
-    known: list[str] = [row["selection_id"] for row in rows]
-    if not known:
-        raise UsageError("the catalog holds no selection yet; run `curate select` first")
-    if given == PREVIOUS and len(known) == 1:
-        raise UsageError(f"there is only one selection, {known[0]}; run `curate select` with other settings first")
-    if given in (LATEST, PREVIOUS):
-        return known[given == PREVIOUS]
-    matches = [one for one in known if one.startswith(given)] if given else []
-    if len(matches) == 1:
-        return matches[0]
-    names = ", ".join((matches or known)[:5])
-    if matches:
-        raise UsageError(f"selection {given!r} could be any of {names}; give more digits")
-    raise UsageError(f"no selection begins with {given!r}; the newest are {names}")
-
-
-def _refuse_unreadable(con: duckdb.DuckDBPyConnection, given: str) -> None:
-    """Raise a WarehouseError if the catalog may lack a selection, because its manifest cannot be read."""
-    for problem in list_artefacts(root_of(con), "selection").problems:
-        raise WarehouseError(problem.blocks(f"cannot tell which selection is the {given}"))

@@ -13,7 +13,7 @@ from curate.storage.catalog.views import ALLOCATION_ABOUT, Column, duckdb_type
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A small table inside ``catalog.duckdb``, rebuilt from manifests and run records by every publish."""
+    """A small table inside ``catalog.duckdb``, made from manifests and run records."""
 
     name: str
     about: str
@@ -40,6 +40,16 @@ CLUSTER_SUMMARY = StoredTable(
             for one in ALLOCATION
             if one.name not in ("cluster", "size")
         ),
+    ),
+)
+
+LEDGER_SUMMARY = StoredTable(
+    "ledger_summary",
+    "Number of examples of each selection by reason; a count over all ledgers that reads none of them.",
+    (
+        Column("selection_id", "VARCHAR", "id of the selection artefact"),
+        Column("reason", "VARCHAR", "reason in the ledger: selected, budget, conflict, …"),
+        Column("examples", "BIGINT", "examples of the ledger with that reason"),
     ),
 )
 
@@ -144,4 +154,4 @@ LINEAGE = StoredTable(
     ),
 )
 
-STORED: tuple[StoredTable, ...] = (CLUSTER_SUMMARY, SELECTIONS, RECOVERIES, EVALUATIONS, RUNS, LINEAGE)
+STORED: tuple[StoredTable, ...] = (CLUSTER_SUMMARY, LEDGER_SUMMARY, SELECTIONS, RECOVERIES, EVALUATIONS, RUNS, LINEAGE)

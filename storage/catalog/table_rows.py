@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from curate.schemas.errors import WarehouseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator
 
-    from curate.schemas.artefacts import Manifest, Noun
+    from curate.schemas.artefacts import Manifest
+    from curate.storage.catalog.changes import Changes
     from curate.storage.warehouse.runs import RunRecord
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -25,18 +26,16 @@ TableRow = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-def stored_rows(
-    warehouse: Warehouse, manifests: Mapping[Noun, Sequence[Manifest]], records: Iterable[RunRecord]
-) -> dict[str, list[TableRow]]:
-    """Return the rows of every stored table by its name, oldest first."""
-    selections = manifests["selection"]
-    known = {manifest.id for manifest in manifests["clusters"]}
+def stored_rows(warehouse: Warehouse, changes: Changes) -> dict[str, list[TableRow]]:
+    """Return the rows of every stored table by its name, of new and changed artefacts and runs, oldest first."""
+    manifests, selections = changes.manifests, changes.manifests["selection"]
     return {
-        "cluster_summary": [row for one in selections for row in _summary(warehouse, one, known)],
+        "cluster_summary": [row for one in selections for row in _summary(warehouse, one, changes.clusters)],
+        "ledger_summary": [row for one in selections for row in _reasons(one)],
         "selections": [_selection(one) for one in selections],
         "recoveries": [_recovery(one) for one in manifests["recovery"]],
         "evaluations": [_evaluation(one) for one in manifests["evaluation"]],
-        "runs": [_run(one) for one in sorted(records, key=lambda one: one.id)],
+        "runs": [_run(one) for one in sorted(changes.runs, key=lambda one: one.id)],
         "lineage": [
             {"noun": one.noun, "artefact_id": one.id, "role": role, "input_id": input_id}
             for of_noun in manifests.values()
@@ -116,6 +115,13 @@ def _run(one: RunRecord) -> TableRow:
         "settings": json_text(one.settings),
         "host": text_or_none(one.host),
     }
+
+
+def _reasons(selection: Manifest) -> Iterator[TableRow]:
+    counts = selection.facts.get("reasons")
+    for reason, count in counts.items() if isinstance(counts, dict) else ():
+        name = text_or_none(reason)
+        yield {"selection_id": selection.id, "reason": name, "examples": integer_or_none(count)}
 
 
 def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list[TableRow]:

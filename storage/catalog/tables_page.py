@@ -11,8 +11,8 @@ _HEAD = """\
 # Tables of the catalog
 
 Names, column order and types are a contract. Views read the Parquet files of the artefacts; tables are stored in
-`catalog.duckdb` and rebuilt whenever it is published. This page is generated from the code:
-`python -m curate.storage.catalog.tables_page > docs/tables.md`.
+`catalog.duckdb`, in the schemas `settled` and `recent`, whose union has the name below. This page is generated from
+the code: `python -m curate.storage.catalog.tables_page > docs/tables.md`.
 """
 
 

@@ -7,7 +7,7 @@ and "the latest" could be an older one.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from curate.schemas.artefacts import Manifest, Noun
@@ -15,6 +15,7 @@ from curate.schemas.errors import WarehouseError
 from curate.storage.warehouse.builder import MANIFEST
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
 
@@ -57,14 +58,28 @@ class Listing:
     """Ids of artefacts without a manifest: being built, or to be resumed."""
     problems: list[UnreadableArtefact]
     """Artefacts that exist and cannot be read; the listing is complete only if there are none."""
+    marks: dict[str, str] = field(default_factory=dict)
+    """Mark of each artefact by its id, from before its manifest was read."""
+    unchanged: list[str] = field(default_factory=list)
+    """Ids of artefacts that have the mark given to `list_artefacts`; their manifests were not read."""
 
 
-def list_artefacts(root: Path, noun: Noun) -> Listing:
-    """Return the artefacts of a noun in the warehouse at `root`; raises nothing for an unreadable one."""
+def list_artefacts(
+    root: Path, noun: Noun, known: Mapping[str, str | None] | None = None, trusted: Container[str] = ()
+) -> Listing:
+    """Return the artefacts of a noun in the warehouse at `root`; raises nothing for an unreadable one.
+
+    Parameters
+    ----------
+    known : mapping of str to str, optional
+        Marks of artefacts whose manifests were read before; those that still have them are only named.
+    trusted : container of str
+        Ids of artefacts that are left out.
+    """
     folder = root / noun
     listing = Listing([], [], [])
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in trusted)
     except OSError as error:
         # A dangling link, such as to a disk that is not mounted, raises FileNotFoundError too; it is not an empty noun.
         if os.path.lexists(folder) or not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -72,6 +87,12 @@ def list_artefacts(root: Path, noun: Noun) -> Listing:
             listing.problems.append(UnreadableArtefact(folder, f"cannot be read ({error.strerror or error})", repair))
         return listing
     for name in names:
+        mark = _mark(f"{folder}/{name}")
+        if mark is not None and known and known.get(name) == mark:
+            listing.unchanged.append(name)
+            continue
+        if mark is not None:
+            listing.marks[name] = mark
         _add(listing, folder / name)
     listing.manifests.sort(key=lambda one: one.age_key, reverse=True)
     return listing
@@ -100,6 +121,15 @@ def read_manifest(path: Path) -> Manifest:
         reason = f"belongs to {manifest.noun} {manifest.id}"
         raise UnreadableArtefact(path, reason, "move its folder back, or delete it")
     return manifest
+
+
+def _mark(folder: str) -> str | None:
+    """Return what changes when a file of an artefact is added, removed or replaced; None without a manifest."""
+    try:
+        inside, manifest = os.stat(folder), os.stat(f"{folder}/{MANIFEST}")
+    except OSError:
+        return None
+    return f"{inside.st_ino} {inside.st_mtime_ns} {manifest.st_ino} {manifest.st_mtime_ns} {manifest.st_size}"
 
 
 def _add(listing: Listing, folder: Path) -> None:

@@ -174,12 +174,12 @@ def row_count(path: Path) -> int:
         return int(file.metadata.num_rows)
 
 
-def column_names(path: Path) -> list[str]:
-    """Return the names of a part's columns; reads its footer only.
+def schema(path: Path) -> pa.Schema:
+    """Return the columns of a part; reads its footer only.
 
     Raises
     ------
     OSError, pa.ArrowInvalid
         If the file is missing or damaged.
     """
-    return list(pq.read_schema(path).names)
+    return pq.read_schema(path)

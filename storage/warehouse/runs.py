@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from curate.storage.warehouse import atomic, lock
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from types import TracebackType
 
 FOLDER = "runs"
@@ -128,21 +129,20 @@ def start(root: Path, command: str, settings: dict[str, Any], lock_timeout: floa
     return run
 
 
-def read_runs(root: Path) -> tuple[list[RunRecord], list[str]]:
+def read_runs(root: Path, known: Container[str] = ()) -> tuple[list[RunRecord], list[str]]:
     """Return all runs, newest first, and a message for each record that cannot be read.
 
     A run recorded as running whose process no longer exists on this host is returned as interrupted.
+
+    Parameters
+    ----------
+    known : container of str
+        Ids of runs whose records are not read.
     """
     folder = root / FOLDER
     records: list[RunRecord] = []
-    problems: list[str] = []
-    try:
-        names = sorted(os.listdir(folder), reverse=True)
-    except OSError as error:
-        # A folder that cannot be listed is not the same as no runs: garbage collection relies on the difference.
-        absent = isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.lexists(folder)
-        return [], [] if absent else [f"{folder} cannot be read ({error}); check its permissions and the disk"]
-    for path in (folder / name for name in names if name[:1].isdigit() and name.endswith(".json")):
+    names, problems = run_ids(root)
+    for path in (folder / f"{name}.json" for name in names if name not in known):
         try:
             record = RunRecord(**json.loads(path.read_bytes()))
             _check_types(record, path.stem)
@@ -150,6 +150,18 @@ def read_runs(root: Path) -> tuple[list[RunRecord], list[str]]:
         except (OSError, ValueError, TypeError, RecursionError) as error:
             problems.append(f"{path} cannot be read ({error}); delete it")
     return records, problems
+
+
+def run_ids(root: Path) -> tuple[list[str], list[str]]:
+    """Return the id of every run by the name of its record, newest first, and a message if they cannot be listed."""
+    folder = root / FOLDER
+    try:
+        names = sorted(os.listdir(folder), reverse=True)
+    except OSError as error:
+        # A folder that cannot be listed is not the same as no runs: garbage collection relies on the difference.
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError) and not os.path.lexists(folder)
+        return [], [] if absent else [f"{folder} cannot be read ({error}); check its permissions and the disk"]
+    return [name[: -len(".json")] for name in names if name[:1].isdigit() and name.endswith(".json")], []
 
 
 def _check_types(record: RunRecord, name: str) -> None:

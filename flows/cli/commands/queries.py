@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def explain(
     settings: Settings,
     example_id: Annotated[str, typer.Argument(help="Example id, or its beginning.")],
-    selection: Annotated[str | None, typer.Option(help="Only this selection; all by default.")] = None,
+    selection: Annotated[str | None, typer.Option(help="Only this selection; the newest 20 by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one example and why it was kept or left out.

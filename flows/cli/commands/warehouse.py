@@ -125,4 +125,4 @@ def rebuild(settings: Settings) -> None:
     from curate.flows.session import open_warehouse
     from curate.storage.catalog.publish import publish
 
-    print(publish(open_warehouse(settings)))
+    print(publish(open_warehouse(settings), anew=True))

@@ -119,6 +119,8 @@ def explanation(result: dict[str, Any], as_json: bool) -> None:
     ):
         if result[name]:
             out.print(grid(columns, ([_short(row[head]) for head in columns] for row in result[name])))
+    if older := result["older_selections"]:
+        out.print(f"{older:,} older selections are not shown; --selection ID shows one")
     for scores in result["scores"]:
         signals = ((name, value) for name, value in scores.items() if name != "example_id" and value is not None)
         out.print(grid(("signal", "value"), ((name, cell(value)) for name, value in signals)))

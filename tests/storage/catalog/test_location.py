@@ -92,6 +92,7 @@ def test_a_catalog_of_an_older_version_is_refused_where_it_reads_other_files(cop
             part = next((original / "corpus").rglob("sources-*.parquet"))
             for view in VIEWS:
                 con.execute(f'DROP VIEW "{view.name}"')
+            con.execute("DROP SCHEMA settled CASCADE; DROP SCHEMA recent CASCADE")
             quoted = str(part).replace("'", "''")
             con.execute(f"CREATE VIEW sources AS SELECT * FROM read_parquet(['{quoted}'])")
     with pytest.raises(WarehouseError, match="published elsewhere by an older version.*curate catalog rebuild"):
