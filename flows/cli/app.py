@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 VERBS = (
     "init ingest embed cluster score select run plan compress diagnose recover evaluate compare explain report export "
-    "sql status doctor import-scores forget gc catalog"
+    "sql status doctor import-scores forget gc catalog deploy"
 ).split()
 """All verbs in the order of ``curate --help``: along the pipeline, then results, then the warehouse."""
 

@@ -65,6 +65,7 @@ def load_commands() -> typer.Typer:
     from curate.flows.cli.app import app
     from curate.flows.cli.commands import (  # noqa: F401
         compression,
+        deployment,
         diagnosis,
         evaluation,
         pipeline,

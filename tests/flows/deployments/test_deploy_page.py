@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -112,6 +111,11 @@ class Machine:
             except subprocess.TimeoutExpired:
                 process.kill()
 
+    def use_sqlite_at_its_port(self) -> None:
+        path = self.folder / "curate.env"
+        lines = path.read_text().replace("4200", str(self.port)).splitlines()
+        path.write_text("\n".join(line for line in lines if "CONNECTION_URL" not in line) + "\n")
+
     def server_state(self) -> Any:
         return json.loads(self.type(f"{sys.executable} -c '{RUNS}'"))
 
@@ -134,7 +138,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     save_llama(folder / "models" / "original")
     save_llama(folder / "models" / "compressed", seed=1)
     write_corpus(folder / "data.jsonl", rows=60)
-    shutil.copy(ROOT / "prefect.yaml", folder)
     machine = Machine(folder)
     yield machine
     machine.stop()
@@ -175,6 +178,8 @@ def test_the_page_leads_from_nothing_to_scheduled_runs(machine: Machine) -> None
                 wait_for_server(machine.started[0], f"http://127.0.0.1:{machine.port}/api/health", log)
         elif block.language == "sh":
             machine.type(text)
+            if "deploy init" in text:
+                machine.use_sqlite_at_its_port()
             if "cp data.jsonl" in text:
                 make_settled(machine.folder / "drop" / "data.jsonl")
                 until(lambda: machine.scheduled("Completed"), 150)

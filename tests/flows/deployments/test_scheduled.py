@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from corpora import write_corpus
-from documents import ROOT
 from prefect_server import prefect_server
 
 from curate.flows.deployments import scheduled
+from curate.flows.deployments.starting import TEMPLATES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ with get_client(sync_client=True) as client:
 
 
 def test_prefect_yaml_names_existing_flows_and_parameters() -> None:
-    deployments = {one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
+    deployments = {one["name"]: one for one in yaml.safe_load((TEMPLATES / "prefect.yaml").read_text())["deployments"]}
     assert deployments.keys() == {"curation-nightly", "recovery", "gc-weekly"}
     for deployment in deployments.values():
         module, _, name = deployment["entrypoint"].rpartition(".")
