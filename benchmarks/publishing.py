@@ -1,7 +1,8 @@
 """Processor time of publishing the catalog, and of queries on it, as the number of selections grows.
 
 Claim: publishing one more selection, `curate explain` and named queries cost at 2,000 selections at most 1.5 times what
-they cost at one. A count over all ledgers opens all of them, and grows; ``ledger_summary`` has the same answer.
+they cost at one. Free SQL over ``ledger`` grows: a count over all ledgers opens all of them, which ``ledger_summary``
+answers without.
 
     python benchmarks/publishing.py [--sizes 1,10,100,400,800,2000] [--rows 200] [--repeats 9] [--json]
 
