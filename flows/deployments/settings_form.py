@@ -18,7 +18,7 @@ def form_of(section: type[BaseModel], name: str) -> type[BaseModel]:
     """
     fields: dict[str, Any] = {}
     for key, field in section.model_fields.items():
-        kind = field.annotation
+        kind: Any = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
             about = (kind.__doc__ or "").strip().splitlines()[0]
             fields[key] = (form_of(kind, f"{name}{key.title()}") | None, Field(None, description=about))
