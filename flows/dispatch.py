@@ -50,6 +50,7 @@ def recover(
     if not os.environ.get("PREFECT_API_URL"):
         return local.recover(settings, selection, out, anew)
     from curate.flows.deployments.scheduled import recovery
+    from curate.flows.deployments.settings_form import SettingsForm
 
     local.refuse_taken(out)
     ready, chosen = local.for_selection(settings, selection)
@@ -58,7 +59,7 @@ def recover(
     if anew:
         shutil.rmtree(warehouse.root / "jobs" / recovery_id, ignore_errors=True)
     with _reachable():
-        recovery(chosen, settings.model_dump(mode="json"))
+        recovery(chosen, SettingsForm.model_validate(settings.model_dump(mode="json")))
     return warehouse, local.copied(warehouse, recovery_id, out)
 
 

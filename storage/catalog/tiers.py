@@ -15,7 +15,7 @@ from curate.storage.catalog.columns import Column
 from curate.storage.catalog.sql_text import quoted, quoted_name
 from curate.storage.catalog.stored_tables import STORED, StoredTable
 from curate.storage.catalog.view_text import select_sql
-from curate.storage.catalog.views import VIEWS
+from curate.storage.catalog.views import VIEWS, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,8 @@ def both(name: str) -> str:
 
 def _comments() -> Iterator[str]:
     """Yield the statements that describe every view and column in the catalog itself, for any DuckDB client."""
-    for described in (*VIEWS, *STORED):
+    every: tuple[View | StoredTable, ...] = (*VIEWS, *STORED)
+    for described in every:
         name = f"main.{quoted_name(described.name)}"
         yield f"COMMENT ON VIEW {name} IS {quoted(described.about)}"
         for column in described.columns:
