@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curate.flows.operations.teacher_export import predicted_columns
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 from curate.storage.exports import export as write
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-CALIBRATION = "calibration"
+CALIBRATION, DISTILLATION = "calibration", "axolotl-kd"
 
 
 def export(
-    settings: Settings, selection: str, target: str, folder: Path, name: str | None, rows: int | None
+    settings: Settings,
+    selection: str,
+    target: str,
+    folder: Path,
+    name: str | None,
+    rows: int | None,
+    top: int | None = None,
 ) -> dict[str, Any]:
     """Write a selection in the format `target` into `folder` and return a summary of the files.
 
@@ -32,20 +39,25 @@ def export(
         Id, its beginning, or ``latest``.
     rows : int or None
         Rows of a calibration set; 128 by default.
+    top : int, optional
+        Tokens kept of each of the original's predictions, for ``axolotl-kd``; 64 by default.
 
     Raises
     ------
     UsageError
-        If the selection or target is unknown, or `rows` is given for another target than ``calibration``.
+        If the selection or target is unknown, or `rows` or `top` is given for a target that does not take it.
     """
     target_named(target)
     if rows is not None and (target != CALIBRATION or rows < 1):
         raise UsageError(f"--rows {rows} is valid with --to calibration only, and must be at least 1")
+    if top is not None and (target != DISTILLATION or top < 1):
+        raise UsageError(f"--top {top} is valid with --to {DISTILLATION} only, and must be at least 1")
     warehouse = open_warehouse(settings)
     selection_id = warehouse.find("selection", selection).id
     only = _calibration(warehouse, selection_id, rows or 128, settings.seed) if target == CALIBRATION else None
+    columns = predicted_columns(warehouse, settings, selection_id, top) if target == DISTILLATION else None
     with files_of_user():
-        return write(warehouse, selection_id, target, folder, name, only)
+        return write(warehouse, selection_id, target, folder, name, only, columns)
 
 
 def _calibration(warehouse: Warehouse, selection_id: str, rows: int, seed: int) -> set[str]:

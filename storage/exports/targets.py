@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
-from curate.storage.exports import axolotl, hf_dataset, llama_factory, shapes
-from curate.storage.exports.rows import KeptRow, kept_ranks, kept_rows
+from curate.storage.exports import axolotl, axolotl_kd, hf_dataset, llama_factory, shapes
+from curate.storage.exports.rows import KeptRow, UnsupportedRow, kept_ranks, kept_rows
 from curate.storage.exports.writing import (
     Destination,
     ExportCounts,
@@ -25,7 +25,7 @@ from curate.storage.maintenance.forgotten import forgotten
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -75,6 +75,11 @@ TARGETS: dict[str, Target] = {
         lambda row: shapes.supervised_messages(row, arguments_as_text=True),
         axolotl.write,
     ),
+    "axolotl-kd": Target(
+        "Parquet of messages and the original's top-k log-probabilities, and the YAML of axolotl's KD plugin",
+        axolotl_kd.record,
+        axolotl_kd.write,
+    ),
     "trl": Target("JSON lines of messages, with tools if there are any", shapes.supervised_messages, _lines),
     "alpaca": Target("JSON array of instruction, input, output, system, history", shapes.alpaca, _array),
     "sharegpt": Target("JSON lines of from/value turns, tool roles included", shapes.sharegpt, _lines),
@@ -103,6 +108,7 @@ def export(
     folder: Path,
     name: str | None = None,
     only: Collection[str] | None = None,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write the kept rows of a selection for one target.
 
@@ -118,6 +124,8 @@ def export(
         Prefix of all file names; by default ``curate_`` and the first 8 digits of the selection's id.
     only : collection of str, optional
         Example ids to restrict the kept rows to.
+    columns : mapping of str to mapping, optional
+        More columns of each record, by example id, that no corpus holds; rows without them are left out.
 
     Returns
     -------
@@ -152,7 +160,7 @@ def export(
     rows = kept_rows(warehouse, selection.inputs["corpus"], rank)
     _remove_leftovers(folder, name)
     to = Destination(folder, name, warehouse.root, warehouse.lock_timeout)
-    files = chosen.write(to, counts.convert(rows, chosen.shape))
+    files = chosen.write(to, counts.convert(rows, _with_columns(chosen.shape, columns)))
     report = {
         "selection_id": selection_id,
         "method": selection.settings["method"],
@@ -167,6 +175,22 @@ def export(
     summary = folder / f"{name}.export.json"
     write_document(summary, {**report, "files": [path.name for path in files], "left_out_ids": counts.left_out})
     return {**report, "files": [*report["files"], str(summary)]}
+
+
+def _with_columns(
+    shape: Callable[[KeptRow], Any], columns: Mapping[str, Mapping[str, Any]] | None
+) -> Callable[[KeptRow], Any]:
+    """Return `shape` with the given columns added to its records."""
+    if columns is None:
+        return shape
+
+    def extended(row: KeptRow) -> Any:
+        record = shape(row)
+        if row.example_id not in columns:
+            raise UnsupportedRow("longer than --max-length, or without a response that the model was trained on")
+        return {**record, **columns[row.example_id]}
+
+    return extended
 
 
 def _remove_leftovers(folder: Path, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from curate.flows import progress
 from curate.flows.cli import render
 from curate.flows.cli.app import app
 from curate.flows.cli.options import AsJson, takes
@@ -19,13 +20,13 @@ Selection = Annotated[str, typer.Argument(help="Selection id or its beginning; t
 
 
 @app.command()
-@takes("seed", "run")
+@takes("models", "layout", "seed", "run")
 def export(
     settings: Settings,
     to: Annotated[
         str,
         typer.Option(
-            help="llama-factory, axolotl, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
+            help="llama-factory, axolotl, axolotl-kd, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
         ),
     ],
     out: Annotated[
@@ -34,6 +35,7 @@ def export(
     selection: Selection = "latest",
     name: Annotated[str | None, typer.Option(help="Name of the data set. [curate_ and the selection's id]")] = None,
     rows: Annotated[int | None, typer.Option(help="Rows of a calibration set. [128]")] = None,
+    top: Annotated[int | None, typer.Option(help="Tokens of each prediction that axolotl-kd keeps. [64]")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the kept rows for a trainer or a quantiser.
@@ -42,7 +44,9 @@ def export(
     """
     from curate.flows.operations import export as operation
 
-    render.exported(operation.export(settings, selection, to, out, name, rows), as_json)
+    with progress.on_stderr():
+        summary = operation.export(settings, selection, to, out, name, rows, top)
+    render.exported(summary, as_json)
 
 
 @app.command()
