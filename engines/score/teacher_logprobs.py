@@ -79,15 +79,17 @@ def teacher_logprobs(
     for batch in token_batches([len(item.ids) for item in encoded], usable, budget):
         chosen = [encoded[row] for row in batch]
         states = response_states(model, chosen)
-        found = top_k_predictions(model.head, states, response_tokens(chosen).to(states.device), top, CHUNK_TOKENS)
-        yield from _of_rows(batch, chosen, found.to(torch.device("cpu")))
+        predictions = top_k_predictions(
+            model.head, states, response_tokens(chosen).to(states.device), top, CHUNK_TOKENS
+        )
+        yield from _of_rows(batch, chosen, predictions.to(torch.device("cpu")))
 
 
-def _of_rows(batch: list[int], chosen: list[Encoded], found: TopKPredictions) -> Iterator[RowPredictions]:
+def _of_rows(batch: list[int], chosen: list[Encoded], predictions: TopKPredictions) -> Iterator[RowPredictions]:
     start = 0
     for row, item in zip(batch, chosen, strict=True):
         stop = start + item.n_response
-        yield row, len(item.ids), item.supervised, found.slice(start, stop)
+        yield row, len(item.ids), item.supervised, predictions.slice(start, stop)
         start = stop
 
 

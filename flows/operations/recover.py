@@ -41,7 +41,8 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     if settings.compressed is None:
         update |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
         if settings.original is None and not _is_there(scored.get("original")):
-            update["original"] = _without_original(settings, str(scored["original"]), chosen.id)
+            _check_without_original(settings, str(scored["original"]), chosen.id)
+            update["original"] = None
     settings = with_converted(warehouse, settings.model_copy(update=update))
     return _with_demo_recipe(warehouse, settings), chosen.id
 
@@ -59,7 +60,7 @@ def _is_there(model: str | None) -> bool:
     return True
 
 
-def _without_original(settings: Settings, original: str, selection: str) -> None:
+def _check_without_original(settings: Settings, original: str, selection: str) -> None:
     """Allow a recovery without the original that its selection was scored with, if it learns nothing from it.
 
     Raises

@@ -39,12 +39,12 @@ def predicted_columns(
     rows = selected_rows(warehouse, warehouse.manifest("selection", selection))
     names = rows["example_id"].to_pylist()
     student = settings.compressed or settings.original
-    found: dict[str, dict[str, Any]] = {}
+    columns: dict[str, dict[str, Any]] = {}
     predicted = teacher_logprobs(settings.original, student, rows, request_of(settings), top or TOP)
     for row, n_tokens, supervised, one in predicted:
         first = int(supervised.argmax())
         kept = iter(zip(one.log_p.tolist(), one.ids.tolist(), one.tail.tolist(), strict=True))
         listed = [next(kept) if trained else ([], [], 0.0) for trained in supervised[first:].tolist()]
         logprobs, ids, tail = zip(*listed, strict=True)
-        found[names[row]] = {"logprobs": logprobs, "target_token_ids": ids, "tail": tail, "n_tokens": n_tokens}
-    return found
+        columns[names[row]] = {"logprobs": logprobs, "target_token_ids": ids, "tail": tail, "n_tokens": n_tokens}
+    return columns

@@ -151,9 +151,10 @@ def rounded_to_grid(matrix: torch.Tensor, bits: int, block: int = 32, offset: bo
         step = (blocks.amax(1, keepdim=True) - low) / (2**bits - 1)
         # K-quants store the offset as a multiple of a step, so that zero is one of the values.
         low = (low / step).round() * step
-        return (((blocks - low) / step).round() * step + low).reshape(matrix.shape)
-    step = blocks.abs().amax(1, keepdim=True) / 2 ** (bits - 1)
-    return ((blocks / step).round() * step).reshape(matrix.shape)
+    else:
+        step, low = blocks.abs().amax(1, keepdim=True) / 2 ** (bits - 1), torch.zeros(1)
+    levels = torch.round((blocks - low) / step)
+    return torch.reshape(levels * step + low, matrix.shape)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
