@@ -13,6 +13,7 @@ from curate.engines.recover.methods.sparsity import nonzero_masks, share_of_zero
 from curate.engines.recover.output import difference_of_written, rehearse, save_adapter, trained_logits
 from curate.engines.recover.prepare import load_original, load_setup, prepare_recovery
 from curate.engines.recover.results.report import (
+    expert_warnings,
     facts_before_training,
     heldout_perplexity,
     rounding_warnings,
@@ -127,6 +128,7 @@ class RecoveryExecution:
         facts = trainable_size(adaptation, parameters, self.request.epochs)
         facts |= {"learning_rate": self.request.peak(loaded.method)}
         facts |= training_summary(progress.metrics, progress.unreached)
+        facts["warnings"] += expert_warnings(adaptation)
         if groups is not None:
             facts["group_weights"] = dict(zip(groups.names, groups.weights.tolist(), strict=True))
         facts["perplexity_trained"] = heldout_perplexity(loaded)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from curate.engines.recover.methods.attach import Adaptation
     from curate.engines.recover.prepare import LoadedSetup
 
+LOW_RANK = ("lora", "mask_lora", "scale_lora")
+EXPERT_DIMENSIONS = 3
+"""Dimensions of the weights of all experts of a layer: (expert, out, in)."""
 ROUNDED = 1e-3
 """Share by which the perplexity may move when merged weights are rounded, before the report says so."""
 
@@ -66,6 +69,25 @@ def training_summary(metrics: list[dict[str, Any]], unreached: list[str]) -> dic
         "metrics": metrics,
         "warnings": warnings,
     }
+
+
+def expert_warnings(adaptation: Adaptation) -> list[str]:
+    """Return a sentence if a low-rank method leaves fused expert weights untrained.
+
+    Mixture-of-experts layers keep the experts of a layer in one tensor of three dimensions, to which no low-rank
+    product is attached.
+    """
+    if adaptation.method not in LOW_RANK:
+        return []
+    fused = [(name, one.numel()) for name, one in adaptation.model.named_parameters() if one.ndim == EXPERT_DIMENSIONS]
+    if not fused:
+        return []
+    size, whole = sum(number for _, number in fused), sum(one.numel() for one in adaptation.model.parameters())
+    return [
+        f"{adaptation.method} does not train expert weights: {len(fused)} tensors, {size / whole:.0%} of the model's "
+        f"parameters, stay as they are, {fused[0][0].removeprefix('base_model.model.')} among them; --method full "
+        "trains them"
+    ]
 
 
 def rounding_warnings(facts: Mapping[str, Any], stored: torch.dtype) -> list[str]:
