@@ -39,6 +39,8 @@ class Answers:
     """Measure of each item, as an index into `names`."""
     names: tuple[str, ...]
     """Measures; a divergence is one for each source, ``kl:SOURCE``."""
+    weight: Values
+    """Tokens of each item that a divergence sums over, 1 for an answer."""
     original: Values
     compressed: Values
     cells: dict[tuple[str, str], dict[int, Values]]
@@ -64,8 +66,9 @@ def read_answers(folder: Path) -> Answers:
         cells[facts["arm"], facts["loss"]][facts["seed"]] = _values(table)
         seconds += facts["seconds"]
     return Answers(
-        group.astype(np.int64), tuple(names.tolist()), _values(original), _values(compressed), dict(cells), seconds
-    )
+        group.astype(np.int64), tuple(names.tolist()), original["weight"].to_numpy().astype(np.float64),
+        _values(original), _values(compressed), dict(cells), seconds,
+    )  # fmt: skip
 
 
 def _values(table: object) -> Values:
@@ -90,7 +93,10 @@ def gaps(means: Values, names: Sequence[str], measure: str) -> Values:
         return np.mean([gaps(means, names, one) for one in MEASURES], axis=0)
     chosen = [index for index, name in enumerate(names) if name == measure or name.startswith(f"{measure}:")]
     compressed, original = means[..., -2:-1, chosen], means[..., -1:, chosen]
-    closed: Values = ((means[..., :-2, chosen] - compressed) / (original - compressed)).mean(axis=-1)
+    lost = original - compressed
+    # Resampled items may show no loss at all; such a draw has no gap to close.
+    lost[lost == 0] = np.nan
+    closed: Values = ((means[..., :-2, chosen] - compressed) / lost).mean(axis=-1)
     return closed
 
 
@@ -145,10 +151,11 @@ def report(folder: Path) -> str:
 
 def _endpoints(answers: Answers) -> list[str]:
     """Return the table of what the original and the compressed model score."""
-    lines = ["| measure | items | original | compressed |", "|---|---:|---:|---:|"]
+    lines = ["| measure (kl: nats a token) | items | original | compressed |", "|---|---:|---:|---:|"]
     for index, name in enumerate(answers.names):
         own = answers.group == index
-        ends = [float(values[own].mean()) for values in (answers.original, answers.compressed)]
+        tokens = answers.weight[own].sum()
+        ends = [float(values[own].sum() / tokens) for values in (answers.original, answers.compressed)]
         lines.append(f"| {name} | {own.sum()} | {ends[0]:.3f} | {ends[1]:.3f} |")
     return lines
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmark_scripts import load_script
+from documents import ROOT
+from models import save_llama
+from transformers import AutoTokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +101,13 @@ def test_the_report_has_a_line_for_every_arm_and_the_cost(folder: Path) -> None:
     assert text.endswith("3.0 core hours.")
 
 
+def test_draws_of_items_without_a_loss_are_left_out() -> None:
+    report = load_script("real_model.report")
+    means = np.array([[[0.5], [0.5], [0.5]], [[0.6], [0.4], [0.8]]])  # (draw, model, measure)
+    assert np.isnan(report.gaps(means, ["arc-easy"], "arc-easy")[0])
+    assert report.gaps(means, ["arc-easy"], "arc-easy")[1] == pytest.approx(0.5)
+
+
 def test_an_arm_without_random_rows_of_its_loss_is_not_compared(folder: Path) -> None:
     for file in folder.glob("uniform-kl-*"):
         file.unlink()
@@ -112,3 +124,41 @@ def test_a_run_that_is_stopped_has_whole_seeds() -> None:
     assert len({cell.file for cell in todo}) == len(todo)
     assert {cell.arm for cell in todo if cell.loss == "half"} == {"uniform"}
     assert {cell.seed for cell in todo} & set(plan.SIZES["confirmation"].seeds) == set()
+
+
+CHAT = (
+    "{% for m in messages %}{{ m['role'] + ' ' + m['content'] + ' ' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant {% endif %}"
+)
+
+
+def save_chat_model(folder: Path, seed: int) -> Path:
+    """Save a tiny model whose tokenizer has a chat template."""
+    save_llama(folder, seed=seed)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_independent_check_agrees(tmp_path: Path) -> None:
+    """`gap_closed.py` knows nothing of the product, and finds the same gap to three digits."""
+    models = [save_chat_model(tmp_path / name, seed) for name, seed in (("a", 0), ("b", 1), ("c", 2))]
+    heldout = [
+        {"source": f"s{number % 2}", "prompt": f"name a fruit {'red ' * number}", "response": "apple red two " * 2}
+        for number in range(4)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, heldout)))
+    command = [sys.executable, str(ROOT / "benchmarks" / "gap_closed.py"), "--rows", str(tmp_path / "rows.jsonl")]
+    for name, folder in zip(("original", "compressed", "recovered"), models, strict=True):
+        command += [f"--{name}", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    measures = load_script("real_model.measures")
+    tests = measures.Tests({}, heldout, models[0], tmp_path / "states.pt")
+    divergence = [measures.measure(folder, tests).to_pylist() for folder in models[1:]]
+    closed = [
+        1
+        - sum(row["value"] for row in divergence[1][source::2]) / sum(row["value"] for row in divergence[0][source::2])
+        for source in range(2)
+    ]
+    assert json.loads(done.stdout)["mean"] == pytest.approx(np.mean(closed), abs=5e-4)
