@@ -30,7 +30,10 @@ NEW_DEFAULTS = {("compress", "--method"): "wanda", ("compress", "-m"): "wanda"}
 """Magnitude pruning at the default share ruins real models."""
 PLAIN = {"recover": ["--teacher", "none"]}
 """What now says in words what these verbs did in 0.1: a recovery whose original is known learns from it by default."""
-COLUMNS = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY 1, ordinal_position"
+COLUMNS = (
+    "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'main' "
+    "ORDER BY 1, ordinal_position"
+)
 
 
 @pytest.fixture
