@@ -250,7 +250,8 @@ def command(warehouse: Path, *more: str) -> list[str]:
 def last_step(warehouse: Path) -> int:
     files = list((warehouse / "jobs").glob("*/progress.jsonl"))
     lines = files[0].read_text().splitlines() if files else []
-    return int(json.loads(lines[-1])["step"]) if lines else 0
+    # The lines before training count rows that the original has read.
+    return int(json.loads(lines[-1]).get("step", 0)) if lines else 0
 
 
 def interrupted(warehouse: Path, number: signal.Signals, *more: str) -> subprocess.Popen[str]:
