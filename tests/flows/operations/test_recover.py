@@ -329,7 +329,9 @@ def test_the_commands_of_the_recovery_page_run(curate: Run, corpus: Path, pair: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [("--tokens", "top=0.5"), ("--tokens", "top=0.5", "--teacher", "original")])
+@pytest.mark.parametrize(
+    "how", [("--tokens", "top=0.5", "--teacher", "none"), ("--tokens", "top=0.5", "--teacher", "original")]
+)
 def test_training_on_the_most_diverged_tokens(
     curate: Run, selection: str, warehouse: Path, how: tuple[str, ...]
 ) -> None:
