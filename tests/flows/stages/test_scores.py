@@ -67,9 +67,12 @@ def test_scores_of_an_earlier_version_open_and_are_not_mixed_with_new_ones(
         tmp_path / "w",
         "--json",
     )
+    # The catalog remembers the columns of the parts, which no version replaces in place.
+    assert curate("catalog", "rebuild", "-w", tmp_path / "w").code == 0
     summary = curate("select", "--method", "donod", "--budget", "5", *fixed).value
     assert (summary["inputs"]["scores"], summary["n_kept"]) == (first.id, 5)
     asked = curate("sql", "SELECT count(cds) AS cds, count(positive_excess) AS e FROM scores", *fixed[-3:])
+    assert asked.code == 0, asked.err
     assert asked.value == [{"cds": 20, "e": 0}]
     answer = curate("select", "--method", "by-signal", "--signal", "positive_excess", *fixed)
     assert answer.code == 2
