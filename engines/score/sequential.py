@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.engines.models.checkpoints import resolve_model
 from curate.engines.models.description import describe
 from curate.engines.models.devices import pair_devices, resolve_dtype
-from curate.engines.models.loading import context_of, load_language_model
+from curate.engines.models.loading import load_language_model
 from curate.engines.models.output_head import verify_head
-from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.score.original_cache import has_part, is_complete, mark_complete, part_writer, save_head, touch
 from curate.engines.score.response_states import encode_rows
-from curate.engines.tokens.templates import Template
+from curate.engines.tokens.shared_template import shared_template
 from curate.engines.workers.pool import open_pool
 from curate.schemas.artefacts import digest
 from curate.schemas.scores import SCORE_VERSION
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 
     from curate.engines.score.config import ScoreConfig
     from curate.engines.score.original_cache import WritePart
+    from curate.engines.tokens.templates import Template
     from curate.engines.workers.pool import Progress
     from curate.engines.workers.process import IndexedBatch
 
@@ -143,8 +142,8 @@ def _missing(parts: Iterable[IndexedBatch], folder: Path, progress: Progress) ->
 
 def _template(original: OriginalSpec, config: ScoreConfig) -> tuple[Template, ScoreConfig]:
     """Return the template that a pair of both models would use, and the settings with its length."""
-    folders = [resolve_model(name) for name in (original.compressed, original.name)]
-    tokenizer = load_tokenizer(*folders, trust_remote_code=original.trust_remote_code)
-    contexts = [context_of(folder, trust_remote_code=original.trust_remote_code) for folder in folders]
-    length = min([config.max_length, *(context for context in contexts if context is not None)])
-    return Template(tokenizer, config.template, length), replace(config, max_length=length)
+    template = shared_template(
+        original.compressed, original.name, config.template, config.max_length,
+        trust_remote_code=original.trust_remote_code,
+    )  # fmt: skip
+    return template, replace(config, max_length=template.max_length)

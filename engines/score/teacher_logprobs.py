@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.engines.models.checkpoints import resolve_model
 from curate.engines.models.devices import resolve_device, resolve_dtype
-from curate.engines.models.loading import context_of, load_language_model
+from curate.engines.models.loading import load_language_model
 from curate.engines.models.output_head import verify_head
-from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.score.memory import CHUNK_TOKENS
 from curate.engines.score.response_states import response_states, response_tokens
 from curate.engines.score.top_k import top_k_predictions
 from curate.engines.tokens.batching import token_batches
-from curate.engines.tokens.templates import Template
+from curate.engines.tokens.shared_template import shared_template
 from curate.schemas.corpus import turns_of
 from curate.schemas.defaults import BATCH_TOKENS, OTHER_DEVICES
 from curate.schemas.errors import UsageError
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.score.top_k import TopKPredictions
-    from curate.engines.tokens.templates import Encoded
+    from curate.engines.tokens.templates import Encoded, Template
     from curate.schemas.recovery import RecoveryRequest
 
     RowPredictions = tuple[int, int, NDArray[np.bool_], TopKPredictions]
@@ -47,7 +45,7 @@ def teacher_logprobs(
     rows : Table
         Columns ``messages`` and ``tools``.
     how : RecoveryRequest
-        Its template, length, device, dtype and trust.
+        Its length, device, dtype and trust.
     top : int
         Most likely tokens kept, >= 1.
 
@@ -94,10 +92,7 @@ def _of_rows(batch: list[int], chosen: list[Encoded], predictions: TopKPredictio
 
 
 def _template(original: str, student: str, how: RecoveryRequest) -> Template:
-    folders = [resolve_model(original), resolve_model(student)]
-    tokenizer = load_tokenizer(folders[1], folders[0], trust_remote_code=how.trust_remote_code)
-    contexts = [context_of(folder, trust_remote_code=how.trust_remote_code) for folder in folders]
-    template = Template(tokenizer, "auto", min([how.max_length, *(one for one in contexts if one)]))
+    template = shared_template(student, original, "auto", how.max_length, trust_remote_code=how.trust_remote_code)
     if template.name != "chat":
         raise UsageError(
             f"model {student!r} has no chat template, with which axolotl lays the rows out; "

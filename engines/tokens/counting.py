@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.engines.models.checkpoints import resolve_model
-from curate.engines.models.loading import context_of
-from curate.engines.models.tokenizers import load_tokenizer
-from curate.engines.tokens.templates import Template
+from curate.engines.tokens.shared_template import shared_template
 from curate.schemas.corpus import turns_of
 
 if TYPE_CHECKING:
@@ -43,10 +40,7 @@ def count_tokens(
     InputError
         If a model has no usable configuration or tokenizer.
     """
-    folders = [resolve_model(model) for model in models]
-    tokenizer = load_tokenizer(folders[-1], folders[0], trust_remote_code=trust_remote_code)
-    contexts = [context_of(folder, trust_remote_code=trust_remote_code) for folder in folders]
-    length = min([max_length, *(context for context in contexts if context)])
-    template = Template(tokenizer, layout, length)
+    other = models[0] if len(models) > 1 else None
+    template = shared_template(models[-1], other, layout, max_length, trust_remote_code=trust_remote_code)
     turns = [turns_of(messages) for messages in rows["messages"].to_pylist()]
     return [len(item.ids) for item in template.encode_many(turns, rows["tools"].to_pylist())]
