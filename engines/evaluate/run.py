@@ -10,18 +10,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
+from curate.engines.evaluate.choices import ChoiceScorer
 from curate.engines.evaluate.divergence import score_pair
 from curate.engines.evaluate.generation import greedy_answers, stop_tokens
 from curate.engines.evaluate.grading import is_accepted, last_number, rouge_l
 from curate.engines.evaluate.judge import Judge
-from curate.engines.evaluate.option_layouts import last_start, option_rows, scored_bytes, unconditional_rows
+from curate.engines.evaluate.option_layouts import last_start
 from curate.engines.evaluate.rules import follows_all
-from curate.engines.evaluate.shared_prefix import score_options
-from curate.engines.evaluate.teacher_forcing import score_answers
+from curate.engines.evaluate.teacher_forcing import answer_result, likelihood_result, score_answers
 from curate.engines.evaluate.texts import WINDOW, in_windows
 from curate.engines.tokens.batching import BatchRunner, default_batch_tokens
 from curate.engines.tokens.templates import Template, TemplateKind
@@ -31,8 +30,6 @@ from curate.schemas.evaluation import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from curate.engines.evaluate.subject import Subject
     from curate.engines.evaluate.teacher_forcing import TeacherForcingResult
@@ -144,6 +141,7 @@ class _Evaluator:
         self._config = config
         self._template = Template(subject.tokenizer, config.template, window_length(subject, config))
         self._runner = _runner(subject, config)
+        self._choices = ChoiceScorer(subject, self._template, self._runner, config.normalise)
         self._batch_tokens = config.batch_tokens or default_batch_tokens(subject.model.device.type)
         self._judge = Judge(judge, config.template, _runner(judge, config)) if judge else None
 
@@ -152,12 +150,12 @@ class _Evaluator:
         if kind == "rows":
             return self._rows(items)
         if kind == "choice":
-            return self._choices(items, self._config.option_layout)
+            return self._choices.score(items, self._config.option_layout)
         if kind == "continuation":
-            return self._choices(items, "continuation")
+            return self._choices.score(items, "continuation")
         if kind == "perplexity":
             forced = self._teacher_forced([item[WINDOW] for item in items])
-            return [_likelihood(item[WINDOW], forced, index) for index, item in enumerate(items)]
+            return [likelihood_result(item[WINDOW], forced, index) for index, item in enumerate(items)]
         if kind == "divergence":
             return self._divergences(items)
         return self._generated(items, kind, LONG_ANSWER_FACTOR if kind in LONG_ANSWER_KINDS else 1)
@@ -165,38 +163,7 @@ class _Evaluator:
     def _rows(self, items: Sequence[Item]) -> list[Result]:
         rows = self._template.encode_many([turns_of(item["messages"]) for item in items])
         forced = self._teacher_forced(rows)
-        return [_forced_result(row, forced, index) for index, row in enumerate(rows)]
-
-    def _choices(self, items: Sequence[Item], layout: OptionLayout) -> list[Result]:
-        """Score every item by its best option; the nll is that of the correct one, as it is."""
-        groups = option_rows(items, layout, self._tokenizer, self._template)
-        rows = [row for group in groups for row in group]
-        forced = score_options(self._model, self._head, groups, self._runner)
-        compared = self._normalised(items, layout, groups, forced.nll)
-        results, start = [], 0
-        for item, group in zip(items, groups, strict=True):
-            correct = start + item["answer"]
-            result = _forced_result(rows[correct], forced, correct)
-            if all(row.n_response for row in group):
-                best = int(np.argmin(compared[start : start + len(group)]))
-                result |= {"score": float(best == item["answer"]), "said": item["references"][best]}
-            else:
-                result |= {"status": "no_response_tokens", "score": None}
-            results.append(result)
-            start += len(group)
-        return results
-
-    def _normalised(
-        self, items: Sequence[Item], layout: OptionLayout, groups: Sequence[list[Encoded]], nll: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return what the options of an item are compared by, smaller = better, shape (number of options,)."""
-        if self._config.normalise == "bytes":
-            sizes = np.array([size for item in items for size in scored_bytes(item, layout)], dtype=np.float64)
-            return nll / sizes
-        if self._config.normalise == "unconditional":
-            alone = unconditional_rows(items, layout, self._tokenizer, groups)
-            return nll - self._teacher_forced(alone).nll
-        return nll
+        return [answer_result(row, forced, index) for index, row in enumerate(rows)]
 
     def _divergences(self, items: Sequence[Item]) -> list[Result]:
         """Return the mean divergence from the original over the supervised tokens of every row or window."""
@@ -205,7 +172,7 @@ class _Evaluator:
         encoded = iter(self._template.encode_many([turns_of(one["messages"]) for one in items if WINDOW not in one]))
         rows = [item[WINDOW] if WINDOW in item else next(encoded) for item in items]
         pair = score_pair(self._subject, self._original, rows, self._batch_tokens)
-        results = [_likelihood(row, pair.forced, index) for index, row in enumerate(rows)]
+        results = [likelihood_result(row, pair.forced, index) for index, row in enumerate(rows)]
         for result, total in zip(results, pair.divergence, strict=True):
             if "nll" in result:
                 result["divergence"] = float(total / result["n_tokens"])
@@ -247,25 +214,6 @@ def _runner(subject: Subject, config: EvaluateConfig) -> BatchRunner:
     device_type = subject.model.device.type
     threads = torch.get_num_threads() if device_type == "cpu" else 1
     return BatchRunner(config.batch_tokens or default_batch_tokens(device_type), threads)
-
-
-def _forced_result(row: Encoded, forced: TeacherForcingResult, index: int) -> Result:
-    """Return the result of one teacher-forced row, which scores 1 if every token is the most likely one."""
-    result = _likelihood(row, forced, index)
-    return result | ({"score": float(forced.correct[index] == forced.tokens[index])} if "nll" in result else {})
-
-
-def _likelihood(row: Encoded, forced: TeacherForcingResult, index: int) -> Result:
-    """Return the result of one teacher-forced row without a score."""
-    if row.error or not row.n_response:
-        return {"status": "template_error" if row.error else "no_response_tokens"}
-    tokens, correct = int(forced.tokens[index]), int(forced.correct[index])
-    return {
-        "status": "truncated" if row.truncated else "ok",
-        "nll": float(forced.nll[index] / tokens),
-        "token_accuracy": correct / tokens,
-        "n_tokens": tokens,
-    }
 
 
 def _same_number(answer: str, references: list[str]) -> bool:

@@ -7,7 +7,7 @@ therefore needs no generation: a thousand rows take a second or two on a CPU ins
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -101,3 +101,22 @@ def token_results(
         nll.append((logits.logsumexp(-1) - own).double().cpu())
         correct.append((logits.argmax(-1) == target).double().cpu())
     return torch.cat(nll).numpy(), torch.cat(correct).numpy()
+
+
+def answer_result(row: Encoded, forced: TeacherForcingResult, index: int) -> dict[str, Any]:
+    """Return the result of one row, which scores 1 if every token is the most likely one."""
+    result = likelihood_result(row, forced, index)
+    return result | ({"score": float(forced.correct[index] == forced.tokens[index])} if "nll" in result else {})
+
+
+def likelihood_result(row: Encoded, forced: TeacherForcingResult, index: int) -> dict[str, Any]:
+    """Return the result of one row without a score: columns of `curate.schemas.evaluation.RESULTS`."""
+    if row.error or not row.n_response:
+        return {"status": "template_error" if row.error else "no_response_tokens"}
+    tokens, correct = int(forced.tokens[index]), int(forced.correct[index])
+    return {
+        "status": "truncated" if row.truncated else "ok",
+        "nll": float(forced.nll[index] / tokens),
+        "token_accuracy": correct / tokens,
+        "n_tokens": tokens,
+    }

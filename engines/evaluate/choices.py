@@ -1,0 +1,66 @@
+"""Scores items with options: the option with the best likelihood is the answer, compared as lm-eval compares them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.engines.evaluate.option_layouts import option_rows, scored_bytes, unconditional_rows
+from curate.engines.evaluate.shared_prefix import score_options
+from curate.engines.evaluate.teacher_forcing import answer_result, score_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from curate.engines.evaluate.subject import Subject
+    from curate.engines.tokens.batching import BatchRunner
+    from curate.engines.tokens.templates import Encoded, Template
+    from curate.schemas.evaluation import Normalise, OptionLayout
+
+    Item = dict[str, Any]
+    Result = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceScorer:
+    """One model, and how its options are laid out and compared."""
+
+    subject: Subject
+    template: Template
+    runner: BatchRunner
+    normalise: Normalise
+
+    def score(self, items: Sequence[Item], layout: OptionLayout) -> list[Result]:
+        """Score every item by its best option; the nll is that of the correct one, as it is."""
+        groups = option_rows(items, layout, self.subject.tokenizer, self.template)
+        rows = [row for group in groups for row in group]
+        forced = score_options(self.subject.model, self.subject.head, groups, self.runner)
+        compared = self._compared(items, layout, groups, forced.nll)
+        results, start = [], 0
+        for item, group in zip(items, groups, strict=True):
+            correct = start + item["answer"]
+            result = answer_result(rows[correct], forced, correct)
+            if all(row.n_response for row in group):
+                best = int(np.argmin(compared[start : start + len(group)]))
+                result |= {"score": float(best == item["answer"]), "said": item["references"][best]}
+            else:
+                result |= {"status": "no_response_tokens", "score": None}
+            results.append(result)
+            start += len(group)
+        return results
+
+    def _compared(
+        self, items: Sequence[Item], layout: OptionLayout, groups: Sequence[list[Encoded]], nll: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return what the options of an item are compared by, smaller = better, shape (number of options,)."""
+        if self.normalise == "bytes":
+            sizes = np.array([size for item in items for size in scored_bytes(item, layout)], dtype=np.float64)
+            return nll / sizes
+        if self.normalise == "unconditional":
+            alone = unconditional_rows(items, layout, self.subject.tokenizer, groups)
+            return nll - score_answers(self.subject.model, self.subject.head, alone, self.runner).nll
+        return nll
