@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import zipfile
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
 from curate.engines.models.archives import check_inflated, is_mappable
+from curate.engines.models.checkpoints import is_pickle
 from curate.engines.models.folder import atomic_folder, copy_companions
 from curate.engines.models.library_errors import reason_of
 from curate.engines.models.weight_files import INDEX, SINGLE, shards
@@ -94,7 +94,7 @@ def read_state_dict(file: Path) -> dict[str, torch.Tensor]:
         # Mapped into memory where the format allows it, so that tensors are in memory once.
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=is_mappable(file))
     except pickle.UnpicklingError as error:
-        if not _is_pickle(file):
+        if not is_pickle(file):
             raise InputError(f"weights file {str(file)!r} is no torch file; {REMEDY}") from error
         raise CodeNeededError(
             f"model file {str(file)!r} holds more than tensors: opening it can run any code; add --trust-pickle if you "
@@ -113,9 +113,3 @@ def read_state_dict(file: Path) -> dict[str, torch.Tensor]:
             )
     # safetensors writes no two names of one storage, and tied weights have one.
     return {name: tensor.detach().clone().contiguous() for name, tensor in content.items()}
-
-
-def _is_pickle(file: Path) -> bool:
-    """Return whether a file is whole enough to be a pickle: a zip archive, or the first byte of the protocol."""
-    with file.open("rb") as opened:
-        return zipfile.is_zipfile(file) or opened.read(1) == pickle.PROTO
