@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     Values = NDArray[np.float64]
@@ -71,8 +72,8 @@ def read_answers(folder: Path) -> Answers:
     )  # fmt: skip
 
 
-def _values(table: object) -> Values:
-    values: Values = table["value"].to_numpy().astype(np.float64)  # type: ignore[index]
+def _values(table: pa.Table) -> Values:
+    values: Values = table["value"].to_numpy().astype(np.float64)
     return values
 
 

@@ -51,7 +51,8 @@ def item(turns: tuple[Turn, ...], text: str | None = None) -> dict[str, Any]:
 def evaluated(subject: Subject, original: Subject | None, items: list[dict[str, Any]], **how: Any) -> list[Any]:
     batch = pa.RecordBatch.from_pylist(items, schema=ITEMS)
     (results,) = evaluate([batch], subject, EvaluateConfig(**how), original=original)
-    return results.to_pylist()  # type: ignore[no-any-return]
+    rows: list[Any] = results.to_pylist()
+    return rows
 
 
 @pytest.mark.parametrize("tokens", [1, 4096])
