@@ -1,12 +1,10 @@
 """Runs the command line in a child process that kills itself (SIGKILL) at a chosen rename or time.
 
-A fork server has all libraries imported, so that an attempt costs no import time. Children import this module, hence it
-is not a test file.
+Children import this module, hence it is not a test file.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -15,19 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = [
-    "curate.engines.compress",
-    "curate.engines.embed.encode",
-    "curate.engines.score.scorer",
-    "curate.flows.cli.commands",
-    "curate.flows.operations.pictures",
-    "curate.selectors.clustering.cluster",
-    "curate.selectors.registry",
-    "curate.storage.catalog.publish",
-    "sklearn.cluster",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.bert.modeling_bert",
-]  # fmt: skip
+from fork_server import CONTEXT
 
 
 @dataclass(frozen=True)
@@ -41,9 +27,7 @@ class Kill:
 
 def run(arguments: list[str], kill: Kill | None = None) -> int:
     """Run ``curate`` with `arguments`; return its exit code, or -9 if it was killed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LIBRARIES)
-    child = context.Process(target=_attempt, args=(arguments, kill))
+    child = CONTEXT.Process(target=_attempt, args=(arguments, kill))
     child.start()
     child.join(600)
     if child.is_alive():

@@ -1,4 +1,4 @@
-"""Verbs on a small warehouse, run in forked processes that can be killed or given errors; used by tests/reliability.
+"""Verbs on a small warehouse, run in child processes that can be killed or given errors; used by tests/reliability.
 
 The environment variable CURATE_RELIABILITY=full runs the counts of docs/reliability.md, else a tenth of them runs.
 Importable by child processes, hence not a test file.
@@ -6,18 +6,18 @@ Importable by child processes, hence not a test file.
 
 from __future__ import annotations
 
-import importlib
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import corpora
 import models
+from fork_server import CONTEXT
 
 from curate.schemas.artefacts import NOUNS
 from curate.storage.catalog.queries import open_catalog, run_sql
@@ -27,24 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LIBRARIES = (
-    "curate.flows.cli.commands.pipeline",
-    "curate.flows.cli.commands.publishing",
-    "curate.flows.cli.commands.warehouse",
-    "curate.flows.dispatch",
-    "curate.flows.operations.collect_garbage",
-    "curate.flows.operations.export",
-    "curate.flows.operations.repair",
-    "curate.engines.evaluate",
-    "curate.engines.score",
-    "curate.flows.operations.report",
-    "curate.selectors.registry",
-    "curate.storage.catalog.publish",
-    "curate.storage.formats",
-    "curate.storage.inputs.corpus_tables",
-    "curate.storage.inputs.imported_scores",
-    "curate.storage.report.page",
-)
 FULL = os.environ.get("CURATE_RELIABILITY") == "full"
 EVENTS = ("replace", "rename", "link", "fsync", "mkdir", "unlink", "rmdir", "open", "ftruncate")
 """Calls to the kernel of which one is the moment of a kill or an error."""
@@ -84,8 +66,6 @@ def count(full: int) -> int:
 
 def prepare(folder: Path) -> Path:
     """Make a corpus, a warehouse with a selection, and files for every verb in `folder`, and return it."""
-    for library in LIBRARIES:  # imported once here instead of once in every forked process
-        importlib.import_module(library)
     folder.mkdir()
     corpora.write_corpus(folder / "rows.jsonl", rows=40)
     corpora.write_corpus(folder / "more.jsonl", rows=30, seed=1)
@@ -104,11 +84,11 @@ def prepare(folder: Path) -> Path:
 def run(
     folder: Path, verb: str, before: Callable[[], None] | None = None, words: tuple[str, ...] | None = None
 ) -> Ended:
-    """Run a verb in a forked process, after `before` was called in it."""
+    """Run a verb in a child process, after `before` was called in it."""
     example = (folder / "id").read_text() if (folder / "id").exists() else ""
     given = [word.format(folder, id=example) for word in words or VERBS[verb]]
     arguments = [*given, "-w", str(folder / "w"), "--threads", "1"]
-    child = multiprocessing.get_context("fork").Process(target=_child, args=(arguments, folder / "err", before))
+    child = CONTEXT.Process(target=_child, args=(arguments, folder / "err", before))
     child.start()
     child.join(120)
     if child.is_alive():
@@ -138,24 +118,24 @@ def _child(arguments: list[str], err: Path, before: Callable[[], None] | None) -
 
 def at_event(number: int, act: Callable[[str], None]) -> Callable[[], None]:
     """Return a function that lets `act` happen before the `number`-th call of `EVENTS`, counted from 1."""
+    return partial(_watch, number, act)
 
-    def patch() -> None:
-        left = number
 
-        def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*given: Any, **how: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if left == 0:
-                    act(name)
-                return real(*given, **how)
+def _watch(number: int, act: Callable[[str], None]) -> None:
+    left = number
 
-            return call
+    def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **how: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                act(name)
+            return real(*given, **how)
 
-        for name in EVENTS:
-            setattr(os, name, watched(name, getattr(os, name)))
+        return call
 
-    return patch
+    for name in EVENTS:
+        setattr(os, name, watched(name, getattr(os, name)))
 
 
 def die(_: str) -> None:

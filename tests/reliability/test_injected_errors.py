@@ -9,13 +9,13 @@ import errno
 import os
 import shutil
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import reliable_verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -28,11 +28,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reliable_verbs.prepare(tmp_path_factory.mktemp("reliability") / "base")
 
 
-def raising(code: int) -> Callable[[str], None]:
-    def act(_: str) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return act
+def fail(code: int, _: str) -> None:
+    raise OSError(code, os.strerror(code))
 
 
 def test_errors_of_the_operating_system(base: Path, tmp_path: Path) -> None:
@@ -42,7 +39,7 @@ def test_errors_of_the_operating_system(base: Path, tmp_path: Path) -> None:
         draw, verb = reliable_verbs.case(seed)
         whole[verb] = whole.get(verb) or reliable_verbs.undisturbed(base, tmp_path / "whole", verb)
         folder = reliable_verbs.copied(base, tmp_path / "case")
-        act = raising(draw.choice(CODES))
+        act = partial(fail, draw.choice(CODES))
         ended = reliable_verbs.run(folder, verb, reliable_verbs.at_event(draw.randrange(1, 40), act))
         assert ended.code in (0, 1, 3, 4), (seed, verb, ended)
         assert "Traceback" not in ended.err, (seed, verb, ended)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import warehouses
+from fork_server import CONTEXT
 
 from curate.selectors.ranking.weighted_draw import draw
 from curate.storage.warehouse.lock import locked, locked_folder
@@ -116,10 +116,9 @@ def export_and_die(words: list[str], calls: int) -> None:
 def test_a_killed_export_leaves_no_rubbish_and_goes_on(filled: dict[str, str], tmp_path: Path, target: str) -> None:
     assert filled
     words = ["export", "--to", target, "--name", "mine", "-w", str(tmp_path / "w"), "--out"]
-    context = multiprocessing.get_context("fork")
 
     def run(out: Path, calls: int) -> int | None:
-        child = context.Process(target=export_and_die, args=([*words, str(out)], calls))
+        child = CONTEXT.Process(target=export_and_die, args=([*words, str(out)], calls))
         child.start()
         child.join(60)
         return child.exitcode

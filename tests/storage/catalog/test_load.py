@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from typing import TYPE_CHECKING, Any
 
 import attempts
 import pytest
 from corpora import write_corpus
+from fork_server import CONTEXT
 
 from curate.schemas.errors import CurateError
 from curate.storage.catalog import queries
@@ -63,11 +63,9 @@ def _select(corpus: Path, root: Path, seed: int) -> int:
 def test_readers_and_publishers_do_not_disturb_each_other(tmp_path: Path) -> None:
     corpus, root = write_corpus(tmp_path / "corpus.jsonl", rows=ROWS), tmp_path / "w"
     assert _select(corpus, root, 0) == 0
-    # Not "fork": Arrow and DuckDB run threads in this process, and a fork can deadlock on their locks.
-    context = multiprocessing.get_context("forkserver")
-    heard: Queue[tuple[str, Any]] = context.Queue()
-    over = context.Event()
-    readers = [context.Process(target=_read, args=(root, over, heard)) for _ in range(READERS)]
+    heard: Queue[tuple[str, Any]] = CONTEXT.Queue()
+    over = CONTEXT.Event()
+    readers = [CONTEXT.Process(target=_read, args=(root, over, heard)) for _ in range(READERS)]
     for reader in readers:
         reader.start()
     began = time.monotonic()

@@ -3,7 +3,6 @@
 import errno
 import json
 import logging
-import multiprocessing
 import os
 import resource
 import shutil
@@ -15,6 +14,7 @@ import duckdb
 import pytest
 import warehouses
 from documents import ROOT
+from fork_server import CONTEXT
 
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SCORES
@@ -26,8 +26,6 @@ from curate.storage.catalog.tables_page import tables_markdown
 from curate.storage.catalog.views import VIEWS, View
 from curate.storage.warehouse.warehouse import Warehouse
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["curate.storage.catalog.queries", "curate.storage.warehouse.warehouse", "warehouses"])
 PROMISED = {
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "diagnoses",
     "embeddings", "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger",
@@ -317,9 +315,9 @@ def test_readers_see_only_complete_catalogs(tmp_path: Path) -> None:
     corpus = warehouses.corpus(warehouse)
     warehouses.selection(warehouse, {"corpus": corpus}, "method 0")
     publish(warehouse)
-    stop, report = SERVER.Event(), SERVER.Queue()
-    starts = [SERVER.Event() for _ in range(2)]
-    readers = [SERVER.Process(target=read_until, args=(tmp_path, stop, ready, report)) for ready in starts]
+    stop, report = CONTEXT.Event(), CONTEXT.Queue()
+    starts = [CONTEXT.Event() for _ in range(2)]
+    readers = [CONTEXT.Process(target=read_until, args=(tmp_path, stop, ready, report)) for ready in starts]
     for reader in readers:
         reader.start()
     assert all(ready.wait(60) for ready in starts)
@@ -337,7 +335,7 @@ def test_readers_see_only_complete_catalogs(tmp_path: Path) -> None:
 
 def test_two_publishers_take_turns(tmp_path: Path) -> None:
     warehouses.corpus(Warehouse(tmp_path))
-    publishers = [SERVER.Process(target=publish, args=(Warehouse(tmp_path),)) for _ in range(2)]
+    publishers = [CONTEXT.Process(target=publish, args=(Warehouse(tmp_path),)) for _ in range(2)]
     for publisher in publishers:
         publisher.start()
     for publisher in publishers:
@@ -364,7 +362,7 @@ def test_a_kill_around_the_rename_leaves_the_old_or_the_new_catalog(tmp_path: Pa
     corpus = warehouses.corpus(warehouse)
     publish(warehouse)
     warehouses.selection(warehouse, {"corpus": corpus})
-    victim = SERVER.Process(target=publish_and_die, args=(tmp_path, before))
+    victim = CONTEXT.Process(target=publish_and_die, args=(tmp_path, before))
     victim.start()
     victim.join(60)
     assert victim.exitcode == -signal.SIGKILL
@@ -383,7 +381,7 @@ def write_and_die(path: str) -> None:
 def test_the_log_of_a_killed_client_is_not_replayed(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     publish(warehouse)
-    writer = SERVER.Process(target=write_and_die, args=(str(tmp_path / "catalog.duckdb"),))
+    writer = CONTEXT.Process(target=write_and_die, args=(str(tmp_path / "catalog.duckdb"),))
     writer.start()
     writer.join(60)
     assert (tmp_path / "catalog.duckdb.wal").exists()
@@ -417,8 +415,8 @@ def publish_in_little_space(root: Path, report: Any) -> None:
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     publish(Warehouse(tmp_path))
-    report = SERVER.Queue()
-    child = SERVER.Process(target=publish_in_little_space, args=(tmp_path, report))
+    report = CONTEXT.Queue()
+    child = CONTEXT.Process(target=publish_in_little_space, args=(tmp_path, report))
     child.start()
     message = report.get(timeout=60)
     child.join()

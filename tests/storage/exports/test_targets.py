@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import warehouses
 from consumers import alpaca, axolotl, chat, llama_factory
+from fork_server import CONTEXT
 
 from curate.schemas.corpus import EXAMPLES, SOURCES, Example, Turn, example_id, prompt_text, response_text
 from curate.schemas.errors import InputError, UsageError, WarehouseError
@@ -286,10 +286,9 @@ def _register(root: str, selection: str, folder: str, name: str) -> None:
 def test_exports_into_one_folder_at_the_same_time_are_all_registered(
     warehouse: Warehouse, selection: str, tmp_path: Path
 ) -> None:
-    context = multiprocessing.get_context("fork")
     names = [f"set{i}" for i in range(6)]
     tasks = [
-        context.Process(target=_register, args=(str(warehouse.root), selection, str(tmp_path / "data"), name))
+        CONTEXT.Process(target=_register, args=(str(warehouse.root), selection, str(tmp_path / "data"), name))
         for name in names
     ]
     for task in tasks:
