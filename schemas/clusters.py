@@ -36,10 +36,12 @@ CURVE = pa.schema(
         pa.field("modularity", pa.float64(), nullable=False),
         pa.field("modularity_std", pa.float64(), nullable=False),
         pa.field("stability", pa.float64(), nullable=False),
+        pa.field("silhouette", pa.float64(), nullable=True),
     ]
 )
-"""Side table ``curve``: held-out modularity per number of clusters (mean and standard deviation over the splits) and
-the mean adjusted Rand index of the labels between splits. Empty if the number of clusters was given."""
+"""Side table ``curve``: held-out modularity per number of clusters (mean and standard deviation over the splits), the
+mean adjusted Rand index of the labels between splits, and their mean silhouette, null in clusters of version 3. Empty
+if the number of clusters was given."""
 
 LANDMARKS = pa.schema(
     [

@@ -98,7 +98,9 @@ def clusters(warehouse: Warehouse, corpus_id: str, embeddings_id: str) -> str:
     ]
     terms = [{"cluster": k, "size": ROWS // CLUSTERS_MADE, "terms": [f"t{k}", "plus"]} for k in range(CLUSTERS_MADE)]
     concepts = [{"concept": i, "phrase": f"phrase {i}"} for i in range(ROWS)]
-    curve = [{"k": k, "modularity": k / 9, "modularity_std": 0.01, "stability": 0.9} for k in (2, 3, 4)]
+    curve = [
+        {"k": k, "modularity": k / 9, "modularity_std": 0.01, "stability": 0.9, "silhouette": 0.2} for k in (2, 3, 4)
+    ]
     tables: Tables = {
         "part": (rows, CLUSTERS),
         "terms": (terms, TERMS),

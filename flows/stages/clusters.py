@@ -6,6 +6,7 @@ A corpus that grew keeps the clusters of the smaller one, and its new rows are a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from curate.selectors.text.concepts import Concepts
     from curate.storage.warehouse.warehouse import Warehouse
 
-VERSION = 3
+VERSION = 4
+
+KEPT_VERSIONS = (VERSION, 3)
+"""Versions whose clusters are used where a warehouse holds them, newest first: labels do not move with an upgrade.
+Version 3 linked all of 15 nearest neighbours, and chose K by held-out modularity alone."""
 
 SCHEMAS = {"terms": TERMS, "concepts": CONCEPTS, "curve": CURVE, "landmarks": LANDMARKS, "part": CLUSTERS}
 
@@ -33,17 +38,25 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings_
     """Return the recipe of the clusters: corpus, embeddings, and the earlier clusters that are extended, if any.
 
     In this order of preference: an existing fit of this very corpus, clusters already extended to it, clusters that can
-    be extended to it, a new fit. With ``refit`` only a fit is used.
+    be extended to it, each of this version before an earlier one; else a new fit. With ``refit`` only a fit of this
+    version is used.
     """
     inputs = {"corpus": corpus_id, "embeddings": embeddings_id}
     how = {**settings.cluster.model_dump(exclude={"refit"}), "seed": settings.seed}
-    fresh = Recipe("clusters", VERSION, inputs, how)
-    if settings.cluster.refit or fresh.exists_in(warehouse):
+    fresh, *earlier = (Recipe("clusters", version, inputs, how) for version in KEPT_VERSIONS)
+    if settings.cluster.refit:
         return fresh
-    if grown := grown_before(warehouse, fresh):
-        return Recipe("clusters", VERSION, grown.inputs, how)
-    base = find_base(warehouse, fresh)
-    return Recipe("clusters", VERSION, {**inputs, BASE: base.id}, how) if base else fresh
+    return next((one for fit in (fresh, *earlier) if (one := _known(warehouse, fit))), fresh)
+
+
+def _known(warehouse: Warehouse, fit: Recipe) -> Recipe | None:
+    """Return the recipe of clusters that need no fit: this one if it was made, or one that extends an earlier one."""
+    if fit.exists_in(warehouse):
+        return fit
+    if grown := grown_before(warehouse, fit):
+        return replace(fit, inputs=grown.inputs)
+    base = find_base(warehouse, fit)
+    return replace(fit, inputs={**fit.inputs, BASE: base.id}) if base else None
 
 
 def cluster(warehouse: Warehouse, settings: Settings, corpus_id: str, embeddings_id: str) -> str:

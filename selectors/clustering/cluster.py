@@ -2,10 +2,11 @@
 
 Neighbours → affinity W → diffusion operator S = D^-½ W̃ D^-½ → S ≈ H Hᵀ, H >= 0 → label_i = arg max_k H_ik.
 
-Source: PASER, arXiv 2502.12594 §3.1. Departures: the diffusion operator itself is factorised, not a graph rebuilt on
-diffusion coordinates (NMI 0.81 against 0.73 on six real sources); the number of clusters maximises held-out modularity
-instead of minimising the factorisation's error; a large corpus is clustered on a sample of landmarks. This module holds
-the order of the steps and handles the rows that are not in the graph: exact copies, and rows beyond the landmarks.
+Source: PASER, arXiv 2502.12594 §3.1. Departures: neighbours are mutual; the diffusion operator itself is factorised,
+not a graph rebuilt on diffusion coordinates (NMI 0.81 against 0.73 on six real sources); the number of clusters comes
+from held-out modularity and silhouette, not from the error of the factorisation; a large corpus is clustered on a
+sample of landmarks. This module holds the order of the steps and handles the rows that are not in the graph: exact
+copies, and rows beyond the landmarks.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from curate.selectors.clustering.affinity import Bandwidth
 from curate.selectors.clustering.assignment import Assigned, Landmarks, assign, radius
 from curate.selectors.clustering.diffusion import diffusion_coordinates, diffusion_operator, leading_eigenpairs
 from curate.selectors.clustering.graph import Graph, build_graph
-from curate.selectors.clustering.modularity import ModularityPoint, choose_n_clusters
 from curate.selectors.clustering.nmf import memberships, relabel_by_size, spectral_nmf
+from curate.selectors.clustering.number_of_clusters import choose_n_clusters
 from curate.selectors.clustering.single_thread import single_threaded
 from curate.selectors.neighbours.compressed_index import RECALL_QUERIES, CompressedIndex
 from curate.selectors.neighbours.exact import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from curate.selectors.clustering.modularity import ModularityPoint
 
 _MAP_PAIRS = 3
 """Eigenpairs needed for two map coordinates: the first is trivial."""
@@ -39,11 +42,11 @@ class ClusteringSettings:
     """Settings that determine the clusters, besides the seed."""
 
     n_neighbours: int = 15
-    """Neighbours of every row in the graph, at least 1."""
+    """Neighbours of every row, at least 1: those that assign it, and the scale of the graph, see `build_graph`."""
     bandwidth: Bandwidth = "self-tuning"
     """``self-tuning``: a scale per row; ``median``: the median distance as the single σ of the paper."""
     n_clusters: int | None = None
-    """Number of clusters; chosen by held-out modularity if None."""
+    """Number of clusters; chosen by held-out modularity and silhouette if None."""
     t: float = 1.0
     """Diffusion time of the coordinates, in steps, >= 0; labels do not depend on it."""
     search_rows: int = 10_000
@@ -181,10 +184,10 @@ def _choose(
 ) -> tuple[int, tuple[ModularityPoint, ...]]:
     """Choose K on the graph, or on the graph of a sample if there are more than `search_rows` rows."""
     if len(rows) > settings.search_rows:
-        sample = rows[_sample(len(rows), settings.search_rows, seed)]
-        graph = build_graph(sample, settings.n_neighbours, settings.bandwidth, threads=threads)
+        rows = rows[_sample(len(rows), settings.search_rows, seed)]
+        graph = build_graph(rows, settings.n_neighbours, settings.bandwidth, threads=threads)
     with single_threaded():
-        return choose_n_clusters(graph.affinity, seed)
+        return choose_n_clusters(graph.affinity, rows, seed)
 
 
 def _assign_rest(

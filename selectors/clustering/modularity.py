@@ -1,11 +1,9 @@
-"""Chooses the number of clusters: the one whose clusters best predict held-out edges of the graph.
+"""Scores a number of clusters by edges that the clusters were not fitted to, and by the silhouette of the rows.
 
 Q(K) = (held-out weight inside clusters) / (held-out weight) − Σ_c (training degree share of c)², averaged over splits;
-K* = arg max Q. The second term is what chance predicts for the first.
+the second term is what chance predicts for the first.
 
-Source: modularity of Newman & Girvan 2004, eq. 5, on held-out edges (ours). Departs from PASER, arXiv 2502.12594 §3.1,
-which minimises the factorisation's error: that falls as K grows, on fitted and on held-out entries alike, so it cannot
-choose. Held-out modularity has a maximum.
+Source: modularity of Newman & Girvan 2004, eq. 5; holding out edges is ours.
 """
 
 from __future__ import annotations
@@ -16,26 +14,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.metrics import adjusted_rand_score
 
 from curate.selectors.clustering.diffusion import diffusion_operator, leading_eigenpairs
 from curate.selectors.clustering.nmf import relabel_by_size, spectral_nmf
+from curate.selectors.clustering.silhouette import silhouette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-SPLITS = 5
-"""Number of splits into training and held-out edges."""
+SEARCH_STARTS = 4
+"""Restarts of k-means for a number that is only tried: scores are means over splits, and change little."""
+
 HELD_OUT = 0.2
 """Share of the undirected edges that is held out in each split."""
-
-GRID = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 26, 32, 40)
-"""Numbers of clusters tried first; integers around the best one are tried next."""
-
-ROWS_PER_CLUSTER = 5
-"""Smallest mean number of rows per cluster that is tried."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,19 @@ class ModularityPoint:
     """Standard deviation over the splits."""
     stability: float
     """Mean adjusted Rand index of the labels between pairs of splits, at most 1."""
+    silhouette: float
+    """Mean silhouette of the rows over the splits, in [−1, 1], larger = better."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The undirected edges of a graph, each once; all arrays have the shape (n_edges,)."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    tree: NDArray[np.bool_]
+    """True for the edges of a maximum spanning tree."""
 
 
 @dataclass(frozen=True)
@@ -64,64 +72,25 @@ class EdgeSplit:
     seed: int
 
 
-def choose_n_clusters(affinity: sparse.csr_array, seed: int) -> tuple[int, tuple[ModularityPoint, ...]]:
-    """Return the number of clusters with the highest mean held-out modularity, and the curve.
-
-    One cluster has modularity 0 by definition and is chosen if no number does better. Ties go to the smaller number.
-
-    Parameters
-    ----------
-    affinity : csr_array of shape (n, n)
-        Symmetric, empty diagonal.
-    seed : int
-
-    Returns
-    -------
-    n_clusters : int
-    curve : tuple of CurvePoint
-        One point per number tried, ascending; empty if the graph has too few edges or rows to try any.
-    """
-    rows, columns, weights = _edges(affinity)
-    grid = [k for k in GRID if k * ROWS_PER_CLUSTER <= affinity.shape[0]]
-    if not grid or round(HELD_OUT * len(rows)) < 1:
-        return 1, ()
-    splits = [
-        hold_out(affinity.shape[0], rows, columns, weights, grid[-1], seed=seed + place) for place in range(SPLITS)
-    ]
-    # The eigenvectors of a split serve every K, so trying one costs a k-means and a few updates of the factor.
-    curve = {k: evaluate(splits, k) for k in grid}
-    for k in _neighbouring(grid, _best(curve)):
-        curve[k] = evaluate(splits, k)
-    best = _best(curve)
-    points = tuple(curve[k] for k in sorted(curve))
-    return (best if curve[best].modularity > 0 else 1), points
-
-
-def hold_out(
-    n: int,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    n_vectors: int,
-    *,
-    seed: int,
-) -> EdgeSplit:
+def hold_out(n: int, edges: Edges, n_vectors: int, *, seed: int) -> EdgeSplit:
     """Hold out a seeded 20 % of the edges and build degrees, operator and eigenvectors from the others.
+
+    The edges of a maximum spanning tree are never held out: cut-off rows would each take a leading eigenvector.
 
     Parameters
     ----------
     n : int
         Rows of the graph.
-    rows, columns, weights : ndarray of shape (n_edges,)
-        Each undirected edge once.
+    edges : Edges
     n_vectors : int
         Number of eigenvectors: the largest number of clusters to try.
     seed : int
     """
-    shuffled = np.random.default_rng(seed).permutation(len(rows))
-    cut = round(HELD_OUT * len(rows))
+    rows, columns, weights = edges.rows, edges.columns, edges.weights
+    free = np.flatnonzero(~edges.tree)
     # Sorted, so that sums over edges do not depend on the order of the permutation.
-    out, kept = np.sort(shuffled[:cut]), np.sort(shuffled[cut:])
+    out = np.sort(np.random.default_rng(seed).permutation(free)[: n_held_out(edges)])
+    kept = np.setdiff1d(np.arange(len(rows)), out, assume_unique=True)
     upper = sparse.coo_array((weights[kept], (rows[kept], columns[kept])), shape=(n, n))
     training = (upper + upper.T).tocsr()
     op = diffusion_operator(training)
@@ -131,12 +100,13 @@ def hold_out(
     return EdgeSplit(op.matrix, vectors, share, (rows[out], columns[out], weights[out]), seed)
 
 
-def evaluate(splits: Sequence[EdgeSplit], k: int) -> ModularityPoint:
-    """Return the scores of `k` clusters: every split is clustered and scored by its held-out edges."""
+def evaluate(splits: Sequence[EdgeSplit], rows: NDArray[np.float32], k: int) -> ModularityPoint:
+    """Return the scores of `k` clusters: every split is clustered and scored by its held-out edges and the rows."""
     labels = [_labels(split, k) for split in splits]
     scores = [heldout_modularity(own, split) for own, split in zip(labels, splits, strict=True)]
     agreement = [adjusted_rand_score(a, b) for a, b in combinations(labels, 2)]
-    return ModularityPoint(k, float(np.mean(scores)), float(np.std(scores)), float(np.mean(agreement)))
+    shape = float(np.mean([silhouette(rows, own) for own in labels]))
+    return ModularityPoint(k, float(np.mean(scores)), float(np.std(scores)), float(np.mean(agreement)), shape)
 
 
 def heldout_modularity(labels: NDArray[np.int32], split: EdgeSplit) -> float:
@@ -153,25 +123,24 @@ def heldout_modularity(labels: NDArray[np.int32], split: EdgeSplit) -> float:
 
 
 def _labels(split: EdgeSplit, k: int) -> NDArray[np.int32]:
-    factor = spectral_nmf(split.matrix, split.vectors, k, split.seed)
+    factor = spectral_nmf(split.matrix, split.vectors, k, split.seed, SEARCH_STARTS)
     return relabel_by_size(factor.matrix.argmax(axis=1).astype(np.int32))[0]
 
 
-def _edges(affinity: sparse.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def undirected_edges(affinity: sparse.csr_array) -> Edges:
     """Return each undirected edge once, ordered by row."""
-    upper = sparse.triu(affinity, k=1, format="coo")
-    return upper.row.astype(np.int64), upper.col.astype(np.int64), upper.data
+    upper = sparse.triu(affinity, k=1, format="csr")
+    upper.sort_indices()
+    listed = upper.tocoo()
+    # The minimum tree of 1/w is the maximum tree of w, and 1/w is never 0, which would not count as an edge.
+    inverse = sparse.csr_array((1 / upper.data, upper.indices, upper.indptr), shape=upper.shape)
+    chosen = minimum_spanning_tree(inverse).tocoo()
+    rows, columns = listed.row.astype(np.int64), listed.col.astype(np.int64)
+    n = affinity.shape[0]
+    tree = np.isin(rows * n + columns, chosen.row.astype(np.int64) * n + chosen.col)
+    return Edges(rows, columns, listed.data, tree)
 
 
-def _best(curve: dict[int, ModularityPoint]) -> int:
-    """Return the number with the highest mean modularity, ties to the smaller one."""
-    return max(sorted(curve), key=lambda k: curve[k].modularity)
-
-
-def _neighbouring(grid: Sequence[int], best: int) -> list[int]:
-    """Return the integers between the best of the grid and the next one on either side, at most four per side."""
-    place = grid.index(best)
-    low = grid[place - 1] if place else best
-    high = grid[place + 1] if place + 1 < len(grid) else best
-    between = [*range(max(low + 1, best - 4), best), *range(best + 1, min(high, best + 5))]
-    return between
+def n_held_out(edges: Edges) -> int:
+    """Return a fifth of the edges, or as many as are free of the tree."""
+    return min(round(HELD_OUT * len(edges.rows)), int((~edges.tree).sum()))

@@ -12,6 +12,7 @@ flags and exit codes. A newer version may add to them and may not take away.
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -123,8 +124,12 @@ def test_the_same_commands_find_their_artefacts_made(kept: Run, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_same_commands_make_the_same_artefacts_anew(kept: Run, tmp_path: Path) -> None:
-    """Leaves out what depends on the last bits of a trained model, which are not those of another processor."""
+    """Leaves out what depends on the last bits of a trained model, which are not those of another processor.
+
+    Clusters of 0.1 are kept where a warehouse holds them, as after an upgrade; a fit of today has another id.
+    """
     (tmp_path / "kept" / "warehouse").rename(tmp_path / "made by 0.1")
+    shutil.copytree(tmp_path / "made by 0.1" / "clusters", tmp_path / "kept" / "warehouse" / "clusters")
     for created in KEPT["made"]:
         assert not created["anew"] or ids(kept, created) == created["ids"], created["command"]
     for query in KEPT["queries"]:

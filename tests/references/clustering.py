@@ -34,18 +34,20 @@ def neighbours_loop(rows: ArrayLike, k: int) -> list[list[tuple[float, int]]]:
 
 
 def affinity_loop(indices: NDArray[np.int32], distances: NDArray[np.float32], bandwidth: str = "self-tuning") -> Matrix:
-    """Dense symmetric affinity from neighbour lists."""
+    """Dense symmetric affinity from neighbour lists: of mutual neighbours, and of the three nearest of every row."""
     n, k = indices.shape
     if bandwidth == "median":
         sigma = [max(float(np.median(distances)), 1e-6)] * n
     else:
-        sigma = [max(float(distances[i, min(7, k) - 1]), 1e-6) for i in range(n)]
+        sigma = [max(float(distances[i, k - 1]), 1e-6) for i in range(n)]
     dense = np.zeros((n, n))
+    lists = [list(map(int, row)) for row in indices]
     for i in range(n):
-        for j, d in zip(indices[i], distances[i], strict=True):
-            w = math.exp(-(float(d) ** 2) / (sigma[i] * sigma[j]))
-            dense[i, j] = max(dense[i, j], w)
-            dense[j, i] = max(dense[j, i], w)
+        for place, (j, d) in enumerate(zip(lists[i], distances[i], strict=True)):
+            if place < 3 or i in lists[j]:
+                dense[i, j] = dense[j, i] = max(
+                    dense[i, j], dense[j, i], math.exp(-(float(d) ** 2) / (sigma[i] * sigma[j]))
+                )
     return dense
 
 
@@ -144,3 +146,18 @@ def log_odds_loop(documents: Sequence[set[str]], labels: Sequence[int], cluster:
     inside = math.log(a / (n + alpha_all - a + prior))
     outside = math.log(b / (m + alpha_all - b + prior))
     return (inside - outside) / math.sqrt(1 / a + 1 / b)
+
+
+def silhouette_loop(rows: ArrayLike, labels: NDArray[np.int32]) -> float:
+    """Mean over rows of (b − a) / max(a, b), from all cosine distances; 0 for a row alone in its cluster."""
+    distances, scores = distances_dense(rows), []
+    for i, own in enumerate(labels):
+        others = [j for j in range(len(labels)) if j != i]
+        mean = {
+            int(k): float(np.mean([distances[i, j] for j in others if labels[j] == k]))
+            for k in {int(labels[j]) for j in others}
+        }
+        a = mean.pop(int(own), None)
+        b = min(mean.values(), default=0.0)
+        scores.append((b - a) / max(a, b) if a is not None and max(a, b) > 0 else 0.0)
+    return float(np.mean(scores))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows.stages.reuse.vectors import as_bytes
-from curate.schemas.clusters import CLUSTERS, TERMS
+from curate.schemas.clusters import CLUSTERS, CURVE, TERMS
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,7 +123,20 @@ def grow(warehouse: Warehouse, plan: Recipe) -> tuple[dict[str, pa.Table], dict[
         "n_grown_far": n_far,
         "drift": drift(n_far, n_grown),
     }
-    return {"terms": terms, "concepts": phrases, "curve": old["curve"], "landmarks": landmarks, "part": part}, facts
+    return {
+        "terms": terms,
+        "concepts": phrases,
+        "curve": _with_silhouette(old["curve"]),
+        "landmarks": landmarks,
+        "part": part,
+    }, facts
+
+
+def _with_silhouette(curve: pa.Table) -> pa.Table:
+    """Return the curve with every column of today: version 3 did not have the silhouette."""
+    if "silhouette" in curve.column_names:
+        return curve
+    return curve.append_column(CURVE.field("silhouette"), pa.nulls(len(curve), pa.float64()))
 
 
 def _with_map(part: pa.Table, vectors: NDArray[np.float32]) -> pa.Table:

@@ -37,6 +37,15 @@ def test_three_rows_by_hand() -> None:
     assert dense[0, 2] == 0
 
 
+def test_only_mutual_neighbours_and_the_three_nearest_are_linked() -> None:
+    angles = np.radians([0, 10, 20, 30, 40, 100])
+    rows = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    dense = affinity(*neighbours(rows, 4)).toarray() > 0
+    # The last row is in no list: it keeps its three nearest, and not the fourth.
+    assert dense[5].tolist() == [False, False, True, True, True, False]
+    assert dense[:5, :5].tolist() == (1 - np.eye(5)).astype(bool).tolist()
+
+
 def test_copies_get_the_floor_and_full_affinity() -> None:
     indices = np.array([[1, 2], [0, 2], [0, 1]], np.int32)
     distances = np.zeros((3, 2), np.float32)

@@ -41,9 +41,11 @@ def assert_valid(result: Clustering, n: int) -> None:
 
 
 def test_agrees_with_the_dense_recipe() -> None:
-    rows, _ = blobs(300, 6, noise=0.2)
+    rows, _ = blobs(300, 6, noise=0.3)
     result = cluster(rows, SIX, seed=0)
-    lists = neighbours_loop(rows, 15)
+    # A tenth of the rows, since four times 15 would be more; in one piece, so that no links are added.
+    lists = neighbours_loop(rows, 30)
+    assert result.facts["n_pieces"] == 1
     indices = np.array([[j for _, j in row] for row in lists], np.int32)
     distances = np.array([[d for d, _ in row] for row in lists], np.float32)
     s, _ = operator_dense(affinity_loop(indices, distances))
