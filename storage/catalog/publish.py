@@ -8,7 +8,9 @@ from all manifests. Of the rows of artefacts, only the allocations of selections
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 _log = logging.getLogger(__name__)
-_FULL = "No space left"
+_FULL = {os.strerror(errno.ENOSPC): "free some space", os.strerror(errno.EDQUOT): "free some of the quota"}
+"""What DuckDB quotes if nothing more can be written, and what to do."""
 
 
 def publish(warehouse: Warehouse, anew: bool = False) -> Path:
@@ -66,17 +69,28 @@ def publish(warehouse: Warehouse, anew: bool = False) -> Path:
             raise
         except (duckdb.Error, UnicodeEncodeError) as error:
             atomic.remove_temporary_files(warehouse.root)
-            reason, remedy = first_line(error), "see `curate doctor`"
-            if _FULL in str(error):
-                reason = f"no space left on device ({atomic.space(warehouse.root, _size(warehouse))})"
-                remedy = "all artefacts are kept; free some space and run `curate catalog rebuild`"
-            raise WarehouseError(f"cannot write {target}: {reason}; {remedy}") from error
+            raise WarehouseError(f"cannot write {target}: {_explained(error, warehouse)}") from error
         with atomic.disk_errors("write", target):
             # DuckDB would replay the write-ahead log of a client that was killed onto the new file.
             target.with_name(f"{FILE}.wal").unlink(missing_ok=True)
             atomic.sync_file(unfinished)
             atomic.rename(unfinished, target)
     return target
+
+
+def _full(error: Exception) -> str | None:
+    return next((reason for reason in _FULL if reason in str(error)), None)
+
+
+def _explained(error: Exception, warehouse: Warehouse) -> str:
+    """Return why a catalog cannot be written, and what to do."""
+    reason = _full(error)
+    if reason is None:
+        # All lines: if a checkpoint fails, the error of the system stands in the second.
+        return f"{' '.join(str(error).split())}; see `curate doctor`"
+    # The space that is free on the disk says nothing of a quota.
+    free = f" ({atomic.space(warehouse.root, _size(warehouse))})" if reason == os.strerror(errno.ENOSPC) else ""
+    return f"{reason}{free}; all artefacts are kept; {_FULL[reason]} and run `curate catalog rebuild`"
 
 
 def _size(warehouse: Warehouse) -> int | None:
@@ -111,7 +125,7 @@ def _continue(path: Path, previous: Path, warehouse: Warehouse) -> bool:
                 applied.apply(con, warehouse, find_changes(con, warehouse))
                 return True
     except duckdb.Error as error:
-        if _FULL in str(error):
+        if _full(error):
             raise
         _log.warning("%s is built anew: %s", previous, first_line(error))
     for written in (path, path.with_name(f"{path.name}.wal")):

@@ -440,7 +440,30 @@ def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(publish_module, "_build", full)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(
-        WarehouseError, match=r"no space left .*([\d.]+) MB are needed, 0.0 MB are free, at least \1 MB"
+        WarehouseError, match=r"No space left .*([\d.]+) MB are needed, 0.0 MB are free, at least \1 MB"
     ):
         publish(warehouse)
     assert not (warehouse.root / "catalog.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("Disk quota exceeded", "Disk quota exceeded; all artefacts are kept; free some of the quota and run"),
+        ("Input/output error", "Original error: Could not write file: Input/output error; see `curate doctor`"),
+    ],
+)
+def test_the_error_of_the_system_is_named_wherever_duckdb_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, told: str
+) -> None:
+    def failing(*_: Any) -> None:
+        raise duckdb.IOException(
+            f"Detached database 'catalog', but CHECKPOINT during DETACH failed. \n"
+            f"Checkpoint failed. Original error: Could not write file: {error}"
+        )
+
+    monkeypatch.setattr(publish_module, "_build", failing)
+    with pytest.raises(WarehouseError) as caught:
+        publish(Warehouse(tmp_path / "w"))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
