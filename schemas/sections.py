@@ -269,6 +269,13 @@ class RunSettings(Section):
     verify: bool = setting(True, "Read parts without checking their checksums.", "--no-verify", syntax="off")
     shared: bool = setting(False, "Create the warehouse's files with the umask's permissions instead of 0600.")
     allow_files: bool = setting(False, "Let SQL read files outside the warehouse.")
+    engine: Literal["local", "ray"] = setting(
+        "local", "Where embed, score and evaluate compute: local, or ray, the cluster at RAY_ADDRESS."
+    )
+    cpus_per_worker: int | None = setting(
+        None, "CPUs of a worker on a Ray cluster.", shown="all of its node, or its GPU's share", ge=1, le=4096
+    )
+    ship_models: bool = setting(False, "Copy the models to every Ray node once; otherwise each has them already.")
     trust_remote_code: bool = setting(False, "Run code that comes with a model.")
     trust_pickle: bool = setting(False, "Load a pickled model, which can run any code, and convert it.")
     ingest: IngestSettings = Field(default_factory=IngestSettings)

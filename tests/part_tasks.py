@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -24,7 +24,8 @@ class DoublingTask:
     folder: Path
     """Workers coordinate through empty files here."""
     events: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """By part: ``refuse``, ``break``, ``die``, ``warn``, ``hang``, ``wait`` (until the failing part has failed)."""
+    """By part: ``refuse``, ``break``, ``die``, ``die_once``, ``warn``, ``hang``, ``wait`` (until the failing part has
+    failed)."""
     refuses_to_open: str = ""
     """Device on which loading fails."""
 
@@ -34,6 +35,14 @@ class DoublingTask:
             self._wait_then_mark_failing()
             raise InputError("no such model; give another")
         return {"loaded": True}, self._compute
+
+    def models(self) -> dict[str, list[Path]]:
+        """Return nothing: the task has no models."""
+        return {}
+
+    def with_folders(self, folders: Mapping[str, str]) -> DoublingTask:
+        """Return the task."""
+        return self
 
     def _compute(self, index: int, numbers: list[int], progress: Callable[[int], None]) -> tuple[list[int], str, int]:
         (self.folder / f"started-{index}").touch()
@@ -55,6 +64,12 @@ class DoublingTask:
         self._wait_then_mark_failing()
         print("last words", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def _die_once(self) -> None:
+        """End the process in the first attempt at the part."""
+        if not (self.folder / "died").exists():
+            (self.folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _warn(self) -> None:
         warnings.warn("out of memory: going on", RuntimeWarning, stacklevel=1)

@@ -11,13 +11,12 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 import warnings
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from curate.engines.library_output import silence_libraries
-from curate.schemas.errors import CurateError
+from curate.engines.workers.messages import failed, is_ours
 from curate.schemas.peak_memory import peak_memory
 
 if TYPE_CHECKING:
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """The worker's side of the connection.
-
-    Messages are tuples: ``("ready", facts)``, ``("rows", number)``, ``("done", part, result, peak_memory)``,
-    ``("warning", text)`` and, last, ``("failed", exit_code, message, traceback)``.
-    """
+    """The worker's side of the connection; its messages are those of `curate.engines.workers.messages`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -48,19 +43,13 @@ class Worker:
                 index, batch = self._inbox.get()
                 result = compute_part(index, batch, lambda rows: self._send("rows", rows))
                 self._send("done", index, result, peak_memory())
-        except CurateError as error:
-            self._send("failed", error.exit_code, str(error), traceback.format_exc())
         except Exception as error:  # noqa: BLE001  (the parent waits for an answer, whatever went wrong)
-            message = f"{type(error).__name__}: {error}"
-            self._send("failed", CurateError.exit_code, message, traceback.format_exc())
+            self._send(*failed(error))
         return 1
 
     def warn(self, message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        """Send this project's warnings to the parent; replaces `warnings.showwarning`.
-
-        Only `RuntimeWarning` is sent: libraries warn in other categories.
-        """
-        if issubclass(category, RuntimeWarning):
+        """Send this project's warnings to the parent; replaces `warnings.showwarning`."""
+        if is_ours(category):
             self._send("warning", str(message))
 
     def _send(self, *message: object) -> None:

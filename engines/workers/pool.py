@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from curate.engines.workers.process import WorkerProcess, start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from curate.engines.workers.process import IndexedBatch
@@ -31,6 +32,39 @@ class PartTask(Protocol):
 
     def open(self, device: str) -> tuple[dict[str, Any], ComputePart]:
         """Load the models onto a device; return facts for the manifest and the function that computes a part."""
+
+
+class TravellingTask(PartTask, Protocol):
+    """A task that may be computed on another machine, where its models can have other folders."""
+
+    def models(self) -> dict[str, list[Path]]:
+        """Return the files of every model by the model's name, which is a folder or a hub name."""
+
+    def with_folders(self, folders: Mapping[str, str]) -> Self:
+        """Return the task with `folders` in place of the models' names."""
+
+
+class PartPool(Protocol):
+    """Computes parts somewhere; a context manager. `InProcess`, `WorkerPool` and `ray_pool.RayPool` are the kinds."""
+
+    facts: dict[str, Any]
+    """The facts of `PartTask.open`, once models are loaded; at the latest when `run` has ended."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def run(self, parts: Iterable[IndexedBatch], progress: Progress) -> Iterator[tuple[int, Any]]:
+        """Yield number and result of every part, in the order in which they are finished."""
+
+    @property
+    def peak_memory(self) -> int:
+        """Memory of all workers in bytes, 0 if there is none."""
+
+    def worker_summaries(self) -> list[dict[str, Any]]:
+        """Return device, finished parts and peak memory of each worker, for the manifest."""
 
 
 @dataclass(eq=False)

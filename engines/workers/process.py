@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from typing import IO, TYPE_CHECKING, Any
 
-from curate.schemas.errors import CurateError, error_of
+from curate.engines.workers.messages import as_error
+from curate.schemas.errors import CurateError
 from curate.schemas.thread_limits import as_environment
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ SECONDS_TO_EXIT = 10.0
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """A worker process and the socket to it; see `curate.engines.workers.main.Worker` for its messages."""
+    """A worker process and the socket to it; see `curate.engines.workers.messages`."""
 
     label: str
     """``worker 2 of 4 on cuda:1``."""
@@ -75,10 +76,7 @@ class WorkerProcess:
             Exit code, message and traceback of a ``failed`` message; empty if the process died without one.
         """
         if details:
-            code, message, trace = details
-            error = error_of(code, f"{self.label}: {message}")
-            error.add_note(trace)
-            return error
+            return as_error(self.label, *details)
         code = self.process.wait()
         self.output.seek(0)
         printed = self.output.read().decode("utf-8", "replace").strip().splitlines()

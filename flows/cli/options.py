@@ -38,6 +38,7 @@ LAYOUT = _section("score", "max_length template dtype device")
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "run": _section("", "warehouse threads lock_timeout verify shared"),
+    "engine": _section("", "engine cpus_per_worker ship_models"),
     "files": _section("", "allow_files"),
     "seed": _section("", "seed"),
     "corpus": (*_section("", "corpus"), *_section("ingest", "format map licence part_rows")),

@@ -11,6 +11,7 @@ from curate.flows import pipeline
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import is_demo
 from curate.flows.operations.corpus_tokens import mean_row_tokens
+from curate.flows.operations.planned_workers import planned_workers
 from curate.flows.session import open_warehouse
 from curate.flows.stages import pilots
 from curate.flows.stages.selecting.request import SelectionRequest, resolve_request
@@ -89,7 +90,8 @@ def _describe(
     elif name == "pilot" and row_tokens is not None:
         estimate = _piloting(warehouse, settings, step, row_tokens)
     else:
-        words = {"embed": f"{rows:,} prompts", "cluster": f"neighbour graph of {rows:,} rows"}
+        parts = f" in {-(-rows // settings.ingest.part_rows):,} parts" if settings.engine == "ray" else ""
+        words = {"embed": f"{rows:,} prompts{parts}", "cluster": f"neighbour graph of {rows:,} rows"}
         estimate = words.get(name, "seconds")
     return {
         "stage": name,
@@ -103,20 +105,20 @@ def _describe(
 
 def _scoring(settings: Settings, rows: int, row_tokens: float) -> tuple[str, int]:
     """Return the cost of scoring in words, and its peak memory in MiB, without loading a model."""
-    from curate.engines.models.devices import cpu_threads, dtype_bytes, pair_devices, worker_devices
+    from curate.engines.models.devices import dtype_bytes, pair_devices
     from curate.engines.score.config import ScoreConfig
     from curate.engines.score.memory import MIB, ScoringLoad, device_peak, model_size, predict_memory
 
     how = settings.score
-    _, device = pair_devices(how.device)
     part_rows = min(rows, settings.ingest.part_rows)
-    workers = min(len(worker_devices(how.device, how.workers)), -(-rows // part_rows))
-    models = [model_size(model) for model in (settings.original, settings.compressed) if model]
+    names = [model for model in (settings.original, settings.compressed) if model]
+    models = [model_size(model) for model in names]
+    workers = planned_workers(settings, -(-rows // part_rows), [weight_bytes(model) for model in names])
     load = ScoringLoad(
-        device=device.type,
-        threads=max(1, (settings.threads or cpu_threads()) // workers),
-        dtype_bytes=dtype_bytes(how.dtype, device),
-        batch_tokens=ScoreConfig(batch_tokens=how.batch_tokens, layers=how.layers).tokens_per_batch(device.type),
+        device=workers.kind,
+        threads=workers.threads,
+        dtype_bytes=dtype_bytes(how.dtype, pair_devices(workers.device)[1]),
+        batch_tokens=ScoreConfig(batch_tokens=how.batch_tokens, layers=how.layers).tokens_per_batch(workers.kind),
         part_rows=part_rows,
         row_tokens=row_tokens,
         longest=how.max_length,
@@ -124,13 +126,9 @@ def _scoring(settings: Settings, rows: int, row_tokens: float) -> tuple[str, int
         all_layers=how.layers == "all",
     )
     flops = 2 * sum(model.parameters for model in models) * rows * row_tokens
-    memory = device_peak(predict_memory(models, load), workers, device.type) // MIB
+    memory = device_peak(predict_memory(models, load), workers.count, workers.kind) // MIB
     tokens = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
-    where = (
-        f"on {device.type}" if workers == 1 or device.type == "cpu" else f"on each of {workers} {device.type} devices"
-    )
-    shared = f" of {workers} workers" if workers > 1 else ""
-    return f"{tokens}, {memory:,} MiB of memory at the peak{shared} {where}", memory
+    return f"{tokens}, {memory:,} MiB of memory at the peak{workers.where}", memory
 
 
 def _piloting(warehouse: Warehouse, settings: Settings, step: Recipe, row_tokens: float) -> str:

@@ -77,11 +77,15 @@ def trial(warehouse: Warehouse, settings: Settings, selection: str, request: Rec
         model, report = _trained(warehouse, settings, plan.id, selection, request)
         trained = time.monotonic() - began
         items, _ = evaluation_items(warehouse, settings, None)
-        evaluated = run_items(builder, settings, items, str(model))
+        # The cell's model is on this machine only.
+        evaluated = run_items(builder, settings.model_copy(update={"engine": "local"}), items, str(model))
         training = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
         training |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
         training |= {"seconds_asking": time.monotonic() - began - trained}
-        builder.finish({**facts(settings, evaluated, f"trained on {selection}", 0), "training": training})
+        builder.finish(
+            {**facts(settings, evaluated, f"trained on {selection}", 0), "training": training},
+            evaluated.worker_memory,
+        )
         shutil.rmtree(model, ignore_errors=True)
     return plan.id
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
+from curate.flows.stages.engine import open_parts
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.reuse.vectors import KnownVectors, as_bytes, known_vectors
 from curate.schemas.embeddings import embeddings_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator
 
-    from curate.engines.embed.encode import Encoder
+    from numpy.typing import NDArray
+
+    from curate.engines.workers.process import IndexedBatch
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 3
@@ -47,50 +51,80 @@ def embed(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
         n_known = int((known.rows(ids) >= 0).sum())
         if n_known:
             progress.note(f"embed: {n_known:,} of {len(ids):,} prompts were embedded before, for an earlier corpus")
-        vectors = _Vectors(settings, known)
-        finished = builder.finished()
-        batches = warehouse.batches("corpus", corpus_id, columns=["example_id", "prompt"])
         with progress.stage("embed", len(ids), builder.rows("part")) as advance:
-            for index, batch in enumerate(islice(batches, finished, None), start=finished):
-                builder.write("part", index, vectors.of(batch, advance), embeddings_schema(vectors.width))
-        facts = {"width": vectors.width, "encoder": settings.embed.encoder}
-        builder.finish(facts | {"n_known": n_known, "n_embedded": len(ids) - n_known})
+            facts, worker_memory = _Vectors(warehouse, settings, corpus_id, known, advance).write(builder)
+        facts |= {"encoder": settings.embed.encoder, "n_known": n_known, "n_embedded": len(ids) - n_known}
+        builder.finish(facts, worker_memory)
     return plan.id
 
 
+@dataclass(frozen=True, eq=False)
 class _Vectors:
-    """Computes the vectors of a corpus part by part; the encoder is loaded for the first unknown prompt."""
+    """Computes and writes the vectors of a corpus part by part; the encoder is loaded if a prompt is unknown."""
 
-    def __init__(self, settings: Settings, known: KnownVectors) -> None:
-        self._settings = settings
-        self._known = known
+    warehouse: Warehouse
+    settings: Settings
+    corpus_id: str
+    known: KnownVectors
+    advance: Callable[[int], None]
 
-    @property
-    def width(self) -> int:
-        return self._known.width or self._encoder.width
+    def write(self, builder: Builder) -> tuple[dict[str, Any], int]:
+        """Write the parts that are not finished.
+
+        Returns
+        -------
+        (dict, int)
+            Width of the vectors and facts about workers for the manifest, and the peak memory of the workers in bytes.
+        """
+        new = self._write_known(builder)
+        if not new and self.known.width:
+            return {"width": self.known.width}, 0
+        from curate.engines.embed.task import EmbeddingTask
+
+        options = self.settings.embed
+        task = EmbeddingTask(options.encoder, options.encoder_dtype, self.settings.trust_remote_code)
+        with open_parts(self.settings, task, len(new), options.device) as pool:
+            for index, fresh in pool.run(self._unknown(new), self.advance):
+                part = self._completed(self._rows[index], fresh)
+                builder.write("part", index, part, part.schema)
+                self.advance(len(part) - len(fresh))
+            workers = pool.worker_summaries()
+            return {"width": pool.facts["width"], **({"workers": workers} if workers else {})}, pool.peak_memory
 
     @cached_property
-    def _encoder(self) -> Encoder:
-        from curate.engines.embed.encode import load_encoder
+    def _rows(self) -> list[tuple[pa.Array, NDArray[np.int64]]]:
+        """Example ids of every part, and the rows of their known vectors; -1 for an unknown one."""
+        batches = self.warehouse.batches("corpus", self.corpus_id, columns=["example_id"])
+        ids = [batch.column("example_id") for batch in batches]
+        return [(part, self.known.rows(as_bytes(part))) for part in ids]
 
-        options, trusted = self._settings.embed, self._settings.trust_remote_code
-        return load_encoder(
-            options.encoder, device=options.device, trust_remote_code=trusted, dtype=options.encoder_dtype
-        )
+    def _write_known(self, builder: Builder) -> set[int]:
+        """Write the parts without an unknown prompt; return the numbers of the others that are not finished."""
+        todo = [index for index in range(len(self._rows)) if not builder.has("part", index)]
+        new = {index for index in todo if (self._rows[index][1] < 0).any()}
+        for index in sorted(set(todo) - new):
+            part = self._completed(self._rows[index], None)
+            builder.write("part", index, part, part.schema)
+            self.advance(len(part))
+        return new
 
-    def of(self, batch: pa.RecordBatch, advance: Callable[[int], None]) -> pa.RecordBatch:
-        """Return the embeddings of one part of the corpus."""
-        from curate.engines.embed.encode import encode
+    def _unknown(self, wanted: Container[int]) -> Iterator[IndexedBatch]:
+        """Yield the number and the unknown prompts of the wanted parts."""
+        batches = self.warehouse.batches("corpus", self.corpus_id, columns=["example_id", "prompt"])
+        for index, batch in enumerate(batches):
+            if index in wanted:
+                unknown = np.flatnonzero(self._rows[index][1] < 0)
+                yield index, batch if len(unknown) == len(batch) else batch.take(pa.array(unknown))
 
-        rows = self._known.rows(as_bytes(batch.column("example_id")))
-        unknown = np.flatnonzero(rows < 0)
-        if len(unknown) == len(batch):
-            return next(encode([batch], self._encoder, advance))
+    def _completed(self, part: tuple[pa.Array, NDArray[np.int64]], fresh: pa.RecordBatch | None) -> pa.RecordBatch:
+        """Return the embeddings of one part from the known vectors and those of its unknown prompts."""
+        ids, rows = part
+        if fresh is not None and len(fresh) == len(ids):
+            return fresh
         # Rows with -1 take an arbitrary known vector here and are overwritten below.
-        vectors = self._known.vectors[rows]
-        advance(len(batch) - len(unknown))
-        if len(unknown):
-            fresh = next(encode([batch.take(pa.array(unknown))], self._encoder, advance))
+        vectors = self.known.vectors[rows]
+        if fresh is not None:
+            unknown = np.flatnonzero(rows < 0)
             vectors[unknown] = fresh.column("embedding").flatten().to_numpy().reshape(len(unknown), -1)
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.width)
-        return pa.RecordBatch.from_arrays([batch.column("example_id"), lists], schema=embeddings_schema(self.width))
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.known.width)
+        return pa.RecordBatch.from_arrays([ids, lists], schema=embeddings_schema(self.known.width))

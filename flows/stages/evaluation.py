@@ -7,13 +7,13 @@ The original and the compressed model have evaluations of their own, run once;
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.flows import progress
+from curate.flows.stages.engine import open_parts
 from curate.flows.stages.evaluating.clusters import by_cluster
 from curate.flows.stages.evaluating.judge import judge_input, judge_of
 from curate.flows.stages.evaluating.original import original_input, original_of
@@ -33,7 +33,7 @@ from curate.schemas.evaluation import RESULTS, SUMMARY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from curate.engines.evaluate import Subject
+    from curate.engines.evaluate.task import EvaluationTask
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
@@ -46,6 +46,10 @@ class Evaluated(NamedTuple):
     """Schema `RESULTS`."""
     window: int | None
     """Tokens of the windows in which plain texts were read; None without any."""
+    workers: list[dict[str, Any]]
+    """Of several, or on a cluster: what each did."""
+    worker_memory: int
+    """Peak memory of the workers in bytes."""
 
 
 def recipe(
@@ -91,18 +95,37 @@ def evaluate(
         if "clusters" in other_inputs:
             items = by_cluster(warehouse, settings, items, other_inputs["clusters"])
         evaluated = run_items(builder, settings, items, model)
-        builder.finish(facts(settings, evaluated, model, removed))
+        builder.finish(facts(settings, evaluated, model, removed), evaluated.worker_memory)
     return plan.id
 
 
 def run_items(builder: Builder, settings: Settings, items: pa.Table, model: str) -> Evaluated:
-    """Evaluate a model on all items, resuming after the last finished part; write and return results, write summary."""
-    from curate.engines.evaluate import EvaluateConfig, load_subject, window_length
-    from curate.engines.evaluate import evaluate as run
+    """Evaluate a model on the items of all parts that are not finished; write and return results, write summary."""
+    options, score = settings.evaluate, settings.score
+    batches = items.to_batches(max_chunksize=options.part_items)
+    parts: dict[int, Any] = dict(enumerate(batches))
+    # The results of lm-eval, which runs its tasks as a whole, are the last part.
+    if harness := harness_tasks(settings):
+        from curate.engines.evaluate.task import HarnessPart
+
+        parts[len(batches)] = HarnessPart(tuple(harness), options.limit)
+    new = [(index, part) for index, part in parts.items() if not builder.has("part", index)]
+    done = sum(len(batch) for index, batch in enumerate(batches) if builder.has("part", index))
+    with open_parts(settings, _task(settings, model), len(new), score.device, score.workers) as pool:
+        with progress.stage("evaluate", len(items), done) as advance:
+            for index, table in pool.run(new, advance):
+                builder.write("part", index, table, RESULTS)
+    results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
+    builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
+    has_text = bool(items.filter(pc.equal(pc.list_value_length(items["messages"]), 0)).num_rows)
+    return Evaluated(results, pool.facts["window"] if has_text else None, pool.worker_summaries(), pool.peak_memory)
+
+
+def _task(settings: Settings, model: str) -> EvaluationTask:
+    from curate.engines.evaluate import EvaluateConfig
+    from curate.engines.evaluate.task import EvaluationTask
 
     options, score = settings.evaluate, settings.score
-    subject, judge_name = load_subject(model, **_loading(settings)), judge_of(settings)
-    judge = load_subject(judge_name, **_loading(settings)) if judge_name is not None else None
     config = EvaluateConfig(
         score.template,
         score.max_length,
@@ -112,40 +135,8 @@ def run_items(builder: Builder, settings: Settings, items: pa.Table, model: str)
         batch_tokens=score.batch_tokens,
         most_windows=options.limit,
     )
-    length = window_length(subject, config)
-    original = _original(settings, model, subject, length)
-    batches = items.to_batches(max_chunksize=options.part_items)
-    finished = builder.finished()
-    with progress.stage("evaluate", len(items), min(len(items), finished * options.part_items)) as advance:
-        new_results = run(islice(batches, finished, None), subject, config, advance, judge, original)
-        for index, batch in enumerate(new_results, start=finished):
-            builder.write("part", index, batch, RESULTS)
-        # The results of lm-eval, which runs its tasks as a whole, are the last part.
-        if (harness := harness_tasks(settings)) and builder.finished() <= len(batches):
-            from curate.engines.evaluate.harness import run_harness
-
-            builder.write("part", len(batches), run_harness(subject, harness, options.limit), RESULTS)
-    results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
-    builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
-    has_text = bool(items.filter(pc.equal(pc.list_value_length(items["messages"]), 0)).num_rows)
-    return Evaluated(results, length if has_text else None)
-
-
-def _loading(settings: Settings) -> dict[str, Any]:
-    score = settings.score
-    return {"device": score.device, "dtype": score.dtype, "trust_remote_code": settings.trust_remote_code}
-
-
-def _original(settings: Settings, model: str, subject: Subject, length: int) -> Subject | None:
-    """Return the original to measure the divergence from, checked against the model; None if no task needs it."""
-    from curate.engines.evaluate import check_pair, load_subject
-
-    name = original_of(settings)
-    if name is None or name == model:
-        return None if name is None else subject
-    original = load_subject(name, **_loading(settings))
-    check_pair(subject, original, (model, name), length)
-    return original
+    others = {"judge": judge_of(settings), "original": original_of(settings)}
+    return EvaluationTask(model, config, **others, dtype=score.dtype, trust_remote_code=settings.trust_remote_code)
 
 
 def facts(settings: Settings, evaluated: Evaluated, model: str, removed: int) -> dict[str, Any]:
@@ -156,6 +147,7 @@ def facts(settings: Settings, evaluated: Evaluated, model: str, removed: int) ->
         **({} if judge is None else {"judge": judge}),
         **({} if original is None else {"original": original}),
         **({} if evaluated.window is None else {"window": evaluated.window}),
+        **({"workers": evaluated.workers} if evaluated.workers else {}),
         "tasks": list(settings.evaluate.tasks),
         "n_items": len(results),
         "n_contaminated": removed,

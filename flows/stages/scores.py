@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curate.flows.stages.engine import check_workers
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.reuse.scores import KnownScores, earlier
@@ -49,7 +50,7 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
     InputError
         See `curate.engines.models.preflight.check_models`.
     UsageError
-        See `curate.engines.models.devices.worker_devices`.
+        See `check_workers`; or if ``--sequential`` is asked for on a cluster.
     """
     from curate.flows.stages import corpus
 
@@ -57,16 +58,15 @@ def check(warehouse: Warehouse, settings: Settings) -> None:
         warehouse
     ):
         return
-    from curate.engines.models.devices import worker_devices
     from curate.engines.models.preflight import check_models
 
-    worker_devices(settings.score.device, settings.score.workers)
-    check_models(
-        settings.original,
-        settings.compressed,
-        device=settings.score.device,
-        trust_remote_code=settings.trust_remote_code,
-    )
+    device = check_workers(settings, settings.score.device, settings.score.workers)
+    if settings.engine == "ray" and settings.score.sequential:
+        raise UsageError(
+            "--sequential keeps the original's predictions in the warehouse, which the nodes of a Ray cluster do not "
+            "read; leave it out, or pass --engine local"
+        )
+    check_models(settings.original, settings.compressed, device=device, trust_remote_code=settings.trust_remote_code)
 
 
 def score(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:

@@ -20,7 +20,7 @@ Subject = Annotated[
 
 
 @app.command()
-@takes("asking", "scoring", "models", "corpus", "clustering", "seed", "run")
+@takes("asking", "scoring", "models", "corpus", "clustering", "engine", "seed", "run")
 def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False) -> None:
     """Evaluate a model and its retention of the original.
 
@@ -35,7 +35,7 @@ def evaluate(settings: Settings, model: Subject = None, as_json: AsJson = False)
 
 
 @app.command()
-@takes("comparing", "asking", "scoring", "models", "corpus", "clustering", "run")
+@takes("comparing", "asking", "scoring", "models", "corpus", "clustering", "engine", "run")
 def compare(
     settings: Settings,
     first: Annotated[

@@ -39,14 +39,14 @@ def ingest(settings: Settings, sources: Sources = None, as_json: AsJson = False)
 
 
 @app.command()
-@takes("corpus", "clustering", "run")
+@takes("corpus", "clustering", "engine", "run")
 def embed(settings: Settings, as_json: AsJson = False) -> None:
     """Compute an embedding of every prompt."""
     _make("embeddings", settings, as_json)
 
 
 @app.command()
-@takes("corpus", "clustering", "seed", "run")
+@takes("corpus", "clustering", "engine", "seed", "run")
 def cluster(settings: Settings, stability: Stability = False, as_json: AsJson = False) -> None:
     """Find capability clusters of the corpus.
 
@@ -63,7 +63,7 @@ def cluster(settings: Settings, stability: Stability = False, as_json: AsJson = 
 
 
 @app.command()
-@takes("corpus", "models", "scoring", "run")
+@takes("corpus", "models", "scoring", "engine", "run")
 def score(settings: Settings, as_json: AsJson = False) -> None:
     """Score every example with the model pair.
 
@@ -91,7 +91,7 @@ def import_scores(
 
 
 @app.command(cls=MethodCommand)
-@takes("selecting", "method", "corpus", "models", "clustering", "scoring", "seed", "run")
+@takes("selecting", "method", "corpus", "models", "clustering", "scoring", "engine", "seed", "run")
 def select(settings: Settings, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Choose the rows to train on.
 
@@ -114,7 +114,7 @@ def run(settings: Settings, as_json: AsJson = False) -> None:
 
 
 @app.command(cls=MethodCommand)
-@takes("selecting", "method", "corpus", "models", "clustering", "scoring", "seed", "run")
+@takes("selecting", "method", "corpus", "models", "clustering", "scoring", "engine", "seed", "run")
 def plan(settings: Settings, as_json: AsJson = False) -> None:
     """Show what `select` would run and its cost.
 

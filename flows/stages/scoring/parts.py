@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
+from curate.flows.stages.engine import open_parts
 from curate.schemas.scores import SCORES
 from curate.schemas.sketches import sketches_schema
 from curate.storage.warehouse.places import ORIGINAL_CACHE
@@ -47,17 +48,11 @@ class Scorers:
         (dict, int)
             Facts about models and workers for the manifest, and the peak memory of the workers in bytes.
         """
-        from curate.engines.models.devices import cpu_threads, worker_devices
-        from curate.engines.workers.pool import open_pool
-
         options = self.settings.score
-        devices = worker_devices(options.device, options.workers)
-        n_threads = self.settings.threads or cpu_threads()
         task = self._task()
         if options.sequential and task.original is not None:
-            task = self._with_cached_original(task, devices[: len(self.ids)], n_threads)
-        # No more workers than parts: one without a part would load its models for nothing.
-        with open_pool(task, devices[: max(1, len(new))], n_threads) as pool:
+            task = self._with_cached_original(task)
+        with open_parts(self.settings, task, len(new), options.device, options.workers) as pool:
             with progress.stage("score", sum(map(len, self.ids)), builder.rows("part")) as advance:
                 for index, scored in pool.run(self._parts(new), advance):
                     if options.sketch:
@@ -95,10 +90,12 @@ class Scorers:
         models = self.settings.original, str(self.settings.compressed)
         return ScoringTask(*models, config, options.dtype, self.settings.trust_remote_code)
 
-    def _with_cached_original(self, task: ScoringTask, devices: Sequence[str], threads: int) -> ScoringTask:
+    def _with_cached_original(self, task: ScoringTask) -> ScoringTask:
         """Cache the original's predictions on the corpus if necessary, and return the task that reads the cache."""
+        from curate.engines.models.devices import cpu_threads, worker_devices
         from curate.engines.score.sequential import OriginalSpec, cache_original
 
+        devices = worker_devices(self.settings.score.device, self.settings.score.workers)
         causes = {role: self.plan.inputs[role] for role in ("original", "corpus")}
         causes["known"] = ",".join(self.known.sources)
         original = OriginalSpec(str(task.original), task.compressed, causes, task.dtype, task.trust_remote_code)
@@ -108,8 +105,8 @@ class Scorers:
                 original,
                 task.config,
                 self.warehouse.root / ORIGINAL_CACHE,
-                devices,
-                threads,
+                devices[: len(self.ids)],
+                self.settings.threads or cpu_threads(),
                 advance,
             )
         return replace(task, original=None, original_cache=folder, config=config)
