@@ -16,6 +16,10 @@ BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 32768}
 TRAINING_BATCH_TOKENS = {"cpu": 4096, OTHER_DEVICES: 16384}
 """The same for training, which also keeps activations for the backward pass."""
 
+CHUNK_LOGITS = {"cpu": 1 << 23, OTHER_DEVICES: 1 << 26}
+"""Logits in memory at a time, in each of the copies that a loss needs (32 and 256 MiB in float32). A GPU reads the
+whole output head for each chunk, which takes longer than the arithmetic of a small one."""
+
 
 def option(default: Any, about: str, *, later: bool = False) -> Any:
     """Return a dataclass field that carries its help text: a setting of a selection method.

@@ -20,7 +20,8 @@ from curate.flows.comparison.run import (
 )
 from curate.flows.demo.pair import is_demo
 from curate.flows.operations.corpus_tokens import mean_row_tokens
-from curate.flows.operations.plan import TRAINING_FLOPS, demo_settings, weight_bytes
+from curate.flows.operations.plan import demo_settings
+from curate.flows.operations.plan_costs import training_operations, weight_bytes
 from curate.flows.session import open_warehouse
 from curate.flows.stages import corpus, scores
 from curate.flows.stages.comparison_cell import recipe as cell_recipe
@@ -61,7 +62,7 @@ def estimate(settings: Settings) -> dict[str, Any]:
         done = _training_of(warehouse, settings, inputs, cell, predicted)  # type: ignore[arg-type]
         if done is not None:
             finished[cell] = done
-    parameters = weight_bytes(str(settings.compressed)) / 2
+    operations = training_operations(settings) * weight_bytes(str(settings.compressed)) / 2  # of a token
     lines = []
     for arm, budget, loss in dict.fromkeys((cell.arm, cell.budget, cell.recipe) for cell in todo):
         own = [cell for cell in todo if (cell.arm, cell.budget, cell.recipe) == (arm, budget, loss)]
@@ -74,7 +75,7 @@ def estimate(settings: Settings) -> dict[str, Any]:
                 "cells": len(own),
                 "done": sum(cell in finished for cell in own),
                 "tokens_each": None if each is None else round(each),
-                "training_FLOPs_each": None if each is None else f"{TRAINING_FLOPS * parameters * each:.1e}",
+                "training_FLOPs_each": None if each is None else f"{operations * each:.1e}",
             }
         )
     summary = {"arms": lines, "cells": len(todo), "done": len(finished)}

@@ -88,6 +88,13 @@ def _with_demo_recipe(warehouse: Warehouse, settings: Settings) -> Settings:
         settings = settings.model_copy(update=pair)
     if Path(str(settings.compressed)).parent != warehouse.root / "models":
         return settings
+    return with_demo_training(settings)
+
+
+def with_demo_training(settings: Settings) -> Settings:
+    """Return `settings` with the training of the demo model where nothing else was said."""
+    from curate.flows import demo
+
     recipe = dict(demo.RECOVERY)
     if settings.recover.method == "full":
         recipe["learning_rate"] = demo.FULL_LEARNING_RATE

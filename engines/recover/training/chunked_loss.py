@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from curate.schemas.defaults import OTHER_DEVICES
+from curate.schemas.defaults import CHUNK_LOGITS, OTHER_DEVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     ChunkLoss = Callable[[Tensor, int, int], Tensor]
     """From the states of the tokens in [start, stop), start and stop to the sum of their loss, float32."""
-
-CHUNK_LOGITS = {"cpu": 1 << 23, OTHER_DEVICES: 1 << 26}
-"""Logits in memory at a time, in each of the copies that a loss needs (32 and 256 MiB in float32). A GPU reads the
-whole output head for each chunk, which takes longer than the arithmetic of a small one."""
 
 
 def sum_over_chunks(loss: ChunkLoss, states: Tensor, vocabulary: int, parameters: Sequence[Tensor]) -> Tensor:

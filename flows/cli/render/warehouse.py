@@ -40,8 +40,31 @@ def plan(steps: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(steps)
         return
-    columns = ("stage", "artefact", "state", "rows", "estimate")
-    console().print(grid(columns, ([step[name] for name in columns] for step in steps), wide="estimate"))
+    heads = ("stage", "artefact", "state", "rows", "time", "memory", "estimate")
+    rows = (
+        [*(step[head] for head in heads[:4]), _time(step["seconds"]), _memory(step["memory_mb"]), step["estimate"]]
+        for step in steps
+    )
+    out = console()
+    out.print(grid(heads, rows, wide="estimate"))
+    if any(step["seconds"] is not None for step in steps):
+        out.print(
+            "Times are those of matrix products alone, on an idle machine; scoring takes a third more, training up to "
+            "twice as long. `curate recover --dry-run` measures a step.",
+            soft_wrap=True,
+        )
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    if seconds < 90:
+        return f"{max(1, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _memory(mebibytes: int | None) -> str | None:
+    return None if mebibytes is None else size(mebibytes * 2**20)
 
 
 def status(summary: dict[str, Any], as_json: bool) -> None:

@@ -11,10 +11,11 @@ from torch.nn import functional
 from transformers import LlamaConfig
 
 from curate.engines.recover.methods.attach import attach
-from curate.engines.recover.training.chunked_loss import CHUNK_LOGITS, sum_over_chunks
+from curate.engines.recover.training.chunked_loss import sum_over_chunks
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.rows import make_batch
 from curate.engines.tokens.templates import Encoded
+from curate.schemas.defaults import CHUNK_LOGITS
 from curate.schemas.recovery import RecoveryMethod, RecoveryRequest
 
 if TYPE_CHECKING:

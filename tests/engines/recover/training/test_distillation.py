@@ -13,12 +13,12 @@ from transformers import LlamaConfig
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.recover import recover
-from curate.engines.recover.training.chunked_loss import CHUNK_LOGITS
 from curate.engines.recover.training.distillation import DistillationLoss
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.rows import encode_rows, make_batch
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
+from curate.schemas.defaults import CHUNK_LOGITS
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.recovery import RecoveryRequest
 

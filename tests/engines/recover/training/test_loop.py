@@ -15,7 +15,6 @@ from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.recover.methods.attach import Adaptation, attach
 from curate.engines.recover.observer import Interrupted, Observer
 from curate.engines.recover.training.checkpoints import Checkpoints
-from curate.engines.recover.training.chunked_loss import CHUNK_LOGITS
 from curate.engines.recover.training.divergence import divergence
 from curate.engines.recover.training.loop import rate_at, train
 from curate.engines.recover.training.loss import perplexity, response_loss
@@ -23,6 +22,7 @@ from curate.engines.recover.training.objective import Objective
 from curate.engines.recover.training.rows import BatchPlan, encode_rows, make_batch
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
+from curate.schemas.defaults import CHUNK_LOGITS
 from curate.schemas.errors import CurateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import RecoveryMethod, RecoveryRequest
 
