@@ -27,6 +27,7 @@ from curate.flows.deployments.curation import PrefectLog, curation
 from curate.flows.deployments.drop_folder import settled_files
 from curate.flows.deployments.recovery_start import start_recovery
 from curate.flows.deployments.settings_form import SettingsForm, overrides
+from curate.flows.operations.plan import existing_selection
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import GateError
 from curate.schemas.settings import resolve
@@ -34,7 +35,6 @@ from curate.schemas.settings import resolve
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from curate.schemas.settings import Settings
 
 NOTHING_NEW = "NothingNew"
 GPU = "curate-gpu"
@@ -69,7 +69,7 @@ def nightly(
         return Completed(name=NOTHING_NEW, message=f"no settled file in {Path(drop).absolute()}")
     resolved = resolve({**given, "corpus": files})
     warehouse = open_warehouse(resolved)
-    existing = _existing_selection(resolved)
+    existing = existing_selection(resolved)
     selection_id = existing or str(curation(resolved.model_dump(mode="json")))
     if not (warehouse.root / "reports" / f"{selection_id}.html").exists():
         publish_artifacts(warehouse, selection_id, resolved, report_url)
@@ -113,11 +113,3 @@ def gc(settings: SettingsForm | None = None, grace_days: float = 7.0) -> State[A
     except GateError as active_run:
         return Completed(name="Postponed", message=str(active_run))
     return Completed(message=f"{len(summary['garbage'])} items removed, {summary['bytes']:,} bytes")
-
-
-def _existing_selection(settings: Settings) -> str | None:
-    """Return the id of the selection that the settings lead to if all its stages are cached, else None."""
-    from curate.flows.operations.plan import plan
-
-    steps = plan(settings)
-    return str(steps[-1]["artefact"]) if all(step["state"] == "cached" for step in steps) else None

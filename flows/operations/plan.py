@@ -37,6 +37,22 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     UsageError, InputError
         As the run itself raises for its settings, files and models, before computing anything.
     """
+    warehouse, request, recipes = _predicted(settings)
+    read = recipes["ingest"]
+    rows = warehouse.manifest(read.noun, read.id).rows() if read.exists_in(warehouse) else None
+    tokens = mean_row_tokens(warehouse, request.settings, read) if request.settings.compressed else None
+    steps = [_describe(warehouse, verb, recipe, request.settings, rows, tokens) for verb, recipe in recipes.items()]
+    return steps + _recovery(request.settings, rows, tokens)
+
+
+def existing_selection(settings: Settings) -> str | None:
+    """Return the id of the selection that the settings lead to if all its stages are cached, else None."""
+    warehouse, _, recipes = _predicted(settings)
+    cached = all(recipe.exists_in(warehouse) for recipe in recipes.values())
+    return recipes["select"].id if cached else None
+
+
+def _predicted(settings: Settings) -> tuple[Warehouse, SelectionRequest, dict[str, Recipe]]:
     request = resolve_request(settings)
     warehouse = open_warehouse(settings)
     if is_demo(settings):
@@ -44,12 +60,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     else:
         # The ids of scores are digests of safetensors, so that models in other formats are converted here already.
         request = request.with_settings(with_converted(warehouse, request.settings))
-    recipes = predict_recipes(warehouse, request)
-    read = recipes["ingest"]
-    rows = warehouse.manifest(read.noun, read.id).rows() if read.exists_in(warehouse) else None
-    tokens = mean_row_tokens(warehouse, request.settings, read) if request.settings.compressed else None
-    steps = [_describe(warehouse, verb, recipe, request.settings, rows, tokens) for verb, recipe in recipes.items()]
-    return steps + _recovery(request.settings, rows, tokens)
+    return warehouse, request, predict_recipes(warehouse, request)
 
 
 def predict_recipes(warehouse: Warehouse, request: SelectionRequest) -> dict[str, Recipe]:

@@ -62,7 +62,8 @@ def scoring(settings: Settings, rows: int, row_tokens: float) -> Cost:
     )
     flops = FORWARD * sum(model.parameters for model in models) * rows * row_tokens
     memory = device_peak(predict_memory(models, load), workers.count, workers.kind) // MIB
-    words = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models; memory at the peak{workers.where}"
+    words = f"about {rows * row_tokens:,.0f} tokens, {flops:.1e} FLOPs over {len(models)} models"
+    words += f"; memory at the peak{workers.where}"
     # Threads of one CPU are shared by its workers; a device of its own is as fast as the first.
     at_once = 1 if workers.kind == "cpu" else workers.count
     return Cost(words, flops / _rate(settings, models[-1]) / at_once, memory)

@@ -9,6 +9,8 @@ from models import save_llama
 from transformers import AutoModelForCausalLM
 
 from curate.engines.models import speed
+from curate.flows.operations.plan import existing_selection
+from curate.schemas.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,16 @@ def test_a_recovery_is_priced_by_its_tokens(
 def test_a_budget_in_tokens_is_as_many_tokens(curate: Run, given: list[object], tmp_path: Path) -> None:
     _, step = recovery(curate, *given, "--budget", "200-tokens")
     assert step["seconds"] == pytest.approx(200 * (2 * 4 + 2) * weights(tmp_path / "compressed") / RATE, rel=0.1)
+
+
+def test_a_selection_exists_when_all_its_stages_do(curate: Run, given: list[object]) -> None:
+    words = ["corpus", "original", "compressed", "warehouse"]
+    values: dict[str, Any] = dict(zip(words, map(str, given[1::2]), strict=True))
+    values["corpus"] = (values["corpus"],)
+    settings = resolve(values | {"select": {"method": "donod"}})
+    assert existing_selection(settings) is None
+    answer = curate("select", "--method", "donod", *given, "--json")
+    assert existing_selection(settings) == answer.value["selection_id"]
 
 
 def test_the_terminal_shows_time_and_memory(curate: Run, given: list[object], corpus: Path, tmp_path: Path) -> None:
