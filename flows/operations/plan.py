@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 
-def plan(settings: Settings) -> list[dict[str, Any]]:
-    """Return one dict per stage, and one for a recovery on the selection.
+def plan(settings: Settings, *, with_recovery: bool = False) -> list[dict[str, Any]]:
+    """Return one dict per stage and, if asked for, one for a recovery on the selection.
 
     Each has ``stage``, ``artefact`` id, ``state``, ``rows``, an ``estimate`` in words, and, where models run,
     ``seconds`` and ``memory_mb`` of the peak.
@@ -42,7 +42,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     rows = warehouse.manifest(read.noun, read.id).rows() if read.exists_in(warehouse) else None
     tokens = mean_row_tokens(warehouse, request.settings, read) if request.settings.compressed else None
     steps = [_describe(warehouse, verb, recipe, request.settings, rows, tokens) for verb, recipe in recipes.items()]
-    return steps + _recovery(request.settings, rows, tokens)
+    return steps + (_recovery(request.settings, rows, tokens) if with_recovery else [])
 
 
 def existing_selection(settings: Settings) -> str | None:

@@ -116,17 +116,17 @@ def run(settings: Settings, as_json: AsJson = False) -> None:
 @app.command(cls=MethodCommand)
 @takes("selecting", "method", "corpus", "models", "clustering", "scoring", "engine", "seed", "run")
 def plan(settings: Settings, as_json: AsJson = False) -> None:
-    """Show what `select` would run and its cost.
+    """Show what `select` would run and its cost, and that of a recovery.
 
     Lists the stages, which of them are cached, and an estimate for the others.
     """
-    _plan(settings, as_json)
+    _plan(settings, as_json, with_recovery=True)
 
 
-def _plan(settings: Settings, as_json: bool) -> None:
+def _plan(settings: Settings, as_json: bool, with_recovery: bool = False) -> None:
     from curate.flows.operations import plan as operation
 
-    render.plan(operation.plan(settings), as_json)
+    render.plan(operation.plan(settings, with_recovery=with_recovery), as_json)
 
 
 def _select(settings: Settings, as_json: bool) -> None:
