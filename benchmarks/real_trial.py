@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--pair", choices=PAIRS, default="blocks")
     parser.add_argument("--pool", choices=("clean", "noisy"), default="clean")
     parser.add_argument("--arms", type=lambda text: text.split(","), help="these arms only, as uniform,paser")
+    parser.add_argument("--losses", type=lambda text: text.split(","), help="these losses only, as kl,ce")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print the report of the results that there are")
     arguments = parser.parse_args()
@@ -58,7 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     todo = [
         cell
         for cell in cells(size, arguments.pair, arguments.pool)
-        if arguments.arms is None or cell.arm in arguments.arms
+        if (arguments.arms is None or cell.arm in arguments.arms)
+        and (arguments.losses is None or cell.loss in arguments.losses)
     ]
     for number, cell in enumerate(todo, 1):
         start = time.monotonic()

@@ -24,6 +24,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "rds": {"method": "rds"},
     "anchored": {"method": "anchored"},
     "donod-literal": {"method": "donod", "options": {"don_direction": "literal"}},
+    "paser-source": {"method": "paser", "options": {"allocation": "uniform", "groups": "source", "consistency": "off"}},
+    "coverage-source": {"method": "coverage", "options": {"allocation": "uniform", "groups": "source"}},
+    "tempered-source": {
+        "method": "paser",
+        "options": {"rank": "random", "allocation": "tempered", "groups": "source", "consistency": "off"},
+    },
     "target": {"method": "uniform"},
 }
 """Settings of the selection of each arm. ``donod-literal`` is the control that must lose, ``target``, rows of the
