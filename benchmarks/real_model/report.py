@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from curate.selectors.assessment.intervals import Interval, Resampling, holm, seeds_then_items
 from real_model.plan import BASELINE
+from real_model.rows import POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 MEASURES = ("kl", "arc-easy", "openbookqa", "wikitext")
+POOL_MEASURE = "kl pool"
 PEOPLE = (BASELINE, "ce")
 """What people do today: random rows and cross-entropy."""
 
@@ -84,7 +86,9 @@ def gaps(means: Values, names: Sequence[str], measure: str) -> Values:
     ----------
     means : ndarray of shape (..., k + 2, groups)
     measure : str
-        ``arc-easy``, …; ``kl``, the mean over sources of the divergence's gap; or ``all``, the mean of the four.
+        ``arc-easy``, …; ``kl``, the mean over sources of the divergence's gap; ``kl pool``, the gap of the divergence
+        of a row of the pool, where each source counts by its rows and a row by its tokens; or ``all``, the mean of
+        `MEASURES`.
 
     Returns
     -------
@@ -92,6 +96,11 @@ def gaps(means: Values, names: Sequence[str], measure: str) -> Values:
     """
     if measure == "all":
         return np.mean([gaps(means, names, one) for one in MEASURES], axis=0)
+    if measure == POOL_MEASURE:
+        sources = [index for index, name in enumerate(names) if name.startswith("kl:")]
+        shares = np.array([POOL[names[index].removeprefix("kl:")] for index in sources], dtype=np.float64)
+        divergence = means[..., sources] @ (shares / shares.sum())
+        return 1 - divergence[..., :-2] / divergence[..., -2:-1]  # the original's is 0
     chosen = [index for index, name in enumerate(names) if name == measure or name.startswith(f"{measure}:")]
     compressed, original = means[..., -2:-1, chosen], means[..., -1:, chosen]
     lost = original - compressed
@@ -138,15 +147,17 @@ def report(folder: Path) -> str:
     """Return the tables of a pair and pool as Markdown."""
     answers = read_answers(folder)
     lines = _endpoints(answers)
-    lines += ["", "| arm | loss | seeds | " + " | ".join(MEASURES) + " | all |", "|---|---|" + "---:|" * 6]
+    shown = (MEASURES[0], POOL_MEASURE, *MEASURES[1:], "all")
+    lines += ["", f"| arm | loss | seeds | {' | '.join(shown)} |", "|---|---|---:" + "|---:" * len(shown) + "|"]
     for arm, loss in answers.cells:
-        figures = [_shown(closed(answers, (arm, loss), measure)) for measure in (*MEASURES, "all")]
+        figures = [_shown(closed(answers, (arm, loss), measure)) for measure in shown]
         lines.append(f"| {arm} | {loss} | {len(answers.cells[arm, loss])} | {' | '.join(figures)} |")
     lines += [
         "",
-        "| arm | loss | kl − uniform | p (Holm) | all − uniform | kl / uniform ce | all / uniform ce |",
+        "| arm | loss | kl − uniform | p (Holm) | kl pool − uniform | all − uniform | kl / uniform ce "
+        "| all / uniform ce |",
     ]
-    lines += ["|---|---|" + "---:|" * 5, *_comparisons(answers)]
+    lines += ["|---|---|" + "---:|" * 6, *_comparisons(answers)]
     return "\n".join([*lines, "", f"{answers.seconds / 3600:.1f} core hours."])
 
 
@@ -166,14 +177,18 @@ def _comparisons(answers: Answers) -> list[str]:
     cells = answers.cells
     rivals = [arm for arm in cells if arm[0] != BASELINE and set(cells[arm]) & set(cells.get((BASELINE, arm[1]), ()))]
     gains = {arm: gain(answers, arm, "kl") for arm in rivals}
-    known = [arm for arm in rivals if gains[arm].p is not None]
+    # The items of one model do not show how much another seed would change: no p from a single seed.
+    known = [
+        arm for arm in rivals if gains[arm].p is not None and len(set(cells[arm]) & set(cells[BASELINE, arm[1]])) > 1
+    ]
     adjusted = dict(zip(known, holm(np.array([gains[arm].p for arm in known], dtype=np.float64)), strict=True))
     lines = []
     for arm in cells:
         paired = set(cells[arm]) & set(cells.get(PEOPLE, ()))
         ratios = [_shown(ratio(answers, arm, one)) if paired and arm != PEOPLE else "" for one in ("kl", "all")]
         own = (_shown(gains[arm]), f"{adjusted[arm]:.3f}" if arm in adjusted else "",
-               _shown(gain(answers, arm, "all"))) if arm in gains else ("", "", "")  # fmt: skip
+               _shown(gain(answers, arm, POOL_MEASURE)),
+               _shown(gain(answers, arm, "all"))) if arm in gains else ("", "", "", "")  # fmt: skip
         lines.append(f"| {arm[0]} | {arm[1]} | {' | '.join((*own, *ratios))} |")
     return lines
 

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAMES = ("arc-easy", "kl:code", "kl:general", "openbookqa", "wikitext")
+NAMES = ("arc-easy", "kl:alpaca52k", "kl:codealpaca", "openbookqa", "wikitext")
 ITEMS = 40
+SHARES = {"kl:alpaca52k": 0.75, "kl:codealpaca": 0.25}
 
 
 def values(accuracy: float, divergence: float, rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Return answers to `ITEMS` items of every measure; the two sources differ in their size."""
     right = {name: (np.arange(ITEMS) < accuracy * ITEMS).astype(float) for name in NAMES if ":" not in name}
-    scale = {"kl:code": 10.0, "kl:general": 1.0}
+    scale = {"kl:codealpaca": 10.0, "kl:alpaca52k": 1.0}
     return right | {name: divergence * size * rng.uniform(0.9, 1.1, ITEMS) for name, size in scale.items()}
 
 
@@ -72,13 +73,17 @@ def test_the_gap_closed_is_that_of_its_definition(folder: Path) -> None:
     def mean(rows: list[dict[str, Any]], name: str) -> float:
         return float(np.mean([row["value"] for row in rows if row["measure"] == name]))
 
-    for measure, sources in (("arc-easy", ("arc-easy",)), ("kl", ("kl:code", "kl:general"))):
+    for measure, sources in (("arc-easy", ("arc-easy",)), ("kl", ("kl:codealpaca", "kl:alpaca52k"))):
         expected = np.mean([
             (np.mean([mean(cell, one) for cell in cells]) - mean(tables["compressed"], one))
             / (mean(tables["original"], one) - mean(tables["compressed"], one))
             for one in sources
         ])  # fmt: skip
         assert trial.closed(answers, ("paser", "kl"), measure).value == pytest.approx(expected)
+    # The pool has three rows of general instructions for each of code.
+    left = sum(share * np.mean([mean(cell, name) for cell in cells]) for name, share in SHARES.items())
+    before = sum(share * mean(tables["compressed"], name) for name, share in SHARES.items())
+    assert trial.closed(answers, ("paser", "kl"), "kl pool").value == pytest.approx(1 - left / before)
 
 
 def test_a_planted_gain_and_its_ratio_are_found(folder: Path) -> None:
@@ -96,7 +101,7 @@ def test_a_planted_gain_and_its_ratio_are_found(folder: Path) -> None:
 
 def test_the_report_has_a_line_for_every_arm_and_the_cost(folder: Path) -> None:
     text = load_script("real_model.report").report(folder)
-    assert "| kl:code | 40 | 0.000 |" in text
+    assert "| kl:codealpaca | 40 | 0.000 |" in text
     assert text.count("\n| paser | kl |") == 2
     assert text.endswith("3.0 core hours.")
 
