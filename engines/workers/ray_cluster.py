@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -81,10 +82,23 @@ def connect() -> str:
             f"no Ray cluster answers at {ADDRESS}={address} ({first_line(error)}); start one with `ray start --head`, "
             f"or unset {ADDRESS} to start one on this machine"
         ) from error
+    _print_to_stderr()
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if not address:
         return f"{ADDRESS} is not set: started Ray on this machine for this run"
     return f"connected to the Ray cluster at {address}, {len(nodes)} nodes"
+
+
+def _print_to_stderr() -> None:
+    """Let what nodes print appear on stderr: Ray puts it, and what it says of nodes, on the driver's stdout.
+
+    There it would stand in the middle of ``--json``. Ray has no setting for it, only its table of handlers.
+    """
+    from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
+    from ray._private.worker import print_worker_logs
+
+    dispatcher.remove_handler("ray_print_logs")
+    dispatcher.add_handler("ray_print_logs", lambda data: print_worker_logs(data, sys.stderr))
 
 
 def _no(address: str) -> bool | None:
