@@ -1,4 +1,4 @@
-"""Draws the search for the number of clusters: held-out modularity and label stability by number of clusters.
+"""Draws the search for the number of clusters: modularity, silhouette and label stability by number of clusters.
 
 Needs matplotlib, an optional dependency.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 STABLE = "#3c6e91"
+SEPARATED = "#8a6d1f"
 
 
 def draw(warehouse: Warehouse, clusters_id: str, path: Path) -> None:
@@ -33,9 +34,17 @@ def draw(warehouse: Warehouse, clusters_id: str, path: Path) -> None:
 
 
 def curve_figure(warehouse: Warehouse, clusters_id: str) -> Figure:
-    """Return the figure: modularity with its standard deviation over splits, stability, and the number chosen."""
+    """Return the figure: modularity with its standard deviation over splits, stability, silhouette, the number chosen.
+
+    Clusters of version 3 have no silhouette, and if they have grown since, nulls.
+    """
     curve = warehouse.read("clusters", clusters_id, "curve")
-    k, modularity, spread, stability = (curve[name].to_numpy() for name in curve.column_names)
+    k, modularity, spread, stability = (
+        curve[name].to_numpy() for name in ("k", "modularity", "modularity_std", "stability")
+    )
+    is_known = "silhouette" in curve.column_names and not curve["silhouette"].null_count
+    silhouette = curve["silhouette"].to_numpy() if is_known else None
+    lowest = min(float((modularity - spread).min()), 0.0 if silhouette is None else float(silhouette.min()))
     chosen = warehouse.manifest("clusters", clusters_id).facts["n_clusters_asked"]
     figure = Figure(figsize=(8, 4.6), layout="constrained", facecolor="white")
     axes = figure.subplots()
@@ -44,10 +53,12 @@ def curve_figure(warehouse: Warehouse, clusters_id: str) -> Figure:
     axes.plot(
         k, stability, color=STABLE, marker="s", markersize=3, linewidth=1, label="agreement of labels over splits"
     )
+    if silhouette is not None:
+        axes.plot(k, silhouette, color=SEPARATED, marker="^", markersize=3, linewidth=1, label="silhouette")
     axes.axvline(chosen, color=INK, linewidth=1, linestyle=":")
     axes.annotate(f" {chosen} chosen", (chosen, 0), color=INK, fontsize=9, va="bottom")
     axes.set_xlabel("number of clusters", color=INK)
-    axes.set_ylim(min(0.0, float((modularity - spread).min())), 1.02)
+    axes.set_ylim(min(0.0, lowest), 1.02)
     axes.set_title("How many clusters the corpus supports", color=INK, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
