@@ -52,7 +52,7 @@ class ClusterSettings(Section):
     """Settings of clustering (PASER, arXiv 2502.12594 §3.1)."""
 
     n_clusters: int | None = setting(
-        None, "Number of clusters; chosen by held-out modularity by default.", "--clusters", ge=1, le=MANY
+        None, "Number of clusters; by default chosen from the corpus.", "--clusters", ge=1, le=MANY
     )
     n_neighbours: int = setting(15, "Neighbours of each row in the graph.", ge=1, le=10_000)
     bandwidth: Literal["self-tuning", "median"] = setting("self-tuning", "Bandwidth of the affinity.")
