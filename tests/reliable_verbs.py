@@ -90,10 +90,10 @@ def run(
     arguments = [*given, "-w", str(folder / "w"), "--threads", "1"]
     child = CONTEXT.Process(target=_child, args=(arguments, folder / "err", before))
     child.start()
-    child.join(120)
+    child.join(600)
     if child.is_alive():
         child.kill()
-        raise TimeoutError(f"{verb} did not end within two minutes")
+        raise TimeoutError(f"{verb} did not end within ten minutes")
     return Ended(int(child.exitcode or 0), (folder / "err").read_text())
 
 

@@ -120,7 +120,7 @@ def test_a_killed_export_leaves_no_rubbish_and_goes_on(filled: dict[str, str], t
     def run(out: Path, calls: int) -> int | None:
         child = CONTEXT.Process(target=export_and_die, args=([*words, str(out)], calls))
         child.start()
-        child.join(60)
+        child.join(600)
         return child.exitcode
 
     assert run(tmp_path / "whole", 0) == 0

@@ -72,9 +72,9 @@ def test_readers_and_publishers_do_not_disturb_each_other(tmp_path: Path) -> Non
     codes = [_select(corpus, root, seed) for seed in range(1, PUBLISHES + 1)]
     time.sleep(max(0.0, SECONDS - (time.monotonic() - began)))
     over.set()
-    answer = [heard.get(timeout=120) for _ in readers]
+    answer = [heard.get(timeout=300) for _ in readers]
     for reader in readers:
-        reader.join(60)
+        reader.join(300)
         assert reader.exitcode == 0
     assert codes == [0] * PUBLISHES, "a run could not publish"
     assert [what for kind, what in answer if kind == "error"] == []

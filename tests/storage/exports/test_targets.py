@@ -294,6 +294,6 @@ def test_exports_into_one_folder_at_the_same_time_are_all_registered(
     for task in tasks:
         task.start()
     for task in tasks:
-        task.join(60)
+        task.join(600)
         assert task.exitcode == 0
     assert sorted(json.loads((tmp_path / "data" / "dataset_info.json").read_text())) == names
