@@ -72,6 +72,7 @@ def connect() -> str:
             f"{ADDRESS}={address} is for Ray Client, which cannot stream results; run the command on a node of the "
             f"cluster with {ADDRESS}=auto, or as `ray job submit -- curate …`"
         )
+    _print_to_stderr()
     try:
         # Without an address Ray would join any cluster that it finds running here.
         ray.init(
@@ -82,7 +83,6 @@ def connect() -> str:
             f"no Ray cluster answers at {ADDRESS}={address} ({first_line(error)}); start one with `ray start --head`, "
             f"or unset {ADDRESS} to start one on this machine"
         ) from error
-    _print_to_stderr()
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if not address:
         return f"{ADDRESS} is not set: started Ray on this machine for this run"
@@ -90,15 +90,19 @@ def connect() -> str:
 
 
 def _print_to_stderr() -> None:
-    """Let what nodes print appear on stderr: Ray puts it, and what it says of nodes, on the driver's stdout.
+    """Let what nodes print, and what Ray says of nodes, appear on stderr: Ray prints most of it on the driver's stdout.
 
-    There it would stand in the middle of ``--json``. Ray has no setting for it, only its table of handlers.
+    There it would stand in the middle of ``--json``. Ray has no setting for it; every such line goes through one
+    function.
     """
-    from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
-    from ray._private.worker import print_worker_logs
+    from ray._private import worker
 
-    dispatcher.remove_handler("ray_print_logs")
-    dispatcher.add_handler("ray_print_logs", lambda data: print_worker_logs(data, sys.stderr))
+    printed = worker.print_worker_logs
+
+    def print_to_stderr(data: Any, _: Any, ignore_prefix: bool = False) -> None:
+        printed(data, sys.stderr, ignore_prefix)
+
+    worker.print_worker_logs = print_to_stderr
 
 
 def _no(address: str) -> bool | None:

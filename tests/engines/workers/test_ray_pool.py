@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -108,11 +109,13 @@ def test_a_node_that_dies_while_scoring_changes_no_byte(
     killed: list[int] = []
 
     def assign(worker: RayWorker, part: Any) -> None:
-        """Kill the second node as soon as it computes its second part."""
-        given(worker, part)
+        """Kill the second node when it is given its second part, which its actor could still finish a moment later."""
         if worker.parts_done == 1 and not killed and worker.place.node == victim:
             killed.append(part[0])
             cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+            while any(node["Alive"] for node in ray.nodes() if node["NodeID"] == victim):
+                time.sleep(0.1)
+        given(worker, part)
 
     def places_of_the_victim_first(nodes: Any, workers: RayWorkers) -> list[Place]:
         """Keep the head out of the run until then: it would be done before a busy machine starts the other."""
