@@ -15,6 +15,7 @@ from curate.schemas.recovery_metrics import METRICS
 from curate.schemas.scores import SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.catalog.publish import publish
+from curate.storage.catalog.queries import open_catalog
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -210,3 +211,16 @@ def fill(warehouse: Warehouse) -> dict[str, str]:
     ids["paser"] = selection(warehouse, used)
     ids["recovery"] = recovery(warehouse, ids["paser"])
     return ids
+
+
+def rows(root: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Return the answer of the catalog to a question."""
+    with open_catalog(root) as con:
+        return con.execute(sql).fetchall()
+
+
+def described(root: Path) -> dict[str, list[tuple[str, str]]]:
+    """Return names and types of the columns of every table and view of the catalog."""
+    with open_catalog(root) as con:
+        names = [name for (name,) in con.execute("SHOW TABLES").fetchall()]
+        return {name: [row[:2] for row in con.execute(f"DESCRIBE {name}").fetchall()] for name in names}

@@ -25,6 +25,7 @@ TESTS_OF_SEVERAL_MODULES = {
     "engines/recover/methods/test_quantised_base.py",
     "flows/deployments/test_deploy_page.py",
     "storage/catalog/test_load.py",
+    "storage/catalog/test_publish_failures.py",
     "storage/formats/test_bad_input.py",
     "storage/formats/test_documented.py",
     "storage/formats/test_fuzz.py",
