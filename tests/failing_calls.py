@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[int, ...]] = {
     "mmap": (errno.EIO, errno.EACCES),
 }
 """Kinds of calls in the order of the C file, each with the errors that it can have."""
-LONGEST = 120
+LONGEST = 600
 """Seconds after which a verb is killed."""
 
 

@@ -72,8 +72,8 @@ class EvaluationTask:
 
     def with_folders(self, folders: Mapping[str, str]) -> EvaluationTask:
         """Return the task with other folders of the same models."""
-        names = {"model": self.model, "judge": self.judge, "original": self.original}
-        return replace(self, **{role: folders.get(str(name), name) for role, name in names.items()})  # type: ignore[arg-type]
+        judge, original = (None if name is None else folders.get(name, name) for name in (self.judge, self.original))
+        return replace(self, model=folders.get(self.model, self.model), judge=judge, original=original)
 
     def _loaded(self, name: str, device: str) -> Subject:
         return load_subject(name, device=device, dtype=self.dtype, trust_remote_code=self.trust_remote_code)

@@ -14,7 +14,9 @@ SECONDS = 0.2
 """Time that is measured, after a product that warms up."""
 
 
-def operations_per_second(width: int, inner: int, device: torch.device, dtype: torch.dtype, threads: int) -> float:
+def operations_per_second(
+    width: int, inner: int, device: torch.device, dtype: torch.dtype | None, threads: int
+) -> float:
     """Return the rate of the products of a feed-forward layer, in floating-point operations per second.
 
     Parameters
@@ -22,7 +24,8 @@ def operations_per_second(width: int, inner: int, device: torch.device, dtype: t
     width, inner : int
         Length of a hidden state, and of a token's feed-forward activations.
     device : torch.device
-    dtype : torch.dtype
+    dtype : torch.dtype or None
+        None for the stored one, which is taken to be bfloat16.
     threads : int
         CPU threads of a product.
 
@@ -32,8 +35,8 @@ def operations_per_second(width: int, inner: int, device: torch.device, dtype: t
         On a CPU of its threads' own time, so that other programs do not count: what an idle machine would do.
     """
     width, inner = min(width, LARGEST[0]), min(inner, LARGEST[1])
-    left = torch.ones(ROWS, width, device=device, dtype=dtype)
-    right = torch.ones(width, inner, device=device, dtype=dtype)
+    how = {"device": device, "dtype": dtype or torch.bfloat16}
+    left, right = torch.ones(ROWS, width, **how), torch.ones(width, inner, **how)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

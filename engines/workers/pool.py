@@ -57,7 +57,18 @@ class PartPool(Protocol):
     ) -> None: ...
 
     def run(self, parts: Iterable[IndexedBatch], progress: Progress) -> Iterator[tuple[int, Any]]:
-        """Yield number and result of every part, in the order in which they are finished."""
+        """Yield number and result of every part, in the order in which they are finished.
+
+        After a failure no new part is started; the parts that other workers are computing are finished and yielded
+        before the error is raised.
+
+        Parameters
+        ----------
+        parts : iterable of (int, RecordBatch)
+            Read lazily, when a worker is free.
+        progress : callable
+            Called with the number of rows finished since the last call, by any worker.
+        """
 
     @property
     def peak_memory(self) -> int:
@@ -139,17 +150,7 @@ class WorkerPool:
             worker.stop()
 
     def run(self, parts: Iterable[IndexedBatch], progress: Progress) -> Iterator[tuple[int, Any]]:
-        """Yield number and result of every part, in the order in which they are finished.
-
-        After a failure no new part is started; the parts that other workers are computing are finished and yielded
-        before the error is raised.
-
-        Parameters
-        ----------
-        parts : iterable of (int, RecordBatch)
-            Read lazily, when a worker is free.
-        progress : callable
-            Called with the number of rows finished since the last call, by any worker.
+        """Compute the parts as `PartPool.run` says.
 
         Raises
         ------

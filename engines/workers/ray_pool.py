@@ -76,10 +76,7 @@ class RayPool:
             worker.stop()
 
     def run(self, parts: Iterable[IndexedBatch], progress: Progress) -> Iterator[tuple[int, Any]]:
-        """Yield number and result of every part, in the order in which they are finished.
-
-        After a failure no new part is started; the parts that other workers are computing are finished and yielded
-        before the error is raised.
+        """Compute the parts as `PartPool.run` says.
 
         Raises
         ------

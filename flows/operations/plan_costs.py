@@ -126,9 +126,8 @@ def _rate(settings: Settings, model: ModelSize) -> float:
     from curate.engines.models.speed import operations_per_second
 
     _, device = pair_devices(settings.score.device)
-    dtype = resolve_dtype(settings.score.dtype, device) or resolve_dtype("bfloat16", device)
-    assert dtype is not None
-    return operations_per_second(model.width, model.inner, device, dtype, settings.threads or cpu_threads())
+    dtype, threads = resolve_dtype(settings.score.dtype, device), settings.threads or cpu_threads()
+    return operations_per_second(model.width, model.inner, device, dtype, threads)
 
 
 def weight_bytes(model: str) -> int:

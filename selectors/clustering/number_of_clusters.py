@@ -58,7 +58,7 @@ def choose_n_clusters(
     Returns
     -------
     n_clusters : int
-    curve : tuple of CurvePoint
+    curve : tuple of ModularityPoint
         One point per number tried, ascending; empty if the graph has too few edges or rows to try any.
     """
     n = affinity.shape[0]

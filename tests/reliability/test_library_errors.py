@@ -1,6 +1,6 @@
 """An error of the operating system inside DuckDB, Arrow, torch or Python's file objects is one sentence, loses nothing.
 
-`test_injected_errors.py` raises in Python's calls; here the C library returns the error, whoever calls it.
+`test_injected_errors.py` raises in Python's calls; here the C library returns it, to any caller.
 """
 
 from __future__ import annotations

@@ -73,12 +73,12 @@ def predict_training_memory(size: ModelSize, load: TrainingLoad) -> dict[str, in
     if load.gradient_checkpointing:  # the input of every layer, and the activations of the one that is recomputed
         kept = kept // max(1, size.layers) + load.weight_bytes * size.layers * size.width
     whole = load.method == "full"
-    adapters = 0 if whole else 4 * adapter_parameters(size, load.rank)
-    trained = size.parameters if whole else adapters // 4
+    adapters = 0 if whole else adapter_parameters(size, load.rank)
+    trained = size.parameters if whole else adapters
     chunk = CHUNK_LOGITS.get(load.device, CHUNK_LOGITS[OTHER_DEVICES])
     return {
         "weights": size.parameters * (4 if whole else load.weight_bytes),
-        "trained": adapters + TRAINED_BYTES * trained,
+        "trained": 4 * adapters + TRAINED_BYTES * trained,
         "activations": round(tokens * kept * FREED_BLOCKS.get(load.device, 1.0)),
         "logits": LOGIT_COPIES * 4 * min(chunk, round(tokens * size.vocabulary)),
         "process": PROCESS_BYTES if load.device == "cpu" else CUDA_CONTEXT_BYTES,

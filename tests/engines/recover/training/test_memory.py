@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from references.compress import tiny_model
 from transformers import GPT2Config, LlamaConfig
 
 from curate.engines.models.output_head import hidden_states
 from curate.engines.recover.methods.attach import attach
-from curate.engines.recover.training.memory import layer_sizes, pass_tokens, token_bytes
+from curate.engines.recover.training.memory import (
+    TRAINED_BYTES,
+    TrainingLoad,
+    adapter_parameters,
+    layer_sizes,
+    pass_tokens,
+    predict_training_memory,
+    token_bytes,
+)
 from curate.schemas.recovery import RecoveryRequest
 
 SMOL = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
@@ -44,3 +54,24 @@ def test_a_token_keeps_no_more_than_predicted() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         hidden_states(model, ids)
     assert 0.5 < sum(kept.values()) / (ids.numel() * token_bytes(layer_sizes(config.to_dict()))) < 1.0
+
+
+def test_the_memory_of_a_training_is_that_of_what_it_trains_and_keeps() -> None:
+    size = replace(layer_sizes(SMOL | {"vocab_size": 49152}), parameters=135_000_000)
+    load = TrainingLoad("cpu", 4, "lora", 8)
+    lora, full = (predict_training_memory(size, replace(load, method=method)) for method in ("lora", "full"))
+    assert lora["weights"] == full["weights"] == 4 * 135_000_000
+    assert full["trained"] == TRAINED_BYTES * 135_000_000
+    assert lora["activations"] == 2 * pass_tokens(size, "cpu") * token_bytes(size)
+    for more in ({"rank": 64}, {"batch_tokens": 2048}):
+        assert sum(predict_training_memory(size, replace(load, **more)).values()) > sum(lora.values())  # type: ignore[arg-type]
+    for less in ({"step_tokens": 100.0}, {"gradient_checkpointing": True}):
+        assert predict_training_memory(size, replace(load, **less))["activations"] < lora["activations"]  # type: ignore[arg-type]
+
+
+def test_adapters_have_no_more_parameters_than_predicted() -> None:
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=64, intermediate_size=160, num_hidden_layers=3, num_attention_heads=4
+    )
+    adaptation = attach(tiny_model(config), "lora", RecoveryRequest(rank=2))
+    assert adaptation.n_trainable == adapter_parameters(layer_sizes(config.to_dict()), 2)
