@@ -1,4 +1,4 @@
-"""The trial on a real model: SmolLM2-135M-Instruct, compressed, and brought back by every method under two losses.
+"""The trial on a real model: SmolLM2-135M-Instruct, compressed, and brought back by every method with two recipes.
 
     python benchmarks/real_trial.py --corpora FOLDER --model SmolLM2-135M-Instruct --size screening
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--pair", choices=PAIRS, default="blocks")
     parser.add_argument("--pool", choices=("clean", "noisy"), default="clean")
     parser.add_argument("--arms", type=lambda text: text.split(","), help="these arms only, as uniform,paser")
-    parser.add_argument("--losses", type=lambda text: text.split(","), help="these losses only, as kl,ce")
+    parser.add_argument("--recipes", type=lambda text: text.split(","), help="these recipes only, as kl,ce")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print the report of the results that there are")
     arguments = parser.parse_args()
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         cell
         for cell in cells(size, arguments.pair, arguments.pool)
         if (arguments.arms is None or cell.arm in arguments.arms)
-        and (arguments.losses is None or cell.loss in arguments.losses)
+        and (arguments.recipes is None or cell.recipe in arguments.recipes)
     ]
     for number, cell in enumerate(todo, 1):
         start = time.monotonic()

@@ -26,7 +26,7 @@ from curate.schemas.errors import CurateError
 from curate.schemas.recovery import RecoveryRequest
 from real_model import pair
 from real_model.measures import measure
-from real_model.plan import ARMS, LOSSES, ROW_TOKENS, Cell, Size
+from real_model.plan import ARMS, RECIPES, ROW_TOKENS, Cell, Size
 from real_model.rows import length
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from real_model.rows import TrialRows
 
 TRAINING = {"learning_rate": 5e-4, "batch": 8, "rank": 8, "teacher_top": 256}
-"""The recipe of an earlier look at the same model, the same for every arm."""
+"""Settings of an earlier look at the same model, the same for every arm."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class Trial:
         return pair.compressed(self.original, name, self.rows.pools["clean"], self.work)
 
     def _selection(self, cell: Cell) -> Selection:
-        """Return the selection of a cell; those of both losses are the same."""
+        """Return the selection of a cell; those of all recipes are the same."""
         arm = ARMS[cell.arm]
         options = dict(arm.get("options", {}))
         if cell.arm == "length-matched":
-            options["like"] = self._selection(Cell(cell.pair, cell.pool, "paser", cell.loss, cell.seed)).id
+            options["like"] = self._selection(Cell(cell.pair, cell.pool, "paser", cell.recipe, cell.seed)).id
         pool = "target" if cell.arm == "target" else cell.pool
         # Without scores a budget is in rows; `_trained` makes the tokens equal.
         rows = ROW_TOKENS.get(cell.arm)
@@ -112,7 +112,7 @@ class Trial:
         rows = [tuple(Turn(one["role"], one["content"]) for one in turns) for turns in chosen]
         kept = sum(length(self.tokenizer, turns) for turns in chosen)
         request = RecoveryRequest(
-            **TRAINING, epochs=round(self.size.epochs * self.size.tokens / kept, 6), teacher_weight=LOSSES[cell.loss],
+            **(TRAINING | RECIPES[cell.recipe]), epochs=round(self.size.epochs * self.size.tokens / kept, 6),
             seed=cell.seed, device=self.size.device,
         )  # fmt: skip
         folder = self.work / "trained" / cell.file

@@ -1,4 +1,4 @@
-"""Arms, losses, seeds and sizes of the trial: which cells there are, in the order of a run."""
+"""Arms, recipes, seeds and sizes of the trial: which cells there are, in the order of a run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 BASELINE = "uniform"
-LOSSES = {"ce": 0.0, "half": 0.5, "kl": 1.0}
-"""Weight of the divergence from the original in the loss; the rest is cross-entropy. ``half`` for random rows only."""
+RECIPES: dict[str, dict[str, Any]] = {
+    "ce": {},
+    "kl": {"teacher_weight": 1.0},
+    "half": {"teacher_weight": 0.5},
+    "kl-tokens": {"teacher_weight": 1.0, "token_share": 0.4},
+    "ce-rate": {"learning_rate": 2e-3},
+    "kl-rate": {"teacher_weight": 1.0, "learning_rate": 2e-3},
+    "ce-full": {"method": "full", "learning_rate": 3e-4},
+    "kl-full": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4},
+}
+"""Training settings that differ from `cells.TRAINING`: the loss, the tokens, the peak rate, all weights or LoRA."""
+COMPARED = ("kl", "ce")
+"""Recipes that every arm is trained with; the others are for random rows only."""
 ROW_TOKENS = {"uniform": 105, "target": 50}
 """Mean tokens of a row of the pool, and of the tests' own kind; budgets of these arms are in rows, without scores."""
 ARMS: dict[str, dict[str, Any]] = {
@@ -47,7 +58,7 @@ class Size:
     items: int | None
     """Items of ARC-easy; see `measures.read_tests`."""
     arms: tuple[str, ...]
-    losses: tuple[str, ...] = ("kl", "ce", "half")
+    recipes: tuple[str, ...] = tuple(RECIPES)
     pool: float = 1.0
     """Share of the pool; scoring is most of what a small run costs."""
     device: str = "cpu"
@@ -68,19 +79,19 @@ class Cell:
     pair: str
     pool: str
     arm: str
-    loss: str
+    recipe: str
     seed: int
 
     @property
     def file(self) -> str:
         """Name of the file of its results, below the folder of the size."""
-        return f"{self.pair}-{self.pool}/{self.arm}-{self.loss}-{self.seed}.parquet"
+        return f"{self.pair}-{self.pool}/{self.arm}-{self.recipe}-{self.seed}.parquet"
 
 
 def cells(size: Size, pair: str, pool: str) -> list[Cell]:
     """Return the cells of a run: whole seeds first, so that a run that is stopped can be read."""
     return [
-        Cell(pair, pool, arm, loss, seed)
-        for seed in size.seeds for loss in size.losses for arm in size.arms
-        if loss != "half" or arm == BASELINE
+        Cell(pair, pool, arm, recipe, seed)
+        for seed in size.seeds for recipe in size.recipes for arm in size.arms
+        if recipe in COMPARED or arm == BASELINE
     ]  # fmt: skip

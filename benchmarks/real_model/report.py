@@ -1,4 +1,4 @@
-"""The report of the trial: the gap closed by every arm under every loss, with intervals, and its ratio to today's.
+"""The report of the trial: the gap closed by every arm with every recipe, with intervals, and its ratio to today's.
 
 The gap closed by a model x is (x − compressed) / (original − compressed), of accuracies or of mean divergences: 0 is
 the compressed model, 1 the original. Paired by seed and item; intervals and corrections are those of
@@ -47,7 +47,7 @@ class Answers:
     original: Values
     compressed: Values
     cells: dict[tuple[str, str], dict[int, Values]]
-    """Values by arm and loss, then by seed."""
+    """Values by arm and recipe, then by seed."""
     seconds: float
     """Processor seconds of all cells."""
 
@@ -66,7 +66,7 @@ def read_answers(folder: Path) -> Answers:
     compressed, seconds = tables.pop("compressed"), 0.0
     for table in tables.values():
         facts = json.loads(table.schema.metadata[b"trial"])
-        cells[facts["arm"], facts["loss"]][facts["seed"]] = _values(table)
+        cells[facts["arm"], facts["recipe"]][facts["seed"]] = _values(table)
         seconds += facts["seconds"]
     return Answers(
         group.astype(np.int64), tuple(names.tolist()), original["weight"].to_numpy().astype(np.float64),
@@ -122,7 +122,7 @@ def closed(answers: Answers, arm: tuple[str, str], measure: str) -> Interval:
 
 
 def gain(answers: Answers, arm: tuple[str, str], measure: str) -> Interval:
-    """Return the gap closed by an arm minus that of random rows under the same loss."""
+    """Return the gap closed by an arm minus that of random rows with the same recipe."""
 
     def difference(means: Values) -> Values:
         both = gaps(means, answers.names, measure)
@@ -148,13 +148,13 @@ def report(folder: Path) -> str:
     answers = read_answers(folder)
     lines = _endpoints(answers)
     shown = (MEASURES[0], POOL_MEASURE, *MEASURES[1:], "all")
-    lines += ["", f"| arm | loss | seeds | {' | '.join(shown)} |", "|---|---|---:" + "|---:" * len(shown) + "|"]
-    for arm, loss in answers.cells:
-        figures = [_shown(closed(answers, (arm, loss), measure)) for measure in shown]
-        lines.append(f"| {arm} | {loss} | {len(answers.cells[arm, loss])} | {' | '.join(figures)} |")
+    lines += ["", f"| arm | recipe | seeds | {' | '.join(shown)} |", "|---|---|---:" + "|---:" * len(shown) + "|"]
+    for arm, recipe in answers.cells:
+        figures = [_shown(closed(answers, (arm, recipe), measure)) for measure in shown]
+        lines.append(f"| {arm} | {recipe} | {len(answers.cells[arm, recipe])} | {' | '.join(figures)} |")
     lines += [
         "",
-        "| arm | loss | kl − uniform | p (Holm) | kl pool − uniform | all − uniform | kl / uniform ce "
+        "| arm | recipe | kl − uniform | p (Holm) | kl pool − uniform | all − uniform | kl / uniform ce "
         "| all / uniform ce |",
     ]
     lines += ["|---|---|" + "---:|" * 6, *_comparisons(answers)]
@@ -173,7 +173,7 @@ def _endpoints(answers: Answers) -> list[str]:
 
 
 def _comparisons(answers: Answers) -> list[str]:
-    """Return a line for each arm that has a partner among the random rows, p-values corrected over arms and losses."""
+    """Return a line for each arm that has a partner among the random rows, p-values corrected over arms and recipes."""
     cells = answers.cells
     rivals = [arm for arm in cells if arm[0] != BASELINE and set(cells[arm]) & set(cells.get((BASELINE, arm[1]), ()))]
     gains = {arm: gain(answers, arm, "kl") for arm in rivals}

@@ -52,14 +52,14 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     write(tmp_path / "original.parquet", values(0.8, 0.0, rng), {"model": "original"})
     write(tmp_path / "compressed.parquet", values(0.4, 1.0, rng), {"model": "compressed"})
-    for arm, loss, accuracy, divergence in (
+    for arm, recipe, accuracy, divergence in (
         ("uniform", "ce", 0.6, 0.5),
         ("uniform", "kl", 0.6, 0.5),
         ("paser", "kl", 0.7, 0.3),
     ):
         for seed in range(3):
-            facts = {"arm": arm, "loss": loss, "seed": seed, "seconds": 1200.0}
-            write(tmp_path / f"{arm}-{loss}-{seed}.parquet", values(accuracy, divergence, rng), facts)
+            facts = {"arm": arm, "recipe": recipe, "seed": seed, "seconds": 1200.0}
+            write(tmp_path / f"{arm}-{recipe}-{seed}.parquet", values(accuracy, divergence, rng), facts)
     return tmp_path
 
 
@@ -113,7 +113,7 @@ def test_draws_of_items_without_a_loss_are_left_out() -> None:
     assert report.gaps(means, ["arc-easy"], "arc-easy")[1] == pytest.approx(0.5)
 
 
-def test_an_arm_without_random_rows_of_its_loss_is_not_compared(folder: Path) -> None:
+def test_an_arm_without_random_rows_of_its_recipe_is_not_compared(folder: Path) -> None:
     for file in folder.glob("uniform-kl-*"):
         file.unlink()
     text = load_script("real_model.report").report(folder)
@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_has_whole_seeds() -> None:
     todo = plan.cells(plan.SIZES["screening"], "blocks", "clean")
     assert [cell.seed for cell in todo] == sorted(cell.seed for cell in todo)
     assert len({cell.file for cell in todo}) == len(todo)
-    assert {cell.arm for cell in todo if cell.loss == "half"} == {"uniform"}
+    assert {cell.arm for cell in todo if cell.recipe == "half"} == {"uniform"}
     assert {cell.seed for cell in todo} & set(plan.SIZES["confirmation"].seeds) == set()
 
 
