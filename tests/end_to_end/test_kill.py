@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 ROWS, PART_ROWS = 300, 100
-RANDOM_KILLS = 20
+RANDOM_KILLS = 8
 
 
 @pytest.fixture(scope="module")
