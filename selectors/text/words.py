@@ -103,7 +103,7 @@ def runs(text: str) -> Iterator[list[str]]:
         tokens = ((match[0], match.lastgroup) for match in _token().finditer(text))
     run: list[str] = []
     for token, kind in tokens:
-        if kind == "word" and _carries_meaning(token):
+        if kind == "word" and carries_meaning(token):
             run.append(token)
             continue
         if run:
@@ -116,7 +116,8 @@ def runs(text: str) -> Iterator[list[str]]:
 
 
 @lru_cache(maxsize=1 << 16)
-def _carries_meaning(word: str) -> bool:
+def carries_meaning(word: str) -> bool:
+    """Return whether a word has letters and is neither a stop word nor a single letter."""
     return len(word) > 1 and word.replace("’", "'") not in STOP_WORDS and any(c.isalpha() for c in word)
 
 
