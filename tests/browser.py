@@ -23,7 +23,9 @@ FRAME = """<!doctype html><meta charset="utf-8"><style>body{{margin:0;background
 </script>
 """
 """Shows a page at any width; Chromium's own window has a minimum width larger than a phone's."""
-PROBE = """<script>setTimeout(() => {
+PROBE = """<script>const look = (again) => setTimeout(() => {
+  // The pictures are drawn in a frame of their own, which a busy machine may grant late.
+  if (again && [...document.querySelectorAll("canvas")].some((one) => one.width === 300)) return look(again - 1);
   const wide = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .hidden, .skip, pre")
     && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.tagName + "." + one.className);
   const kept = [...document.querySelectorAll("canvas")].map((one) => {
@@ -34,13 +36,33 @@ PROBE = """<script>setTimeout(() => {
     }
     return found;
   });
-  const count = document.getElementById("row-count").textContent;
-  const search = document.getElementById("row-search");
-  search.value = "conflict"; search.dispatchEvent(new Event("input"));
-  parent.postMessage(JSON.stringify({ wide, kept, count, searched: document.getElementById("row-count").textContent,
-    rows: document.querySelectorAll("#row-body tr").length, scroll: document.documentElement.scrollWidth }), "*");
-}, 500);</script>"""
-"""Runs in a copy of the report: elements that overflow to the right, pixels drawn, and a search in the table."""
+  const text = (id) => document.getElementById(id).textContent, count = text("row-count");
+  const search = document.getElementById("map-search"), canvas = document.getElementById("map-canvas");
+  const find = (words) => { search.value = words; search.dispatchEvent(new Event("input")); };
+  find("conflict");
+  const searched = text("row-count"), rows = document.querySelectorAll("#row-body tr").length;
+  find("");
+  const box = canvas.getBoundingClientRect();
+  const press = (key) => canvas.dispatchEvent(new KeyboardEvent("keydown", { key }));
+  const point = (type, x, y, more) => canvas.dispatchEvent(new PointerEvent(type,
+    { clientX: box.left + x * box.width, clientY: box.top + y * box.height, ...more }));
+  canvas.setPointerCapture = () => {};  // a made-up pointer cannot be captured
+  point("pointermove", 0.5, 0.5);
+  const hovered = text("card"), tip = text("map-tip"), ids = () => document.getElementById("ids").value;
+  point("pointerdown", 0.01, 0.01, { shiftKey: true });
+  for (const [x, y] of [[0.5, 0.01], [0.5, 0.5], [0.01, 0.5]]) point("pointermove", x, y);
+  point("pointerup", 0.01, 0.4);
+  const lasso = ids();
+  press("Escape");
+  point("pointerdown", 0.5, 0.5); point("pointerup", 0.5, 0.5);
+  press("ArrowRight"); press(" "); press("+");
+  document.querySelector("input[value='--exclude']").click();
+  parent.postMessage(JSON.stringify({ wide, kept, count, searched, rows, hovered, tip, lasso, keyed: ids(),
+    card: text("card"), scroll: document.documentElement.scrollWidth }), "*");
+}, 100);
+look(25);</script>"""
+"""Runs in a copy of the report: elements that overflow to the right, pixels drawn, and then as a reader does, a search,
+a pointer over the map, a lasso around its upper left quarter, and keys."""
 
 
 def chromium() -> str:

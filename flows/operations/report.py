@@ -10,11 +10,16 @@ from curate.flows.operations.output_files import refuse_special
 from curate.flows.operations.selection_summary import meaning
 from curate.flows.session import open_warehouse
 from curate.schemas.errors import MissingExtraError, UsageError
+from curate.selectors.text.phrases import rows_read, telling_phrases
 from curate.storage.report.page import write_report
 from curate.storage.warehouse.permissions import files_of_user
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from curate.schemas.settings import Settings
 
@@ -48,9 +53,15 @@ def report(settings: Settings, selection: str, out: Path | None, png: bool) -> d
     refuse_special(path, "--out")
     pictures: list[Path] = []
     with files_of_user() if out is not None else nullcontext():
-        write_report(warehouse, selection_id, path, meaning)
+        write_report(warehouse, selection_id, path, meaning, naming)
         if png:
             from curate.storage.report.pictures import draw_pictures
 
             pictures = draw_pictures(warehouse, selection_id, path)
     return {"selection_id": selection_id, "report": str(path), "pictures": [str(picture) for picture in pictures]}
+
+
+def naming(labels: NDArray[np.int64], read: Callable[[NDArray[np.int64]], list[str]]) -> dict[int, list[str]]:
+    """Return the phrases that name each label; `read` returns the prompts of some of the n rows."""
+    rows = rows_read(labels)
+    return telling_phrases(read(rows), labels[rows])

@@ -40,6 +40,8 @@ class Contents:
     """Id of the example that was preferred to the row, or None."""
     cluster: NDArray[np.int64] | None
     """Cluster of each row, or the group that the budget was divided among, numbered as in `clusters`."""
+    membership: NDArray[np.float64] | None
+    """How much each row belongs to its cluster, in [0, 1]; None for groups and without clusters."""
     layouts: dict[str, NDArray[np.float64]]
     """Layout to coordinates of shape (n, 2): ``map`` (a disc per cluster) and ``diffusion``; empty for methods without
     clusters."""
@@ -75,14 +77,17 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
     example_id = np.asarray(ledger["example_id"].to_pylist(), dtype=np.str_)
     kept = ledger["kept"].to_numpy(zero_copy_only=False)
     cluster: NDArray[np.int64] | None = None
+    membership: NDArray[np.float64] | None = None
     layouts: dict[str, NDArray[np.float64]] = {}
     if "clusters" in upstream:
         table = warehouse.read("clusters", upstream["clusters"].id)
         cluster = table["cluster"].to_numpy().astype(np.int64)
+        membership = _floats(table["membership"])
         layouts = _layouts(table)
     clusters = _clusters(warehouse, selection, upstream)
     if grouped := {row["group"]: row["cluster"] for row in clusters if row.get("group") is not None}:
         cluster = np.array([grouped[name] for name in ledger["group"].to_pylist()], dtype=np.int64)
+        membership = None
     corpus_id = upstream["corpus"].id
     reasons = Counter(warehouse.read("corpus", corpus_id, "quarantine", ["reason"])["reason"].to_pylist())
     return Contents(
@@ -95,6 +100,7 @@ def read_contents(warehouse: Warehouse, selection_id: str) -> Contents:
         forgotten=np.isin(example_id, np.asarray(forgotten(warehouse.root), dtype=np.str_)),
         related=np.asarray(ledger["related_id"].to_pylist(), dtype=object),
         cluster=cluster,
+        membership=membership,
         layouts=layouts,
         signals=_signals(warehouse, upstream),
         clusters=clusters,

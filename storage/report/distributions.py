@@ -23,7 +23,7 @@ _KINDS: dict[str, Kind] = {
     "don": "asinh", "nod": "log", "nll_original": "asinh", "nll_compressed": "asinh",
     "positive_excess": "asinh",
 }  # fmt: skip
-_NAMES = {
+NAMES = {
     "cds": "Damage (cds)",
     "don": "DON",
     "nod": "NOD",
@@ -53,7 +53,7 @@ def signal_axis(name: str, values: NDArray[np.float64]) -> tuple[Scale, int, str
     scale, bins = scale_of(values, _KINDS.get(name, "linear")), BINS
     if name in LENGTHS:
         scale, bins = _integer_bins(scale)
-    return scale, bins, _NAMES.get(name, name)
+    return scale, bins, NAMES.get(name, name)
 
 
 def _drawing(name: str, values: NDArray[np.float64], kept: NDArray[np.bool_]) -> dict[str, Any]:

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 
-from curate.storage.report import samples
+from curate.storage.report import samples, sections
 from curate.storage.report.contents import Contents, read_contents
-from curate.storage.report.distributions import HEIGHT, WIDTH, distributions
-from curate.storage.report.points import corpus_map, plane
+from curate.storage.report.distributions import HEIGHT, NAMES, WIDTH, distributions
+from curate.storage.report.points import plane
+from curate.storage.report.row_texts import packed_texts
+from curate.storage.report.rows import drawn_rows, packed_rows
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from curate.schemas.artefacts import Manifest
+    from numpy.typing import NDArray
+
     from curate.storage.warehouse.warehouse import Warehouse
 
+    Naming = Callable[[NDArray[np.int64], Callable[[NDArray[np.int64]], list[str]]], dict[int, list[str]]]
+    """From the labels of n rows, and a function that reads the prompts of some of them, to phrases for each label."""
+
 TEMPLATES = Path(__file__).with_name("templates")
-CLUSTERS_SHOWN = 60
-_SCRIPTS = ("colours.js", "map.js", "plane.js", "table.js")
+LIMIT = 1_000_000
+"""Bytes of a page. Texts of rows fill what the rest leaves."""
+_SCRIPTS = (
+    "colours.js", "unpack.js", "filter.js", "view.js", "map.js", "pointer.js", "card.js", "picked.js", "plane.js",
+    "table.js",
+)  # fmt: skip
 
 
-def write_report(warehouse: Warehouse, selection_id: str, path: Path, meaning: Callable[[str], str]) -> None:
+def write_report(
+    warehouse: Warehouse, selection_id: str, path: Path, meaning: Callable[[str], str], naming: Naming
+) -> None:
     """Write the report of a selection to one HTML file.
 
     Parameters
@@ -38,6 +49,8 @@ def write_report(warehouse: Warehouse, selection_id: str, path: Path, meaning: C
         The file; replaced atomically if it exists.
     meaning : callable
         Returns the explanation of a ledger reason, one clause, or an empty string.
+    naming : callable
+        Names clusters; see `Naming`.
 
     Raises
     ------
@@ -46,7 +59,18 @@ def write_report(warehouse: Warehouse, selection_id: str, path: Path, meaning: C
     """
     contents = read_contents(warehouse, selection_id)
     atomic.make_folder(path.parent)
-    atomic.write_bytes(path, render(page(warehouse, contents, meaning)).encode("utf-8", "replace"))
+    atomic.write_bytes(path, _bytes(page(warehouse, contents, meaning, naming)))
+
+
+def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str], naming: Naming) -> dict[str, Any]:
+    """Return the values of the template, with as many texts as the page has room for."""
+    drawn = drawn_rows(contents)
+    values = _values(warehouse, contents, meaning, _names(warehouse, contents, naming))
+    values["data"] |= {"rows": packed_rows(contents, drawn), "texts": {"packed": "", "n": len(drawn), "signals": []}}
+    values["map"] = values["data"]["rows"] if values["data"]["rows"]["layouts"] else None
+    room = LIMIT - len(_bytes(values)) - sum(len(name) + 3 for name in contents.signals)
+    values["data"]["texts"] = packed_texts(warehouse, contents, drawn, room)
+    return values
 
 
 def render(values: dict[str, Any]) -> str:
@@ -58,65 +82,10 @@ def render(values: dict[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"count": _count, "short": _short, "percent": _percent, "hue": hue}
+    environment.filters |= {
+        "count": _count, "nats": _nats, "short": _short, "percent": _percent, "hue": hue, "script_json": _script_json,
+    }  # fmt: skip
     return environment.get_template("report.html").render(values)
-
-
-def page(warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str]) -> dict[str, Any]:
-    """Return the values of the template, as plain Python values."""
-    selection = contents.selection
-    listed = samples.table_rows(contents)
-    sample_groups = samples.sample_groups(contents)
-    related_ids = {str(name) for _, _, rows in sample_groups for row in rows if (name := contents.related[row])}
-    is_related = np.isin(contents.example_id, [*related_ids]) & ~contents.forgotten
-    others = {str(contents.example_id[row]): int(row) for row in np.flatnonzero(is_related)}
-    text = samples.texts(
-        warehouse, contents, {*listed, *(row for _, _, rows in sample_groups for row in rows), *others.values()}
-    )
-    map_data, plane_data = corpus_map(contents), plane(contents)
-    names = {row["cluster"]: ", ".join(row["terms"][:5]) for row in contents.clusters}
-    return {
-        "id": selection.id,
-        "method": selection.settings["method"],
-        "budget": selection.settings["budget"],
-        "facts": selection.facts,
-        "n": len(contents),
-        "n_kept": int(contents.kept.sum()),
-        "read": _row_counts(contents.upstream["corpus"]),
-        "gain": _gain(contents),
-        "clusters": _clusters(contents),
-        "n_clusters": len(contents.clusters),
-        "groups": "group" if any(row.get("group") is not None for row in contents.clusters) else "cluster",
-        "map": map_data,
-        "plane": plane_data,
-        "distributions": distributions(contents),
-        "drawing": (WIDTH, HEIGHT),
-        "reasons": _reasons(contents, meaning),
-        "quarantine": contents.quarantine,
-        "kinds": [
-            (
-                title,
-                about or meaning(title.partition(": ")[2]),
-                [_sample(contents, row, text, names, others) for row in rows],
-            )
-            for title, about, rows in sample_groups
-        ],
-        "sources": contents.sources,
-        "lineage": [_lineage_step(one) for one in (*contents.upstream.values(), selection)],
-        "settings": json.dumps(selection.settings, indent=2, ensure_ascii=False, sort_keys=True),
-        "versions": selection.versions,
-        "listed": len(listed),
-        "data": _script_json(
-            {
-                "map": map_data,
-                "plane": plane_data,
-                "clusters": {row["cluster"]: ", ".join(row["terms"][:5]) for row in contents.clusters},
-                "rows": [_listed(contents, row, text[row]) for row in listed],
-            }
-        ),
-        "style": (TEMPLATES / "style.css").read_text("utf-8"),
-        "script": "\n".join((TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS),
-    }
 
 
 def hue(cluster: int) -> float:
@@ -125,98 +94,77 @@ def hue(cluster: int) -> float:
     return round(cluster * 137.508 % 360, 1)
 
 
-def _row_counts(corpus: Manifest) -> dict[str, int]:
-    """Return the numbers of source rows read, merged as duplicates and quarantined."""
-    usable, quarantined = corpus.rows("sources"), corpus.rows("quarantine")
-    return {"all": usable + quarantined, "duplicates": usable - corpus.rows(), "quarantined": quarantined}
+def _bytes(values: dict[str, Any]) -> bytes:
+    return render(values).encode("utf-8", "replace")
 
 
-def _gain(contents: Contents) -> tuple[float, float] | None:
-    """Return the mean damage of all rows and of the kept ones, in nats; None without a model pair."""
-    damage = contents.signals.get("cds")
-    if damage is None or not np.isfinite(damage[contents.kept]).any():
-        return None
-    return float(np.nanmean(damage)), float(np.nanmean(damage[contents.kept]))
+def _names(warehouse: Warehouse, contents: Contents, naming: Naming) -> dict[int, str]:
+    """Return the name of every cluster or group: its telling phrases, or its terms where it has none."""
+    phrases: dict[int, list[str]] = {}
+    grouped = any(row.get("group") is not None for row in contents.clusters)
+    if contents.cluster is not None and not grouped:
+        rows = np.flatnonzero(~contents.forgotten)
 
+        def read(some: NDArray[np.int64]) -> list[str]:
+            text = samples.texts(warehouse, contents, rows[some].tolist(), ["prompt"])
+            return [text[row]["prompt"] for row in rows[some].tolist()]
 
-def _clusters(contents: Contents) -> list[dict[str, Any]]:
-    rows = contents.clusters
-    size = max(sum(row["size"] for row in rows), 1)
-    kept = max(sum(row["kept"] for row in rows), 1)
-    worst = max((row["degradation"] or 0.0 for row in rows), default=0.0) or 1.0
-    widest = max((max(row["size"] / size, row["kept"] / kept) for row in rows), default=0.0) or 1.0
-    return [
-        {
-            **row,
-            "damage_width": round(100 * (row["degradation"] or 0.0) / worst, 2),
-            # Width of the colour gradient relative to the bar: every bar shows the gradient up to its own value.
-            "damage_whole": round(100 * worst / max(row["degradation"] or 0.0, worst / 100), 2),
-            "corpus_share": row["size"] / size,
-            "kept_share": row["kept"] / kept,
-            "corpus_width": round(100 * row["size"] / size / widest, 2),
-            "kept_width": round(100 * row["kept"] / kept / widest, 2),
-        }
-        for row in rows[:CLUSTERS_SHOWN]
-    ]
-
-
-def _reasons(contents: Contents, meaning: Callable[[str], str]) -> list[dict[str, Any]]:
-    counts = Counter(str(reason) for reason in contents.reason)
-    most = max(counts.values(), default=1)
-    return [
-        {"reason": reason, "count": count, "width": round(100 * count / most, 2), "meaning": meaning(reason)}
-        for reason, count in sorted(counts.items(), key=lambda item: (item[0] != "selected", -item[1], item[0]))
-    ]
-
-
-def _sample(
-    contents: Contents, row: int, text: dict[int, dict[str, Any]], names: dict[int, str], others: dict[str, int]
-) -> dict[str, Any]:
-    related = contents.related[row]
-    cluster = None if contents.cluster is None else int(contents.cluster[row])
+        phrases = naming(contents.cluster[rows], read)
     return {
-        "id": str(contents.example_id[row]),
-        "kept": bool(contents.kept[row]),
-        "reason": str(contents.reason[row]),
-        "rank": int(contents.rank[row]),
-        "cluster": cluster,
-        "terms": names.get(cluster, "") if cluster is not None else "",
-        "turns": [(turn["role"], samples.shortened(turn["content"], samples.SHOWN)) for turn in text[row]["messages"]],
-        "scores": [
-            (name, _four(contents.signals[name][row]))
-            for name in ("cds", "don", "nod")
-            if name in contents.signals and np.isfinite(contents.signals[name][row])
-        ],
-        "lost_to": (str(related), samples.shortened(text[others[str(related)]]["prompt"], samples.IN_TABLE))
-        if str(related) in others
-        else None,
+        row["cluster"]: " · ".join(phrases.get(row["cluster"], [])) or ", ".join(row["terms"][:5])
+        for row in contents.clusters
     }
 
 
-def _listed(contents: Contents, row: int, text: dict[str, Any]) -> list[Any]:
-    """Return one row of the searchable table, in the order of its columns."""
-    damage = contents.signals.get("cds")
-    return [
-        str(contents.example_id[row]),
-        int(contents.rank[row]) or None,
-        str(contents.reason[row]),
-        None if contents.cluster is None else int(contents.cluster[row]),
-        None if damage is None or not np.isfinite(damage[row]) else round(float(damage[row]), 4),
-        samples.shortened(text["prompt"], samples.IN_TABLE),
-        samples.shortened(text["response"], samples.IN_TABLE),
-    ]
-
-
-def _lineage_step(manifest: Manifest) -> dict[str, Any]:
+def _values(
+    warehouse: Warehouse, contents: Contents, meaning: Callable[[str], str], names: dict[int, str]
+) -> dict[str, Any]:
+    selection = contents.selection
+    sample_groups, examples = samples.sample_groups(contents), samples.typical_rows(contents)
+    shown = {row for _, _, rows in sample_groups for row in rows}
+    related_ids = {str(contents.related[row]) for row in shown if contents.related[row]}
+    is_related = np.isin(contents.example_id, [*related_ids]) & ~contents.forgotten
+    others = {str(contents.example_id[row]): int(row) for row in np.flatnonzero(is_related)}
+    beside = (row for rows in examples.values() for row in rows)
+    text = samples.texts(warehouse, contents, {*shown, *others.values(), *beside}, ["messages", "prompt"])
+    plane_data = plane(contents)
     return {
-        "noun": manifest.noun,
-        "id": manifest.id,
-        "rows": manifest.rows(),
-        "created": manifest.created[:16].replace("T", " "),
-        "seconds": manifest.seconds,
-        "memory": manifest.peak_memory_mb,
-        "inputs": manifest.inputs,
-        "models": {role: name for role, name in (manifest.facts.get("models") or {}).items() if name},
+        "id": selection.id,
+        "method": selection.settings["method"],
+        "budget": selection.settings["budget"],
+        "facts": selection.facts,
+        "n": len(contents),
+        "n_kept": int(contents.kept.sum()),
+        "read": sections.row_counts(contents.upstream["corpus"]),
+        "gain": sections.gain(contents),
+        "clusters": sections.clusters(contents, names, text, examples),
+        "n_clusters": len(contents.clusters),
+        "groups": "group" if any(row.get("group") is not None for row in contents.clusters) else "cluster",
+        "plane": plane_data,
+        "distributions": distributions(contents),
+        "drawing": (WIDTH, HEIGHT),
+        "reasons": sections.reasons(contents, meaning),
+        "quarantine": contents.quarantine,
+        "kinds": [
+            (
+                title,
+                about or meaning(title.partition(": ")[2]),
+                [sections.sample(contents, row, text, names, others) for row in rows],
+            )
+            for title, about, rows in sample_groups
+        ],
+        "sources": contents.sources,
+        "lineage": [sections.lineage_step(one) for one in (*contents.upstream.values(), selection)],
+        "settings": json.dumps(selection.settings, indent=2, ensure_ascii=False, sort_keys=True),
+        "versions": selection.versions,
+        "data": {
+            "plane": plane_data,
+            "clusters": names,
+            "titles": {name: NAMES.get(name, name) for name in contents.signals},
+            "meanings": {reason: meaning(reason) for reason in sorted({str(one) for one in contents.reason})},
+        },
+        "style": (TEMPLATES / "style.css").read_text("utf-8"),
+        "script": "\n".join((TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS),
     }
 
 
@@ -238,5 +186,5 @@ def _percent(share: float) -> str:
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
-def _four(value: float) -> str:
-    return f"{value:.4g}"
+def _nats(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if 0 < value < 0.0005 else f"{value:.3f}"

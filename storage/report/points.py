@@ -1,12 +1,12 @@
-"""Encodes the points of the report's map and plane compactly, so that a page can hold sixty thousand of them."""
+"""Places of the report's points: layouts in the unit square, and the plane of DON and NOD."""
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curate.storage.report.packing import bytes_of, packed, twelve_bits_of
 from curate.storage.report.scales import Scale, densest_region, outline, scale_of
 
 if TYPE_CHECKING:
@@ -14,23 +14,8 @@ if TYPE_CHECKING:
 
     from curate.storage.report.contents import Contents
 
-POINTS = 60_000
-"""Largest number of points drawn; of a larger corpus, evenly spaced rows."""
-
-
-def packed(values: NDArray[Any]) -> str:
-    """Return an array's little-endian bytes as base64."""
-    return base64.b64encode(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()).decode()
-
-
-def _as_uint16(unit: NDArray[np.float64]) -> str:
-    """Return coordinates in [0, 1] as base64 of unsigned 16-bit integers."""
-    return packed(np.round(np.nan_to_num(unit) * 65535).astype(np.uint16))
-
-
-def drawn_rows(n: int) -> NDArray[np.int64]:
-    """Return the indices of the rows that are drawn: all, or evenly spaced ones."""
-    return np.arange(0, n, max(1, -(-n // POINTS)))
+POINTS = 5_000
+"""Largest number of points in the plane; of more rows, evenly spaced ones. The outline is that of all rows."""
 
 
 def within_unit(coordinates: NDArray[np.float64], clipped: float = 0.0, square: bool = True) -> NDArray[np.float64]:
@@ -53,35 +38,6 @@ def within_unit(coordinates: NDArray[np.float64], clipped: float = 0.0, square: 
     return scaled
 
 
-def corpus_map(contents: Contents) -> dict[str, Any] | None:
-    """Return the map's points in every layout with cluster, damage and kept; None for a selection without clusters."""
-    if not contents.layouts or contents.cluster is None:
-        return None
-    rows = drawn_rows(len(contents))
-    scaled = {
-        layout: within_unit(coordinates, *((0.005, False) if layout == "diffusion" else ()))
-        for layout, coordinates in contents.layouts.items()
-    }
-    damage, most = _damage(contents)
-    return {
-        "drawn": len(rows),
-        "layouts": {layout: [_as_uint16(unit[rows, axis]) for axis in (0, 1)] for layout, unit in scaled.items()},
-        "cluster": packed(contents.cluster[rows].astype(np.uint16)),
-        "kept": packed(contents.kept[rows].astype(np.uint8)),
-        "damage": packed(damage[rows]) if damage is not None else None,
-        "most": most,
-    }
-
-
-def _damage(contents: Contents) -> tuple[NDArray[np.uint8] | None, float]:
-    """Return each row's damage as 0–255, scaled to the 99th percentile, and that percentile; None without a pair."""
-    values = contents.signals.get("cds")
-    if values is None:
-        return None, 0.0
-    most = float(np.nanquantile(values, 0.99)) or 1.0
-    return np.round(255 * np.clip(np.nan_to_num(values) / most, 0.0, 1.0)).astype(np.uint8), most
-
-
 def plane(contents: Contents) -> dict[str, Any] | None:
     """Return the DON/NOD plane: points, ticks, and the outline of the densest region of the kept rows."""
     if "don" not in contents.signals or "nod" not in contents.signals:
@@ -90,14 +46,15 @@ def plane(contents: Contents) -> dict[str, Any] | None:
     usable = np.flatnonzero(np.isfinite(don) & np.isfinite(nod))
     across: Scale = scale_of(nod[usable], "log")
     up: Scale = scale_of(don[usable], "asinh")
-    rows = usable[drawn_rows(len(usable))]
+    n_points = min(len(usable), POINTS)
+    rows = usable[np.arange(n_points) * len(usable) // max(n_points, 1)]
     kept = usable[contents.kept[usable]]
     region = densest_region(across(nod[kept]), up(don[kept]))
     return {
         "drawn": len(rows),
-        "x": _as_uint16(across(nod[rows])),
-        "y": _as_uint16(up(don[rows])),
-        "kept": packed(contents.kept[rows].astype(np.uint8)),
+        "packed": packed(
+            [twelve_bits_of(across(nod[rows])), twelve_bits_of(up(don[rows])), bytes_of(contents.kept[rows])]
+        ),
         "outline": [[round(value, 4) for value in segment] for segment in outline(region)],
         "kept_inside": _share_inside(region, across(nod[kept]), up(don[kept])),
         "all_inside": _share_inside(region, across(nod[usable]), up(don[usable])),

@@ -1,4 +1,4 @@
-"""Chooses the rows that a report shows with their text: a few per group, and a table. Reads no other text."""
+"""Chooses the rows that a report shows with their text: a few per group and cluster, and as many as fit for the map."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
     from curate.storage.report.contents import Contents
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
 
 EACH = 3
 """Rows shown per group."""
-TABLE_KEPT, TABLE_LEFT = 1500, 500
-"""Largest numbers of kept and of other rows in the table."""
+MOST_TEXTS = 10_000
+"""Largest number of rows whose text is read for the map and the table; a page of one megabyte holds fewer."""
+TYPICAL = 0.25
+"""Share of a cluster's rows, those of highest membership, from which its example rows are taken."""
 SHOWN = 600
 """Characters shown per text."""
-IN_TABLE = 160
+BRIEF = 120
+"""Characters of a text of the map and the table, where the texts of all rows do not fit otherwise."""
 
 
 def sample_groups(contents: Contents) -> list[tuple[str, str, list[int]]]:
@@ -47,31 +52,53 @@ def sample_groups(contents: Contents) -> list[tuple[str, str, list[int]]]:
     return [(title, about, rows[:EACH].tolist()) for title, about, rows in shown if len(rows)]
 
 
-def table_rows(contents: Contents) -> list[int]:
-    """Return the rows of the table: the kept rows of highest rank, then a share of the rows of every other reason."""
-    kept = np.flatnonzero(contents.kept & ~contents.forgotten)
-    kept = kept[np.argsort(contents.rank[kept], kind="stable")][:TABLE_KEPT]
-    left_out = ~contents.kept & ~contents.forgotten
-    reasons = sorted({str(reason) for reason in contents.reason[left_out]})
-    groups = [np.flatnonzero((contents.reason == reason) & left_out) for reason in reasons]
-    # Smallest group first, so that what it does not use of its share goes to the larger ones.
-    groups.sort(key=len)
-    left: list[int] = []
-    for index, rows in enumerate(groups):
-        allowed = (TABLE_LEFT - len(left)) // (len(groups) - index)
-        # Evenly spaced over the corpus, so that all sources are represented.
-        left += rows[np.unique(np.linspace(0, len(rows) - 1, min(allowed, len(rows))).astype(np.int64))].tolist()
-    return [*kept.tolist(), *left]
+def text_order(contents: Contents, drawn: NDArray[np.int64]) -> list[int]:
+    """Return the rows whose text is shown first: three kept rows by rank, one row that was not kept, and so on.
+
+    Rows that were not kept take turns by reason, so that a rare reason is never crowded out, and are spread over the
+    corpus. At most `MOST_TEXTS` of the rows `drawn`.
+    """
+    kept = drawn[contents.kept[drawn]]
+    kept = kept[np.argsort(contents.rank[kept], kind="stable")]
+    turns = [np.arange(len(kept)) / 3]
+    rows = [kept]
+    left = np.sort(drawn[~contents.kept[drawn]])
+    reasons = sorted({str(reason) for reason in contents.reason[left]})
+    for number, reason in enumerate(reasons):
+        of_reason = left[contents.reason[left] == reason]
+        # Any first part of the multiples of the golden ratio, modulo one, is spread evenly.
+        spread = np.argsort(np.arange(len(of_reason)) * 0.6180339887498949 % 1.0, kind="stable")
+        rows.append(of_reason[spread])
+        turns.append(np.arange(len(of_reason)) * len(reasons) + number + 0.5)
+    order = np.argsort(np.concatenate(turns), kind="stable")[:MOST_TEXTS]
+    ordered: list[int] = np.concatenate(rows)[order].tolist()
+    return ordered
 
 
-def texts(warehouse: Warehouse, contents: Contents, rows: set[int]) -> dict[int, dict[str, Any]]:
-    """Return prompt, response, turns and tools of some rows, by row number."""
+def typical_rows(contents: Contents) -> dict[int, list[int]]:
+    """Return up to `EACH` rows of each cluster: spread over its rows of highest membership, or over all of a group."""
+    chosen = {}
+    for cluster in (row["cluster"] for row in contents.clusters):
+        members = np.flatnonzero((contents.cluster == cluster) & ~contents.forgotten)
+        if contents.membership is not None:
+            order = np.lexsort((contents.example_id[members], -contents.membership[members]))
+            members = members[order][: max(EACH, int(TYPICAL * len(members)))]
+        n_rows = min(EACH, len(members))
+        chosen[cluster] = members[np.arange(n_rows) * len(members) // max(n_rows, 1)].tolist()
+    return chosen
+
+
+def texts(
+    warehouse: Warehouse, contents: Contents, rows: Iterable[int], columns: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    """Return columns of some rows of the corpus, by row number."""
     by_row: dict[int, dict[str, Any]] = {}
     start = 0
-    columns = ["messages", "prompt", "response", "n_turns"]
-    for batch in warehouse.batches("corpus", contents.upstream["corpus"].id, columns=columns):
-        here = sorted(row - start for row in rows if start <= row < start + len(batch))
-        for offset, row in zip(here, batch.take(pa.array(here, pa.int64())).to_pylist(), strict=True):
+    wanted = np.unique(np.fromiter(rows, np.int64))
+    for batch in warehouse.batches("corpus", contents.upstream["corpus"].id, columns=list(columns)):
+        first, last = np.searchsorted(wanted, [start, start + len(batch)])
+        here = wanted[first:last] - start
+        for offset, row in zip(here.tolist(), batch.take(pa.array(here, pa.int64())).to_pylist(), strict=True):
             by_row[start + offset] = row
         start += len(batch)
     return by_row

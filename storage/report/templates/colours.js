@@ -1,5 +1,5 @@
 "use strict";
-// Shared by the pictures: the data, the theme's colours, decoding of arrays, and canvases at the screen's resolution.
+// Shared by the pictures: the data, the theme's colours, and canvases at the screen's resolution.
 const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -10,21 +10,6 @@ function theme(name) {
 // The same as hue() in page.py: consecutive cluster numbers get distant hues.
 function clusterColour(cluster) {
   return `hsl(${((cluster * 137.508) % 360).toFixed(1)} 58% ${theme("dot-light")})`;
-}
-
-function bytes(text) {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}
-
-// Unsigned 16-bit numbers, little-endian on every machine.
-function sixteen(text) {
-  const raw = bytes(text), view = new DataView(raw.buffer), values = new Float32Array(raw.length / 2);
-  for (let i = 0; i < values.length; i++) values[i] = view.getUint16(2 * i, true);
-  return values;
-}
-
-function unit(text) {
-  return sixteen(text).map((value) => value / 65535);
 }
 
 // Colours between the three stops of the theme, from low to high.

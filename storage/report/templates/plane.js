@@ -1,6 +1,7 @@
 // The DON/NOD plane: points, axes with ticks, and the outline of the densest region of the kept rows.
-if (data.plane) (() => {
-  const x = unit(data.plane.x), y = unit(data.plane.y), kept = bytes(data.plane.kept), n = kept.length;
+if (data.plane) await (async () => {
+  const n = data.plane.drawn, planes = new Planes(await inflate(data.plane.packed));
+  const x = planes.unit(n), y = planes.unit(n), kept = planes.bytes(n);
   const left = 82, right = 12, top = 12, bottom = 46;
 
   picture(document.getElementById("plane-canvas"), (context, size) => {

@@ -1,50 +1,52 @@
-// The table of rows: search, two filters, sorting, pages. Texts are inserted as text, never as markup.
+// The table of the rows that match: sorting and pages. Texts are inserted as text, never as markup.
 (() => {
   const heads = ["Example", "Rank", "Reason", "Cluster", "Damage", "Prompt", "Response"];
-  const PER_PAGE = 25, numeric = new Set([1, 3, 4]);
+  const PER_PAGE = 25, BRIEF = 160, numeric = new Set([1, 3, 4]);
   const element = (id) => document.getElementById(id);
-  const search = element("row-search"), reason = element("row-reason"), cluster = element("row-cluster");
-  const lower = data.rows.map((row) => row.join(" ").toLowerCase());
   let page = 0, sorted = null, down = false;
 
-  function options(select, values, text) {
-    for (const value of values) select.add(new Option(text(value), value));
+  for (const reason of data.rows.reasons) element("row-reason").add(new Option(reason, reason));
+  for (const cluster of [...new Set(rows.cluster)].sort((a, b) => a - b)) {
+    element("row-cluster").add(new Option(`${cluster}: ${data.clusters[cluster] || ""}`.slice(0, 48), cluster));
   }
-  const seen = (column) => [...new Set(data.rows.map((row) => row[column]))].filter((value) => value !== null);
-  options(reason, seen(2).sort(), (value) => value);
-  options(cluster, seen(3).sort((a, b) => a - b), (value) => `${value}: ${data.clusters[value] || ""}`.slice(0, 48));
+
+  const columns = [
+    (i) => rows.id[i], (i) => texts.get(i)?.rank ?? null, (i) => rows.reason[i], clusterOf, damageOf,
+    (i) => texts.get(i)?.prompt ?? null, (i) => texts.get(i)?.response ?? null,
+  ];
 
   function matchingRows() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const rows = data.rows.filter((row, i) => words.every((word) => lower[i].includes(word))
-      && (!reason.value || row[2] === reason.value) && (!cluster.value || String(row[3]) === cluster.value));
-    if (sorted !== null) {
-      const last = (value) => value === null;  // missing values come last in either direction
-      rows.sort((a, b) => {
-        const [one, other] = [a[sorted], b[sorted]];
-        if (last(one) || last(other)) return last(one) - last(other);
-        return (one < other ? -1 : one > other ? 1 : 0) * (down ? -1 : 1);
-      });
-    }
-    return rows;
+    const found = rows.order.filter((i) => matching[i]);
+    if (sorted === null) return found;
+    const keyed = found.map((i) => [columns[sorted](i), i]);
+    keyed.sort(([one], [other]) => {
+      // Missing values come last in either direction.
+      if (one === null || other === null) return (one === null) - (other === null);
+      return (one < other ? -1 : one > other ? 1 : 0) * (down ? -1 : 1);
+    });
+    return keyed.map(([, i]) => i);
+  }
+
+  function cellText(value, column) {
+    const text = value === null ? "–" : column === 4 ? value.toFixed(3) : String(value);
+    return text.length > BRIEF ? text.slice(0, BRIEF - 1) + "…" : text;
   }
 
   function show() {
-    const rows = matchingRows(), pages = Math.max(1, Math.ceil(rows.length / PER_PAGE)), body = element("row-body");
+    const found = matchingRows(), pages = Math.max(1, Math.ceil(found.length / PER_PAGE)), body = element("row-body");
     page = Math.min(page, pages - 1);
     body.textContent = "";
-    for (const row of rows.slice(page * PER_PAGE, (page + 1) * PER_PAGE)) {
+    for (const i of found.slice(page * PER_PAGE, (page + 1) * PER_PAGE)) {
       const line = body.insertRow();
-      row.forEach((value, column) => {
-        const cell = line.insertCell();
+      columns.forEach((value, column) => {
+        const cell = line.insertCell(), text = cellText(value(i), column);
         if (numeric.has(column)) cell.className = "number";
         cell.dataset.label = heads[column];
-        const text = value === null ? "–" : column === 4 ? value.toFixed(3) : String(value);
         if (column === 0) cell.append(Object.assign(document.createElement("code"), { textContent: text }));
         else cell.textContent = text;
       });
     }
-    element("row-count").textContent = `${rows.length.toLocaleString("en")} rows found`;
+    element("row-count").textContent = `${found.length.toLocaleString("en")} rows found`;
     element("row-page").textContent = `Page ${page + 1} of ${pages}`;
     element("row-back").disabled = page === 0;
     element("row-next").disabled = page >= pages - 1;
@@ -63,7 +65,7 @@
     head.append(button);
     element("row-heads").append(head);
   });
-  for (const input of [search, reason, cluster]) input.addEventListener("input", () => { page = 0; show(); });
+  followers.push(() => { page = 0; show(); });
   element("row-back").addEventListener("click", () => { page -= 1; show(); });
   element("row-next").addEventListener("click", () => { page += 1; show(); });
   show();

@@ -88,6 +88,14 @@ def test_the_page_in_a_browser(curate: Run, filled: dict[str, str], tmp_path: Pa
     assert len(result["kept"]) == 2
     assert min(result["kept"]) > 10, "a picture shows no kept row"
     assert (result["count"], result["searched"], result["rows"]) == ("60 rows found", "1 rows found", 1)
+    # The map of this warehouse is a diagonal: row i is i/59 to the right and down.
+    middle = next(i for i in (29, 30) if warehouses.IDS[i] in result["hovered"])
+    example = warehouses.example(middle)
+    assert all(shown in result["hovered"] for shown in (example["prompt"], example["response"], "budget", "DON"))
+    assert result["tip"].endswith(example["prompt"])
+    assert set(result["lasso"].split()) == {"--pin", *warehouses.IDS[:30]}
+    assert result["keyed"] == f"--exclude {warehouses.IDS[middle + 1]}"
+    assert warehouses.IDS[middle + 1] in result["card"]
 
     shot = tmp_path / "shot.png"
     look = browser.framed(report, tmp_path, width, 2400)

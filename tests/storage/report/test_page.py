@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -10,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import report_rows
 import warehouses
 
 from curate.schemas.corpus import EXAMPLES, SOURCES
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.storage.catalog.publish import publish
 from curate.storage.maintenance.forgotten import forget
+from curate.storage.report import page as page_module
+from curate.storage.report import rows as drawing
 from curate.storage.report import samples
 from curate.storage.report.contents import read_contents
 from curate.storage.report.page import hue, page, render, write_report
-from curate.storage.report.points import drawn_rows, within_unit
+from curate.storage.report.points import within_unit
+from curate.storage.report.rows import DAMAGE_STEPS, drawn_rows
 from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 EVIL = "</script><script>document.title='pwned'</script><img src=x onerror=alert(1)> & “quotes” <!-- "
@@ -62,6 +66,11 @@ def meaning(reason: str) -> str:
     return f"what {reason} means"
 
 
+def naming(labels: Any, read: Callable[[Any], list[str]]) -> dict[int, list[str]]:
+    """Name each label by its first prompt; the real names are tested with `telling_phrases`."""
+    return {int(k): read(np.flatnonzero(labels == k)[:1]) for k in np.unique(labels)}
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> tuple[Warehouse, dict[str, str]]:
     warehouse = Warehouse(tmp_path / "w")
@@ -69,7 +78,7 @@ def filled(tmp_path: Path) -> tuple[Warehouse, dict[str, str]]:
 
 
 def written(warehouse: Warehouse, selection: str, path: Path) -> tuple[str, Page, dict[str, Any]]:
-    write_report(warehouse, selection, path, meaning)
+    write_report(warehouse, selection, path, meaning, naming)
     text = path.read_text("utf-8")
     parsed = Page(text)
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
@@ -98,7 +107,9 @@ def test_it_works_with_a_screen_reader(filled: tuple[Warehouse, dict[str, str]],
     assert parsed.with_tag("html")[0]["lang"] == "en"
     assert len(parsed.with_tag("h1")) == 1
     for tag in ("canvas", "svg"):
-        assert all(one["role"] == "img" and one["aria-label"] for one in parsed.with_tag(tag))
+        assert all(one["aria-label"] and one["role"] in ("img", "application") for one in parsed.with_tag(tag))
+    # What has the role of an application takes keys, so it must be reachable by the keyboard.
+    assert [one["tabindex"] for _, one in parsed.elements if one.get("role") == "application"] == ["0"]
     assert all(one.get("scope") in ("col", "row") for one in parsed.with_tag("th"))
     assert len(parsed.with_tag("caption")) == len(parsed.with_tag("table"))
     labelled = [
@@ -113,16 +124,18 @@ def test_numbers_are_those_of_the_ledger(filled: tuple[Warehouse, dict[str, str]
     warehouse, ids = filled
     text, parsed, data = written(warehouse, ids["paser"], tmp_path / "report.html")
     ledger = warehouse.read("selection", ids["paser"]).to_pylist()
-    kept = np.frombuffer(base64.b64decode(data["map"]["kept"]), dtype=np.uint8)
-    assert kept.tolist() == [int(row["kept"]) for row in ledger]
-    assert np.frombuffer(base64.b64decode(data["map"]["cluster"]), dtype="<u2").tolist() == [
-        row["cluster"] for row in ledger
-    ]
     by_id = {row["example_id"]: row for row in ledger}
-    assert len(data["rows"]) == len(ledger)
-    for example_id, rank, reason, cluster, *_ in data["rows"]:
-        row = by_id[example_id]
-        assert (rank, reason, cluster) == (row["rank"], row["reason"], row["cluster"])
+    rows = report_rows.rows_of(data)
+    assert [row["id"] for row in rows] == sorted(by_id)
+    for row in rows:
+        entry, i = by_id[row["id"]], warehouses.IDS.index(row["id"])
+        assert (row["kept"], row["reason"], row["cluster"]) == (entry["kept"], entry["reason"], entry["cluster"])
+        assert row["damage"] == round(DAMAGE_STEPS * min(1, i / 100 / data["rows"]["damage"]["most"]))
+        assert row["map"] == pytest.approx((i / 59, 1 - i / 59), abs=1e-3)
+        example = warehouses.example(i)
+        assert row["text"]["rank"] == entry["rank"]
+        assert (row["text"]["prompt"], row["text"]["response"]) == (example["prompt"], example["response"])
+        assert dict(zip(data["texts"]["signals"], row["text"]["signals"], strict=True))["cds"] == i / 100
     assert "6 of 60 examples kept" in parsed.text["h1"]
     assert "what conflict means" in text
     assert "Preferred: <code>" + warehouses.IDS[-1] in text
@@ -136,7 +149,8 @@ def test_a_selection_without_clusters_and_scores_has_the_other_sections(
 ) -> None:
     warehouse, ids = filled
     _, parsed, data = written(warehouse, ids["uniform"], tmp_path / "report.html")
-    assert (data["map"], data["plane"]) == (None, None)
+    assert (data["rows"]["layouts"], data["plane"]) == ([], None)
+    assert len(report_rows.rows_of(data)) == 60
     assert not parsed.with_tag("canvas")
     assert {str(one["href"]) for one in parsed.with_tag("a")} == {
         "#main", "#reasons", "#samples", "#rows", "#lineage",
@@ -148,7 +162,7 @@ def test_deleted_upstream_artefacts_are_left_out(filled: tuple[Warehouse, dict[s
     for noun in ("scores", "clusters"):
         (warehouse.folder(noun, ids[noun]) / "manifest.json").unlink()
     _, parsed, data = written(warehouse, ids["paser"], tmp_path / "report.html")
-    assert (data["map"], data["plane"]) == (None, None)
+    assert (data["rows"]["layouts"], data["plane"]) == ([], None)
     assert not parsed.with_tag("figure")
 
 
@@ -179,7 +193,7 @@ def test_markup_in_the_corpus_stays_text(tmp_path: Path) -> None:
     assert len(parsed.with_tag("script")) == 2
     assert not parsed.with_tag("img")
     assert "onerror=alert(1)>" not in text
-    assert data["rows"][0][5] == samples.shortened(EVIL + "0", samples.IN_TABLE)
+    assert EVIL + "0" in [row["text"]["prompt"] for row in report_rows.rows_of(data)]
 
 
 def test_the_text_of_forgotten_rows_is_not_shown(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
@@ -191,11 +205,14 @@ def test_the_text_of_forgotten_rows_is_not_shown(filled: tuple[Warehouse, dict[s
     forget(warehouse, hidden)
     text, _, data = written(warehouse, ids["paser"], tmp_path / "report.html")
     assert shown not in text
-    assert len(data["rows"]) == len(before["rows"]) - 1
+    was, now = report_rows.rows_of(before), report_rows.rows_of(data)
+    assert {row["id"] for row in was} - {row["id"] for row in now} == {hidden}
+    assert any(row["text"]["prompt"].startswith(shown) for row in was)
+    assert not any(row["text"]["prompt"].startswith(shown) for row in now)
     assert "6 of 60 examples kept" in text
 
 
-def test_sample_groups_and_table_rows(filled: tuple[Warehouse, dict[str, str]]) -> None:
+def test_sample_groups_and_order_of_texts(filled: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = filled
     contents = read_contents(warehouse, ids["paser"])
     sample_groups = {title: rows for title, _, rows in samples.sample_groups(contents)}
@@ -204,24 +221,50 @@ def test_sample_groups_and_table_rows(filled: tuple[Warehouse, dict[str, str]]) 
     assert sample_groups["Most damaged"] == [59, 58, 57]
     assert sample_groups["Least damaged"] == [0, 1, 2]
     assert sample_groups["Not kept: conflict"] == [1]
-    listed = samples.table_rows(contents)
-    assert len(set(listed)) == len(listed) == 60
-    assert listed[:6] == [54, 55, 56, 57, 58, 59]
+    first = samples.text_order(contents, drawn_rows(contents))
+    assert sorted(first) == list(range(60))
+    assert [row for row in first if row >= 54] == [54, 55, 56, 57, 58, 59]
+    assert 1 in first[:8], "the rarest reason is never crowded out"
 
 
-def test_a_large_ledger_is_shown_in_part(
+def test_a_page_has_no_more_than_its_limit(
+    filled: tuple[Warehouse, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, ids = filled
+    whole, _, _ = written(warehouse, ids["paser"], tmp_path / "whole.html")
+    limit = len(whole.encode()) - 600
+    monkeypatch.setattr(page_module, "LIMIT", limit)
+    text, _, data = written(warehouse, ids["paser"], tmp_path / "report.html")
+    with_text = [row for row in report_rows.rows_of(data) if row["text"]]
+    assert limit - 400 < len(text.encode()) <= limit
+    assert 0 < len(with_text) == data["texts"]["n"] < 60
+
+
+def test_a_large_corpus_is_drawn_in_part(
     filled: tuple[Warehouse, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse, ids = filled
-    monkeypatch.setattr(samples, "TABLE_KEPT", 2)
-    monkeypatch.setattr(samples, "TABLE_LEFT", 7)
     contents = read_contents(warehouse, ids["paser"])
-    listed = samples.table_rows(contents)
-    assert listed[:2] == [54, 55]
-    assert listed[2] == 1, "the rarest reason is never crowded out"
-    assert len(listed) == 9
-    assert drawn_rows(60_000).tolist() == list(range(60_000))
-    assert len(drawn_rows(130_000)) == 43_334
+    monkeypatch.setattr(drawing, "POINTS", 20)
+    monkeypatch.setattr(drawing, "FIRST", 2)
+    rows = sorted(drawn_rows(contents).tolist())
+    assert len(rows) == 20
+    assert {54, 55} <= set(rows)
+    assert max(np.diff(rows)) <= 4, "the others are spread over the corpus"
+
+
+def test_clusters_are_named_with_example_rows_beside(filled: tuple[Warehouse, dict[str, str]], tmp_path: Path) -> None:
+    warehouse, ids = filled
+    text, parsed, data = written(warehouse, ids["paser"], tmp_path / "report.html")
+    assert data["clusters"] == {str(k): warehouses.example(k)["prompt"] for k in range(3)}
+    assert len(parsed.with_tag("li")) >= 9
+    examples = samples.typical_rows(read_contents(warehouse, ids["paser"]))
+    assert {k: len(rows) for k, rows in examples.items()} == {0: 3, 1: 3, 2: 3}
+    assert all(row % 3 == k for k, rows in examples.items() for row in rows)
+    table = re.search(r'<section id="clusters".*?</section>', text, re.DOTALL)
+    assert table
+    assert not re.search(r">[^<]*\d\.\d{4,}", table[0]), "a number is shown with all its digits"
+    assert "0.300</span>" in table[0]
 
 
 def test_coordinates_fill_the_square_and_keep_discs_round() -> None:
@@ -237,7 +280,7 @@ def test_coordinates_fill_the_square_and_keep_discs_round() -> None:
 
 def test_hues_in_the_page_and_in_the_script_agree(filled: tuple[Warehouse, dict[str, str]]) -> None:
     warehouse, ids = filled
-    values = page(warehouse, read_contents(warehouse, ids["paser"]), meaning)
+    values = page(warehouse, read_contents(warehouse, ids["paser"]), meaning, naming)
     assert "(cluster * 137.508) % 360" in values["script"]
     assert [hue(k) for k in (0, 1, 7)] == [0.0, 137.5, 242.6]
     assert "--hue: 137.5" in render(values)
