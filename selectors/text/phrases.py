@@ -74,7 +74,8 @@ def telling_phrases(
         phrases first, then alphabetical order.
     """
     shares = {
-        int(label): _shares([texts[row] for row in np.flatnonzero(labels == label)]) for label in np.unique(labels)
+        int(label): _shares([texts[row] for row in np.flatnonzero(labels == label).tolist()])
+        for label in np.unique(labels)
     }
     total: defaultdict[str, float] = defaultdict(float)
     for held in shares.values():
@@ -85,13 +86,13 @@ def telling_phrases(
 
 def phrases_of(text: str) -> set[str]:
     """Return the phrases of a text (see `telling_phrases`); in scripts without spaces, pairs of characters."""
-    found: set[str] = set()
+    phrases: set[str] = set()
     for piece in _BREAK.split(normalised(text[:MAX_CHARACTERS])):
         if _UNSPACED.search(piece):
-            found.update(word for run in runs(piece) for word in run)
+            phrases.update(word for run in runs(piece) for word in run)
         else:
-            found.update(_adjacent(_WORD.findall(piece)))
-    return found
+            phrases.update(_adjacent(_WORD.findall(piece)))
+    return phrases
 
 
 def _adjacent(words: list[str]) -> Iterator[str]:

@@ -60,7 +60,7 @@ def text_order(contents: Contents, drawn: NDArray[np.int64]) -> list[int]:
     """
     kept = drawn[contents.kept[drawn]]
     kept = kept[np.argsort(contents.rank[kept], kind="stable")]
-    turns = [np.arange(len(kept)) / 3]
+    turns: list[NDArray[np.float64]] = [np.arange(len(kept)) / 3.0]
     rows = [kept]
     left = np.sort(drawn[~contents.kept[drawn]])
     reasons = sorted({str(reason) for reason in contents.reason[left]})
@@ -69,7 +69,7 @@ def text_order(contents: Contents, drawn: NDArray[np.int64]) -> list[int]:
         # Any first part of the multiples of the golden ratio, modulo one, is spread evenly.
         spread = np.argsort(np.arange(len(of_reason)) * 0.6180339887498949 % 1.0, kind="stable")
         rows.append(of_reason[spread])
-        turns.append(np.arange(len(of_reason)) * len(reasons) + number + 0.5)
+        turns.append(np.arange(len(of_reason), dtype=np.float64) * len(reasons) + number + 0.5)
     order = np.argsort(np.concatenate(turns), kind="stable")[:MOST_TEXTS]
     ordered: list[int] = np.concatenate(rows)[order].tolist()
     return ordered

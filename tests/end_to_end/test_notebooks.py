@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import attempts
@@ -11,6 +12,7 @@ import pytest
 from documents import ROOT
 
 from curate.flows import demo
+from curate.storage.catalog.queries import open_catalog, resolve_selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,14 +70,43 @@ def n_outputs(book: Any, kind: str) -> int:
     return sum(kind in output.get("data", {}) for output in outputs)
 
 
+def executed(path: Path) -> Any:
+    """Return a notebook with the outputs of its cells."""
+    nbclient = pytest.importorskip("nbclient", reason='nbclient is not installed; pip install "curate-llm[notebook]"')
+    book = nbformat.read(path, as_version=4)
+    nbclient.NotebookClient(book, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    return book
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("settings")
 @every_notebook
 def test_it_runs_from_top_to_bottom(path: Path) -> None:
-    nbclient = pytest.importorskip("nbclient", reason='nbclient is not installed; pip install "curate-llm[notebook]"')
-    book = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(book, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    book = executed(path)
     assert n_outputs(book, "image/png") >= 1, "a notebook draws something"
     assert n_outputs(book, "text/html") >= 1, "a notebook shows a table"
+    if path.name.startswith("01"):
+        text = str([cell.outputs for cell in book.cells if cell.cell_type == "code"])
+        assert text.count("(Spearman ") == 2, "the figures say what they show"
     if path.name.startswith("04"):
         assert "sorting" in str(book.cells[-1].outputs), "the demo's capabilities are known"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("settings")
+def test_one_selection_is_compared_with_its_corpus(
+    warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(warehouse, alone)
+    with open_catalog(warehouse) as con:
+        latest = resolve_selection(con, "latest")
+    for folder in (alone / "selection").iterdir():
+        if folder.is_dir() and folder.name != latest:
+            shutil.rmtree(folder)
+    assert attempts.run(["catalog", "rebuild", "-w", str(alone)]) == 0
+    monkeypatch.setenv("CURATE_WAREHOUSE", str(alone))
+    book = executed(NOTEBOOKS[2])
+    assert "The corpus has one selection so far" in str([cell.get("outputs") for cell in book.cells])
+    assert n_outputs(book, "image/png") == 1, "its clusters beside those of the corpus"
+    assert "corpus" in str(book.cells[-1].outputs)

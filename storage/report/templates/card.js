@@ -12,7 +12,7 @@ const card = (() => {
 
   function short(value) {
     if (value === null || Number.isInteger(value)) return value === null ? "–" : value.toLocaleString("en");
-    const [digits, power] = value.toPrecision(3).split("e");
+    const [digits, power] = value.toPrecision(3).replace(/^-/, "−").split("e");
     return power ? `${digits}·10${[...String(Number(power))].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("")}` : digits;
   }
 

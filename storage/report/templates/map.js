@@ -42,7 +42,8 @@ const map = data.rows.layouts.length ? (() => {
       const name = (data.clusters[cluster] || "").split(/ · |, /)[0], half = context.measureText(name).width / 2 + 5;
       const px = Math.min(size - half, Math.max(half, at.x(x))), py = at.y(y);
       const covers = taken.some((one) => Math.abs(one.px - px) < one.half + half && Math.abs(one.py - py) < 19);
-      if (covers || at.x(x) < 0 || at.x(x) > size || py < 8 || py > size - 8) continue;
+      const underButtons = px + half > size - 44 && py < 125;
+      if (covers || underButtons || at.x(x) < 0 || at.x(x) > size || py < 8 || py > size - 8) continue;
       taken.push({ px, py, half });
       context.strokeStyle = theme("card");
       context.strokeText(name, px, py + 4);
