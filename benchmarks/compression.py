@@ -4,7 +4,7 @@
 
 Perplexity: ``--tokens`` tokens of the text in windows of 512, each from its own beginning. Calibration: 64
 conversations of the corpus; 160 for the compensation, which needs ten tokens per kept channel, and 8 for the orders of
-layers that measure losses. Speed: median seconds of one window's forward pass, both models alternating in one
+layers that measure losses. Speed: median processor seconds of one window's forward pass, both models alternating in one
 process; the ratio is original / compressed. Results are kept in ``--out`` and not measured again.
 """
 
@@ -49,6 +49,8 @@ def requests(seeds: int, mlp_share: float) -> Iterator[tuple[str, str | None, Co
         yield f"width {share:.0%} magnitude", None, request("width", sparsity=share, order="magnitude")
         for seed in range(seeds):
             yield f"width {share:.0%} random {seed}", None, request("width", sparsity=share, order="random", seed=seed)
+    for n_groups in (1, 2):
+        yield f"heads {n_groups}", None, request("heads", n_groups=n_groups)
     for n_blocks in (2, 5):
         for by in ("influence", "change", "contiguous"):
             yield f"blocks {n_blocks} {by}", None, request("blocks", n_blocks=n_blocks, by=by)
@@ -84,13 +86,13 @@ def perplexity(model: Any, rows: Sequence[torch.Tensor]) -> float:
 
 @torch.inference_mode()
 def speed(original: Any, model: Any, row: torch.Tensor, repeats: int) -> float:
-    """Return the median time of a forward pass of `original` over that of `model`."""
+    """Return the median processor time of a forward pass of `original` over that of `model`."""
     times: dict[int, list[float]] = {0: [], 1: []}
     for _ in range(repeats):
         for index, one in enumerate((original, model)):
-            start = time.perf_counter()
+            start = time.process_time()
             one(row)
-            times[index].append(time.perf_counter() - start)
+            times[index].append(time.process_time() - start)
     return statistics.median(times[0]) / statistics.median(times[1])
 
 

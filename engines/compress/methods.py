@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curate.engines.compress.experts.removal import remove_experts
+from curate.engines.compress.heads.removal import remove_heads
 from curate.engines.compress.layer_orders import LayerChoice, LayerOrder, choose_layers
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
 from curate.engines.compress.magnitude import prune_magnitude
@@ -112,6 +113,10 @@ def _experts(model: PreTrainedModel, source: Path, calibrated: Calibrated, reque
     return Change(remove_experts(model, calibrated, amount=amount, order=request.experts_by, seed=request.seed))
 
 
+def _heads(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    return Change(remove_heads(model, calibrated, n_groups=request.n_groups or 0))
+
+
 METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionRequest], Change]] = {
     "magnitude": _magnitude,
     "wanda": _wanda,
@@ -120,5 +125,6 @@ METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionReque
     "sort": _sort,
     "truncate": _truncate,
     "experts": _experts,
+    "heads": _heads,
 }
 """Function of each method; it receives the model, its folder, the calibration and the request."""

@@ -18,7 +18,7 @@ from curate.schemas.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from curate.engines.tokens.templates import TemplateKind
 
-CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate", "experts"]
+CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate", "experts", "heads"]
 COMPRESSION_METHODS: tuple[CompressionMethod, ...] = get_args(CompressionMethod)
 
 
@@ -49,6 +49,9 @@ class CompressionRequest:
     """Number of experts to remove from each layer, for experts, instead of the share `sparsity`."""
     experts_by: ExpertOrder = "usage"
     """Which experts go, for experts; see `curate.engines.compress.experts.usage`."""
+    n_groups: int | None = None
+    """Number of groups of attention heads to remove from each layer, for heads; a group is one key-value head
+    and its query heads."""
     order: Order = "wanda"
     """Importance of MLP channels, for width and sort; see `curate.engines.compress.width.importance`."""
     multiple: int = 8
@@ -72,10 +75,12 @@ class CompressionRequest:
         """Reject values that are out of range or contradict each other."""
         if self.method not in COMPRESSION_METHODS:
             raise UsageError(f"method {self.method!r} is not known{did_you_mean(self.method, COMPRESSION_METHODS)}")
-        if self.n_experts is not None and self.method != "experts":
-            raise UsageError(f"method {self.method!r} removes no experts ({self.n_experts}); use method 'experts'")
+        for name, number in (("experts", self.n_experts), ("heads", self.n_groups)):
+            if number is not None and self.method != name:
+                raise UsageError(f"method {self.method!r} removes no {name} ({number}); use method {name!r}")
         {
             "experts": self._check_experts,
+            "heads": self._check_heads,
             "blocks": self._check_blocks,
             "magnitude": self._check_pruning,
             "wanda": self._check_pruning,
@@ -88,7 +93,7 @@ class CompressionRequest:
         """Whether the method runs calibration rows through the model."""
         if self.method in ("width", "sort"):
             return self.compensate or needs_activations(self.order)
-        return self.method in ("wanda", "blocks", "experts")
+        return self.method in ("wanda", "blocks", "experts", "heads")
 
     def _check_blocks(self) -> None:
         for name, value in (("sparsity", self.sparsity), ("pattern", self.pattern), ("scope", self.scope)):
@@ -98,6 +103,15 @@ class CompressionRequest:
             raise UsageError(f"number of blocks {self.n_blocks} is not positive; give how many layers to remove")
         if self.by not in LAYER_ORDERS:
             raise UsageError(f"layers by {self.by!r} is not known{did_you_mean(self.by, LAYER_ORDERS)}")
+
+    def _check_heads(self) -> None:
+        for name, value in (("sparsity", self.sparsity), ("pattern", self.pattern), ("scope", self.scope)):
+            if value is not None:
+                raise UsageError(f"method 'heads' takes no {name} ({value!r}); give the number of groups to remove")
+        if self.n_groups is None or self.n_groups < 1:
+            raise UsageError(
+                f"number of groups {self.n_groups} is not positive; give how many groups of heads to remove"
+            )
 
     def _check_pruning(self) -> None:
         if self.n_blocks is not None:

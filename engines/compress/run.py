@@ -75,7 +75,7 @@ def compress(
         ``parameters_before`` and ``parameters_after``; ``nonzero_before`` and ``nonzero_after``;
         ``layers_before``, ``layers_after``, ``layers_removed`` (indices in the source) and ``block_influence``;
         for width, sort and truncate ``widths_before``, ``widths_after``, ``order``, ``kept_energy`` of each layer and,
-        for width, ``compensated``;
+        for width, ``compensated``; for experts and heads what `METHODS` reports;
         ``calibration_rows`` and ``calibration_tokens``; ``dtype`` of the weights written; ``seconds``.
 
     Raises

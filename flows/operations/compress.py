@@ -26,9 +26,8 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     Parameters
     ----------
     sparsity : str
-        ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``
-        or of experts for ``experts``;
-        not used by ``sort``.
+        ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``, of experts
+        for ``experts`` or of groups of heads for ``heads``; not used by ``sort``.
     rows : int
         Conversations of the corpus to calibrate on.
 
@@ -90,6 +89,13 @@ def _amount(method: str, text: str) -> dict[str, Any]:
                 f"--sparsity {text!r} is not a number of layers; --method blocks removes whole layers, for example 2"
             )
         return {"n_blocks": int(text)}
+    if method == "heads":
+        if not text.isdecimal():
+            raise UsageError(
+                f"--sparsity {text!r} is not a number of groups; --method heads removes whole groups of heads, for "
+                "example 1"
+            )
+        return {"n_groups": int(text)}
     if method == "experts" and text.isdecimal():
         return {"n_experts": int(text)}
     if ":" in text:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
-from transformers.pytorch_utils import Conv1D
 
+from curate.engines.compress.slices import take
 from curate.engines.models.projections import Projection, prunable_projections
 from curate.schemas.errors import InputError
 
@@ -62,8 +61,8 @@ class Channels:
             # A fused projection holds gate and up: rows j and count + j are one channel.
             halves = projection.matrix.shape[0] // self.count
             rows = torch.cat([order + half * self.count for half in range(halves)])
-            _take(projection.module, rows, of="outputs")
-        _take(self.out.module, order, of="inputs")
+            take(projection.module, rows, of="outputs")
+        take(self.out.module, order, of="inputs")
 
 
 def mlp_channels(model: PreTrainedModel) -> list[Channels]:
@@ -127,16 +126,3 @@ def write_width(model: PreTrainedModel, before: int, after: int) -> None:
         f"the configuration of a {model.config.model_type!r} model has no key for the width of its MLPs "
         f"({', '.join(WIDTH_KEYS)}), so a narrower one could not be loaded; use --method blocks, wanda or magnitude"
     )
-
-
-def _take(module: nn.Module, index: torch.Tensor, *, of: str) -> None:
-    """Keep the outputs or inputs `index` of a linear layer, in place."""
-    transposed = isinstance(module, Conv1D)
-    axis = 0 if (of == "outputs") != transposed else 1
-    weight: torch.Tensor = module.weight.data  # type: ignore[assignment]
-    module.weight = nn.Parameter(weight.index_select(axis, index).contiguous(), requires_grad=False)
-    bias = getattr(module, "bias", None)
-    if of == "outputs" and bias is not None:
-        module.bias = nn.Parameter(bias.data.index_select(0, index), requires_grad=False)
-    size = {"outputs": "nf" if transposed else "out_features", "inputs": "nx" if transposed else "in_features"}[of]
-    setattr(module, size, len(index))

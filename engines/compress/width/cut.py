@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from curate.engines.compress.moments import second_moments
 from curate.engines.compress.rebuild import check_config
+from curate.engines.compress.slices import refuse_pattern
 from curate.engines.compress.width.channels import Channels, mlp_channels, write_width
 from curate.engines.compress.width.compensation import check_tokens, compensated
 from curate.engines.compress.width.importance import Order, by_importance, importance, needs_activations
-from curate.engines.compress.width.moments import second_moments
-from curate.engines.models.projections import find_projections
-from curate.engines.models.zero_patterns import describe_matrix, pattern_of
 from curate.schemas.errors import GateError, UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def narrow(
         If the model has an N:M pattern, or there are too few calibration tokens.
     """
     channels = mlp_channels(model)
-    refuse_pattern(model)
+    refuse_pattern(model, "channels")
     before = channels[0].count
     kept = kept_channels(before, sparsity, multiple)
     if compensate:
@@ -128,7 +127,7 @@ def ranked_channels(
             yield mlp, importance(order, mlp, None, seed), None
         return
     moments = second_moments(
-        model, channels, calibrated.rows, full=compensate or order == "ridge",
+        model, [mlp.out for mlp in channels], calibrated.rows, full=compensate or order == "ridge",
         device=calibrated.device, dtype=calibrated.dtype, progress=calibrated.progress,
     )  # fmt: skip
     for mlp, second in zip(channels, moments, strict=True):
@@ -139,16 +138,6 @@ def kept_energy(scores: torch.Tensor, kept: torch.Tensor) -> float:
     """Return the kept share of the squared importance, in [0, 1]; 1 where all importances are zero."""
     total = float(scores.square().sum())
     return float(scores[kept].square().sum()) / total if total else 1.0
-
-
-def refuse_pattern(model: PreTrainedModel) -> None:
-    """Raise GateError if the model's zeros follow an N:M pattern, which removing or moving inputs would break."""
-    matrices = (describe_matrix(p.name, p.layer, p.matrix) for p in find_projections(model))
-    if pattern := pattern_of(matrices):
-        raise GateError(
-            f"the model is {pattern} sparse, and removing or reordering channels would break that pattern; "
-            "change the width of the dense model and prune the result"
-        )
 
 
 def check_width_config(model: PreTrainedModel) -> None:

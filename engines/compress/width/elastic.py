@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from curate.engines.compress.slices import refuse_pattern
 from curate.engines.compress.width.channels import mlp_channels, write_width
-from curate.engines.compress.width.cut import (
-    check_width_config,
-    kept_channels,
-    ranked_channels,
-    refuse_pattern,
-)
+from curate.engines.compress.width.cut import check_width_config, kept_channels, ranked_channels
 from curate.engines.compress.width.importance import Order, by_importance
 from curate.engines.models.json_files import read_object
 from curate.schemas.artefacts import digest
@@ -59,7 +55,7 @@ def sort_channels(
         If the model has an N:M pattern, or there are too few calibration tokens.
     """
     channels = mlp_channels(model)
-    refuse_pattern(model)
+    refuse_pattern(model, "channels")
     layers = []
     for mlp, scores, _ in ranked_channels(model, channels, calibrated, order, False, seed):
         ranking = by_importance(scores)

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.", callback=local_folder)]
-How = Annotated[str, typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate or experts.")]
+How = Annotated[
+    str, typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate, heads or experts.")
+]
 Sparsity = Annotated[
     str,
     typer.Option(
         "--sparsity",
         "-s",
-        help="Share of weights or channels to remove (0.5), pattern (2:4), or a number of blocks or experts (2).",
+        help="Share of weights or channels to remove (0.5), pattern (2:4), or number of blocks, experts or groups (2).",
     ),
 ]
 CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus to calibrate on.")]
@@ -43,9 +45,9 @@ def compress(
 ) -> None:
     """Prune a model and write the compressed model folder.
 
-    wanda and magnitude set weights to zero, blocks removes layers, width removes MLP channels, experts removes experts
-    of a mixture. sort puts channels in order of importance, and truncate keeps the first of a sorted model. All but
-    magnitude and truncate calibrate on rows of --corpus.
+    wanda and magnitude set weights to zero, blocks removes layers, width removes MLP channels, heads removes groups of
+    attention heads, experts removes experts of a mixture. sort puts channels in order of importance, and truncate keeps
+    the first of a sorted model. All but magnitude and truncate calibrate on rows of --corpus.
     """
     from curate.flows.operations import compress as operation
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from references.width import activations_of, random_model, token_rows
 
+from curate.engines.compress.moments import second_moments
 from curate.engines.compress.width.channels import Channels, mlp_channels
 from curate.engines.compress.width.importance import RIDGE, by_importance, importance
-from curate.engines.compress.width.moments import second_moments
 from curate.schemas.errors import InputError
 
 ON_CPU = (torch.device("cpu"), torch.float32)
@@ -37,7 +37,9 @@ def test_importance_matches_the_loop(name: str, order: str) -> None:
     model = random_model(name)
     channels = mlp_channels(model)
     seen = activations_of(model, channels, token_rows())
-    moments = second_moments(model, channels, token_rows(), full=False, device=ON_CPU[0], dtype=ON_CPU[1])
+    moments = second_moments(
+        model, [mlp.out for mlp in channels], token_rows(), full=False, device=ON_CPU[0], dtype=ON_CPU[1]
+    )
     for mlp, activations, second in zip(channels, seen, moments, strict=True):
         scores = importance(order, mlp, second, seed=0)  # type: ignore[arg-type]
         assert scores.tolist() == pytest.approx(loop(order, mlp, activations), rel=1e-5)
@@ -47,7 +49,9 @@ def test_moments_are_those_of_whole_forward_passes() -> None:
     model = random_model("gemma3")
     channels = mlp_channels(model)
     seen = activations_of(model, channels, token_rows())
-    moments = list(second_moments(model, channels, token_rows(), full=True, device=ON_CPU[0], dtype=ON_CPU[1]))
+    moments = list(
+        second_moments(model, [mlp.out for mlp in channels], token_rows(), full=True, device=ON_CPU[0], dtype=ON_CPU[1])
+    )
     for activations, second in zip(seen, moments, strict=True):
         torch.testing.assert_close(second, (activations.T @ activations).double(), rtol=1e-4, atol=1e-6)
 
@@ -56,8 +60,8 @@ def test_moments_do_not_depend_on_what_is_cut_while_they_are_measured() -> None:
     model, untouched = random_model("llama"), random_model("llama")
     channels = mlp_channels(model)
     on_cpu = {"full": False, "device": ON_CPU[0], "dtype": ON_CPU[1]}
-    whole = list(second_moments(untouched, mlp_channels(untouched), token_rows(), **on_cpu))  # type: ignore[arg-type]
-    moments = second_moments(model, channels, token_rows(), **on_cpu)  # type: ignore[arg-type]
+    whole = list(second_moments(untouched, [mlp.out for mlp in mlp_channels(untouched)], token_rows(), **on_cpu))  # type: ignore[arg-type]
+    moments = second_moments(model, [mlp.out for mlp in channels], token_rows(), **on_cpu)  # type: ignore[arg-type]
     for mlp, second, expected in zip(channels, moments, whole, strict=True):
         assert torch.equal(second, expected)
         mlp.keep(torch.arange(8))

@@ -1,0 +1,26 @@
+"""What `--sparsity` may be depends on the method; what does not fit is told before any model is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curate.flows.operations.compress import compress
+from curate.schemas.errors import UsageError
+from curate.schemas.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("method", "sparsity", "message"),
+    [
+        ("blocks", "0.5", "'0.5' is not a number of layers"),
+        ("heads", "0.5", "'0.5' is not a number of groups; --method heads removes whole groups"),
+        ("heads", "2:4", "'2:4' is not a number of groups"),
+        ("heads", "0", "number of groups 0 is not positive"),
+        ("wanda", "half", "'half' is neither a share such as 0.5 nor a pattern"),
+    ],
+)
+def test_amounts_that_do_not_fit_the_method_are_refused(method: str, sparsity: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        compress(Settings(), "no model", Path("out"), method, sparsity, 8)
