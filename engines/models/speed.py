@@ -35,8 +35,9 @@ def operations_per_second(
         On a CPU of its threads' own time, so that other programs do not count: what an idle machine would do.
     """
     width, inner = min(width, LARGEST[0]), min(inner, LARGEST[1])
-    how = {"device": device, "dtype": dtype or torch.bfloat16}
-    left, right = torch.ones(ROWS, width, **how), torch.ones(width, inner, **how)
+    dtype = dtype or torch.bfloat16
+    left = torch.ones(ROWS, width, device=device, dtype=dtype)
+    right = torch.ones(width, inner, device=device, dtype=dtype)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
