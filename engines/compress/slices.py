@@ -26,7 +26,7 @@ def take(module: nn.Module, index: torch.Tensor, *, of: str) -> None:
     """
     transposed = isinstance(module, Conv1D)
     axis = 0 if (of == "outputs") != transposed else 1
-    weight: torch.Tensor = module.weight.data  # type: ignore[assignment]
+    weight = module.get_parameter("weight").data
     module.weight = nn.Parameter(weight.index_select(axis, index).contiguous(), requires_grad=False)
     bias = getattr(module, "bias", None)
     if of == "outputs" and bias is not None:

@@ -67,9 +67,14 @@ def _layouts(contents: Contents, rows: NDArray[np.int64]) -> dict[str, NDArray[n
     """Return the places of the rows in the unit square, by layout; none without clusters."""
     if contents.cluster is None:
         return {}
-    options = {"diffusion": {"clipped": 0.005, "square": False}}
     names = list(contents.layouts) if len(rows) <= BOTH_LAYOUTS else list(contents.layouts)[:1]
-    return {name: within_unit(contents.layouts[name], **options.get(name, {}))[rows] for name in names}  # type: ignore[arg-type]
+    return {name: _unit(name, contents.layouts[name])[rows] for name in names}
+
+
+def _unit(layout: str, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+    if layout == "diffusion":
+        return within_unit(coordinates, clipped=0.005, square=False)
+    return within_unit(coordinates)
 
 
 def _damage(contents: Contents, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8] | None, float]:

@@ -61,7 +61,7 @@ class HeadGroups:
             take(projection.module, rows, of="outputs")
         take(self.out.module, _rows(groups, self.queries * self.width), of="inputs")
         for norm, n in self.norms:
-            weight: torch.Tensor = norm.weight.data  # type: ignore[assignment]
+            weight = norm.get_parameter("weight").data
             norm.weight = nn.Parameter(weight.index_select(0, _rows(groups, n)), requires_grad=False)
 
 

@@ -1,4 +1,4 @@
-"""A configuration that cannot describe the model is one sentence, whoever refuses it."""
+"""A configuration that cannot describe the model ends in one sentence, whichever check rejects it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `--sparsity` may be depends on the method; what does not fit is told before any model is read."""
+"""What `--sparsity` may be depends on the method; what does not fit is refused before any model is read."""
 
 from __future__ import annotations
 

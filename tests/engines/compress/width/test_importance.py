@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -59,9 +60,9 @@ def test_moments_are_those_of_whole_forward_passes() -> None:
 def test_moments_do_not_depend_on_what_is_cut_while_they_are_measured() -> None:
     model, untouched = random_model("llama"), random_model("llama")
     channels = mlp_channels(model)
-    on_cpu = {"full": False, "device": ON_CPU[0], "dtype": ON_CPU[1]}
-    whole = list(second_moments(untouched, [mlp.out for mlp in mlp_channels(untouched)], token_rows(), **on_cpu))  # type: ignore[arg-type]
-    moments = second_moments(model, [mlp.out for mlp in channels], token_rows(), **on_cpu)  # type: ignore[arg-type]
+    measure = partial(second_moments, rows=token_rows(), full=False, device=ON_CPU[0], dtype=ON_CPU[1])
+    whole = list(measure(untouched, [mlp.out for mlp in mlp_channels(untouched)]))
+    moments = measure(model, [mlp.out for mlp in channels])
     for mlp, second, expected in zip(channels, moments, whole, strict=True):
         assert torch.equal(second, expected)
         mlp.keep(torch.arange(8))

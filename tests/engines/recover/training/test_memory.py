@@ -63,10 +63,10 @@ def test_the_memory_of_a_training_is_that_of_what_it_trains_and_keeps() -> None:
     assert lora["weights"] == full["weights"] == 4 * 135_000_000
     assert full["trained"] == TRAINED_BYTES * 135_000_000
     assert lora["activations"] == 2 * pass_tokens(size, "cpu") * token_bytes(size)
-    for more in ({"rank": 64}, {"batch_tokens": 2048}):
-        assert sum(predict_training_memory(size, replace(load, **more)).values()) > sum(lora.values())  # type: ignore[arg-type]
-    for less in ({"step_tokens": 100.0}, {"gradient_checkpointing": True}):
-        assert predict_training_memory(size, replace(load, **less))["activations"] < lora["activations"]
+    for more in (replace(load, rank=64), replace(load, batch_tokens=2048)):
+        assert sum(predict_training_memory(size, more).values()) > sum(lora.values())
+    for less in (replace(load, step_tokens=100.0), replace(load, gradient_checkpointing=True)):
+        assert predict_training_memory(size, less)["activations"] < lora["activations"]
 
 
 def test_adapters_have_no_more_parameters_than_predicted() -> None:
