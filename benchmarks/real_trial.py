@@ -49,8 +49,8 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the missing cells of one size, pair and pool."""
     size, tokenizer = SIZES[arguments.size], AutoTokenizer.from_pretrained(arguments.model)
-    rows = prepare(arguments.corpora, arguments.work / arguments.size, tokenizer, size.pool)
-    tests = read_tests(arguments.corpora, rows, size.items, arguments.model, arguments.work)
+    rows = prepare(arguments.corpora, arguments.work / arguments.size, tokenizer, size)
+    tests = read_tests(arguments.corpora, rows, size, arguments.model)
     results = arguments.results / arguments.size
     trial = Trial(arguments.model, tokenizer, rows, tests, size, arguments.work, results)
     directory = f"{arguments.pair}-{arguments.pool}"

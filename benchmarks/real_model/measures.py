@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.engines.evaluate.subject import Subject
+    from real_model.plan import Size
     from real_model.rows import Row, TrialRows
 
 RESULTS = pa.schema([("measure", pa.string()), ("item", pa.int32()), ("value", pa.float32()), ("weight", pa.int32())])
@@ -42,22 +43,26 @@ class Tests:
     """File of the original's last hidden states on the held-out rows, made on first use."""
 
 
-def read_tests(corpora: Path, rows: TrialRows, limit: int | None, original: Path, work: Path) -> Tests:
+def read_tests(corpora: Path, rows: TrialRows, size: Size, original: Path) -> Tests:
     """Return the tests: ARC-easy as a cloze, OpenBookQA per byte of the option, and continuations of WikiText.
 
-    Parameters
-    ----------
-    limit : int or None
-        Items of ARC-easy; two thirds as many of OpenBookQA and a third of continuations. None for all.
+    Of OpenBookQA there are two thirds as many as of ARC-easy, of continuations a third. Fresh items follow those of the
+    screening, unless all are taken.
     """
     wikitext = [dict(item) for item in read_items(TaskFile(str(corpora / "wikitext2_valid.txt"), "continuation"))]
     arc, book = (_choices(multiple_choice(corpora, f"{name}_test")) for name in ("arc-easy", "openbookqa"))
-    share = None if limit is None else limit // 3
+
+    def part(items: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
+        if size.items is None:
+            return items
+        count = round(share * size.items)
+        return items[count : 2 * count] if size.fresh else items[:count]
+
     return Tests({
-        "arc-easy": (arc[:limit], EvaluateConfig(option_layout="cloze")),
-        "openbookqa": (book[: share and 2 * share], EvaluateConfig(option_layout="continuation", normalise="bytes")),
-        "wikitext": (wikitext[:share], EvaluateConfig(option_layout="continuation")),
-    }, rows.heldout, original, work / "original-states.pt")  # fmt: skip
+        "arc-easy": (part(arc, 1), EvaluateConfig(option_layout="cloze")),
+        "openbookqa": (part(book, 2 / 3), EvaluateConfig(option_layout="continuation", normalise="bytes")),
+        "wikitext": (part(wikitext, 1 / 3), EvaluateConfig(option_layout="continuation")),
+    }, rows.heldout, original, rows.folder / "original-states.pt")  # fmt: skip
 
 
 def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:

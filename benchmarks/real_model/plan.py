@@ -57,19 +57,27 @@ class Size:
     seeds: tuple[int, ...]
     items: int | None
     """Items of ARC-easy; see `measures.read_tests`."""
-    arms: tuple[str, ...]
-    recipes: tuple[str, ...] = tuple(RECIPES)
+    trained: tuple[tuple[str, str], ...]
+    """Arms and recipes, in the order of a run."""
     pool: float = 1.0
     """Share of the pool; scoring is most of what a small run costs."""
+    fresh: int = 0
+    """Held-out rows of each source that the screening has not seen, with items that it has not; 0 for its own."""
     device: str = "cpu"
 
 
+SCREENED = tuple((arm, recipe) for recipe in RECIPES for arm in ARMS if recipe in COMPARED or arm == BASELINE)
+"""Every arm with the two plain recipes, random rows with all."""
+CONFIRMED = (
+    ("uniform", "ce"), ("uniform", "kl-full"), ("coverage-source", "kl-full"), ("per-source", "kl-full"),
+    ("uniform", "kl-rate"), ("uniform", "ce-rate"),
+)  # fmt: skip
+"""What PREREGISTRATION.md names: today's recipe, the primary arm, and what its gain is made of."""
 SIZES = {
-    "screening": Size(8_000, 2, (0, 1), 90, tuple(ARMS), pool=0.375),
-    "confirmation": Size(24_000, 2, (10, 11, 12, 13, 14, 15), 900, ("uniform",)),
-    "gpu": Size(128_000, 2, tuple(range(20, 28)), None, tuple(ARMS), device="cuda"),
+    "screening": Size(8_000, 2, (0, 1), 90, SCREENED, pool=0.375),
+    "confirmation": Size(8_000, 2, tuple(range(10, 16)), 90, CONFIRMED, pool=0.375, fresh=40),
+    "gpu": Size(128_000, 2, tuple(range(20, 28)), None, (*CONFIRMED, *SCREENED), fresh=100, device="cuda"),
 }
-"""``confirmation`` has the arms that PREREGISTRATION.md names."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,4 @@ class Cell:
 
 def cells(size: Size, pair: str, pool: str) -> list[Cell]:
     """Return the cells of a run: whole seeds first, so that a run that is stopped can be read."""
-    return [
-        Cell(pair, pool, arm, recipe, seed)
-        for seed in size.seeds for recipe in size.recipes for arm in size.arms
-        if recipe in COMPARED or arm == BASELINE
-    ]  # fmt: skip
+    return [Cell(pair, pool, arm, recipe, seed) for seed in size.seeds for arm, recipe in dict.fromkeys(size.trained)]

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from real_model.plan import Size
+
 POOL = {"alpaca52k": 2400, "codealpaca": 800, "gsm8k_train": 400, "boolq_train": 200, "openbookqa_train": 100,
         "arc-easy_train": 100}  # fmt: skip
 """Rows of each file in the whole pool: 60 % are general instructions, as in the pools that users have."""
-HELDOUT_ROWS = 20
-"""Rows of each file that no selection may see, for the divergence from the original."""
+SCREENED_ROWS = 20
+"""Held-out rows of each file in the screening, taken before the pool; no selection may see them."""
 LONGEST = 192
 """Longest row in tokens, template included: short rows make a cell affordable on a CPU."""
 EXCHANGED = 0.1
@@ -68,18 +70,20 @@ def multiple_choice(corpora: Path, name: str) -> list[Row]:
     return rows
 
 
-def prepare(corpora: Path, folder: Path, tokenizer: Any, share: float) -> TrialRows:
-    """Write the files of the trial, with a share of the pool, and return them; equal arguments give equal files."""
+def prepare(corpora: Path, folder: Path, tokenizer: Any, size: Size) -> TrialRows:
+    """Write the files of a size of the trial and return them; equal arguments give equal files.
+
+    The pools of two sizes with the same share are the same. Fresh held-out rows come after the pool.
+    """
     rng = np.random.default_rng(SEED)
     clean: dict[str, list[Row]] = {}
     heldout: list[Row] = []
     for name, wanted in POOL.items():
         fitting = (row for row in _distinct(_shuffled(read(corpora, name), rng)) if fits(tokenizer, row))
-        rows = list(
-            islice(fitting, HELDOUT_ROWS + round(share * wanted))
-        )  # lengths are slow, hence only as many as needed
-        heldout += rows[:HELDOUT_ROWS]
-        clean[name] = rows[HELDOUT_ROWS:]
+        end = SCREENED_ROWS + round(size.pool * wanted)
+        rows = list(islice(fitting, end + size.fresh))  # lengths are slow: no more than needed
+        heldout += rows[end:] if size.fresh else rows[:SCREENED_ROWS]
+        clean[name] = rows[SCREENED_ROWS:end]
     noisy = {name: _exchanged(rows, rng) for name, rows in clean.items()}
     target = {
         name: [_asked(item) for item in multiple_choice(corpora, name)]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from models import save_llama
 from transformers import AutoTokenizer
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -129,6 +132,39 @@ def test_a_run_that_is_stopped_has_whole_seeds() -> None:
     assert len({cell.file for cell in todo}) == len(todo)
     assert {cell.arm for cell in todo if cell.recipe == "half"} == {"uniform"}
     assert {cell.seed for cell in todo} & set(plan.SIZES["confirmation"].seeds) == set()
+
+
+def write_corpora(folder: Path, names: Iterable[str]) -> None:
+    """Write files with the names and columns of the real corpora."""
+    for name in names:
+        number = range(300)
+        asked = [f"question: {name} {one}? Answer1: yes Answer2: no" for one in number]
+        columns = {"instruction": asked, "input": [""] * 300, "output": [f"o {one}" for one in number]}
+        pq.write_table(pa.table(columns | {"answer": ["answer1"] * 300}), folder / f"{name}.parquet")
+
+
+class Words:
+    """A tokenizer of words."""
+
+    def __call__(self, text: str) -> Any:
+        return SimpleNamespace(input_ids=text.split())
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: Any) -> str:
+        return " ".join(turn["content"] for turn in turns)
+
+
+def test_held_out_rows_of_the_confirmation_are_new_and_its_pool_is_that_of_the_screening(tmp_path: Path) -> None:
+    rows, plan = load_script("real_model.rows"), load_script("real_model.plan")
+    write_corpora(tmp_path, rows.POOL)
+    sizes = {name: replace(plan.SIZES[name], pool=0.05) for name in ("screening", "confirmation")}
+    made = {name: rows.prepare(tmp_path, tmp_path / name, Words(), size) for name, size in sizes.items()}
+    pools = {name: [Path(file).read_text() for file in one.pools["clean"]] for name, one in made.items()}
+    assert pools["screening"] == pools["confirmation"]
+    pool = {json.loads(line)["prompt"] for text in pools["confirmation"] for line in text.splitlines()}
+    seen, fresh = ({row["prompt"] for row in made[name].heldout} for name in sizes)
+    assert len(seen) == 20 * len(rows.POOL)
+    assert len(fresh) == 40 * len(rows.POOL)
+    assert not pool & seen | pool & fresh | seen & fresh
 
 
 CHAT = (
