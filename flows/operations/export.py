@@ -11,6 +11,7 @@ from curate.flows.session import open_warehouse
 from curate.schemas.errors import UsageError
 from curate.storage.exports import export as write
 from curate.storage.exports import target_named
+from curate.storage.exports.model_optimizer import TOKENS
 from curate.storage.warehouse.permissions import files_of_user
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-CALIBRATION, DISTILLATION = "calibration", "axolotl-kd"
+CALIBRATION, DISTILLATION, BLEND = "calibration", "axolotl-kd", "model-optimizer"
 
 
 def export(
@@ -55,9 +56,23 @@ def export(
     warehouse = open_warehouse(settings)
     selection_id = warehouse.find("selection", selection).id
     only = _calibration(warehouse, selection_id, rows or 128, settings.seed) if target == CALIBRATION else None
-    columns = predicted_columns(warehouse, settings, selection_id, top) if target == DISTILLATION else None
+    columns = None
+    if target == DISTILLATION:
+        columns = predicted_columns(warehouse, settings, selection_id, top)
+    if target == BLEND:
+        columns = _token_counts(warehouse, selection_id)
     with files_of_user():
         return write(warehouse, selection_id, target, folder, name, only, columns)
+
+
+def _token_counts(warehouse: Warehouse, selection_id: str) -> dict[str, dict[str, int]] | None:
+    """Return the tokens of prompt and response by example id, or None if the selection used no scores."""
+    scores_id = warehouse.manifest("selection", selection_id).inputs.get("scores")
+    if scores_id is None:
+        return None
+    table = warehouse.read("scores", scores_id, columns=["example_id", "n_prompt_tokens", "n_response_tokens"])
+    ids, prompts, responses = (column.to_pylist() for column in table.columns)
+    return {name: {TOKENS: prompt + own} for name, prompt, own in zip(ids, prompts, responses, strict=True)}
 
 
 def _calibration(warehouse: Warehouse, selection_id: str, rows: int, seed: int) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
-from curate.storage.exports import axolotl, axolotl_kd, hf_dataset, llama_factory, shapes
+from curate.storage.exports import axolotl, axolotl_kd, hf_dataset, llama_factory, model_optimizer, shapes
 from curate.storage.exports.rows import KeptRow, UnsupportedRow, kept_ranks, kept_rows
 from curate.storage.exports.writing import (
     Destination,
@@ -79,6 +79,11 @@ TARGETS: dict[str, Target] = {
         "Parquet of messages and the original's top-k log-probabilities, and the YAML of axolotl's KD plugin",
         axolotl_kd.record,
         axolotl_kd.write,
+    ),
+    "model-optimizer": Target(
+        "JSON lines of messages, one file a source, and the YAML of Model-Optimizer's data blend",
+        model_optimizer.record,
+        model_optimizer.write,
     ),
     "trl": Target("JSON lines of messages, with tools if there are any", shapes.supervised_messages, _lines),
     "alpaca": Target("JSON array of instruction, input, output, system, history", shapes.alpaca, _array),

@@ -26,7 +26,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="llama-factory, axolotl, axolotl-kd, trl, alpaca, sharegpt, messages, hf-dataset, ids or calibration.",
+            help="llama-factory, axolotl, axolotl-kd, model-optimizer, trl, alpaca, sharegpt, messages, hf-dataset, "
+            "ids or calibration.",
         ),
     ],
     out: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -41,6 +42,7 @@ def print_json(value: Any) -> None:
 
 def _finite(value: Any) -> Any:
     """Return a value with infinite numbers as text: JSON has no word for them, and null means no value."""
+    value = _number(value)
     if isinstance(value, float) and not math.isfinite(value):
         return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
     if isinstance(value, dict):
@@ -50,9 +52,16 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    """Return a decimal as int or float; DuckDB's sums of integers are decimals without places."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value.as_tuple().exponent == 0 else float(value)
+
+
 def grid(columns: Sequence[str], rows: Iterable[Sequence[Any]], wide: str | None = None) -> Table:
     """Return a plain table: numbers right-aligned, text left-aligned; the column `wide` takes the remaining width."""
-    body = [list(row) for row in rows]
+    body = [[_number(value) for value in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, expand=wide is not None)
     for position, name in enumerate(columns):
         values = [row[position] for row in body if row[position] is not None]

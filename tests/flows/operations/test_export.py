@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import warehouses
+from consumers import model_optimizer
+from corpora import write_corpus
 from fork_server import CONTEXT
 
 from curate.selectors.ranking.weighted_draw import draw
@@ -49,6 +51,42 @@ def test_exported_ids_pin_the_same_rows(curate: Run, corpus: Path, tmp_path: Pat
     again = curate(*select, "--budget", "5", "--seed", "3", "--pin", f"@{tmp_path / 'mine.ids.txt'}").value
     overlap = curate("compare", first["selection_id"], again["selection_id"], "--json").value
     assert overlap["jaccard"] == 1.0
+
+
+def test_a_blend_has_a_file_and_the_share_of_tokens_of_each_source(
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for file in ("one/rows.jsonl", "two/rows.jsonl"):
+        (tmp_path / file).parent.mkdir()
+    files = (write_corpus(tmp_path / "one" / "rows.jsonl", 30), write_corpus(tmp_path / "two" / "rows.jsonl", 10, 1))
+    fixed = ("--corpus", files[0], "--corpus", files[1], "--json")
+    models = ("--original", tiny[0], "--compressed", tiny[1])
+    totals = []
+    for options, counted in (
+        (("-m", "uniform"), "1"),
+        (("-m", "donod", *models), "n_prompt_tokens + n_response_tokens"),
+    ):
+        answer = curate("select", "-b", "0.5", *options, *fixed)
+        assert answer.code == 0, answer.err
+        export = curate("export", "--to", "model-optimizer", "--out", tmp_path / options[1], "--name", "mine", "--json")
+        assert export.code == 0, export.err
+        sources = model_optimizer.load(tmp_path / options[1] / "mine.blend.yml")
+        query = (
+            f"SELECT source, sum({counted}) AS n, count(*) AS kept FROM ledger JOIN sources USING (example_id) "
+            + ("" if counted == "1" else "JOIN scores USING (example_id) ")
+            + f"WHERE kept AND selection_id = '{answer.value['selection_id']}' GROUP BY source ORDER BY source"
+        )
+        expected = curate("sql", query, "--json").value
+        total = sum(row["n"] for row in expected)
+        totals.append(total)
+        assert len({one.file for one in sources}) == 2
+        assert [len(one.rows) for one in sources] == [row["kept"] for row in expected]
+        assert [one.weight for one in sources] == pytest.approx([100 * row["n"] / total for row in expected], rel=1e-5)
+        assert all(row.keys() == {"messages"} for one in sources for row in one.rows)
+    assert totals[0] == 20
+    assert totals[1] > 100
+    refused = curate("export", "--to", "model-optimizer", "--out", tmp_path, "--name", "a--b")
+    assert (refused.code, "'a--b' cannot name a data set" in refused.err) == (2, True)
 
 
 def test_a_calibration_set_is_drawn_from_the_kept_rows_by_their_damage(

@@ -1,15 +1,18 @@
-"""On a terminal, a result that is taller than the screen goes through the pager; short results and pipes do not."""
+"""Output on a terminal and in a pipe: the pager for tall results, and numbers."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import warehouses
 
+from curate.flows.cli.render.console import console, grid, print_json
 from curate.storage.catalog.publish import publish
 from curate.storage.warehouse.warehouse import Warehouse
 
@@ -56,3 +59,11 @@ def test_tall_results_are_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "PAGED" not in run_on_terminal([*ask, short], environment)
     piped = subprocess.run([*ask, tall], env=environment, capture_output=True, text=True, check=True)
     assert "PAGED" not in piped.stdout
+
+
+def test_decimals_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """DuckDB's sums of integers come as decimals."""
+    print_json({"sum": Decimal(2**70), "rows": [{"mean": Decimal("0.125"), "none": None}]})
+    assert json.loads(capsys.readouterr().out) == {"sum": 2**70, "rows": [{"mean": 0.125, "none": None}]}
+    console().print(grid(["n"], [[Decimal(1234567)]]))
+    assert "1,234,567" in capsys.readouterr().out
