@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
@@ -18,7 +19,8 @@ _LOCAL = "http://127.0.0.1:4200/api"
 def write_files(folder: Path) -> list[Path]:
     """Write ``prefect.yaml``, ``curate.env``, a Dockerfile and systemd units, and make the folder ``drop``.
 
-    The units name the folder and the programs of this Python environment by their full paths.
+    The units name the folder and the programs of this Python environment by their full paths, the Dockerfile names the
+    version of this package.
 
     Raises
     ------
@@ -31,13 +33,14 @@ def write_files(folder: Path) -> list[Path]:
         raise UsageError(f"{taken[0]} already exists; edit it, or delete it first")
     if any(character in str(target) for character in ' \n%"\\'):
         raise UsageError(f"systemd cannot work in the folder {str(target)!r}; choose a name without spaces and %")
-    places = {"folder": str(target), "bin": str(Path(sys.executable).parent)}
+    values = {"folder": str(target), "bin": str(Path(sys.executable).parent), "version": version("curate-llm")}
     (target / "drop").mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         path = target / name
         # curate.env will hold a password.
         path.touch(0o600 if name == "curate.env" else 0o644)
-        path.write_text(Template(text).substitute(places) if path.suffix == ".service" else text, "utf-8")
+        filled = path.suffix == ".service" or name == "Dockerfile"
+        path.write_text(Template(text).substitute(values) if filled else text, "utf-8")
     return [target / name for name in texts]
 
 

