@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PACKAGES = ("engines", "selectors", "storage", "flows", "schemas")
 
 ORDER = {
-    "engines": "library_output workers models tokens embed diagnose compress score evaluate pretrain recover job",
+    "engines": (
+        "library_output workers models tokens embed diagnose compress score evaluate pretrain recover job job_task"
+    ),
     "selectors": (
         "row_costs candidates decision validation neighbours text ranking clustering budgets consistency assessment "
         "methods registry"

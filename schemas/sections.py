@@ -269,9 +269,7 @@ class RunSettings(Section):
     verify: bool = setting(True, "Read parts without checking their checksums.", "--no-verify", syntax="off")
     shared: bool = setting(False, "Create the warehouse's files with the umask's permissions instead of 0600.")
     allow_files: bool = setting(False, "Let SQL read files outside the warehouse.")
-    engine: Literal["local", "ray"] = setting(
-        "local", "Where embed, score and evaluate compute: local, or ray, the cluster at RAY_ADDRESS."
-    )
+    engine: Literal["local", "ray"] = setting("local", "Where models run: local, or ray, the cluster at RAY_ADDRESS.")
     cpus_per_worker: int | None = setting(
         None, "CPUs of a worker on a Ray cluster.", shown="all of its node, or its GPU's share", ge=1, le=4096
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from curate.engines.workers.pool import TravellingTask
-    from curate.engines.workers.shipping import FileSizes, ShippedModel
+    from curate.engines.workers.shipping import FileSizes, ShippedFiles
 
 SECONDS_BETWEEN_ROWS = 1.0
 """Batches may take milliseconds, and every message costs the driver some."""
@@ -42,13 +42,13 @@ class PartActor:
         warnings.showwarning = self._warn
 
     def open(
-        self, task: TravellingTask, device: str, models: Mapping[str, ShippedModel], expected: Mapping[str, FileSizes]
+        self, task: TravellingTask, device: str, models: Mapping[str, ShippedFiles], expected: Mapping[str, FileSizes]
     ) -> Iterator[tuple[Any, ...]]:
         """Write the shipped models to this node's cache, load all, and stream messages up to ``ready``.
 
         Parameters
         ----------
-        models : mapping of str to ShippedModel
+        models : mapping of str to ShippedFiles
             Models that travel with the task, by name.
         expected : mapping of str to FileSizes
             Folders that the node must have itself, with the sizes of their files.

@@ -20,7 +20,7 @@ from curate.engines.workers.shipping import file_sizes, ship
 from curate.schemas.errors import CurateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from curate.engines.workers.pool import Progress, TravellingTask
@@ -44,11 +44,14 @@ class RayPool:
     workers : RayWorkers
     n_parts : int
         Number of parts to come: there are no more workers than that.
+    name : callable
+        What errors call a part, by its number.
     """
 
     task: TravellingTask
     workers: RayWorkers
     n_parts: int
+    name: Callable[[int], str] = "part {}".format
     facts: dict[str, Any] = field(default_factory=dict)
     """The facts of `PartTask.open`, once the first worker is ready."""
 
@@ -194,21 +197,22 @@ class RayPool:
             _warn(f"{worker.label} ended while it loaded the models ({reason})")
         else:
             index = worker.part[0]
+            name = self.name(index)
             self._losses[index] += 1
             if self._losses[index] > MOST_REPEATS:
                 self._failure = self._failure or CurateError(
-                    f"part {index} was given to {self._losses[index]} workers and each ended in it, the last on node "
-                    f"{worker.place.name} ({reason}); finished parts are kept, run the same command again to resume, "
+                    f"{name} was given to {self._losses[index]} workers and each ended in it, the last on node "
+                    f"{worker.place.name} ({reason}); what is finished is kept, run the same command again to resume, "
                     "with more memory on the nodes or more --cpus-per-worker if memory ran out"
                 )
                 return
             self._again.append(worker.part)
-            _warn(f"{worker.label} ended in part {index} ({reason}); the part is given to another worker")
+            _warn(f"{worker.label} ended in {name} ({reason}); it is given to another worker")
         self._start_workers()
         if not self._alive:
             self._failure = self._failure or CurateError(
                 f"no node of the Ray cluster is left to compute on, the last was {worker.place.name} ({reason}); "
-                "finished parts are kept, run the same command again to resume"
+                "what is finished is kept, run the same command again to resume"
             )
 
     def _remove(self, worker: RayWorker) -> None:

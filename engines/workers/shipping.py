@@ -1,7 +1,7 @@
-"""Models on other machines: shipped to a folder of the node once, or expected there and compared.
+"""Files on other machines: models are shipped to a folder of the node once, or expected there and compared.
 
 The driver puts a model's files into Ray's object store in chunks; the first worker of a node that needs them writes a
-folder, named after the digest of the content, that later workers and runs find.
+folder, named after the digest of the content, that later workers and runs find. Trained models come back the same way.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.schemas.errors import InputError, UsageError
+from curate.schemas.errors import CurateError, InputError, UsageError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 CHUNK = 32 * 2**20
 """Bytes of one object: small beside any object store, which moves what does not fit to disk."""
 
 Put = Callable[[bytes], Any]
-"""``ray.put``; a driver's reference to an object in the store."""
+"""``ray.put``; returns a reference to an object in the store, which is there as long as the process that put it."""
 
 FileSizes = dict[str, int]
 """Size in bytes of each file of a model, by its path in the model's folder."""
 
 
 @dataclass(frozen=True)
-class ShippedModel:
-    """A model in the object store."""
+class ShippedFiles:
+    """A folder in the object store."""
 
     digest: str
     """BLAKE2b of names and contents, 32 hexadecimal digits."""
@@ -40,7 +40,7 @@ class ShippedModel:
     """Path in the folder, and references to the chunks of the content."""
 
 
-def ship(name: str, files: Sequence[Path], put: Put) -> ShippedModel:
+def ship(name: str, files: Sequence[Path], put: Put) -> ShippedFiles:
     """Put a model's files into the object store.
 
     Parameters
@@ -55,9 +55,14 @@ def ship(name: str, files: Sequence[Path], put: Put) -> ShippedModel:
     UsageError
         For an adapter whose base is in another folder, and which names it by its path here.
     """
+    return pack(_relative(name, files), put)
+
+
+def pack(files: Mapping[str, Path], put: Put) -> ShippedFiles:
+    """Put files into the object store, by their path in the folder that they will be written to."""
     total = hashlib.blake2b(digest_size=16)
     shipped = []
-    for relative, path in sorted(_relative(name, files).items()):
+    for relative, path in sorted(files.items()):
         content = hashlib.blake2b()
         chunks = []
         for chunk in _chunks(path):
@@ -65,13 +70,11 @@ def ship(name: str, files: Sequence[Path], put: Put) -> ShippedModel:
             chunks.append(put(chunk))
         total.update(f"{relative}\0{content.hexdigest()}\n".encode())
         shipped.append((relative, tuple(chunks)))
-    return ShippedModel(total.hexdigest(), tuple(shipped))
+    return ShippedFiles(total.hexdigest(), tuple(shipped))
 
 
-def unpack(model: ShippedModel, cache: Path | None = None) -> Path:
+def unpack(model: ShippedFiles, cache: Path | None = None) -> Path:
     """Return the folder of a shipped model on this node, writing it if this is the first worker to need it."""
-    import ray
-
     root = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "models"
     folder = root / model.digest
     root.mkdir(parents=True, exist_ok=True)
@@ -81,14 +84,34 @@ def unpack(model: ShippedModel, cache: Path | None = None) -> Path:
         if not folder.exists():
             unfinished = root / f"{model.digest}.tmp"
             shutil.rmtree(unfinished, ignore_errors=True)
-            for relative, chunks in model.files:
-                path = unfinished / relative
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as file:
-                    for chunk in chunks:
-                        file.write(ray.get(chunk))
+            write_files(model, unfinished)
             unfinished.rename(folder)
     return folder
+
+
+def write_files(shipped: ShippedFiles, folder: Path) -> None:
+    """Write the files of the object store below `folder`.
+
+    Raises
+    ------
+    CurateError
+        If the process that put them there has ended.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    for relative, chunks in shipped.files:
+        path = folder / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            for chunk in chunks:
+                try:
+                    file.write(ray.get(chunk))
+                except RayError as error:
+                    raise CurateError(
+                        f"{path} was lost with the node that it is copied from ({first_line(error)}); run the same "
+                        "command again"
+                    ) from error
 
 
 def file_sizes(name: str, files: Sequence[Path]) -> FileSizes:

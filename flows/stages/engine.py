@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from curate.flows import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from curate.engines.workers.pool import PartPool, TravellingTask
     from curate.engines.workers.ray_cluster import RayWorkers
+    from curate.engines.workers.ray_pool import RayPool
     from curate.schemas.settings import Settings
 
 
@@ -30,16 +33,23 @@ def open_parts(
         As `worker_devices`, or `curate.engines.workers.ray_cluster.connect`.
     """
     if settings.engine == "ray":
-        from curate.engines.workers.ray_pool import RayPool
-
-        connect_to_ray()
-        return RayPool(task, ray_workers(settings, device), n_parts)
+        return open_on_ray(settings, task, n_parts, device)
     from curate.engines.models.devices import cpu_threads, worker_devices
     from curate.engines.workers.pool import open_pool
 
     # No more workers than parts: one without a part would load its models for nothing.
     devices = worker_devices(device, workers)[: max(1, n_parts)]
     return open_pool(task, devices, settings.threads or cpu_threads())
+
+
+def open_on_ray(
+    settings: Settings, task: TravellingTask, n_parts: int, device: str, name: Callable[[int], str] = "part {}".format
+) -> RayPool:
+    """Return the pool of a cluster, to which this process is connected; `name` is what errors call a part."""
+    from curate.engines.workers.ray_pool import RayPool
+
+    connect_to_ray()
+    return RayPool(task, ray_workers(settings, device), n_parts, name)
 
 
 def check_workers(settings: Settings, device: str, workers: int | None) -> str:

@@ -19,6 +19,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovering.group_columns import with_groups
 from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
+from curate.flows.stages.recovering.job_on_ray import run_job_on_ray
 from curate.flows.stages.recovering.job_process import run_job
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
@@ -74,10 +75,23 @@ def teacher_weight(settings: Settings) -> float:
 
 
 def processes(settings: Settings) -> int:
-    """Return how many processes share every step of the training: one for each CUDA device where nothing was said."""
+    """Return how many processes share every step of the training: one for each CUDA device where nothing was said.
+
+    Raises
+    ------
+    UsageError
+        If several were asked for on a Ray cluster, where one worker trains.
+    """
     from curate.engines.models.devices import training_device_count
 
     request = request_of(settings)
+    if settings.engine == "ray":
+        if settings.recover.processes not in (None, 1):
+            raise UsageError(
+                f"--processes {settings.recover.processes} shares the devices of this machine; with --engine ray one "
+                "worker trains, leave it out"
+            )
+        return 1
     return settings.recover.processes or min(training_device_count(request.device), request.batch)
 
 
@@ -162,6 +176,7 @@ def _run(
     """Run the job, unless its result is there, and return its report."""
     from curate.engines.recover.results.work_folder import read_report
 
+    workers: list[dict[str, Any]] = []
     report = read_report(out)
     if report is None:
         shutil.rmtree(out, ignore_errors=True)
@@ -169,7 +184,7 @@ def _run(
             shutil.rmtree(job, ignore_errors=True)
         write_job(warehouse, settings, selection_id, out, job)
         try:
-            run_job(job, "recover", processes(settings))
+            workers = _train(settings, job, out)
         except (UsageError, InputError, GateError):
             if not any((job / "work").glob("checkpoints/*")):
                 shutil.rmtree(job)  # refused before it began: nothing to go on with
@@ -178,7 +193,16 @@ def _run(
     if report is None:
         raise WarehouseError(f"the job in {job} ended without a result in {out}; see {job / 'job.log'}")
     del report["request"], report["lineage"]
-    return report
+    return {**report, **({"workers": workers} if workers else {})}
+
+
+def _train(settings: Settings, job: Path, out: Path) -> list[dict[str, Any]]:
+    """Run the job here or on a cluster, and return what each worker of the cluster did."""
+    n_processes = processes(settings)
+    if settings.engine == "ray":
+        return run_job_on_ray(settings, job, out, "recover")
+    run_job(job, "recover", n_processes)
+    return []
 
 
 def write_job(warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path) -> None:

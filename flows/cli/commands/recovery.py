@@ -31,7 +31,7 @@ DryRun = Annotated[
 
 
 @app.command()
-@takes("recovering", "models", "layout", "seed", "run")
+@takes("recovering", "models", "layout", "engine", "seed", "run")
 def recover(
     settings: Settings,
     selection: Selection = "latest",

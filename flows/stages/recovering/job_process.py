@@ -66,10 +66,10 @@ def run_job(folder: Path, stage: str, processes: int = 1) -> None:
             _wait(job)
             raise
     if job.returncode != 0:
-        raise _failure(folder, job.returncode)
+        raise failure(folder, job.returncode)
 
 
-def _failure(folder: Path, returncode: int) -> BaseException:
+def failure(folder: Path, returncode: int) -> BaseException:
     """Return the exception for a job that ended with an exit code other than 0."""
     from curate.engines.job import ERROR, LOG, OUTPUT
 
