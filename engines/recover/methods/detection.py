@@ -1,4 +1,4 @@
-"""Detects how a model was compressed: zeros and their pattern, nonuniform widths, removed layers, quantisation.
+"""Detects how a model was compressed: zeros and their pattern, widths, removed layers, quantisation.
 
 Works on the weights themselves, one tensor in memory at a time and without building the model, so that folders that no
 class of transformers can load are covered too.
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from curate.engines.models.zero_patterns import SPARSE_FROM, MatrixStatistics, describe_matrix, pattern_of
+from curate.engines.recover.methods.config_sizes import SmallerSize, layers_of, smaller_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,6 +47,9 @@ class Findings:
     """Quantised types of the GGUF file that the weights come from, or `ROUNDED` where their values show it; zeros are
     then rounding and no pruning."""
 
+    smaller: tuple[SmallerSize, ...] = ()
+    """Sizes that are smaller than the original's, where it is known."""
+
     @property
     def sparse(self) -> bool:
         """Whether there are zeros to preserve."""
@@ -61,6 +65,7 @@ class Findings:
             (self.sparse and self.pattern is None, "unstructured"),
             (bool(self.nonuniform), "ragged"),
             (self.layers_removed > 0, "blocks-removed"),
+            *((True, f"{size.name}-removed") for size in self.smaller),
         ]
         return tuple(kind for holds, kind in kinds if holds) or ("dense",)
 
@@ -83,6 +88,7 @@ class Findings:
             "unstructured": f"unstructured sparse ({share})",
             "ragged": f"layers of different widths ({', '.join(self.nonuniform[:2])})",
             "blocks-removed": f"{self.layers_removed} of {self.layers + self.layers_removed} layers removed",
+            **{f"{size.name}-removed": f"{size.now:,} of {size.before:,} {size.name}" for size in self.smaller},
         }
         return "; ".join(words[kind] for kind in self.kinds) + self._origin()
 
@@ -98,7 +104,7 @@ def detect(
     weights: Iterable[tuple[str, torch.Tensor]],
     config: Mapping[str, Any],
     *,
-    original_layers: int | None = None,
+    original: Mapping[str, Any] | None = None,
     adapter_base: str | None = None,
 ) -> Findings:
     """Return how a model was compressed.
@@ -109,8 +115,9 @@ def detect(
         Every named tensor of the model, in any order; tensors outside numbered layers are ignored.
     config : mapping
         The content of ``config.json``.
-    original_layers : int, optional
-        Decoder layers of the model before compression. Needed if the layers were renumbered when it was saved.
+    original : mapping, optional
+        The content of ``config.json`` of the model before compression. Needed to detect smaller sizes, and layers that
+        were renumbered when it was saved.
     adapter_base : str, optional
         Base of the adapter, if the folder holds one; then `weights` are the base's.
     """
@@ -125,7 +132,7 @@ def detect(
             matrices.append(describe_matrix(name, int(match[1]), tensor))
     configured = layers_of(config)
     # The highest layer number reveals a gap even if the configuration was rewritten.
-    expected = max([original_layers or 0, configured or 0, *(index + 1 for index in layers)])
+    expected = max([layers_of(original or {}) or 0, configured or 0, *(index + 1 for index in layers)])
     total = sum(matrix.weights for matrix in matrices)
     pruned = sum(matrix.zeros for matrix in matrices if not matrix.rounded)
     quantisation = quantisation_of(config)
@@ -138,6 +145,7 @@ def detect(
         quantisation=quantisation,
         adapter_base=adapter_base,
         dequantised=ROUNDED if quantisation is None and any(matrix.rounded for matrix in matrices) else None,
+        smaller=smaller_sizes(config, original or {}),
     )
 
 
@@ -164,12 +172,3 @@ def quantisation_of(config: Mapping[str, Any]) -> str | None:
         digits = re.search(r"(?:fp|int|uint)(\d+)", str(settings))
         bits = int(digits[1]) if digits else None
     return f"{method} {bits}-bit" if bits is not None else method
-
-
-def layers_of(config: Mapping[str, Any]) -> int | None:
-    """Return the number of decoder layers in a configuration, None if it has none."""
-    for section in (config, config.get("text_config") or {}):
-        for key in ("num_hidden_layers", "n_layer", "num_layers"):
-            if isinstance(section.get(key), int):
-                return int(section[key])
-    return None

@@ -11,7 +11,7 @@ from curate.engines.models.checkpoints import adapter_base, check_folder, is_ada
 from curate.engines.models.configuration import read_config
 from curate.engines.models.gguf_files import dequantised_types
 from curate.engines.models.weight_files import weight_files
-from curate.engines.recover.methods.detection import Findings, detect, layers_of
+from curate.engines.recover.methods.detection import Findings, detect
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def inspect_model(model: str, original: str | None = None) -> Findings:
     model : str
         A Hugging Face folder in safetensors, an adapter over one, or a hub name.
     original : str, optional
-        The model before compression; only its configuration is read, to detect removed layers.
+        The model before compression; only its configuration is read, to detect removed layers,
+        channels, heads and experts.
 
     Raises
     ------
@@ -42,8 +43,8 @@ def inspect_model(model: str, original: str | None = None) -> Findings:
         base = adapter_base(folder)
         folder = resolve_model(base)
     check_folder(folder)
-    original_layers = None if original is None else layers_of(read_config(resolve_model(original)))
-    findings = detect(named_tensors(folder), read_config(folder), original_layers=original_layers, adapter_base=base)
+    before = None if original is None else read_config(resolve_model(original))
+    findings = detect(named_tensors(folder), read_config(folder), original=before, adapter_base=base)
     types = dequantised_types(folder)
     return findings if types is None else replace(findings, sparsity=0.0, pattern=None, dequantised=types)
 

@@ -58,7 +58,8 @@ def doctor(
     settings: Settings,
     model: Annotated[str | None, typer.Argument(help="Model to inspect instead: a folder or a hub name.")] = None,
     original: Annotated[
-        str | None, typer.Option(help="The model before compression, to detect removed layers.")
+        str | None,
+        typer.Option(help="The model before compression, to detect removed layers, channels, heads and experts."),
     ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Make damaged artefacts again, by the settings of the run that made them.")

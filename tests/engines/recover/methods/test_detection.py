@@ -19,6 +19,7 @@ from curate.engines.compress.masks import drop_per_group, parse_pattern
 from curate.engines.models.zero_patterns import GROUPS, describe_matrix
 from curate.engines.recover import inspect_model, recover
 from curate.engines.recover.methods.choice import choose_method
+from curate.engines.recover.methods.config_sizes import smaller_sizes
 from curate.engines.recover.methods.detection import ROUNDED, detect, quantisation_of
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import GateError, InputError, UsageError
@@ -86,6 +87,37 @@ def test_every_kind_of_compression_is_detected_in_a_folder(dense: Path, tmp_path
     assert (findings.kinds, findings.layers, findings.layers_removed) == (("blocks-removed",), 1, 1)
     assert "1 of 2 layers removed" in findings.sentence()
     json.dumps(findings.to_json())
+
+
+def test_smaller_sizes_are_detected_beside_the_original(dense: Path, tmp_path: Path) -> None:
+    compress(dense, tmp_path / "narrow", CompressionRequest("width", sparsity=0.5), calibration=ROWS)
+    compress(dense, tmp_path / "heads", CompressionRequest("heads", n_groups=1), calibration=ROWS)
+    before = json.loads((dense / "config.json").read_text())
+    for name, key, kind in (
+        ("narrow", "intermediate_size", "channels-removed"),
+        ("heads", "num_attention_heads", "heads-removed"),
+    ):
+        assert inspect_model(str(tmp_path / name)).kinds == ("dense",)
+        findings = inspect_model(str(tmp_path / name), str(dense))
+        now = json.loads((tmp_path / name / "config.json").read_text())[key]
+        assert findings.kinds == (kind,)
+        assert findings.sentence() == f"{now} of {before[key]} {kind.removesuffix('-removed')}"
+        assert json.loads(json.dumps(findings.to_json()))["smaller"][0]["before"] == before[key]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "expected"),
+    [
+        ({"n_embd": 8, "n_inner": 24}, {"n_embd": 8, "n_inner": None}, [("channels", 24, 32)]),
+        ({"text_config": {"intermediate_size": 6}}, {"text_config": {"intermediate_size": 8}}, [("channels", 6, 8)]),
+        ({"num_local_experts": 4, "intermediate_size": 8}, {"num_local_experts": 8}, [("experts", 4, 8)]),
+        ({"ffn_dim": 8, "num_attention_heads": 4}, {"ffn_dim": 8, "num_attention_heads": 4}, []),
+    ],
+)
+def test_sizes_are_found_under_the_keys_of_every_architecture(
+    now: dict[str, Any], before: dict[str, Any], expected: list[tuple[str, int, int]]
+) -> None:
+    assert [(one.name, one.now, one.before) for one in smaller_sizes(now, before)] == expected
 
 
 def test_gaps_and_nonuniform_widths_need_no_model_class() -> None:
