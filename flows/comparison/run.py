@@ -16,6 +16,7 @@ from curate.flows.comparison.recipes import with_recipe
 from curate.flows.comparison.report import original_scores, report, write
 from curate.flows.demo.pair import is_demo
 from curate.flows.session import session
+from curate.flows.stages.cells_on_ray import run_cells_on_ray
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.evaluating.tasks import DEMO, evaluation_items, normalised, prompt_of
 from curate.flows.stages.recovery import request_of
@@ -24,10 +25,15 @@ from curate.schemas.budget import parse_budget
 from curate.schemas.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curate.flows.session import Session
     from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
+
+    CellIds = dict[Cell, tuple[str, str]]
+    """Selection and evaluation of every cell."""
 
 DEMO_RECIPE: dict[str, Any] = {"learning_rate": 1e-3, "batch": 32}
 """Training defaults on the demo: the published recipe is for far larger models."""
@@ -66,10 +72,8 @@ def compare(settings: Settings) -> dict[str, Any]:
         original_known = original_scores(run.warehouse, original, settings.evaluate.metric)
         compressed = run.call(stages.evaluate, run.warehouse, settings, settings.compressed, None, {})
         inputs = prepare_inputs(run, settings)
-        cell_ids: dict[Cell, tuple[str, str]] = {}
-        for number, cell in enumerate(todo, 1):
-            progress.note(f"cell {number} of {len(todo)}: {cell.name}")
-            cell_ids[cell] = _run(run, settings, inputs, cell, cell_ids)
+        run_cells = _cells_on_ray if settings.engine == "ray" else _cells_here
+        cell_ids = run_cells(run, settings, inputs, todo)
         result = report(run.warehouse, settings, cell_ids, original_known, compressed, len(inputs.exclude))
         result["files"] = [str(path) for path in write(run.warehouse, result)]
     return result
@@ -119,15 +123,37 @@ def contaminated(warehouse: Warehouse, settings: Settings, corpus: str) -> tuple
     return tuple(row["example_id"] for row in rows if normalised(row["prompt"]) in questions)
 
 
-def _run(
-    run: Session, settings: Settings, inputs: SharedInputs, cell: Cell, cell_ids: dict[Cell, tuple[str, str]]
-) -> tuple[str, str]:
-    """Select, train and evaluate one cell; return the ids of selection and evaluation."""
+def _cells_here(run: Session, settings: Settings, inputs: SharedInputs, todo: list[Cell]) -> CellIds:
+    """Select, train and evaluate one cell after the other; return the ids of selection and evaluation."""
+    cell_ids: CellIds = {}
+    for number, cell in enumerate(todo, 1):
+        progress.note(f"cell {number} of {len(todo)}: {cell.name}")
+        chosen, request = _chosen(run, settings, inputs, cell, cell_ids)
+        cell_ids[cell] = (chosen, run.call(stages.trial, run.warehouse, settings, chosen, request))
+    return cell_ids
+
+
+def _cells_on_ray(run: Session, settings: Settings, inputs: SharedInputs, todo: list[Cell]) -> CellIds:
+    """Select here for every cell, then train and evaluate several at once; return as `_cells_here`."""
+    planned: dict[Cell, tuple[str, RecoveryRequest]] = {}
+    for cell in todo:
+        planned[cell] = _chosen(run, settings, inputs, cell, planned)
+    run_cells_on_ray(run.warehouse, settings, {cell.name: chosen for cell, chosen in planned.items()})
+    # All are there now, so that each call records its cell in the run and returns.
+    return {
+        cell: (chosen, run.call(stages.trial, run.warehouse, settings, chosen, request))
+        for cell, (chosen, request) in planned.items()
+    }
+
+
+def _chosen(
+    run: Session, settings: Settings, inputs: SharedInputs, cell: Cell, earlier: Mapping[Cell, tuple[str, Any]]
+) -> tuple[str, RecoveryRequest]:
+    """Select for one cell; return the selection and the training. `earlier` has the selections of cells before it."""
     primary = replace(cell, arm=settings.compare.methods[0])
-    like = cell_ids[primary][0] if cell.arm == MATCHED and primary in cell_ids else ""
+    like = earlier[primary][0] if cell.arm == MATCHED and primary in earlier else ""
     chosen = pipeline.run(run.warehouse, resolve_request(selecting(settings, inputs, cell, like)), run.call)
-    request = training(settings, inputs, cell, tokens_kept(run.warehouse, chosen, inputs.scores))
-    return chosen, run.call(stages.trial, run.warehouse, settings, chosen, request)
+    return chosen, training(settings, inputs, cell, tokens_kept(run.warehouse, chosen, inputs.scores))
 
 
 def selecting(settings: Settings, inputs: SharedInputs, cell: Cell, like: str = "") -> Settings:

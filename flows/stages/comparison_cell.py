@@ -26,8 +26,10 @@ from curate.flows.stages.recovery import library, selected_rows
 from curate.flows.stages.rendering import rendering_setting
 
 if TYPE_CHECKING:
+    from curate.flows.stages.evaluation import Evaluated
     from curate.schemas.recovery import RecoveryRequest
     from curate.schemas.settings import Settings
+    from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
@@ -77,17 +79,28 @@ def trial(warehouse: Warehouse, settings: Settings, selection: str, request: Rec
         model, report = _trained(warehouse, settings, plan.id, selection, request)
         trained = time.monotonic() - began
         items, _ = evaluation_items(warehouse, settings, None)
-        # The cell's model is on this machine only.
+        # The cell's model is on this machine only; `cells_on_ray` has the cells of a cluster.
         evaluated = run_items(builder, settings.model_copy(update={"engine": "local"}), items, str(model))
-        training = {name: report[name] for name in ("method", "steps", "tokens", "rows", "loss_first", "loss_last")}
-        training |= {"sparsity_after": report["sparsity_after"], "seconds_training": trained}
-        training |= {"seconds_asking": time.monotonic() - began - trained}
-        builder.finish(
-            {**facts(settings, evaluated, f"trained on {selection}", 0), "training": training},
-            evaluated.worker_memory,
+        finish(
+            builder, settings, selection, evaluated, training_facts(report, trained, time.monotonic() - began - trained)
         )
         shutil.rmtree(model, ignore_errors=True)
     return plan.id
+
+
+def training_facts(report: dict[str, Any], seconds_training: float, seconds_asking: float) -> dict[str, Any]:
+    """Return what the manifest of a cell says of its training."""
+    kept = ("method", "steps", "tokens", "rows", "loss_first", "loss_last", "sparsity_after")
+    seconds = {"seconds_training": seconds_training, "seconds_asking": seconds_asking}
+    return {**{name: report[name] for name in kept}, **seconds}
+
+
+def finish(
+    builder: Builder, settings: Settings, selection: str, evaluated: Evaluated, training: dict[str, Any]
+) -> None:
+    """Write the manifest of a cell, whose tables are written."""
+    about = facts(settings, evaluated, f"trained on {selection}", 0)
+    builder.finish({**about, "training": training}, evaluated.worker_memory)
 
 
 def _trained(

@@ -101,27 +101,41 @@ def evaluate(
 
 def run_items(builder: Builder, settings: Settings, items: pa.Table, model: str) -> Evaluated:
     """Evaluate a model on the items of all parts that are not finished; write and return results, write summary."""
-    options, score = settings.evaluate, settings.score
-    batches = items.to_batches(max_chunksize=options.part_items)
-    parts: dict[int, Any] = dict(enumerate(batches))
-    # The results of lm-eval, which runs its tasks as a whole, are the last part.
-    if harness := harness_tasks(settings):
-        from curate.engines.evaluate.task import HarnessPart
-
-        parts[len(batches)] = HarnessPart(tuple(harness), options.limit)
+    score = settings.score
+    parts = item_parts(settings, items)
     new = [(index, part) for index, part in parts.items() if not builder.has("part", index)]
-    done = sum(len(batch) for index, batch in enumerate(batches) if builder.has("part", index))
-    with open_parts(settings, _task(settings, model), len(new), score.device, score.workers) as pool:
+    done = sum(
+        len(part) for index, part in parts.items() if isinstance(part, pa.RecordBatch) and builder.has("part", index)
+    )
+    task = evaluation_task(settings, model)
+    with open_parts(settings, task, len(new), score.device, score.workers) as pool:
         with progress.stage("evaluate", len(items), done) as advance:
             for index, table in pool.run(new, advance):
                 builder.write("part", index, table, RESULTS)
+    window = pool.facts["window"]
+    return Evaluated(*write_summary(builder, items, window), pool.worker_summaries(), pool.peak_memory)
+
+
+def item_parts(settings: Settings, items: pa.Table) -> dict[int, Any]:
+    """Return the parts of the items by number; lm-eval, which runs its tasks as a whole, is the last."""
+    parts: dict[int, Any] = dict(enumerate(items.to_batches(max_chunksize=settings.evaluate.part_items)))
+    if harness := harness_tasks(settings):
+        from curate.engines.evaluate.task import HarnessPart
+
+        parts[len(parts)] = HarnessPart(tuple(harness), settings.evaluate.limit)
+    return parts
+
+
+def write_summary(builder: Builder, items: pa.Table, window: int) -> tuple[pa.Table, int | None]:
+    """Write the summary of the parts that are written; return their rows, and `window` if an item is a plain text."""
     results = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
     builder.write("summary", 0, pa.Table.from_pylist(summary_rows(results), schema=SUMMARY), SUMMARY)
     has_text = bool(items.filter(pc.equal(pc.list_value_length(items["messages"]), 0)).num_rows)
-    return Evaluated(results, pool.facts["window"] if has_text else None, pool.worker_summaries(), pool.peak_memory)
+    return results, window if has_text else None
 
 
-def _task(settings: Settings, model: str) -> EvaluationTask:
+def evaluation_task(settings: Settings, model: str) -> EvaluationTask:
+    """Return the task of evaluating a model, with the judge and the original that its items need."""
     from curate.engines.evaluate import EvaluateConfig
     from curate.engines.evaluate.task import EvaluationTask
 
