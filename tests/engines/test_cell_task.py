@@ -24,7 +24,7 @@ REQUEST = RecoveryRequest(learning_rate=1e-2, epochs=2, batch=2, rank=2, teacher
 
 
 def item(number: int) -> dict[str, Any]:
-    fixed = {"task": "t", "kind": "rows", "group": "g", "references": [], "answer": None, "chance": 0.0}
+    fixed: dict[str, Any] = {"task": "t", "kind": "rows", "group": "g", "references": [], "answer": None, "chance": 0.0}
     return {**fixed, "item_id": str(number), "messages": [message_of(turn) for turn in TURNS[number]]}
 
 
