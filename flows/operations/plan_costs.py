@@ -100,9 +100,11 @@ def recovering(settings: Settings, rows: int, row_tokens: float) -> tuple[int, C
     flops = training_operations(settings) * model.parameters * tokens
     if request.asks_original and settings.original:
         flops += FORWARD * model_size(settings.original).parameters * kept * row_tokens
-    device = resolve_device(request.device)
+    worker = planned_workers(settings, 1, []) if settings.engine == "ray" else None
+    device = resolve_device(worker.device if worker else request.device)
+    kind = worker.kind if worker else device.type
     load = TrainingLoad(
-        device=device.type,
+        device=kind,
         weight_bytes=dtype_bytes(request.dtype, device) or 2,
         method=request.method,
         rank=request.rank,
@@ -112,7 +114,8 @@ def recovering(settings: Settings, rows: int, row_tokens: float) -> tuple[int, C
     )
     memory = sum(predict_training_memory(model, load).values()) // MIB
     seconds = flops / _rate(settings, model)
-    return kept, Cost(f"about {tokens:,.0f} tokens, {flops:.1e} FLOPs on {device.type}", seconds, memory)
+    where = f"{kind}{', by one worker of the cluster' if worker else ''}"
+    return kept, Cost(f"about {tokens:,.0f} tokens, {flops:.1e} FLOPs on {where}", seconds, memory)
 
 
 def training_operations(settings: Settings) -> int:
@@ -125,7 +128,8 @@ def _rate(settings: Settings, model: ModelSize) -> float:
     from curate.engines.models.devices import cpu_threads, pair_devices, resolve_dtype
     from curate.engines.models.speed import operations_per_second
 
-    _, device = pair_devices(settings.score.device)
+    # A cluster may have devices that this machine lacks.
+    _, device = pair_devices("auto" if settings.engine == "ray" else settings.score.device)
     dtype, threads = resolve_dtype(settings.score.dtype, device), settings.threads or cpu_threads()
     return operations_per_second(model.width, model.inner, device, dtype, threads)
 

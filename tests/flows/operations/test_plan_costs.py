@@ -52,6 +52,18 @@ def test_a_recovery_is_priced_by_its_tokens(
     assert whole["seconds"] == pytest.approx(0.25 * tokens * 2 * 6 * n / RATE, rel=0.02)
 
 
+def test_a_recovery_on_a_cluster_has_the_device_of_its_worker(
+    curate: Run, given: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    here = recovery(curate, *given, "--device", "cpu")[1]
+    there = recovery(curate, *given, "--engine", "ray", "--device", "cpu")[1]
+    assert there["estimate"] == here["estimate"] + ", by one worker of the cluster"
+    assert there["memory_mb"] == here["memory_mb"]
+    gpu = recovery(curate, *given, "--engine", "ray", "--device", "cuda")[1]["estimate"]
+    assert gpu.endswith("FLOPs on cuda, by one worker of the cluster")
+
+
 def test_a_budget_in_tokens_is_as_many_tokens(curate: Run, given: list[object], tmp_path: Path) -> None:
     _, step = recovery(curate, *given, "--budget", "200-tokens")
     assert step["seconds"] == pytest.approx(200 * (2 * 4 + 2) * weights(tmp_path / "compressed") / RATE, rel=0.1)
