@@ -96,7 +96,7 @@ def test_a_new_user_follows_the_readme(clone: Path) -> None:
         assert Path(line[1]).exists()
     (query,) = blocks()[2]
     output = run_shell(query, clone)
-    assert output.split()[:5] == ["example_id", "score", "kept", "rank", "reason"]
+    assert output.split()[:6] == ["cluster", "example_id", "score", "kept", "rank", "reason"]
     assert re.search(r"selected *\n.*selected *\n.*budget *\n.*budget *\n", output), output
     run_shell("rm -r warehouse", clone)
     for command in [*blocks()[0], *blocks()[3]]:

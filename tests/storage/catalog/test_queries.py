@@ -23,9 +23,9 @@ from curate.storage.catalog.queries import (
 )
 from curate.storage.warehouse.warehouse import Warehouse
 
-TEN = {
-    "coverage", "degraded_clusters", "kept_by_source", "lost_to", "overlap", "quarantine_reasons", "reasons", "runs",
-    "signal_quantiles", "token_histogram",
+NAMES = {
+    "budget_edge", "coverage", "degraded_clusters", "kept_by_source", "lost_to", "overlap", "quarantine_reasons",
+    "reasons", "runs", "signal_quantiles", "token_histogram",
 }  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def test_explain_of_an_example_outside_the_selection(tmp_path: Path) -> None:
 
 def test_there_are_ten_named_queries_with_descriptions() -> None:
     known = named_queries()
-    assert TEN <= known.keys()
+    assert NAMES <= known.keys()
     assert all(about.endswith(".") and "\n" not in about for about in known.values())
     for name in known:
         question = find_query(name)
@@ -198,7 +198,7 @@ def duckdb_parameters(sql: str) -> set[str]:
     return set(duckdb.extract_statements(sql)[0].named_parameters)
 
 
-@pytest.mark.parametrize("name", sorted(TEN))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_named_query_runs_with_its_defaults_and_on_an_empty_catalog(
     con: duckdb.DuckDBPyConnection, name: str, tmp_path: Path
 ) -> None:
@@ -223,6 +223,22 @@ def test_degraded_clusters(con: duckdb.DuckDBPyConnection) -> None:
     result = run_named_query(con, "degraded_clusters", {"limit": "2"}).to_pylist()
     assert [(row["cluster"], row["kept"], row["terms"]) for row in result] == [(2, 2, "t2, plus"), (1, 2, "t1, plus")]
     assert run_named_query(con, "degraded_clusters", {"selection": "previous"}).num_rows == 0
+
+
+def test_the_edge_of_the_budget(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
+    """Compare with the whole ledger, sorted by hand."""
+    for selection in ids["paser"], ids["uniform"]:
+        ledger = run_sql(con, f"SELECT * FROM ledger WHERE selection_id = '{selection}'").to_pylist()
+        clusters = sorted({row["cluster"] for row in ledger}, key=lambda one: (one is None, one))
+        kept = {one: [row for row in ledger if row["cluster"] == one and row["kept"]] for one in clusters}
+        expected = []
+        for cluster in sorted(clusters, key=lambda one: -len(kept[one]))[:2]:
+            last = sorted(kept[cluster], key=lambda row: row["rank"])[-2:]
+            others = [row for row in ledger if row["cluster"] == cluster and row["reason"] == "budget"]
+            best = sorted(others, key=lambda row: (row["score"] is None, -(row["score"] or 0), row["example_id"]))[:2]
+            expected += [row["example_id"] for row in (*last, *best)]
+        result = run_named_query(con, "budget_edge", {"selection": selection, "clusters": "2"}).to_pylist()
+        assert [row["example_id"] for row in result] == expected
 
 
 def test_overlap(con: duckdb.DuckDBPyConnection, ids: dict[str, str]) -> None:
