@@ -19,8 +19,8 @@ PACKAGES = ("engines", "selectors", "storage", "flows", "schemas")
 
 ORDER = {
     "engines": (
-        "library_output workers models tokens embed diagnose compress score evaluate pretrain recover job job_task "
-        "cell_task"
+        "library_output workers models tokens embed diagnose compress score evaluate sample pretrain recover job "
+        "job_task cell_task"
     ),
     "selectors": (
         "row_costs candidates decision validation neighbours text ranking clustering budgets consistency assessment "

@@ -1,4 +1,4 @@
-"""Stages, commands and scheduled flows; and the calls for Python: `settings`, `select`, `recover`, `evaluate`.
+"""Stages, commands and scheduled flows; and the calls for Python, from `settings` to `evaluate`.
 
 The calls are thin: each does what the command of the same name does, and gives back ids, tables and rows instead of
 printing. Everything heavy is imported when a call is made, so that importing `curate.flows` costs nothing.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-__all__ = ["Recovery", "Selection", "evaluate", "recover", "select", "settings"]
+__all__ = ["Recovery", "Selection", "Targets", "evaluate", "recover", "sample", "select", "settings"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,24 @@ class Selection:
         for row in kept_rows(self.warehouse, corpus, kept_ranks(self.warehouse, self.id)):
             messages = [{"role": turn.role, "content": turn.content} for turn in row.turns]
             yield {"example_id": row.example_id, "rank": row.rank, "messages": messages}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """A model's own answers to the rows of a selection, in a warehouse."""
+
+    warehouse: Warehouse
+    id: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return rows asked and solved, samples and tokens: what ``curate sample --json`` prints."""
+        from curate.flows.operations.sample import summary
+
+        return summary(self.warehouse, self.id)
+
+    def samples(self) -> pa.Table:
+        """Return the samples: one row for each (`curate.schemas.targets.TARGETS`)."""
+        return self.warehouse.read("targets", self.id)
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,22 @@ def select(settings: Settings) -> Selection:
     from curate.flows import dispatch
 
     return Selection(*dispatch.select(settings))
+
+
+def sample(settings: Settings, selection: str = "latest") -> Targets:
+    """Draw a model's own answers to the rows of a selection and return them.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``sample={"best_of": 8}`` and the other fields of that section; models are those of the selection where they
+        are not given.
+    selection : str
+        Id of a selection, the beginning of one, or ``latest``.
+    """
+    from curate.flows.operations import sample as operation
+
+    return Targets(*operation.sample(settings, selection))
 
 
 def recover(settings: Settings, selection: str = "latest", out: Path | None = None) -> Recovery:

@@ -12,7 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 Noun = Literal[
-    "corpus", "embeddings", "clusters", "scores", "pilots", "selection", "recovery", "evaluation", "diagnosis"
+    "corpus",
+    "embeddings",
+    "clusters",
+    "scores",
+    "pilots",
+    "selection",
+    "targets",
+    "recovery",
+    "evaluation",
+    "diagnosis",
 ]
 NOUNS: tuple[Noun, ...] = get_args(Noun)
 

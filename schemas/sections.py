@@ -172,9 +172,29 @@ class RecoverSettings(Section):
     )
     gradient_checkpointing: bool = _recovery("gradient_checkpointing", "Less memory, about a third more time.")
     checkpoint_steps: int = _recovery("checkpoint_steps", "Steps between two checkpoints.", ge=1, le=MANY)
+    targets: str | None = setting(
+        None, "Train on answers that curate sample accepted: its id, the beginning of it, or latest.", shown="none"
+    )
+    keep_reference: Literal["on-miss", "never", "always"] = setting(
+        "on-miss", "The corpus's answer: for rows without a target (on-miss), never, or beside the target (always)."
+    )
     heldout: str | None = setting(
         None, "File of rows whose perplexity is measured before and after.", shown="rows that were not selected"
     )
+
+
+class SampleSettings(Section):
+    """Settings of targets drawn from a model (docs/targets.md)."""
+
+    model: str = setting("original", "Model that answers: original, compressed, a folder or a hub name.", "--from")
+    best_of: int = setting(8, "Most samples of a row; drawing stops at the first that is accepted.", ge=1, le=10_000)
+    accept: Literal["reference", "agreement"] = setting(
+        "reference", "What is accepted: an answer equal to the corpus's (reference), or one that most samples give."
+    )
+    threshold: float = setting(0.75, "agreement: share of a row's samples that must agree.", gt=0.5, le=1)
+    temperature: float = setting(0.7, "Temperature of the second and later samples.", gt=0, le=100)
+    max_new_tokens: int = setting(256, "Longest answer, in tokens; one that is cut off is not accepted.", ge=1, le=MANY)
+    part_items: int = setting(256, "Rows per part, the unit of resuming.", ge=1, le=MANY)
 
 
 class CompressSettings(Section):
@@ -282,6 +302,7 @@ class RunSettings(Section):
     score: ScoreSettings = Field(default_factory=ScoreSettings)
     select: SelectSettings = Field(default_factory=SelectSettings)
     recover: RecoverSettings = Field(default_factory=RecoverSettings)
+    sample: SampleSettings = Field(default_factory=SampleSettings)
     compress: CompressSettings = Field(default_factory=CompressSettings)
     diagnose: DiagnoseSettings = Field(default_factory=DiagnoseSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)

@@ -145,25 +145,30 @@ def greedy_answers(
     stops : sequence of int
         Tokens that end an answer; padding uses the first of them, masked out.
     """
-    # `generate` also pads rows that end early with this token; `_before_stop` removes it again.
+    # `generate` also pads rows that end early with this token; `before_stop` removes it again.
     pad = stops[0] if stops else 0
     generation = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=list(stops) or None, pad_token_id=pad
     )
     answers: list[list[int]] = [[] for _ in prompts]
-    for rows in _by_length([len(prompt) for prompt in prompts], batch_size):
-        width = max(len(prompts[row]) for row in rows)
-        tokens = np.full((len(rows), width), pad)
-        mask = np.zeros((len(rows), width), dtype=np.int64)
-        for i, row in enumerate(rows):
-            tokens[i, width - len(prompts[row]) :] = prompts[row]
-            mask[i, width - len(prompts[row]) :] = 1
+    for rows in by_length([len(prompt) for prompt in prompts], batch_size):
         with torch.inference_mode():
-            batch = {"input_ids": _on(model, tokens), "attention_mask": _on(model, mask)}
-            produced = model.generate(**batch, generation_config=generation)[:, width:].tolist()
+            batch = padded_left(model, [prompts[row] for row in rows], pad)
+            produced = model.generate(**batch, generation_config=generation)[:, batch["input_ids"].shape[1] :].tolist()
         for row, ids in zip(rows, produced, strict=True):
-            answers[row] = _before_stop(ids, stops)
+            answers[row] = before_stop(ids, stops)
     return answers
+
+
+def padded_left(model: PreTrainedModel, prompts: Sequence[NDArray[np.int64]], pad: int) -> dict[str, torch.Tensor]:
+    """Return ``input_ids`` and ``attention_mask`` of prompts that end at the same place, on the model's device."""
+    width = max(map(len, prompts))
+    tokens = np.full((len(prompts), width), pad)
+    mask = np.zeros((len(prompts), width), dtype=np.int64)
+    for i, prompt in enumerate(prompts):
+        tokens[i, width - len(prompt) :] = prompt
+        mask[i, width - len(prompt) :] = 1
+    return {"input_ids": _on(model, tokens), "attention_mask": _on(model, mask)}
 
 
 def reference_nll(model: PreTrainedModel, questions: Sequence[EncodedQuestion], batch_size: int) -> NDArray[np.float64]:
@@ -173,7 +178,7 @@ def reference_nll(model: PreTrainedModel, questions: Sequence[EncodedQuestion], 
     """
     values = np.zeros(len(questions))
     lengths = [len(q.prompt) + len(q.answer) for q in questions]
-    for rows in _by_length(lengths, batch_size):
+    for rows in by_length(lengths, batch_size):
         tokens = np.zeros((len(rows), max(lengths[row] for row in rows)), dtype=np.int64)
         mask = np.zeros_like(tokens)
         for i, row in enumerate(rows):
@@ -189,14 +194,14 @@ def reference_nll(model: PreTrainedModel, questions: Sequence[EncodedQuestion], 
     return values
 
 
-def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Yield row numbers in batches of similar length, longest first, so that out-of-memory errors appear early."""
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
-def _before_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
+def before_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
     """Return the tokens before the first stop token: rows of a batch that end early are padded after it."""
     stop = next((i for i, token in enumerate(ids) if token in stops), len(ids))
     return ids[:stop]

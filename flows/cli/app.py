@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 VERBS = (
-    "init ingest embed cluster score select run plan compress diagnose recover evaluate compare explain report export "
-    "sql status doctor import-scores forget gc catalog deploy"
+    "init ingest embed cluster score select run plan compress diagnose sample recover evaluate compare explain report "
+    "export sql status doctor import-scores forget gc catalog deploy"
 ).split()
 """All verbs in the order of ``curate --help``: along the pipeline, then results, then the warehouse."""
 

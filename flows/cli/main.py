@@ -72,6 +72,7 @@ def load_commands() -> typer.Typer:
         publishing,
         queries,
         recovery,
+        sampling,
         warehouse,
     )
 

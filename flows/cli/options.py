@@ -67,6 +67,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("recover", "reconstruct teacher teacher_weight tokens reweigh"),
         *_section("score", "teacher_cache"),
         *_section("recover", "batch_tokens processes gradient_checkpointing checkpoint_steps heldout"),
+        *_section("recover", "targets keep_reference"),
+    ),
+    "sampling": (
+        *_section("sample", "model best_of accept threshold temperature max_new_tokens part_items"),
+        *LAYOUT,
+        *_section("score", "workers"),
     ),
     "diagnosing": (
         *_section("diagnose", "rows leave_one_out"),

@@ -96,6 +96,8 @@ def _description(manifest: Manifest) -> str:
         return f"{facts['n_pilots']} pilots of {facts['n_piloted']} clusters"
     if manifest.noun == "diagnosis":
         return f"{facts['model']}: {', '.join(facts['metrics'])}"
+    if manifest.noun == "targets":
+        return f"{facts['solved']:,} of {facts['asked']:,} rows solved by {facts['model']}"
     if manifest.noun == "recovery":
         return f"{facts['method']} on selection {manifest.inputs['selection']}: {facts['steps']:,} steps"
     return str(settings.get("encoder", ""))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import with_demo
 from curate.flows.session import open_warehouse
+from curate.flows.stages.recovering.targets import with_targets_id
 from curate.flows.stages.selecting.request import parse_request
 from curate.flows.stages.selection import with_reference
 from curate.flows.stages.stage import STAGES, Stage
@@ -103,9 +104,10 @@ def _settings_of(warehouse: Warehouse, noun: Noun, identity: Manifest) -> Settin
     for record in records:
         if f"{noun}/{identity.id}" in record.artefacts:
             settings = resolve({**record.settings, "warehouse": warehouse.root})
-            if noun == "recovery":
+            if noun in ("targets", "recovery"):
                 from curate.flows.operations.recover import for_selection
 
+                settings = with_targets_id(settings, identity.inputs.get("targets"))
                 return for_selection(settings, identity.inputs["selection"])[0]
             return with_converted(warehouse, with_demo(warehouse, settings))
     raise UsageError(f"no run record names it; {_BACKUP} and run the command that made it again")

@@ -14,5 +14,18 @@ from curate.flows.stages.pilots import pilot
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
+from curate.flows.stages.targets import sample
 
-__all__ = ["choose", "cluster", "diagnose", "embed", "evaluate", "ingest", "pilot", "recover", "score", "trial"]
+__all__ = [
+    "choose",
+    "cluster",
+    "diagnose",
+    "embed",
+    "evaluate",
+    "ingest",
+    "pilot",
+    "recover",
+    "sample",
+    "score",
+    "trial",
+]

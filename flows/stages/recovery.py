@@ -21,6 +21,13 @@ from curate.flows.stages.recovering.group_columns import with_groups
 from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recovering.job_on_ray import run_job_on_ray
 from curate.flows.stages.recovering.job_process import run_job
+from curate.flows.stages.recovering.targets import (
+    resolved,
+    targets_input,
+    targets_lineage,
+    targets_setting,
+    with_targets,
+)
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
 from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT, RecoveryRequest
@@ -107,7 +114,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
 
     if settings.compressed is None:
         raise InputError(f"selection {selection_id} was made without a model; pass --model FOLDER")
-    inputs = {"selection": selection_id}
+    inputs = {"selection": selection_id, **targets_input(warehouse, settings)}
     for role, model in (("compressed", settings.compressed), ("original", settings.original)):
         if model is not None:
             inputs[role] = warehouse.digests.files(model_files(model))
@@ -115,6 +122,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     inputs["heldout"] = heldout_source(warehouse, settings, corpus).cause
     how = {name: value for name, value in request_of(settings).to_json().items() if name not in PLACE}
     how |= rendering_setting(settings.score.template, settings.compressed, settings.original)
+    how |= targets_setting(settings)
     return Recipe("recovery", VERSION, inputs, how)
 
 
@@ -131,6 +139,7 @@ def recover(warehouse: Warehouse, settings: Settings, selection_id: str, anew: b
     anew : bool
         Forget the checkpoints of an attempt that was cut off.
     """
+    settings = resolved(warehouse, settings)
     plan = recipe(warehouse, settings, selection_id)
     if plan.exists_in(warehouse) and result_folder(warehouse, plan.id).is_dir():
         _note_other_generation(str(settings.compressed), result_folder(warehouse, plan.id))
@@ -233,9 +242,10 @@ def job_of(
         "request": request_of(settings).to_json(),
         "library": library(warehouse, settings),
         "template_digest": _scored_digest(warehouse, selection),
-        "lineage": lineage(warehouse, settings, selection, source, rows["example_id"]),
+        "lineage": lineage(warehouse, settings, selection, source, rows["example_id"])
+        | targets_lineage(warehouse, settings),
     }
-    return rows, heldout, description
+    return with_targets(warehouse, settings, rows), heldout, description
 
 
 def library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:

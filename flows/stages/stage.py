@@ -20,6 +20,7 @@ from curate.flows.stages import (
     recovery,
     scores,
     selection,
+    targets,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("score", "scores", scores.score, scores.recipe, ("corpus",)),
     Stage("pilot", "pilots", pilots.pilot, pilots.recipe, ("corpus", "clusters", "scores")),
     Stage("select", "selection", selection.choose, selection.recipe, selection.INPUTS, takes_request=True),
+    Stage("sample", "targets", targets.sample, targets.recipe, ("selection",)),
     Stage("recover", "recovery", recovery.recover, recovery.recipe, ("selection",)),
     Stage("evaluate", "evaluation", evaluation.evaluate, evaluation.recipe),
     Stage("diagnose", "diagnosis", diagnosis.diagnose, diagnosis.recipe, ("corpus",)),

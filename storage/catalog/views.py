@@ -16,6 +16,7 @@ from curate.schemas.pilots import CEILING_ABOUT, CURVES, CURVES_ABOUT, PILOTS, P
 from curate.schemas.recovery_metrics import METRICS, METRICS_ABOUT
 from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
+from curate.schemas.targets import TARGETS, TARGETS_ABOUT, TARGETS_SUMMARY, TARGETS_SUMMARY_ABOUT
 from curate.storage.catalog.columns import Column, View, duckdb_type
 from curate.storage.catalog.columns import columns_of as _columns
 from curate.storage.catalog.evaluation_views import EVALUATION_VIEWS
@@ -24,6 +25,7 @@ _CORPUS = ("corpus_id", "id of the corpus artefact")
 _CLUSTERS = ("clusters_id", "id of the clusters artefact")
 _PILOTS = ("pilots_id", "id of the pilots artefact")
 _SELECTION = ("selection_id", "id of the selection artefact")
+_TARGETS = ("targets_id", "id of the targets artefact")
 _EXAMPLE = {"example_id": "digest of the canonical conversation; the same text has the same id in every corpus"}
 
 _SOURCE_ABOUT = {
@@ -277,6 +279,20 @@ VIEWS: tuple[View, ...] = (
         "selection",
         "allocation",
         _columns(ALLOCATION, _SELECTION, ALLOCATION_ABOUT),
+    ),
+    View(
+        "targets",
+        "Answers that a model gave to the rows of a selection, one row per drawn sample.",
+        "targets",
+        "part",
+        _columns(TARGETS, _TARGETS, {**_EXAMPLE, **TARGETS_ABOUT}),
+    ),
+    View(
+        "targets_summary",
+        "Samples drawn for each row of a selection, and which was accepted.",
+        "targets",
+        "summary",
+        _columns(TARGETS_SUMMARY, _TARGETS, {**_EXAMPLE, **TARGETS_SUMMARY_ABOUT}),
     ),
     View(
         "recovery_steps",

@@ -9,7 +9,7 @@ from curate.storage.warehouse import atomic
 if TYPE_CHECKING:
     from curate.schemas.artefacts import Noun
 
-ROOTS: tuple[Noun, ...] = ("selection", "recovery", "evaluation", "diagnosis")
+ROOTS: tuple[Noun, ...] = ("selection", "targets", "recovery", "evaluation", "diagnosis")
 """Nouns of results, the roots of garbage collection: everything that they were built from is kept."""
 TRASH = f"{atomic.TEMPORARY}gone-"
 """Prefix of folders that are being removed: hidden from readers, and removed by the next collection after a kill."""

@@ -8,6 +8,7 @@ from curate.flows.cli.render.evaluation import evaluation
 from curate.flows.cli.render.models import compression, detected, layers, recovery, recovery_plan
 from curate.flows.cli.render.publishing import exported, reported
 from curate.flows.cli.render.queries import explanation, forgotten, named_queries, table
+from curate.flows.cli.render.sampling import targets
 from curate.flows.cli.render.selection import selection
 from curate.flows.cli.render.stability import stability
 from curate.flows.cli.render.warehouse import artefact, garbage, health, imported, plan, repaired, status
@@ -36,5 +37,6 @@ __all__ = [
     "stability",
     "status",
     "table",
+    "targets",
     "comparison",
 ]

@@ -1,0 +1,1 @@
+"""Answers of a model to given prompts, drawn until one is accepted."""

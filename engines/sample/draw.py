@@ -1,0 +1,136 @@
+"""Draws answers in batches: the most likely one, or one at a temperature, by random numbers of its own.
+
+A sample's random numbers depend on the seed, the row and the sample's number, not on the other samples of its batch.
+Nothing is cut from the distribution: a model's own top_k, top_p and temperature are not used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from curate.engines.evaluate.generation import before_stop, by_length, padded_left
+from curate.schemas.artefacts import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sample to draw."""
+
+    prompt: NDArray[np.int64]
+    """Token ids, shape (n_prompt,), at least one."""
+    uniforms: NDArray[np.float64] | None
+    """A number in [0, 1) for each token of the longest answer; None for the most likely answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One drawn sample as token ids."""
+
+    ids: list[int]
+    """Without the token that ended it."""
+    n_tokens: int
+    """Tokens drawn, that one included."""
+    mean_logp: float
+    """Mean of log p of all tokens drawn, at temperature 1, nats."""
+    stopped_early: bool
+    """Whether the limit cut it off."""
+
+
+def uniforms_of(seed: int, example_id: str, number: int, count: int) -> NDArray[np.float64]:
+    """Return the random numbers of one sample, shape (count,), in [0, 1)."""
+    return np.random.default_rng(int(digest([seed, example_id, number]), 16)).random(count)
+
+
+def draw_samples(
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    stops: Sequence[int],
+    max_new_tokens: int,
+    *,
+    temperature: float,
+    context: int | None = None,
+    batch_size: int = 64,
+) -> list[Sample]:
+    """Return one sample for every request, in order.
+
+    Parameters
+    ----------
+    requests : sequence of Request
+    stops : sequence of int
+        Tokens that end an answer.
+    max_new_tokens : int
+        Longest answer in tokens, the end token included; fewer where a prompt leaves less room in `context`.
+    temperature : float
+        Of the requests with random numbers, > 0.
+    """
+    samples: dict[int, Sample] = {}
+    for rows in by_length([len(one.prompt) for one in requests], batch_size):
+        chosen = [requests[row] for row in rows]
+        width = max(len(one.prompt) for one in chosen)
+        limit = max_new_tokens if context is None else max(1, min(max_new_tokens, context - width))
+        samples |= zip(rows, _draw_batch(model, chosen, stops, limit, temperature), strict=True)
+    return [samples[row] for row in range(len(requests))]
+
+
+def _draw_batch(
+    model: PreTrainedModel, chosen: Sequence[Request], stops: Sequence[int], limit: int, temperature: float
+) -> list[Sample]:
+    pad = stops[0] if stops else 0
+    # Without sampling by `generate` no default of the model cuts the distribution; `_Chooser` draws.
+    generation = GenerationConfig(
+        max_new_tokens=limit, do_sample=False, eos_token_id=list(stops) or None, pad_token_id=pad
+    )
+    chooser = _Chooser([one.uniforms for one in chosen], temperature)
+    with torch.inference_mode():
+        batch = padded_left(model, [one.prompt for one in chosen], pad)
+        produced = model.generate(
+            **batch, generation_config=generation, logits_processor=LogitsProcessorList([chooser])
+        )
+    new = produced[:, batch["input_ids"].shape[1] :].tolist()
+    likelihoods = torch.stack(chooser.logp, dim=1).tolist()
+    return [_sample(ids, logp, stops) for ids, logp in zip(new, likelihoods, strict=True)]
+
+
+def _sample(ids: list[int], logp: list[float], stops: Sequence[int]) -> Sample:
+    kept = before_stop(ids, stops)
+    ended = len(kept) < len(ids)
+    n_tokens = len(kept) + ended
+    return Sample(kept, n_tokens, float(np.mean(logp[:n_tokens])), not ended)
+
+
+class _Chooser(LogitsProcessor):  # type: ignore[misc]
+    """Chooses the next token of every row, leaves no other possible, and keeps its log p."""
+
+    def __init__(self, uniforms: Sequence[NDArray[np.float64] | None], temperature: float) -> None:
+        self._uniforms, self._temperature = uniforms, temperature
+        self.logp: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        step = len(self.logp)
+        logits = scores.double()
+        token = logits.argmax(dim=-1)
+        drawn = [row for row, numbers in enumerate(self._uniforms) if numbers is not None]
+        if drawn:
+            uniforms = torch.tensor([numbers[step] for numbers in self._uniforms if numbers is not None])
+            token[drawn] = _inverse(logits[drawn] / self._temperature, uniforms.to(logits))
+        self.logp.append(torch.log_softmax(logits, dim=-1).gather(1, token[:, None])[:, 0].cpu())
+        return torch.full_like(scores, -torch.inf).scatter_(1, token[:, None], 0.0)
+
+
+def _inverse(logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Return the token at which the cumulative distribution of each row passes its random number."""
+    # In float64, so that a device that sums in another order all but never finds another token.
+    cumulative = torch.softmax(logits, dim=-1).cumsum(dim=-1)
+    targets = (uniforms * cumulative[:, -1])[:, None]
+    return torch.searchsorted(cumulative, targets, right=True)[:, 0].clamp_(max=logits.shape[1] - 1)

@@ -1,0 +1,56 @@
+"""``curate sample``: draws a model's own answers to the rows of a selection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curate.flows import progress, stages
+from curate.flows.converted_models import converted
+from curate.flows.operations.recover import for_selection
+from curate.flows.session import open_warehouse, session
+from curate.flows.stages.targets import model_of
+from curate.storage.warehouse.warehouse import LATEST
+
+if TYPE_CHECKING:
+    from curate.schemas.settings import Settings
+    from curate.storage.warehouse.warehouse import Warehouse
+
+SHOWN = ("rows", "asked", "solved", "samples", "mean_samples", "tokens", "tokens_always", "stopped_early", "warnings")
+
+
+def sample(settings: Settings, selection: str = LATEST) -> tuple[Warehouse, str]:
+    """Draw answers to the rows of a selection, and return the warehouse and the targets id.
+
+    Parameters
+    ----------
+    settings : Settings
+        As given; the models of the selection are used where none are given.
+    selection : str
+        Its id, a beginning of it, or ``latest``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such selection.
+    InputError
+        If the model cannot be used.
+    """
+    settings, chosen = for_selection(settings, selection)
+    model = converted(open_warehouse(settings), model_of(settings, chosen), settings.trust_pickle)
+    settings = settings.model_copy(update={"sample": settings.sample.model_copy(update={"model": model})})
+    with session("sample", settings) as run:
+        targets: str = run.call(stages.sample, run.warehouse, run.settings, chosen)
+    for warning in run.warehouse.manifest("targets", targets).facts["warnings"]:
+        progress.note(f"warning: {warning}")
+    return run.warehouse, targets
+
+
+def summary(warehouse: Warehouse, targets: str) -> dict[str, Any]:
+    """Return what ``curate sample --json`` prints: ids, rows asked and solved, samples and tokens.
+
+    ``tokens_always`` estimates the tokens of always drawing ``best_of`` samples.
+    """
+    manifest = warehouse.manifest("targets", targets)
+    settings = {name: manifest.settings[name] for name in ("accept", "best_of", "temperature")}
+    named = {"targets_id": targets, "selection_id": manifest.inputs["selection"], "model": manifest.facts["model"]}
+    return {**named, **settings, **{name: manifest.facts[name] for name in SHOWN}}

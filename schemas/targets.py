@@ -1,0 +1,47 @@
+"""Schemas of a targets artefact: answers that a model gave to selected rows, and which of them was accepted."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TARGETS = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("n_tokens", pa.int32(), nullable=False),
+        pa.field("mean_logp", pa.float64(), nullable=False),
+        pa.field("passed", pa.bool_()),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("accepted", pa.bool_(), nullable=False),
+        pa.field("stopped_early", pa.bool_(), nullable=False),
+    ]
+)
+"""Main table: one row per drawn sample, rows of the selection in the order of their ranks, samples by number."""
+
+TARGETS_ABOUT: dict[str, str] = {
+    "number": "number of the sample, from 1; the first is the most likely answer, later ones are drawn at random",
+    "text": "the answer, without control tokens and outer white space",
+    "n_tokens": "tokens drawn, >= 1, the token that ended the answer included",
+    "mean_logp": "mean over these tokens of log p under the model, in nats, <= 0, larger = more likely",
+    "passed": "true if the whole answer equals the corpus's; null if it was not compared (--accept agreement)",
+    "score": "1 or 0 as passed; with agreement the share of the row's samples with the same normal form, [0, 1]",
+    "accepted": "true for the sample that is the row's target; at most one for each row",
+    "stopped_early": "true if --max-new-tokens or the model's context cut the answer off; it is never accepted",
+}
+
+TARGETS_SUMMARY = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("n_drawn", pa.int32(), nullable=False),
+        pa.field("solved", pa.bool_(), nullable=False),
+        pa.field("accepted_number", pa.int32()),
+    ]
+)
+"""Side table ``summary``: one row for every row of the selection, first taken first."""
+
+TARGETS_SUMMARY_ABOUT: dict[str, str] = {
+    "n_drawn": "samples drawn, >= 0; 0 if the row cannot be asked: its last turn is no answer, or its prompt too long",
+    "solved": "true if a sample was accepted",
+    "accepted_number": "number of the accepted sample, from 1; null if none was",
+}
