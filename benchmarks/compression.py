@@ -61,6 +61,7 @@ def requests(seeds: int, mlp_share: float) -> Iterator[tuple[str, str | None, Co
     for share in SHARES:
         more = request("width", sparsity=share, compensate=True, calibration_rows=160)
         yield f"width {share:.0%} wanda compensated", None, more
+    yield "quantise 8 bits", None, request("quantise")
     for n_blocks in (2, 5):
         for by in ("leave-one-out", "greedy"):
             yield f"blocks {n_blocks} {by}", None, request("blocks", n_blocks=n_blocks, by=by, calibration_rows=8)
@@ -104,7 +105,7 @@ def mlp_share(model: Any) -> float:
 
 
 def load(folder: Path) -> Any:
-    """Return a model in float32."""
+    """Return a model that computes in float32."""
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager
 from functools import partial
@@ -11,8 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+NOISY = ("bitsandbytes", "torchao", "torch.utils._pytree")
+"""Loggers that warn while transformers imports packages of quantisation: of missing kernels for GPUs, and of calls that
+will change."""
+
+
+def silence_loggers() -> None:
+    """Leave only the errors of the loggers in `NOISY`; imports no library."""
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def silence_libraries() -> None:
     """Turn off progress bars and warnings of the model libraries, unless the environment already sets them."""
+    silence_loggers()
     for name, value in (("HF_HUB_DISABLE_PROGRESS_BARS", "1"), ("TRANSFORMERS_VERBOSITY", "error")):
         os.environ.setdefault(name, value)
 

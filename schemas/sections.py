@@ -211,6 +211,7 @@ class CompressSettings(Section):
     )
     multiple: int = setting(8, "The channels kept are a multiple of it; 64 or 128 suits GPU kernels.", ge=1, le=65_536)
     compensate: bool = setting(False, "width: fit the weights out of the kept channels to the output of all.")
+    bits: int = setting(8, "quantise: bits of a weight; 8 is the only choice.", ge=8, le=8)
 
 
 class DiagnoseSettings(Section):

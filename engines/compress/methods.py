@@ -1,4 +1,4 @@
-"""One table of the compression methods: each changes a model in place and reports what it did."""
+"""One table of the compression methods: each changes a model in place or returns another, and reports it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from curate.engines.compress.layer_orders import LayerChoice, LayerOrder, choose
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.compress.masks import parse_pattern
+from curate.engines.compress.quantise import quantise
 from curate.engines.compress.wanda import prune_wanda
 from curate.engines.compress.width.cut import narrow
 from curate.engines.compress.width.elastic import ELASTIC, sort_channels, truncate
@@ -35,6 +36,8 @@ class Change:
     report: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Text files to write beside the weights, by name."""
+    model: PreTrainedModel | None = None
+    """The model to write, where it is another than the one given."""
 
 
 def _magnitude(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
@@ -117,6 +120,11 @@ def _heads(model: PreTrainedModel, source: Path, calibrated: Calibrated, request
     return Change(remove_heads(model, calibrated, n_groups=request.n_groups or 0))
 
 
+def _quantise(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
+    quantised, report = quantise(model, source)
+    return Change(report, model=quantised)
+
+
 METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionRequest], Change]] = {
     "magnitude": _magnitude,
     "wanda": _wanda,
@@ -126,5 +134,6 @@ METHODS: dict[str, Callable[[PreTrainedModel, Path, Calibrated, CompressionReque
     "truncate": _truncate,
     "experts": _experts,
     "heads": _heads,
+    "quantise": _quantise,
 }
 """Function of each method; it receives the model, its folder, the calibration and the request."""

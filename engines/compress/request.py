@@ -12,13 +12,14 @@ from curate.engines.compress.experts.removal import EXPERT_ORDERS, ExpertOrder
 from curate.engines.compress.layer_orders import LAYER_ORDERS, LayerOrder
 from curate.engines.compress.magnitude import Scope
 from curate.engines.compress.masks import check_sparsity, parse_pattern
+from curate.engines.compress.quantise import BITS
 from curate.engines.compress.width.importance import ORDERS, Order, needs_activations
 from curate.schemas.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from curate.engines.tokens.templates import TemplateKind
 
-CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate", "experts", "heads"]
+CompressionMethod = Literal["magnitude", "wanda", "blocks", "width", "sort", "truncate", "experts", "heads", "quantise"]
 COMPRESSION_METHODS: tuple[CompressionMethod, ...] = get_args(CompressionMethod)
 
 
@@ -58,6 +59,8 @@ class CompressionRequest:
     """The number of channels kept is a multiple of it, for width and truncate; ≥ 1."""
     compensate: bool = False
     """Fit the weights out of the kept channels to the output of all, for width."""
+    bits: int = BITS
+    """Bits of a weight, for quantise; see `curate.engines.compress.quantise`."""
     calibration_rows: int = 128
     """Conversations that calibrating methods are calibrated on, drawn at random; ≥ 1."""
     max_length: int = 512
@@ -84,6 +87,7 @@ class CompressionRequest:
             "blocks": self._check_blocks,
             "magnitude": self._check_pruning,
             "wanda": self._check_pruning,
+            "quantise": self._check_quantise,
         }.get(self.method, self._check_width)()
         if self.calibration_rows < 1:
             raise UsageError(f"calibration rows {self.calibration_rows} is not positive; give a number such as 128")
@@ -146,6 +150,14 @@ class CompressionRequest:
             raise UsageError(f"method {self.method!r} needs the share of the channels to remove, such as 0.25")
         else:
             check_sparsity(self.sparsity)
+
+    def _check_quantise(self) -> None:
+        removals = {"sparsity": self.sparsity, "pattern": self.pattern, "scope": self.scope, "blocks": self.n_blocks}
+        for name, value in removals.items():
+            if value is not None:
+                raise UsageError(f"method 'quantise' takes no {name} ({value!r}), as it removes nothing; leave it out")
+        if self.bits != BITS:
+            raise UsageError(f"method 'quantise' cannot store weights in {self.bits} bits; give {BITS}")
 
     def _check_experts(self) -> None:
         if (self.sparsity is None) == (self.n_experts is None):

@@ -19,6 +19,7 @@ from curate.engines.models.devices import resolve_device, resolve_dtype
 from curate.engines.models.folder import open_model, refuse_existing, write_model
 from curate.engines.models.loading import LanguageModel
 from curate.engines.models.projections import decoder_layers, find_projections
+from curate.engines.models.quantised import plain_weight
 from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.tokens.templates import Template
 from curate.schemas.artefacts import digest
@@ -75,7 +76,7 @@ def compress(
         ``parameters_before`` and ``parameters_after``; ``nonzero_before`` and ``nonzero_after``;
         ``layers_before``, ``layers_after``, ``layers_removed`` (indices in the source) and ``block_influence``;
         for width, sort and truncate ``widths_before``, ``widths_after``, ``order``, ``kept_energy`` of each layer and,
-        for width, ``compensated``; for experts and heads what `METHODS` reports;
+        for width, ``compensated``; for experts, heads and quantise what `METHODS` reports;
         ``calibration_rows`` and ``calibration_tokens``; ``dtype`` of the weights written; ``seconds``.
 
     Raises
@@ -104,9 +105,10 @@ def compress(
     device = resolve_device(request.device)
     calibrated = Calibrated(rows, device, resolve_dtype(request.dtype, device) or network.dtype, progress)
     change = METHODS[request.method](network, source, calibrated, request)
+    changed = change.model or network
     report = {
         "method": request.method,
-        **_comparison(before, _statistics(network)),
+        **_comparison(before, _statistics(changed)),
         **{"layers_removed": [], "block_influence": [], **change.report},
         "calibration_rows": len(rows),
         "calibration_tokens": calibrated.tokens,
@@ -116,7 +118,7 @@ def compress(
     calibrated_on = digest([row.tolist() for row in rows]) if rows else None
     digests = {"model": source_digest, "calibration_tokens": calibrated_on}
     record = {"request": asdict(request), **report, "digests": digests}
-    write_model(network, source, target, {**change.files, RECORD: json.dumps(record, indent=2) + "\n"})
+    write_model(changed, source, target, {**change.files, RECORD: json.dumps(record, indent=2) + "\n"})
     return {**report, "seconds": time.perf_counter() - start}
 
 
@@ -136,14 +138,14 @@ def _statistics(model: PreTrainedModel) -> dict[str, Any]:
     """Return sizes and zeros of a model; embeddings, norms and the output head do not count for the sparsity."""
     projections: list[dict[str, Any]] = []
     for projection in find_projections(model):
-        weights, zeros = projection.matrix.numel(), int((projection.matrix == 0).sum())
+        weights, zeros = projection.matrix.numel(), int((plain_weight(projection.matrix) == 0).sum())
         entry = {"name": projection.name, "layer": projection.layer, "weights": weights, "zeros": zeros}
         projections.append({**entry, "sparsity": zeros / weights})
     weights = sum(entry["weights"] for entry in projections)
     return {
         "sparsity": sum(entry["zeros"] for entry in projections) / weights if weights else 0.0,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "nonzero": sum(int(parameter.count_nonzero()) for parameter in model.parameters()),
+        "nonzero": sum(int(plain_weight(one).count_nonzero()) for one in model.parameters()),
         "layers": len(decoder_layers(model)[1]),
         "projections": projections,
     }

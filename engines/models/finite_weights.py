@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from curate.engines.models.quantised import plain_weight
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def require_finite(model: nn.Module, name: str) -> None:
         if parameter.dtype not in CHECKED or not parameter.numel():
             continue
         # The extremes are NaN if any value is, and take no memory of the weight's size.
-        if not all(bool(extreme.isfinite()) for extreme in torch.aminmax(parameter)):
+        if not all(bool(extreme.isfinite()) for extreme in torch.aminmax(plain_weight(parameter))):
             raise InputError(
                 f"model {name!r} cannot be used: its weight {weight} holds NaN or infinite values; "
                 "repair it, or download the model again"

@@ -5,6 +5,7 @@ Weights keep the source's dtype; tokenizer, chat template and generation setting
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -95,6 +96,8 @@ def write_model(
     try:
         with atomic_folder(out) as folder:
             model.save_pretrained(folder)
+            for file in folder.glob("*.safetensors"):
+                _sort_metadata(file)
             # After save_pretrained, so that the source's generation settings replace those that it writes.
             copy_companions(source, folder)
             for name, text in more_files.items():
@@ -131,6 +134,19 @@ def copy_companions(source: Path, folder: Path) -> None:
             shutil.copyfile(entry, folder / entry.name)
     if (source / NAMED_TEMPLATES).is_dir():
         shutil.copytree(source / NAMED_TEMPLATES, folder / NAMED_TEMPLATES)
+
+
+def _sort_metadata(weights: Path) -> None:
+    """Sort the metadata of a weights file, in place: safetensors writes several entries in a random order."""
+    with weights.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        # Quantised weights have entries; the others keep their bytes.
+        if len(header["__metadata__"]) > 1 and len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def _flush(path: Path) -> None:

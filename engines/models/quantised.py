@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
+import torch
+
 from curate.engines.models.configuration import read_config
 from curate.schemas.errors import InputError, MissingExtraError
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 TESTED = {"bitsandbytes": "bitsandbytes", "torchao": "torchao"}
 """Package of each quantisation method whose scores are tested."""
+
+EXTRAS = {"bitsandbytes": "gpu", "torchao": "quantise"}
+"""Extra that brings the package of each."""
 
 UNTESTED = {"gptq": "gptqmodel", "awq": "gptqmodel", "compressed-tensors": "compressed_tensors"}
 """Package of each method that is only passed through."""
@@ -65,9 +70,14 @@ def check_quantised(folder: Path, on_cpu: bool) -> str | None:
     package = TESTED.get(method) or UNTESTED.get(method)
     if package is not None and importlib.util.find_spec(package) is None:
         if method in TESTED:
-            raise MissingExtraError(f"scoring {str(folder)!r}, quantised with {method},", "gpu")
+            raise MissingExtraError(f"reading {str(folder)!r}, quantised with {method},", EXTRAS[method])
         raise InputError(f"{subject} and the package {package} is not installed; pip install {package}")
     return method
+
+
+def plain_weight(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight as an ordinary tensor, dequantised if it is torchao's."""
+    return weight.data if type(weight.data) is torch.Tensor else weight.data.dequantize()
 
 
 def keep_gradient_layout(model: nn.Module) -> None:

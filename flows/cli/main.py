@@ -48,12 +48,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _prepare_and_run(words: list[str]) -> int:
-    import logging
+    from curate.engines.library_output import silence_loggers
 
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # On a CPU it warns about a missing kernel package on import, and loading an encoder imports it.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # Before any import of transformers, which imports what is installed of them.
+    silence_loggers()
     if hasattr(signal, "SIGXFSZ"):
         # Reaching a file-size limit must raise an OSError that can be reported instead of killing the process.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -27,7 +27,7 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     ----------
     sparsity : str
         ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``, of experts
-        for ``experts`` or of groups of heads for ``heads``; not used by ``sort``.
+        for ``experts`` or of groups of heads for ``heads``; not used by ``sort`` and ``quantise``.
     rows : int
         Conversations of the corpus to calibrate on.
 
@@ -81,7 +81,7 @@ def _layer_notes() -> Callable[[int, int], None]:
 
 
 def _amount(method: str, text: str) -> dict[str, Any]:
-    if method == "sort":
+    if method in ("sort", "quantise"):
         return {}
     if method == "blocks":
         if not text.isdecimal():

@@ -32,6 +32,7 @@ EXTRAS = {
     "notebook": "nbclient",
     "ray": "ray",
     "gpu": "bitsandbytes",
+    "quantise": "torchao",
     "gguf": "gguf",
 }
 """Extra to a package whose presence shows that the extra is installed."""

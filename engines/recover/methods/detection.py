@@ -168,7 +168,8 @@ def quantisation_of(config: Mapping[str, Any]) -> str | None:
     if bits is None and "load_in_4bit" in settings:
         bits = 4 if settings["load_in_4bit"] else 8 if settings.get("load_in_8bit") else None
     if bits is None:
-        # torchao, fp8 and others give the bits only as part of a type's name.
-        digits = re.search(r"(?:fp|int|uint)(\d+)", str(settings))
+        # torchao, fp8 and others give the bits only as part of a type's name; activations may have bits of their own.
+        named = str(settings).lower()
+        digits = re.search(r"int(\d+)weight", named) or re.search(r"(?:fp|int)(\d+)", named)
         bits = int(digits[1]) if digits else None
     return f"{method} {bits}-bit" if bits is not None else method

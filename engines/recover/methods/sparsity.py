@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from curate.engines.models.quantised import plain_weight
 from curate.engines.models.zero_patterns import SPARSE_FROM
 from curate.schemas.errors import GateError
 
@@ -52,7 +53,7 @@ def share_of_zeros(model: PreTrainedModel) -> float:
     head = model.get_output_embeddings().weight
     # A quantised layer packs several weights into one integer, of which a zero means nothing.
     weights = [one for one in linear_weights(model).values() if one is not head and one.is_floating_point()]
-    zeros = sum(one.numel() - int(one.count_nonzero()) for one in weights)
+    zeros = sum(one.numel() - int(plain_weight(one).count_nonzero()) for one in weights)
     return zeros / max(1, sum(one.numel() for one in weights))
 
 

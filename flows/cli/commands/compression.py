@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Argument(help="Model folder or hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist yet.", callback=local_folder)]
 How = Annotated[
-    str, typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate, heads or experts.")
+    str,
+    typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate, heads, experts or quantise."),
 ]
 Sparsity = Annotated[
     str,
@@ -43,11 +44,12 @@ def compress(
     calibration_rows: CalibrationRows = 128,
     as_json: AsJson = False,
 ) -> None:
-    """Prune a model and write the compressed model folder.
+    """Prune or quantise a model and write the compressed model folder.
 
     wanda and magnitude set weights to zero, blocks removes layers, width removes MLP channels, heads removes groups of
     attention heads, experts removes experts of a mixture. sort puts channels in order of importance, and truncate keeps
-    the first of a sorted model. All but magnitude and truncate calibrate on rows of --corpus.
+    the first of a sorted model. quantise stores weights in 8 bits. Methods other than magnitude, truncate and quantise
+    calibrate on rows of --corpus.
     """
     from curate.flows.operations import compress as operation
 

@@ -98,8 +98,11 @@ def test_methods_that_need_a_gpu_are_rejected_before_loading(tmp_path: Path, met
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     folder = quantised_folder(tmp_path / "model", quant_method="torchao")
-    with pytest.raises(MissingExtraError, match=r"curate-llm\[gpu\]"):
+    with pytest.raises(MissingExtraError, match=r"curate-llm\[quantise\]"):
         check_quantised(folder, on_cpu=True)
+    bits = quantised_folder(tmp_path / "bits", quant_method="bitsandbytes")
+    with pytest.raises(MissingExtraError, match=r"curate-llm\[gpu\]"):
+        check_quantised(bits, on_cpu=True)
     other = quantised_folder(tmp_path / "other", quant_method="gptq")
     with pytest.raises(InputError, match="pip install gptqmodel"):
         check_quantised(other, on_cpu=False)

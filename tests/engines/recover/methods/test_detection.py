@@ -135,6 +135,11 @@ def test_gaps_and_nonuniform_widths_need_no_model_class() -> None:
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False}, "bitsandbytes 4-bit"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": True}, "bitsandbytes 8-bit"),
         ({"quant_method": "torchao", "quant_type": "int8wo"}, "torchao 8-bit"),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int8WeightOnlyConfig"}}}, "torchao 8-bit"),
+        (
+            {"quant_method": "torchao", "quant_type": {"_type": "Int8DynamicActivationInt4WeightConfig"}},
+            "torchao 4-bit",
+        ),
         ({"quant_method": "fp8", "fmt": "e4m3"}, "fp8 8-bit"),
         ({"quant_method": "new"}, "new"),
     ],
