@@ -7,10 +7,12 @@ command line takes its defaults from here.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from curate.schemas.errors import UsageError, did_you_mean
+from curate.schemas.layer_choice import ALL, LAYERS_PATTERN
 
 RecoveryMethod = Literal["lora", "mask_lora", "scale_lora", "perp", "full"]
 RECOVERY_METHODS: tuple[RecoveryMethod, ...] = get_args(RecoveryMethod)
@@ -72,6 +74,8 @@ class RecoveryRequest:
     """Share of a step's tokens that is trained on, those furthest from the original, in (0, 1]."""
     reweigh_steps: int | None = None
     """Steps between two updates of the weights of groups of rows, ≥ 1; None keeps all weights alike."""
+    layers: str = ALL
+    """Decoder layers to train: ``all``, numbers such as ``3,5-9``, or ``auto:N``, the N furthest from the original."""
     max_length: int = 512
     """Longest conversation in tokens, ≥ 2, capped by the model's context; the same as in scoring."""
     template: str = "auto"
@@ -115,6 +119,10 @@ class RecoveryRequest:
             raise UsageError(f"token_share {self.token_share} is not in (0, 1]; give a share such as 0.4")
         if self.token_share < 1 and self.reweigh_steps is not None:
             raise UsageError("groups are weighed by the loss of all their tokens; leave out --tokens top, or --reweigh")
+        if not re.match(LAYERS_PATTERN, self.layers):
+            raise UsageError(f"layers {self.layers!r} are neither all, numbers nor auto:N; give 3,5-9 or auto:4")
+        if self.reconstruct and self.layers != ALL:
+            raise UsageError("reconstruction fits every layer; leave out --layers, or --reconstruct")
         # 0 epochs are valid with a reconstruction only.
         epochs = 1.0 if self.reconstruct and self.epochs == 0 else self.epochs
         for name, value in (("learning_rate", self.learning_rate), ("epochs", epochs), ("alpha", self.alpha)):
@@ -168,6 +176,7 @@ class RecoveryRequest:
             ("token_share", 1.0),
             ("reweigh_steps", None),
             ("save_dtype", "auto"),
+            ("layers", ALL),
         ):
             if values[name] == default:
                 del values[name]

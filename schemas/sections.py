@@ -13,6 +13,7 @@ from pydantic import Field
 
 from curate.schemas.defaults import BATCH_TOKENS, TRAINING_BATCH_TOKENS, by_device, default_of
 from curate.schemas.fields import Section, setting
+from curate.schemas.layer_choice import LAYERS_PATTERN
 from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT, RecoveryRequest
 
 MANY = 1_000_000_000
@@ -162,6 +163,10 @@ class RecoverSettings(Section):
     reweigh: int | None = setting(
         None, "Steps between updates of the weights of clusters or --groups, by their distance from the original.",
         shown="never", ge=1, le=MANY,
+    )  # fmt: skip
+    layers: str = _recovery(
+        "layers", "Decoder layers to train: all, numbers as 3,5-9, or auto:4, those furthest from the original.",
+        pattern=LAYERS_PATTERN,
     )  # fmt: skip
     batch_tokens: int | None = setting(
         None, "Tokens of one forward pass; fewer for a model of many layers on a CPU.",

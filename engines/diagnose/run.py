@@ -83,6 +83,25 @@ def diagnose_layers(
     return metrics, sum(row.shape[1] for row in rows)
 
 
+def errors_from_original(
+    model: Path, original: Path, rows: Sequence[torch.Tensor], request: DiagnosisRequest
+) -> list[float]:
+    """Return how far the hidden states after each layer are from the original's, as ``error_from_original``.
+
+    Parameters
+    ----------
+    rows : sequence of torch.Tensor
+        Token ids, each (1, T) int64; only one of the models is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        If a model or the rows cannot be used, or the models differ in layers or width.
+    """
+    states = LayerPaths(_load(model, request), rows).states
+    return _errors(states, LayerPaths(_load(original, request), rows).states)
+
+
 def _load(folder: Path, request: DiagnosisRequest) -> PreTrainedModel:
     device = resolve_device(request.device)
     return load_model(folder, device, resolve_dtype(request.dtype, device), trust_remote_code=request.trust_remote_code)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from curate.engines.recover.methods.attach import attach
+from curate.engines.recover.methods.layers import with_chosen_layers
 from curate.engines.recover.prepare import load_setup, prepare_recovery
-from curate.engines.recover.results.report import peak_memory
+from curate.engines.recover.results.report import facts_of_layers, peak_memory
 from curate.engines.recover.training.distillation import batch_loss
 from curate.engines.recover.training.loop import autocast
 from curate.engines.recover.training.loss import response_loss
@@ -58,15 +59,16 @@ def estimate(
         ``method``, ``reason``, ``detected``; ``parameters``, ``trainable``, ``trainable_share``; ``rows``,
         ``rows_skipped``, ``rows_heldout``; ``processes`` and ``steps``; ``tokens`` of all passes without padding;
         ``seconds``, including the three perplexities and the original's pass over rows without stored predictions, but
-        not a reconstruction; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``; and with a
-        teacher's weight ``teacher``: the ``rows`` with stored predictions, ``rows_to_read`` and ``tokens_to_read``
-        without, and the ``bytes`` on disk that these will take.
+        not a reconstruction; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``; ``layers``
+        where not all are trained; and with a teacher's weight ``teacher``: the ``rows`` with stored predictions,
+        ``rows_to_read`` and ``tokens_to_read`` without, and the ``bytes`` on disk that these will take.
 
     Raises
     ------
     As `recover`, for every error that is detected before training.
     """
     setup = prepare_recovery(model, rows, request, heldout=heldout, original=original, template_digest=template_digest)
+    request = with_chosen_layers(setup, original, request)
     plan = BatchPlan(len(setup.rows), request.batch, request.epochs, request.seed)
     first_pass = _first_pass(setup, plan)
     # The original is loaded and freed before the model, as in the job, so that the peak is that of the larger phase.
@@ -100,6 +102,7 @@ def estimate(
         "memory": peak_memory() + MOMENT_BYTES * adaptation.n_trainable,
         "device": str(loaded.model.device),
         "dtype": str(loaded.precision).removeprefix("torch."),
+        **facts_of_layers(request),
         **({"teacher": teacher} if teacher else {}),
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.engines.models.checkpoints import model_files
 from curate.engines.recover.methods.attach import attach
+from curate.engines.recover.methods.layers import with_chosen_layers
 from curate.engines.recover.methods.merging import merge
 from curate.engines.recover.methods.reconstruction import reconstruct
 from curate.engines.recover.methods.sparsity import nonzero_masks, share_of_zeros
@@ -15,6 +16,7 @@ from curate.engines.recover.prepare import load_original, load_setup, prepare_re
 from curate.engines.recover.results.report import (
     expert_warnings,
     facts_before_training,
+    facts_of_layers,
     heldout_perplexity,
     rounding_warnings,
     trainable_size,
@@ -65,6 +67,7 @@ class RecoveryExecution:
             self.model, rows, self.request,
             heldout=heldout, original=self.original, template_digest=self.context.template_digest,
         )  # fmt: skip
+        self.request = with_chosen_layers(setup, self.original, self.request, self.context.group)
         groups = read_group_weights(rows, setup.rows, self.request)
         # Before the model is loaded, so that the original is alone in memory.
         predictions = self._predictions(setup)
@@ -126,6 +129,7 @@ class RecoveryExecution:
         if not self.context.group.is_first:
             return {}, []
         facts = trainable_size(adaptation, parameters, self.request.epochs)
+        facts |= facts_of_layers(self.request)
         facts |= {"learning_rate": self.request.peak(loaded.method)}
         facts |= training_summary(progress.metrics, progress.unreached)
         facts["warnings"] += expert_warnings(adaptation)

@@ -60,7 +60,8 @@ def recover(
     Returns
     -------
     dict, JSON-able
-        ``method`` and ``reason``; ``detected``; ``trainable``, ``trainable_share``; ``rows``, ``rows_skipped``,
+        ``method`` and ``reason``; ``detected``; ``layers``, the numbers of those trained where not all are;
+        ``trainable``, ``trainable_share``; ``rows``, ``rows_skipped``,
         ``steps``, ``tokens``, ``tokens_per_second``; ``loss_first`` and ``loss_last`` (means of ten steps, nats per
         token); ``reconstruction``, the error of each layer before and after, and ``perplexity_reconstructed``, if
         requested; ``sparsity_before``, ``sparsity_after``; ``perplexity_before``, ``perplexity_trained`` (before

@@ -20,6 +20,7 @@ from curate.flows.stages.recovery import PLACE, request_of
 from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.schemas.errors import InputError
+from curate.schemas.layer_choice import ALL
 from curate.schemas.pilots import CURVES, LOSSES, PILOTS
 from curate.selectors.budgets.gain_curves import PilotLosses, cluster_curve, pooled_curve
 from curate.selectors.budgets.pilot_rows import LEAST, draw_pilots
@@ -48,7 +49,8 @@ def pilot_request(settings: Settings) -> RecoveryRequest:
     """Return the training settings of pilots: those of the recovery in small steps, no reconstruction, no teacher."""
     request = request_of(settings)
     small = replace(request, epochs=PASSES, batch=min(request.batch, BATCH))
-    return replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None, token_share=1.0, reweigh_steps=None)
+    plain = replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None, token_share=1.0)
+    return replace(plain, reweigh_steps=None, layers=ALL)
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> Recipe:

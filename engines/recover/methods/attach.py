@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from curate.engines.models.projections import find_projections
 from curate.engines.recover.methods.dropout import redraw_dropout
+from curate.engines.recover.methods.layers import layer_prefixes, other_layers
 from curate.engines.recover.methods.masked_product import LowRankLinear, ProductKind
 from curate.engines.recover.methods.sparsity import freeze_zeros_if_sparse
 from curate.schemas.errors import InputError, UsageError
@@ -74,7 +75,8 @@ class _Lora(Adaptation):
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
         from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
-        names: list[str] | str = [projection.name for projection in find_projections(model)]
+        prefixes = layer_prefixes(model, request.layers)
+        names: list[str] | str = [one.name for one in find_projections(model) if one.name.startswith(prefixes)]
         if getattr(model, "quantization_method", None) is not None:
             # Quantised layers need not be torch's linear layers; PEFT recognises its own.
             names = "all-linear"
@@ -87,6 +89,7 @@ class _Lora(Adaptation):
             lora_alpha=request.alpha,  # type: ignore[arg-type]
             lora_dropout=request.dropout,
             target_modules=names,
+            exclude_modules=other_layers(model, request.layers),
             task_type="CAUSAL_LM",
         )
         with warnings.catch_warnings():
@@ -114,7 +117,8 @@ class _LowRank(Adaptation):
     """mask_lora and scale_lora: a masked or scaled low-rank product on every linear projection."""
 
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest, kind: ProductKind) -> None:
-        projections = find_projections(model)
+        prefixes = layer_prefixes(model, request.layers)
+        projections = [one for one in find_projections(model) if one.name.startswith(prefixes)]
         if not projections:
             raise InputError(f"the layers of model type {model.config.model_type!r} have no linear projection to adapt")
         model.requires_grad_(False)
@@ -145,12 +149,16 @@ class _Perp(Adaptation):
 
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
         model.requires_grad_(False)
+        prefixes = layer_prefixes(model, request.layers)
         trainable = {
-            name: one for name, one in model.named_parameters() if _perp_part(model, name, one) in request.parts
+            name: one
+            for name, one in model.named_parameters()
+            if name.startswith(prefixes) and _perp_part(model, name, one) in request.parts
         }
         if not trainable:
             raise UsageError(
-                f"the model has none of {', '.join(request.parts)} to train; give --parts norms, head or another method"
+                f"the model has none of {', '.join(request.parts)} to train (--layers {request.layers}); "
+                "give --parts norms, head or another method"
             )
         super().__init__(model, _make_trainable(trainable))
         self._hooks = freeze_zeros_if_sparse(model, trainable)
@@ -171,7 +179,9 @@ class _Full(Adaptation):
     """full: every weight; zeros get no gradient and stay zero."""
 
     def __init__(self, model: PreTrainedModel, request: RecoveryRequest) -> None:
-        trainable = dict(model.named_parameters())
+        prefixes = layer_prefixes(model, request.layers)
+        model.requires_grad_(False)
+        trainable = {name: one for name, one in model.named_parameters() if name.startswith(prefixes)}
         super().__init__(model, _make_trainable(trainable))
         self._hooks = freeze_zeros_if_sparse(model, trainable)
 

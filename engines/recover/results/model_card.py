@@ -44,6 +44,8 @@ def model_card(report: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
     lines += ["", "## Settings", "", f"- learning rate: {report['learning_rate']}"]
     lines += [f"- loss: {RecoveryRequest.from_json(request).loss}"]
     lines += [f"- {name.replace('_', ' ')}: {_plain(request[name])}" for name in _SETTINGS]
+    if "layers" in report:
+        lines.append(f"- decoder layers trained: {_plain(report['layers'])}")
     lines += [f"- template digest: {report['template_digest']} ({report['template']})"]
     return "\n".join(lines) + "\n"
 

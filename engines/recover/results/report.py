@@ -9,6 +9,7 @@ import torch
 from curate.engines.recover.methods.sparsity import share_of_zeros
 from curate.engines.recover.training.loop import autocast
 from curate.engines.recover.training.loss import perplexity
+from curate.schemas.layer_choice import ALL, named
 from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from curate.engines.recover.methods.attach import Adaptation
     from curate.engines.recover.prepare import LoadedSetup
+    from curate.schemas.recovery import RecoveryRequest
 
 LOW_RANK = ("lora", "mask_lora", "scale_lora")
 EXPERT_DIMENSIONS = 3
@@ -48,6 +50,11 @@ def trainable_size(adaptation: Adaptation, parameters: int, epochs: float) -> di
     """Return number and share of the trained parameters, of a model with `parameters` in all."""
     trained = adaptation.n_trainable if epochs else 0
     return {"trainable": trained, "trainable_share": trained / parameters}
+
+
+def facts_of_layers(request: RecoveryRequest) -> dict[str, Any]:
+    """Return the decoder layers that are trained, nothing if all are; the request names them by number."""
+    return {} if request.layers == ALL else {"layers": list(named(request.layers))}
 
 
 def training_summary(metrics: list[dict[str, Any]], unreached: list[str]) -> dict[str, Any]:

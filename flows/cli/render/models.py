@@ -47,6 +47,8 @@ def recovery(report: dict[str, Any], as_json: bool) -> None:
         f"{report['trainable']:,} of {report['parameters']:,} parameters trained ({report['trainable_share']:.2%}), "
         f"{report['rows']:,} rows, {report['steps']:,} steps, {report['tokens']:,} tokens, {report['seconds']:.0f} s"
     )
+    if "layers" in report:
+        out.print(f"layers trained: {', '.join(map(str, report['layers']))}")
     out.print(f"loss: {report['loss']}")
     rows = [[name, report[f"{name}_before"], report[f"{name}_after"]] for name in MEASURED]
     out.print(grid(("", "before", "after"), rows))
@@ -76,6 +78,8 @@ def recovery_plan(plan: dict[str, Any], as_json: bool) -> None:
     if plan["processes"] > 1:
         lines["steps"] += f", each shared by {plan['processes']} processes"
         lines["memory"] += " in each process"
+    if "layers" in plan:
+        lines["layers"] = ", ".join(map(str, plan["layers"]))
     if teacher := plan.get("teacher"):
         lines["teacher"] = f"{teacher['rows']:,} rows cached, {teacher['rows_to_read']:,} to compute" + (
             f" ({size(teacher['bytes'])} on disk)" if teacher["rows_to_read"] else ""

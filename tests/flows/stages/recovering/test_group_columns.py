@@ -44,4 +44,5 @@ def test_rows_get_the_ledgers_group_and_the_scores_of_the_original(
 def test_settings_become_the_request() -> None:
     assert request_of(resolve({"recover": {"tokens": "top=0.4"}})).token_share == 0.4
     assert request_of(resolve({"recover": {"reweigh": 5}})).reweigh_steps == 5
+    assert request_of(resolve({"recover": {"layers": "auto:2"}})).to_json()["layers"] == "auto:2"
     assert request_of(resolve({})).to_json().keys().isdisjoint({"token_share", "reweigh_steps"})
