@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attempts
 import pytest
+from ray_cluster import running_cluster
 
 from curate import flows
 from curate.flows import demo
@@ -249,3 +250,20 @@ def test_a_killed_run_resumes(curate: Run, root: Path, selection: str, tmp_path:
 
     assert content(tmp_path / "broken") == content(root)
     assert len([name for name in content(root) if name.startswith("targets/")]) == 4
+
+
+@pytest.mark.slow
+def test_a_cluster_draws_the_samples_of_a_local_run(
+    curate: Run, demo_selection: tuple[Path, str], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason='needs the extra "ray"')
+    command = ("sample", *DRAWING, "--part-items", 9, "--threads", 1, "--json")
+    local = curate(*command, "-w", root)
+    other = shutil.copytree(demo_selection[0], tmp_path / "other")
+    with running_cluster(tmp_path / "cache", 1) as running:
+        monkeypatch.setenv("RAY_ADDRESS", running.address)
+        answer = curate(*command, "--engine", "ray", "--cpus-per-worker", 1, "--ship-models", "-w", other)
+    assert answer.code == 0, answer.err
+    assert answer.value == local.value
+    first, second = ({name: data for name, (_, data) in attempts.parts(one).items()} for one in (root, other))
+    assert first == second
