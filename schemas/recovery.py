@@ -76,6 +76,9 @@ class RecoveryRequest:
     """Steps between two updates of the weights of groups of rows, ≥ 1; None keeps all weights alike."""
     layers: str = ALL
     """Decoder layers to train: ``all``, numbers such as ``3,5-9``, or ``auto:N``, the N furthest from the original."""
+    elastic: tuple[float, ...] = ()
+    """Shares of the channels of a sorted model that one of is drawn for every step, in (0, 1], 1 among them; none for
+    the whole width only."""
     max_length: int = 512
     """Longest conversation in tokens, ≥ 2, capped by the model's context; the same as in scoring."""
     template: str = "auto"
@@ -123,6 +126,11 @@ class RecoveryRequest:
             raise UsageError(f"layers {self.layers!r} are neither all, numbers nor auto:N; give 3,5-9 or auto:4")
         if self.reconstruct and self.layers != ALL:
             raise UsageError("reconstruction fits every layer; leave out --layers, or --reconstruct")
+        if self.elastic and (not all(0 < share <= 1 for share in self.elastic) or 1 not in self.elastic):
+            shares = ",".join(f"{share:g}" for share in self.elastic)
+            raise UsageError(
+                f"elastic {shares} are not shares in (0, 1] with 1 among them; give 1,0.85,0.7 for example"
+            )
         # 0 epochs are valid with a reconstruction only.
         epochs = 1.0 if self.reconstruct and self.epochs == 0 else self.epochs
         for name, value in (("learning_rate", self.learning_rate), ("epochs", epochs), ("alpha", self.alpha)):
@@ -169,7 +177,7 @@ class RecoveryRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values."""
-        values = {**asdict(self), "parts": list(self.parts)}
+        values = {**asdict(self), "parts": list(self.parts), "elastic": list(self.elastic)}
         # Added later than the other settings: artefacts from before keep their ids.
         for name, default in (
             ("teacher_top", None),
@@ -177,6 +185,7 @@ class RecoveryRequest:
             ("reweigh_steps", None),
             ("save_dtype", "auto"),
             ("layers", ALL),
+            ("elastic", []),
         ):
             if values[name] == default:
                 del values[name]
@@ -185,4 +194,5 @@ class RecoveryRequest:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RecoveryRequest:
         """Return the request from the values of `to_json`."""
-        return cls(**{**values, "parts": tuple(values["parts"])})
+        lists = {name: tuple(values.get(name, ())) for name in ("parts", "elastic")}
+        return cls(**(values | lists))

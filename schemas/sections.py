@@ -168,6 +168,10 @@ class RecoverSettings(Section):
         "layers", "Decoder layers to train: all, numbers as 3,5-9, or auto:4, those furthest from the original.",
         pattern=LAYERS_PATTERN,
     )  # fmt: skip
+    elastic: tuple[float, ...] = setting(
+        (), "Shares of the channels that a sorted model is trained for, as in 1,0.85,0.7; each step draws one.",
+        shown="1", syntax="commas",
+    )  # fmt: skip
     batch_tokens: int | None = setting(
         None, "Tokens of one forward pass; fewer for a model of many layers on a CPU.",
         shown=by_device(TRAINING_BATCH_TOKENS), ge=1, le=MANY,

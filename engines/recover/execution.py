@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,15 @@ from curate.engines.recover.results.report import (
     expert_warnings,
     facts_before_training,
     facts_of_layers,
+    facts_of_widths,
     heldout_perplexity,
+    perplexities_at,
     rounding_warnings,
     trainable_size,
     training_summary,
 )
 from curate.engines.recover.training.checkpoints import Checkpoints
+from curate.engines.recover.training.elastic_widths import elastic_widths
 from curate.engines.recover.training.group_rows import read_group_weights
 from curate.engines.recover.training.loop import train
 from curate.engines.recover.training.objective import objective
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from curate.engines.recover.prepare import LoadedSetup, RecoverySetup
     from curate.engines.recover.results.work_folder import WorkFolder
     from curate.engines.recover.training.checkpoints import TrainingProgress
+    from curate.engines.recover.training.elastic_widths import ElasticWidths
     from curate.engines.recover.training.group_weights import GroupWeights
     from curate.engines.recover.training.objective import Objective
     from curate.engines.recover.training.original_predictions import OriginalPredictions
@@ -72,6 +77,7 @@ class RecoveryExecution:
         # Before the model is loaded, so that the original is alone in memory.
         predictions = self._predictions(setup)
         loaded = load_setup(setup, self.request)
+        widths = elastic_widths(loaded, self.request)
         facts = facts_before_training(loaded) if is_first else {}
         # The zeros of a dequantised model are rounding: nothing has to keep them.
         masks = {} if loaded.findings.dequantised and not loaded.findings.sparse else nonzero_masks(loaded.model)
@@ -79,7 +85,7 @@ class RecoveryExecution:
             rehearse(loaded, masks, self.request, self.folder)
         facts |= self._reconstruct(loaded)
         # The adaptation lives in this call only: it holds the model, which must be freed before it is loaded again.
-        trained_facts, logits = self._train_and_write(loaded, predictions, groups, masks)
+        trained_facts, logits = self._train_and_write(loaded, predictions, groups, masks, widths)
         if not is_first:
             return {}
         facts |= trained_facts
@@ -121,11 +127,14 @@ class RecoveryExecution:
         predictions: OriginalPredictions | None,
         groups: GroupWeights | None,
         masks: NonzeroMasks,
+        widths: ElasticWidths | None,
     ) -> tuple[dict[str, Any], list[Tensor]]:
         """Train, merge, and write the model to the work folder; return facts and the trained model's probe logits."""
         parameters = sum(one.numel() for one in loaded.model.parameters())
+        before = perplexities_at(loaded, widths)
         adaptation = attach(loaded.model, loaded.method, self.request)
-        progress = self._train(loaded, adaptation, objective(loaded, predictions, self.request, groups))
+        minimised = objective(loaded, predictions, self.request, groups, widths)
+        progress = self._train(loaded, adaptation, minimised)
         if not self.context.group.is_first:
             return {}, []
         facts = trainable_size(adaptation, parameters, self.request.epochs)
@@ -135,6 +144,8 @@ class RecoveryExecution:
         facts["warnings"] += expert_warnings(adaptation)
         if groups is not None:
             facts["group_weights"] = dict(zip(groups.names, groups.weights.tolist(), strict=True))
+        if widths is not None:
+            facts["elastic"] = facts_of_widths(widths, facts["steps"], before, perplexities_at(loaded, widths))
         facts["perplexity_trained"] = heldout_perplexity(loaded)
         logits = trained_logits(loaded)
         save_adapter(adaptation, loaded, self.request, self.folder)
@@ -145,16 +156,18 @@ class RecoveryExecution:
         return facts, logits
 
     def _train(self, loaded: LoadedSetup, adaptation: Adaptation, minimised: Objective) -> TrainingProgress:
-        return train(
-            adaptation,
-            loaded.rows,
-            self.request,
-            checkpoints=Checkpoints(self.folder.checkpoints, self._cause(loaded)),
-            objective=minimised,
-            precision=loaded.precision,
-            group=self.context.group,
-            observer=self.observer,
-        )
+        hooked = nullcontext() if minimised.widths is None else minimised.widths.hooked(loaded.model)
+        with hooked:
+            return train(
+                adaptation,
+                loaded.rows,
+                self.request,
+                checkpoints=Checkpoints(self.folder.checkpoints, self._cause(loaded)),
+                objective=minimised,
+                precision=loaded.precision,
+                group=self.context.group,
+                observer=self.observer,
+            )
 
     def _verify_written(self, loaded: LoadedSetup, logits: list[Tensor]) -> dict[str, Any]:
         """Load the written model as a user would and compare it with the trained one."""

@@ -62,6 +62,8 @@ class Option:
         """What Typer parses: a bool is a bare flag, a list an option that may be repeated."""
         if self.typed.syntax in ("repeated", "pairs", "ids"):
             return list[str]
+        if self.typed.syntax == "commas":
+            return str
         kind = next((one for one in get_args(self.field.annotation) if one is not NoneType), self.field.annotation)
         kind = self.field.annotation if self.field.annotation in _SCALARS else kind
         return kind if kind in _SCALARS else str

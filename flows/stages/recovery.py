@@ -59,6 +59,7 @@ def request_of(settings: Settings) -> RecoveryRequest:
     if settings.recover.tokens != "all":
         given["token_share"] = float(settings.recover.tokens.partition("=")[2])
     given["reweigh_steps"] = settings.recover.reweigh
+    given["elastic"] = tuple(sorted({1.0, *settings.recover.elastic}, reverse=True)) if settings.recover.elastic else ()
     shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})
     shared["device"] = shared["device"].partition(",")[0]  # a pair may be scored on two, one model is trained on one
     own = {item.name for item in fields(RecoveryRequest)}

@@ -95,7 +95,7 @@ def truncate(model: PreTrainedModel, source: Path, *, sparsity: float, multiple:
     """
     channels = mlp_channels(model)
     before = channels[0].count
-    described = _read(source, len(channels), before)
+    described = read_elastic(source, len(channels), before)
     kept = kept_channels(before, sparsity, multiple)
     for mlp in channels:
         mlp.keep(torch.arange(kept, device=mlp.out.matrix.device))
@@ -133,7 +133,14 @@ def _content(order: str, tokens: int, layers: list[dict[str, Any]]) -> str:
     return json.dumps({"order": order, "calibration_tokens": tokens, "layers": described}) + "\n"
 
 
-def _read(source: Path, n_layers: int, width: int) -> dict[str, Any]:
+def read_elastic(source: Path, n_layers: int, width: int) -> dict[str, Any]:
+    """Return the content of ``elastic.json`` of a sorted model of `n_layers` layers of `width` channels.
+
+    Raises
+    ------
+    InputError
+        If the folder has none, or it describes another model.
+    """
     if not (source / ELASTIC).is_file():
         raise InputError(
             f"model folder {str(source)!r} has no {ELASTIC}, so its channels are not sorted; "

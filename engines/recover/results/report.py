@@ -13,10 +13,11 @@ from curate.schemas.layer_choice import ALL, named
 from curate.schemas.peak_memory import peak_memory as peak_memory_of_process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from curate.engines.recover.methods.attach import Adaptation
     from curate.engines.recover.prepare import LoadedSetup
+    from curate.engines.recover.training.elastic_widths import ElasticWidths
     from curate.schemas.recovery import RecoveryRequest
 
 LOW_RANK = ("lora", "mask_lora", "scale_lora")
@@ -119,6 +120,31 @@ def heldout_perplexity(loaded: LoadedSetup) -> float | None:
         return None
     with autocast(loaded.model.device, loaded.precision):
         return perplexity(loaded.model, loaded.heldout, loaded.batch_tokens)
+
+
+def perplexities_at(loaded: LoadedSetup, widths: ElasticWidths | None) -> list[float | None]:
+    """Return the perplexity of the held-out rows at each width, narrowest first; nothing without widths."""
+    if widths is None:
+        return []
+    values = []
+    with widths.hooked(loaded.model):
+        for kept in widths.widths.values():
+            with widths.at(kept):
+                values.append(heldout_perplexity(loaded))
+    return values
+
+
+def facts_of_widths(
+    widths: ElasticWidths, steps: int, before: Sequence[float | None], after: Sequence[float | None]
+) -> list[dict[str, Any]]:
+    """Return for each width, widest first, its steps and the perplexity of the held-out rows before and after."""
+    drawn = [widths.of_step(step) for step in range(steps)]
+    facts = [
+        {"share": share, "channels": kept, "steps": drawn.count(kept), "perplexity_before": first,
+         "perplexity_after": last}
+        for (share, kept), first, last in zip(widths.widths.items(), before, after, strict=True)
+    ]  # fmt: skip
+    return facts[::-1]
 
 
 def peak_memory() -> int:

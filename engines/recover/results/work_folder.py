@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
+from curate.engines.compress.width.elastic import ELASTIC
 from curate.engines.models.folder import refuse_existing, write_model
 from curate.engines.models.tokenizer_files import has_tokenizer
 from curate.engines.recover.results.model_card import model_card
@@ -117,6 +118,8 @@ class WorkFolder:
             write_model(loaded.model, loaded.source, self.staged)
             if not has_tokenizer(self.staged):
                 loaded.tokenizer.save_pretrained(self.staged)
+            if (loaded.source / ELASTIC).is_file():  # the channels are still sorted, for `compress --method truncate`
+                shutil.copyfile(loaded.source / ELASTIC, self.staged / ELASTIC)
         else:
             self.staged.mkdir()
         if (self.path / ADAPTER).is_dir():

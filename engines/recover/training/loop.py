@@ -135,7 +135,8 @@ class _TrainingLoop:
         for parameter_group in self.optimiser.param_groups:
             parameter_group["lr"] = rate
         started = time.perf_counter()
-        loss, tokens = self._compute_gradients(step)
+        with self.objective.width_of(step):
+            loss, tokens = self._compute_gradients(step)
         norm = float(torch.nn.utils.clip_grad_norm_(self.adaptation.trainable.values(), MAX_GRADIENT_NORM))
         # Before the optimiser's step: a checkpoint written later must not contain NaN.
         check_finite(loss, norm, step, self.checkpoints)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from curate.engines.recover.prepare import LoadedSetup
+    from curate.engines.recover.training.elastic_widths import ElasticWidths
     from curate.engines.recover.training.group_weights import GroupWeights
     from curate.engines.recover.training.original_predictions import OriginalPredictions
     from curate.engines.recover.training.processes import ProcessGroup
@@ -36,6 +38,12 @@ class Objective:
     """Chooses the tokens that count; all by default."""
     groups: GroupWeights | None = None
     """Weights of groups of rows; all alike by default."""
+    widths: ElasticWidths | None = None
+    """Widths of a sorted model, one of which each step draws; the whole width by default."""
+
+    def width_of(self, step: int) -> AbstractContextManager[None]:
+        """Return the context in which all forward passes of a step run."""
+        return nullcontext() if self.widths is None else self.widths.at(self.widths.of_step(step))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +60,18 @@ class StepRows:
 
 
 def objective(
-    loaded: LoadedSetup, predictions: OriginalPredictions | None, request: RecoveryRequest, groups: GroupWeights | None
+    loaded: LoadedSetup,
+    predictions: OriginalPredictions | None,
+    request: RecoveryRequest,
+    groups: GroupWeights | None,
+    widths: ElasticWidths | None,
 ) -> Objective:
     """Return the objective that the request asks for; `predictions` are the original's, if it needs any."""
     loss = batch_loss(loaded, predictions, request) or ordinary_loss(loaded.model)
     choice = None
     if predictions is not None and request.token_share < 1:
         choice = TokenChoice(request.token_share, predictions.lookup, request.taught)
-    return Objective(loss, choice, groups)
+    return Objective(loss, choice, groups, widths)
 
 
 def ordinary_loss(model: PreTrainedModel) -> BatchLoss:

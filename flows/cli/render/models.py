@@ -51,6 +51,9 @@ def recovery(report: dict[str, Any], as_json: bool) -> None:
         out.print(f"layers trained: {', '.join(map(str, report['layers']))}")
     out.print(f"loss: {report['loss']}")
     rows = [[name, report[f"{name}_before"], report[f"{name}_after"]] for name in MEASURED]
+    for width in report.get("elastic", ()):
+        name = f"perplexity at {width['channels']:,} channels ({width['share']:.0%})"
+        rows.append([name, width["perplexity_before"], width["perplexity_after"]])
     out.print(grid(("", "before", "after"), rows))
     out.print(f"perplexity of {report['rows_heldout']:,} held-out rows; run `curate evaluate` for task scores")
     for warning in report["warnings"]:

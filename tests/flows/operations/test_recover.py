@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -352,3 +353,31 @@ def test_weights_of_groups_follow_their_losses(
     weights = answer.value["group_weights"]
     assert sorted(weights) == ["0", "1"]
     assert weights["0"] != weights["1"]
+
+
+@pytest.mark.slow
+def test_a_sorted_model_is_recovered_for_two_widths_and_truncated(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], warehouse: Path, tmp_path: Path
+) -> None:
+    """Sort, select, recover, truncate and evaluate, as docs/compression.md says."""
+    shared = ("--corpus", corpus, "-w", warehouse)
+    assert curate("compress", tiny[0], "-m", "sort", "-o", tmp_path / "sorted", *shared).code == 0
+    models = ("--original", tiny[0], "--compressed", tmp_path / "sorted")
+    assert curate("select", "--method", "uniform", "-b", "0.5", *models, *shared).code == 0
+    recover = ("recover", *FAST, "--teacher", "none", "--elastic", "0.5", "-w", warehouse)
+    refused = curate(*recover, "--model", tiny[0])
+    assert (refused.code, "has no elastic.json" in refused.err) == (3, True), refused.err
+    wide = (*recover, "--model", tmp_path / "sorted")
+    answer = curate(*wide, "--out", tmp_path / "recovered")
+    assert answer.code == 0, answer.err
+    assert re.search(r"perplexity at [0-9,]+ channels \(50%\)", answer.out)
+    report = curate(*wide, "--json").value
+    assert [width["share"] for width in report["elastic"]] == [1.0, 0.5]
+    narrow = ("-m", "truncate", "-s", "0.5", "-o", tmp_path / "narrow")
+    assert curate("compress", tmp_path / "recovered", *narrow, "-w", warehouse).code == 0
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("".join(corpus.read_text().splitlines(keepends=True)[:5]))
+    evaluated = curate(
+        "evaluate", tmp_path / "narrow", "--tasks", tasks, "--no-decontaminate", *models, *shared, "--json"
+    )
+    assert evaluated.code == 0, evaluated.err
