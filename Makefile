@@ -35,8 +35,9 @@ contracts: $(VENV)/.dev links
 docs-check: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/repository/test_docs.py tests/repository/test_python_page.py tests/flows/deployments/test_deploy_page.py tests/repository/test_readme.py
 
+# xdist would put files of one test last, and the longest of all is among them.
 slow: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 20
 
 # About two hours on two cores; resumes where it was stopped.
 results: $(VENV)/.dev
