@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-READERS, PUBLISHES, SECONDS, ROWS = 8, 20, 120.0, 200
+READERS, PUBLISHES, SECONDS, ROWS = 8, 20, 30.0, 200
 
 WHOLE = """
 SELECT selections.selection_id, n_kept, n_examples, count(*) AS rows, count(*) FILTER (WHERE kept) AS kept,
