@@ -23,6 +23,11 @@ def choose_method(request: RecoveryRequest, findings: Findings) -> tuple[Recover
     GateError
         When the requested method would destroy the compression, or cannot be merged; the message names an alternative.
     """
+    if request.elastic and findings.quantisation is not None:
+        raise GateError(
+            f"--elastic needs the weights themselves, and the model is quantised ({findings.quantisation}); recover "
+            "the sorted model, then truncate and quantise it"
+        )
     if request.method != AUTO:
         method, reason = cast("RecoveryMethod", request.method), "as requested"
     elif findings.quantisation is not None:

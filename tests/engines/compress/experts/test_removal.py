@@ -178,7 +178,8 @@ def test_the_folder_is_ordinary(name: str, tmp_path: Path) -> None:
     model = tiny_model(CONFIGS[name]())
     remove_experts(model, Calibrated(_ids(report, source, turns), torch.device("cpu"), torch.float32), amount=2)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
-    assert torch.equal(loaded(rows()[0]).logits, model(rows()[0]).logits)
+    # The same weights at other addresses may be multiplied in other blocks.
+    torch.testing.assert_close(loaded(rows()[0]).logits, model(rows()[0]).logits)
     assert report["experts_after"] == 4
 
 

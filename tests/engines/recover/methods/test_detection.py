@@ -266,6 +266,7 @@ def test_auto_chooses_a_method_with_a_reason(findings: Any, merge: bool, method:
     [
         (detect(pruned(0.5).items(), {}), {"method": "lora"}, r"fill the model's zeros \(.*use --method mask_lora"),
         (detect([], GPTQ), {}, "cannot be merged into a quantised model"),
+        (detect([], GPTQ), {"elastic": (1.0, 0.5), "merge": False}, "--elastic needs the weights themselves"),
         (detect([], GPTQ), {"method": "mask_lora", "merge": False}, "use --method lora --no-merge"),
         (detect(pruned(0.5).items(), {}, adapter_base="b"), {}, "the adapter's base 'b' is sparse"),
         (
