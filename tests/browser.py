@@ -23,7 +23,7 @@ FRAME = """<!doctype html><meta charset="utf-8"><style>body{{margin:0;background
 </script>
 """
 """Shows a page at any width; Chromium's own window has a minimum width larger than a phone's."""
-PROBE = """<script>const look = (again) => setTimeout(() => {
+PROBE = """<script>const look = (again) => setTimeout(async () => {
   // The pictures are drawn in a frame of their own, which a busy machine may grant late.
   if (again && [...document.querySelectorAll("canvas")].some((one) => one.width === 300)) return look(again - 1);
   const wide = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, .hidden, .skip, pre")
@@ -57,7 +57,14 @@ PROBE = """<script>const look = (again) => setTimeout(() => {
   point("pointerdown", 0.5, 0.5); point("pointerup", 0.5, 0.5);
   press("ArrowRight"); press(" "); press("+");
   document.querySelector("input[value='--exclude']").click();
-  parent.postMessage(JSON.stringify({ wide, kept, count, searched, rows, hovered, tip, lasso, keyed: ids(),
+  const keyed = ids(), files = [], url = URL.createObjectURL, heard = [];
+  URL.createObjectURL = (file) => { files.push(file); return url(file); };
+  document.getElementById("ids-save").click();
+  document.addEventListener("copy", () => heard.push(getSelection().toString()));
+  document.getElementById("ids-copy").click();
+  await new Promise((done) => setTimeout(done, 200));
+  const saved = await files[0].text(), copied = [text("ids-said"), ...heard];
+  parent.postMessage(JSON.stringify({ wide, kept, count, searched, rows, hovered, tip, lasso, keyed, saved, copied,
     card: text("card"), scroll: document.documentElement.scrollWidth }), "*");
 }, 100);
 look(25);</script>"""

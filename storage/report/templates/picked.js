@@ -19,8 +19,10 @@
 
   element("ids-copy").addEventListener("click", async () => {
     area.select();
-    try { await navigator.clipboard.writeText(area.value); } catch { document.execCommand("copy"); }
-    said.textContent = "Copied.";
+    let copied = true;
+    // Without permission, the old way; a browser may refuse that, too.
+    try { await navigator.clipboard.writeText(area.value); } catch { copied = document.execCommand("copy"); }
+    said.textContent = copied ? "Copied." : "This browser does not let the page copy: press Ctrl-C.";
   });
   element("ids-save").addEventListener("click", () => {
     const link = document.createElement("a");

@@ -95,6 +95,10 @@ def test_the_page_in_a_browser(curate: Run, filled: dict[str, str], tmp_path: Pa
     assert result["tip"].endswith(example["prompt"])
     assert set(result["lasso"].split()) == {"--pin", *warehouses.IDS[:30]}
     assert result["keyed"] == f"--exclude {warehouses.IDS[middle + 1]}"
+    assert result["saved"] == f"{warehouses.IDS[middle + 1]}\n"
+    # Without a reader's click Chromium refuses to copy; the page then says so.
+    refused, copied = "This browser does not let the page copy: press Ctrl-C.", ["Copied.", result["keyed"]]
+    assert result["copied"] in ([refused], copied)
     assert warehouses.IDS[middle + 1] in result["card"]
 
     shot = tmp_path / "shot.png"
