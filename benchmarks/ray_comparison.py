@@ -1,6 +1,6 @@
 """Wall time of a comparison on a Ray cluster of two nodes with one core each, against one process on those cores.
 
-Claim: the cluster takes no longer than one process with two threads, and its bytes are those of one with one thread.
+Claim: the bytes are those of one process with one thread. Its times are compared with two threads and with one.
 
     python benchmarks/ray_comparison.py [--seeds 2] [--json]
 
