@@ -25,6 +25,8 @@ class Site:
     """Whether parts of files are served."""
     cut_at: int | None = None
     """Position in a file at which the connection breaks."""
+    good_requests: int | None = None
+    """Requests for content that are answered; at later ones the connection breaks before the first byte."""
 
 
 @contextmanager
@@ -61,6 +63,9 @@ def serving() -> Iterator[Site]:
             self.end_headers()
             if body:
                 end = stop if site.cut_at is None else max(start, min(stop, site.cut_at))
+                if site.good_requests is not None:
+                    end = end if site.good_requests else start
+                    site.good_requests = max(0, site.good_requests - 1)
                 self.wfile.write(content[start:end])
                 self.close_connection = end < stop
 

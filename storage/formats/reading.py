@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from curate.schemas.corpus import Example, Quarantined
 from curate.schemas.errors import InputError
+from curate.storage.formats.containers.remote import without_query
 from curate.storage.formats.examples import ExampleReader
 from curate.storage.formats.rows import DamagedFile, RawRow, RawRows
 from curate.storage.formats.shapes.columns import ColumnNames
@@ -90,7 +91,7 @@ def _rows(address: str, name: str, reading: _SourceReader) -> Iterator[Example |
                 f"{file.address} {problem.what}; {usable} usable rows precede the damage; get a complete copy of it"
             ) from problem
     if usable == 0:
-        raise _nothing_usable(address, first)
+        raise _nothing_usable(without_query(address), first)
 
 
 def _nothing_usable(address: str, first: Quarantined | None) -> InputError:

@@ -102,7 +102,13 @@ def byte_chunks(path: CorpusFile) -> Iterator[bytes]:
 
 
 def peek(path: CorpusFile, size: int) -> bytes:
-    """Return the first `size` decompressed bytes (fewer at the end of the file, or before a damage)."""
+    """Return the first `size` decompressed bytes (fewer at the end of the file, or before a damage).
+
+    Raises
+    ------
+    DamagedFile
+        If nothing precedes the damage: a file that cannot be read is no empty file.
+    """
     head = b""
     try:
         for chunk in byte_chunks(path):
@@ -110,8 +116,9 @@ def peek(path: CorpusFile, size: int) -> bytes:
             if len(head) >= size:
                 break
     except DamagedFile:
-        # The reader reports the damage; it knows how many rows precede it.
-        pass
+        # Else the reader reports the damage; it knows how many rows precede it.
+        if not head:
+            raise
     return head[:size]
 
 

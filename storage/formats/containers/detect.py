@@ -14,7 +14,7 @@ from curate.storage.formats.containers.dataset_directory import STATE_FILES
 from curate.storage.formats.containers.json_lines import json_object
 from curate.storage.formats.containers.remote import CorpusFile, RemoteFile
 from curate.storage.formats.containers.text_lines import text_of
-from curate.storage.formats.rows import RawRows, RowProblem
+from curate.storage.formats.rows import DamagedFile, RawRows, RowProblem
 
 if TYPE_CHECKING:
     from pathlib import Path, PurePath
@@ -53,7 +53,13 @@ def reader_of(path: CorpusFile) -> Reader | None:
     InputError
         If it cannot be read, or has an unknown format.
     """
-    packed, head, suffix = compression(path), peek(path, _PEEK_BYTES), suffix_of(path)
+    packed, suffix = compression(path), suffix_of(path)
+    try:
+        head = peek(path, _PEEK_BYTES)
+    except DamagedFile as problem:
+        if packed:
+            return json_lines.read  # there is no content to detect; the reader reports the damage
+        raise InputError(f"{path} {problem.what}; no row could be read; get a complete copy of it") from problem
     if head.startswith(b"PAR1") or (head.startswith((arrow_ipc.FILE_MAGIC, arrow_ipc.FEATHER_1_MAGIC))):
         if packed:
             raise InputError(f"{path} is a compressed columnar file; unpack it first, it is compressed inside anyway")
@@ -64,7 +70,7 @@ def reader_of(path: CorpusFile) -> Reader | None:
         raise InputError(f"{path} is UTF-16 text; save it as UTF-8")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip(_BLANK)
     if not start:
-        # A compressed file that is damaged at its start has no content to detect; the reader reports the damage.
+        # After white space a compressed file may be damaged, too.
         return json_lines.read if packed else None
     if suffix in _DELIMITED:
         return delimited.read

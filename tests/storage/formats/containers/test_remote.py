@@ -84,6 +84,23 @@ def test_a_connection_that_breaks_is_an_error_and_no_short_corpus(
     assert "connection" in str(error.value) or "does not give parts" in str(error.value)
 
 
+@pytest.mark.parametrize("good", range(4))
+def test_a_file_that_cannot_be_read_again_is_not_empty(good: int, site: Site, tmp_path: Path) -> None:
+    """A file is opened several times: for its compression, its format and its rows."""
+    site.files["/a/a.jsonl"] = content("a.jsonl", tmp_path)
+    site.good_requests = good
+    with pytest.raises(InputError, match="connection") as error:
+        ids(f"{site.address}/a/a.jsonl?signature=secret")
+    assert "secret" not in str(error.value)
+
+
+def test_an_empty_file_is_named_without_its_signature(site: Site) -> None:
+    site.files["/a.jsonl"] = b""
+    with pytest.raises(InputError, match=r"/a\.jsonl is empty") as error:
+        ids(f"{site.address}/a.jsonl?signature=secret")
+    assert "secret" not in str(error.value)
+
+
 def test_the_digest_follows_the_etag_or_size_and_time(site: Site) -> None:
     site.files["/a.jsonl"] = b'{"prompt": "p", "completion": "c"}\n'
     address = f"{site.address}/a.jsonl"
