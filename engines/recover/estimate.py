@@ -17,6 +17,7 @@ from curate.engines.recover.methods.layers import with_chosen_layers
 from curate.engines.recover.prepare import load_setup, prepare_recovery
 from curate.engines.recover.results.report import facts_of_layers, peak_memory
 from curate.engines.recover.training.distillation import batch_loss
+from curate.engines.recover.training.elastic_widths import elastic_widths
 from curate.engines.recover.training.loop import autocast
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.original_predictions import PredictionCache, predict_rows
@@ -58,7 +59,7 @@ def estimate(
     dict, JSON-able
         ``method``, ``reason``, ``detected``; ``parameters``, ``trainable``, ``trainable_share``; ``rows``,
         ``rows_skipped``, ``rows_heldout``; ``processes`` and ``steps``; ``tokens`` of all passes without padding;
-        ``seconds``, including the three perplexities and the original's pass over rows without stored predictions, but
+        ``seconds``, including all perplexities and the original's pass over rows without stored predictions, but
         not a reconstruction; ``memory`` in bytes, of the device or of the process; ``device``, ``dtype``; ``layers``
         where not all are trained; and with a teacher's weight ``teacher``: the ``rows`` with stored predictions,
         ``rows_to_read`` and ``tokens_to_read`` without, and the ``bytes`` on disk that these will take.
@@ -74,13 +75,16 @@ def estimate(
     # The original is loaded and freed before the model, as in the job, so that the peak is that of the larger phase.
     predictions, teacher = _teacher_estimate(setup, original, request, cache, first_pass)
     loaded = load_setup(setup, request)
+    elastic_widths(loaded, request)  # refuses a model that is not sorted
     parameters = sum(one.numel() for one in loaded.model.parameters())
     adaptation = attach(loaded.model, loaded.method, request)
     lengths = [len(item.ids) for item in loaded.rows]
     tokens = sum(lengths[row] for step in range(plan.steps) for row in plan.rows(step))
     loss = batch_loss(loaded, predictions, request) or (lambda batch: response_loss(loaded.model, batch))
     speed = _tokens_per_second(loaded, adaptation, request, first_pass, loss)
-    forward_tokens = 3 * sum(len(item.ids) for item in loaded.heldout) + teacher.get("tokens_to_read", 0)
+    # Before, after and as written; and before and after at each width.
+    perplexities = 3 + 2 * len(request.elastic)
+    forward_tokens = perplexities * sum(len(item.ids) for item in loaded.heldout) + teacher.get("tokens_to_read", 0)
     # Choosing tokens takes a pass of its own over every step.
     forward_tokens += tokens if request.token_share < 1 else 0
     # On a CPU several processes share the same cores.

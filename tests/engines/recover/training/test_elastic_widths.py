@@ -14,6 +14,7 @@ from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.width.channels import mlp_channels
 from curate.engines.compress.width.elastic import ELASTIC
 from curate.engines.recover import Observer, RecoveryContext, recover
+from curate.engines.recover.estimate import estimate
 from curate.engines.recover.methods.attach import attach
 from curate.engines.recover.observer import Interrupted
 from curate.engines.recover.training.elastic_widths import ElasticWidths
@@ -132,5 +133,7 @@ def test_a_model_that_is_not_sorted_is_refused_before_training(tmp_path: Path) -
     sorted_folder(tmp_path)
     with pytest.raises(InputError, match=r"has no elastic.json.*--method sort"):
         recover(tmp_path / "whole", ROWS, tmp_path / "out", request())
+    with pytest.raises(InputError, match=r"has no elastic.json"):
+        estimate(str(tmp_path / "whole"), ROWS, request())
     with pytest.raises(UsageError, match=r"elastic 0.5 are not shares in \(0, 1\] with 1 among them"):
         request(elastic=(0.5,))
