@@ -3,8 +3,8 @@
     python benchmarks/targets_recovery.py [--seeds 5] [--budget 0.1] [--warehouse DIR] [--json]
 
 Asked (docs/targets.md): with rows that have no accepted answer dropped, and as many tokens, is the mean retention
-higher, its interval over seeds above 0? With the given answers as the loss (`ce`) it is, with the original's predictions
-(`kl`) not.
+higher, its interval over seeds above 0? With the given answers as the loss (`ce`) it is, with the original's
+predictions (`kl`) not.
 """
 
 from __future__ import annotations
