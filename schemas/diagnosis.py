@@ -10,15 +10,24 @@ DIAGNOSES = pa.schema(
         pa.field("place", pa.int32(), nullable=False),
         pa.field("metric", pa.string(), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
+        pa.field("block", pa.string()),
+        pa.field("expert", pa.int32()),
+        pa.field("cluster", pa.int32()),
     ]
 )
-"""Main table: one row per metric and place. Long form, so that a new metric is no new schema."""
+"""Main table: one row per metric and measured part. Long form, so that a new metric is no new schema."""
 
 DIAGNOSES_ABOUT: dict[str, str] = {
-    "kind": "what was measured: layers",
+    "kind": "what was measured: layers or experts",
     "place": "number of the decoder layer, from 0",
-    "metric": "influence: 1 − cosine of the hidden states before and after; change: their distance over the length of "
-    "the first; angle: their angle / π; loss_without: rise of the loss in nats per token without the layer; "
-    "error_from_original: distance of the hidden state after it from the original model's, over that one's length",
-    "value": "mean over all tokens of the rows; larger = the layer matters more, or is damaged more",
+    "metric": "of layers: influence: 1 − cosine of the hidden states before and after; change: their distance over the "
+    "length of the first; angle: their angle / π; loss_without: rise of the loss in nats per token without the layer; "
+    "error_from_original: distance of the hidden state after it from the original model's, over that one's length; "
+    "of experts: usage: share of the router's choices; gate_mass: mean gate over all tokens; output_norm: mean norm of "
+    "the output over the tokens that chose the expert; effective: effective number of experts of the router",
+    "value": "mean over all tokens of the rows; of layers, larger = the layer matters more, or is damaged more; of "
+    "experts, larger = used more",
+    "block": "path of the experts inside the layer, such as mlp; null for measures of layers",
+    "expert": "number of the expert, from 0; null for measures of a layer or of a router",
+    "cluster": "cluster whose rows were measured; null if all rows were measured together",
 }

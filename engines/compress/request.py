@@ -49,7 +49,7 @@ class CompressionRequest:
     n_experts: int | None = None
     """Number of experts to remove from each layer, for experts, instead of the share `sparsity`."""
     experts_by: ExpertOrder = "usage"
-    """Which experts go, for experts; see `curate.engines.compress.experts.usage`."""
+    """Which experts go, for experts; see `curate.engines.diagnose.expert_usage`."""
     n_groups: int | None = None
     """Number of groups of attention heads to remove from each layer, for heads; a group is one key-value head
     and its query heads."""

@@ -78,6 +78,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("diagnose", "rows leave_one_out"),
         *_section("", "original trust_remote_code trust_pickle"),
     ),
+    "expert-diagnosis": (
+        *_section("diagnose", "rows by"),
+        *_section("", "trust_remote_code trust_pickle"),
+    ),
     "compressing": _section("compress", "by experts_by order multiple compensate bits"),
     "method": METHOD_OPTIONS,
 }

@@ -10,6 +10,7 @@ from curate.flows.stages.corpus import ingest
 from curate.flows.stages.diagnosis import diagnose
 from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
+from curate.flows.stages.expert_diagnosis import diagnose as diagnose_experts
 from curate.flows.stages.pilots import pilot
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
@@ -20,6 +21,7 @@ __all__ = [
     "choose",
     "cluster",
     "diagnose",
+    "diagnose_experts",
     "embed",
     "evaluate",
     "ingest",

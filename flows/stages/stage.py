@@ -16,6 +16,7 @@ from curate.flows.stages import (
     diagnosis,
     embeddings,
     evaluation,
+    expert_diagnosis,
     pilots,
     recovery,
     scores,
@@ -65,6 +66,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("recover", "recovery", recovery.recover, recovery.recipe, ("selection",)),
     Stage("evaluate", "evaluation", evaluation.evaluate, evaluation.recipe),
     Stage("diagnose", "diagnosis", diagnosis.diagnose, diagnosis.recipe, ("corpus",)),
+    Stage("diagnose experts", "diagnosis", expert_diagnosis.diagnose, expert_diagnosis.recipe, ("corpus", "clusters")),
     Stage("compare", "evaluation", comparison_cell.trial, comparison_cell.recipe, ("selection",)),
 )
 """In the order in which they run; up to ``selection`` the pipeline calls those that a request needs."""

@@ -246,7 +246,7 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "diagnoses",
-        "Measures of the decoder layers of a model, one row per layer and metric.",
+        "Measures of the decoder layers or the experts of a model, one row per measured part and metric.",
         "diagnosis",
         "part",
         _columns(DIAGNOSES, ("diagnosis_id", "id of the diagnosis artefact"), DIAGNOSES_ABOUT),

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
-from curate.engines.compress.experts.layouts import ExpertBlock, expert_blocks, write_count
-from curate.engines.compress.experts.usage import BlockUsage, expert_usage
+from curate.engines.compress.experts.slices import keep_experts, write_count
 from curate.engines.compress.rebuild import check_config
-from curate.schemas.errors import UsageError
+from curate.engines.diagnose.expert_usage import BlockUsage, expert_usage
+from curate.engines.models.expert_blocks import ExpertBlock, expert_blocks
+from curate.schemas.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,19 +54,24 @@ def remove_experts(
 
     Raises
     ------
+    GateError
+        If the model is dense.
     InputError
-        If the model has no experts of a known layout.
+        If its routers are of an unknown class, or its layers differ in their number of experts.
     UsageError
-        If fewer than top-k experts would be left.
+        If fewer than top-k experts would be left, or `order` is ``weight`` and experts cannot be run one by one.
     """
-    blocks = expert_blocks(model)
+    blocks = _alike(expert_blocks(model), order)
     count, least = blocks[0].count, max(block.top_k for block in blocks)
     n_experts = int(amount) if amount >= 1 else round(amount * count)
     if not 1 <= n_experts <= count - least:
         raise UsageError(
             f"cannot remove {n_experts} of {count} experts: each token uses {least}, so at most {count - least} can go"
         )
-    usages = expert_usage(model, calibrated, weigh=order == "weight")
+    usages = expert_usage(
+        model, calibrated.rows, calibrated.device, calibrated.dtype,
+        outputs=order == "weight", probabilities=True, progress=calibrated.progress,
+    )  # fmt: skip
     removed, residuals = [], []
     for number, (block, usage) in enumerate(zip(blocks, usages, strict=True)):
         drop = _lowest(_scores(order, usage, seed + 65_537 * number), n_experts)
@@ -73,7 +79,7 @@ def remove_experts(
         residuals.append(_correct(block, usage, drop))
         kept = torch.ones(count, dtype=torch.bool)
         kept[drop] = False
-        block.keep(kept.nonzero().flatten())
+        keep_experts(block, kept.nonzero().flatten())
     write_count(model, count - n_experts)
     cannot = f"experts of a {model.config.model_type!r} model cannot be removed: "
     check_config(
@@ -89,6 +95,15 @@ def remove_experts(
         "residual": residuals,
         "warnings": _warnings(residuals),
     }
+
+
+def _alike(blocks: list[ExpertBlock], order: ExpertOrder) -> list[ExpertBlock]:
+    """Return the blocks, if experts of these can be removed by `order`."""
+    if len({block.count for block in blocks}) > 1:
+        raise InputError("layers of this model differ in their number of experts; experts cannot be removed from it")
+    if order == "weight" and any(block.experts is None for block in blocks):
+        raise UsageError("--experts-by weight cannot run the experts of this model one by one; use usage or random")
+    return blocks
 
 
 def _scores(order: ExpertOrder, usage: BlockUsage, seed: int) -> torch.Tensor:

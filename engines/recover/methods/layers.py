@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.engines.diagnose.run import DiagnosisRequest, errors_from_original
+from curate.engines.diagnose.layers import errors_from_original
+from curate.engines.diagnose.request import DiagnosisRequest
 from curate.engines.models.checkpoints import resolve_model
 from curate.engines.models.configuration import load_config
 from curate.engines.models.projections import decoder_layers

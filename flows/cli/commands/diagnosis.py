@@ -30,8 +30,27 @@ def layers(
     influence, change and angle compare the hidden states before and after a layer; --leave-one-out adds the rise of
     the loss without it; --original adds the distance from the original model's hidden states.
     """
-    from curate.flows.operations.diagnose import diagnose_layers
+    from curate.flows.operations.diagnose_layers import diagnose_layers
 
     with progress.on_stderr():
         report = diagnose_layers(settings, model)
     render.layers(report, as_json)
+
+
+@diagnose.command()
+@takes("expert-diagnosis", "corpus", "clustering", "layout", "seed", "run")
+def experts(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="Folder or hub name of a mixture of experts.")],
+    as_json: AsJson = False,
+) -> None:
+    """Measure how much rows of --corpus use each expert of a mixture, all together or those of each cluster.
+
+    usage is the share of the router's choices, gate mass the mean gate, output norm the mean norm of an expert's
+    output; effective is the number of experts that, used equally, would have the usage's entropy.
+    """
+    from curate.flows.operations.diagnose_experts import diagnose_experts
+
+    with progress.on_stderr():
+        report = diagnose_experts(settings, model)
+    render.experts(report, as_json)

@@ -5,7 +5,7 @@ Each function is given a finished result and prints it; nothing is computed or r
 
 from curate.flows.cli.render.comparison import comparison, comparison_plan, overlap
 from curate.flows.cli.render.evaluation import evaluation
-from curate.flows.cli.render.models import compression, detected, layers, recovery, recovery_plan
+from curate.flows.cli.render.models import compression, detected, experts, layers, recovery, recovery_plan
 from curate.flows.cli.render.publishing import exported, reported
 from curate.flows.cli.render.queries import explanation, forgotten, named_queries, table
 from curate.flows.cli.render.sampling import targets
@@ -18,6 +18,7 @@ __all__ = [
     "compression",
     "detected",
     "evaluation",
+    "experts",
     "explanation",
     "exported",
     "forgotten",

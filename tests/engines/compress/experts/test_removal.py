@@ -7,82 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-import transformers
 from references.compress import WORDS, save_tiny, tiny_model
-from references.width import SIZES, random_model
+from references.experts import MIXTURES, expert_rows
+from references.width import random_model
 from transformers import AutoModelForCausalLM
 
 from curate.engines.compress import CompressionRequest, compress
 from curate.engines.compress.calibration import Calibrated
-from curate.engines.compress.experts.layouts import ExpertBlock, expert_blocks
 from curate.engines.compress.experts.removal import remove_experts
-from curate.engines.compress.experts.usage import expert_usage
+from curate.engines.diagnose.expert_usage import expert_usage
+from curate.engines.models.expert_blocks import ExpertBlock, expert_blocks
 from curate.schemas.corpus import Turn
-from curate.schemas.errors import InputError, UsageError
+from curate.schemas.errors import GateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-EXPERTS = {"num_experts_per_tok": 2}
-JETMOE = {key: SIZES[key] for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")}
-CONFIGS: dict[str, Callable[[], Any]] = {
-    "mixtral": lambda: transformers.MixtralConfig(**SIZES, **EXPERTS, num_local_experts=6),
-    "granite": lambda: transformers.GraniteMoeConfig(**SIZES, **EXPERTS, num_local_experts=6),
-    "jetmoe": lambda: transformers.JetMoeConfig(
-        **JETMOE, **EXPERTS, num_local_experts=6, num_key_value_heads=2, kv_channels=4, eos_token_id=2, pad_token_id=0
-    ),
-    "olmoe": lambda: transformers.OlmoeConfig(**SIZES, **EXPERTS, num_experts=6),
-    "olmoe normalised": lambda: transformers.OlmoeConfig(**SIZES, **EXPERTS, num_experts=6, norm_topk_prob=True),
-    "qwen3": lambda: transformers.Qwen3MoeConfig(**SIZES, **EXPERTS, num_experts=6, moe_intermediate_size=8),
-}
 EXACT = ["mixtral", "granite", "jetmoe", "olmoe normalised"]
 
 
-def rows() -> list[torch.Tensor]:
-    draw = torch.Generator().manual_seed(1)
-    return [torch.randint(3, 31, (1, length), generator=draw) for length in (12, 30, 21)]
-
-
 def calibrated() -> Calibrated:
-    return Calibrated(rows(), torch.device("cpu"), torch.float32)
+    return Calibrated(expert_rows(), torch.device("cpu"), torch.float32)
 
 
-def counted(model: Any, blocks: list[ExpertBlock]) -> list[list[int]]:
-    """Return how often each expert of each block is chosen, token by token in whole forward passes."""
-    counts = [[0] * block.count for block in blocks]
-    hooks = []
-    for block, count in zip(blocks, counts, strict=True):
-
-        def count_choices(_: Any, __: Any, returned: Any, block: ExpertBlock = block, count: list[int] = count) -> None:
-            logits = block.choices(returned)[0]
-            for token in logits:
-                for expert in sorted(range(block.count), key=lambda e: -float(token[e]))[:2]:
-                    count[expert] += 1
-
-        hooks.append(block.router.register_forward_hook(count_choices))
-    with torch.no_grad():
-        for row in rows():
-            model(row)
-    for hook in hooks:
-        hook.remove()
-    return counts
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_usage_is_that_of_whole_forward_passes(name: str) -> None:
-    model = tiny_model(CONFIGS[name]())
-    blocks = expert_blocks(model)
-    assert len(blocks) == (6 if name == "jetmoe" else 3)
-    usages = expert_usage(model, calibrated())
-    assert [usage.choices.tolist() for usage in usages] == counted(model, blocks)
-    assert all(1 <= usage.effective <= 6 for usage in usages)
-
-
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MIXTURES)
 def test_removing_is_masking_the_choice(name: str) -> None:
     """The reference masks the logits of the removed experts before they are chosen among."""
-    model = tiny_model(CONFIGS[name]())
+    model = tiny_model(MIXTURES[name]())
     whole = copy.deepcopy(model)
     report = remove_experts(model, calibrated(), amount=2)
     for block, removed, residual in zip(
@@ -91,7 +42,7 @@ def test_removing_is_masking_the_choice(name: str) -> None:
         assert (residual == 0.0) == (name in EXACT)
         mask(block, removed)
     if name in EXACT:
-        torch.testing.assert_close(model(rows()[1]).logits, whole(rows()[1]).logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model(expert_rows()[1]).logits, whole(expert_rows()[1]).logits, rtol=1e-4, atol=1e-5)
     assert {block.count for block in expert_blocks(model)} == {4}
 
 
@@ -120,7 +71,7 @@ def mask(block: ExpertBlock, removed: list[int]) -> None:
 
 
 def test_gates_that_are_not_renormalised_are_corrected_and_told() -> None:
-    whole = tiny_model(CONFIGS["olmoe"]())
+    whole = tiny_model(MIXTURES["olmoe"]())
     errors = []
     for scale in (True, False):
         model = copy.deepcopy(whole)
@@ -129,14 +80,16 @@ def test_gates_that_are_not_renormalised_are_corrected_and_told() -> None:
             for block, before in zip(expert_blocks(model), expert_blocks(whole), strict=True):
                 kept = [index for index in range(6) if index not in report["experts_removed"][block.layer]]
                 block.expert_tensors()[-1].data.copy_(before.expert_tensors()[-1].data[kept])
-        errors.append(sum(float((model(row).logits - whole(row).logits).detach().square().sum()) for row in rows()))
+        errors.append(
+            sum(float((model(row).logits - whole(row).logits).detach().square().sum()) for row in expert_rows())
+        )
     assert errors[0] < errors[1]
     assert "does not renormalise" in report["warnings"][0]
 
 
 def test_the_least_used_go_and_random_ones_depend_on_the_seed() -> None:
-    model = tiny_model(CONFIGS["mixtral"]())
-    usages = expert_usage(model, calibrated())
+    model = tiny_model(MIXTURES["mixtral"]())
+    usages = expert_usage(model, expert_rows(), torch.device("cpu"), torch.float32)
     report = remove_experts(copy.deepcopy(model), calibrated(), amount=0.34)
     for removed, usage in zip(report["experts_removed"], usages, strict=True):
         kept = [index for index in range(6) if index not in removed]
@@ -148,38 +101,17 @@ def test_the_least_used_go_and_random_ones_depend_on_the_seed() -> None:
     assert draws[0] == draws[1] != draws[2]
 
 
-def test_weight_is_the_norm_of_what_the_expert_adds() -> None:
-    model = tiny_model(CONFIGS["mixtral"]())
-    usages = expert_usage(model, calibrated(), weigh=True)
-    block = expert_blocks(model)[0]
-    seen: list[tuple[torch.Tensor, Any]] = []
-    hook = block.router.register_forward_hook(lambda _, given, returned: seen.append((given[0], returned)))
-    with torch.no_grad():
-        for row in rows():
-            model(row)
-    hook.remove()
-    expected = [0.0] * 6
-    gate_up, down = block.expert_tensors()
-    for states, (_, gates, experts) in seen:
-        for state, token_gates, token_experts in zip(states.reshape(-1, 16), gates, experts, strict=True):
-            for gate, expert in zip(token_gates, token_experts.tolist(), strict=True):
-                left, right = (gate_up[expert] @ state).chunk(2)
-                output = down[expert] @ (torch.nn.functional.silu(left) * right)
-                expected[expert] += float(gate * output.norm())
-    assert usages[0].weight.tolist() == pytest.approx(expected, rel=1e-4)
-
-
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", MIXTURES)
 def test_the_folder_is_ordinary(name: str, tmp_path: Path) -> None:
-    source = save_tiny(tiny_model(CONFIGS[name]()), tmp_path / "source")
+    source = save_tiny(tiny_model(MIXTURES[name]()), tmp_path / "source")
     turns = [[Turn("user", " ".join(WORDS[i : i + 5])), Turn("assistant", WORDS[i + 3])] for i in range(12)]
     request = CompressionRequest("experts", n_experts=2, dtype="float32")
     report = compress(source, tmp_path / "out", request, calibration=turns)
-    model = tiny_model(CONFIGS[name]())
+    model = tiny_model(MIXTURES[name]())
     remove_experts(model, Calibrated(_ids(report, source, turns), torch.device("cpu"), torch.float32), amount=2)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     # The same weights at other addresses may be multiplied in other blocks.
-    torch.testing.assert_close(loaded(rows()[0]).logits, model(rows()[0]).logits)
+    torch.testing.assert_close(loaded(expert_rows()[0]).logits, model(expert_rows()[0]).logits)
     assert report["experts_after"] == 4
 
 
@@ -194,14 +126,14 @@ def _ids(report: dict[str, Any], source: Path, turns: list[list[Turn]]) -> list[
 
 def test_too_few_experts_are_refused() -> None:
     with pytest.raises(UsageError, match="cannot remove 5 of 6 experts: each token uses 2, so at most 4 can go"):
-        remove_experts(tiny_model(CONFIGS["mixtral"]()), calibrated(), amount=5)
+        remove_experts(tiny_model(MIXTURES["mixtral"]()), calibrated(), amount=5)
 
 
 def test_a_model_without_experts_is_refused() -> None:
-    with pytest.raises(InputError, match="'llama' has no experts"):
+    with pytest.raises(GateError, match="'llama' is dense, it has no experts"):
         remove_experts(random_model("llama"), calibrated(), amount=1)
 
 
 def test_experts_that_cannot_be_run_alone_are_not_weighed() -> None:
     with pytest.raises(UsageError, match="one by one"):
-        remove_experts(tiny_model(CONFIGS["jetmoe"]()), calibrated(), amount=1, order="weight")
+        remove_experts(tiny_model(MIXTURES["jetmoe"]()), calibrated(), amount=1, order="weight")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from corpora import write_corpus
 
-from curate.flows.operations.diagnose import rank_correlations
+from curate.flows.operations.diagnose_layers import rank_correlations
 
 if TYPE_CHECKING:
     from collections.abc import Callable

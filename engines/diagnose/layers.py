@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from curate.engines.diagnose.layer_metrics import angle, change, influence, loss_without
 from curate.engines.diagnose.layer_paths import LayerPaths
-from curate.engines.models.devices import resolve_device, resolve_dtype
-from curate.engines.models.loading import load_model
-from curate.engines.models.tokenizers import load_tokenizer
-from curate.engines.tokens.templates import Template
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from transformers import PreTrainedModel
-
-    from curate.engines.tokens.templates import TemplateKind
+    from curate.engines.diagnose.request import DiagnosisRequest
     from curate.schemas.corpus import Turn
-
-
-@dataclass(frozen=True, slots=True)
-class DiagnosisRequest:
-    """What is measured, and how the models see the rows."""
-
-    leave_one_out: bool = False
-    """Also measure the loss without each layer: about L/2 forward passes for L layers."""
-    max_length: int = 512
-    template: TemplateKind = "auto"
-    device: str = "auto"
-    dtype: str = "auto"
-    trust_remote_code: bool = False
 
 
 def diagnose_layers(
@@ -71,15 +51,15 @@ def diagnose_layers(
     InputError
         If a model or the rows cannot be used, or the models differ in layers or width.
     """
-    rows = _encode(original or model, conversations, request)
-    paths = LayerPaths(_load(model, request), rows)
+    rows = [row for row in request.encode(original or model, conversations) if row.shape[1] > 1]
+    paths = LayerPaths(request.load(model), rows)
     metrics = {"influence": influence(paths), "change": change(paths), "angle": angle(paths)}
     if request.leave_one_out:
         metrics["loss_without"] = loss_without(paths, progress)
     if original is not None:
         states = paths.states
         del paths  # its model makes room for the original
-        metrics["error_from_original"] = _errors(states, LayerPaths(_load(original, request), rows).states)
+        metrics["error_from_original"] = _errors(states, LayerPaths(request.load(original), rows).states)
     return metrics, sum(row.shape[1] for row in rows)
 
 
@@ -98,22 +78,8 @@ def errors_from_original(
     InputError
         If a model or the rows cannot be used, or the models differ in layers or width.
     """
-    states = LayerPaths(_load(model, request), rows).states
-    return _errors(states, LayerPaths(_load(original, request), rows).states)
-
-
-def _load(folder: Path, request: DiagnosisRequest) -> PreTrainedModel:
-    device = resolve_device(request.device)
-    return load_model(folder, device, resolve_dtype(request.dtype, device), trust_remote_code=request.trust_remote_code)
-
-
-def _encode(folder: Path, conversations: Sequence[Sequence[Turn]], request: DiagnosisRequest) -> list[torch.Tensor]:
-    tokenizer = load_tokenizer(folder, trust_remote_code=request.trust_remote_code)
-    template = Template(tokenizer, request.template, request.max_length)
-    rows = [torch.from_numpy(one.ids)[None] for one in template.encode_many(conversations) if len(one.ids) > 1]
-    if not rows:
-        raise InputError(f"none of {len(conversations)} rows has two tokens; give other rows")
-    return rows
+    states = LayerPaths(request.load(model), rows).states
+    return _errors(states, LayerPaths(request.load(original), rows).states)
 
 
 def _errors(states: list[list[torch.Tensor]], original: list[list[torch.Tensor]]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The expert blocks of a mixture-of-experts model: router, expert tensors, and how to keep some of the experts.
+"""The expert blocks of a mixture-of-experts model: each router and its experts.
 
 Routers differ in what they return and in whether the gates of the chosen experts are renormalised to 1; both are stated
 here for each class.
@@ -6,16 +6,18 @@ here for each class.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
 from curate.engines.models.projections import decoder_layers
-from curate.schemas.errors import InputError
+from curate.schemas.errors import GateError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+    from torch import nn
     from transformers import PreTrainedModel
 
 ROUTERS = {
@@ -23,12 +25,14 @@ ROUTERS = {
     "GraniteMoeTopKRouter": True,
     "JetMoeTopKGating": True,
     "OlmoeTopKRouter": None,
+    "Qwen2MoeTopKRouter": None,
     "Qwen3MoeTopKRouter": None,
 }
 """Router classes, and whether the gates of the chosen experts add up to 1; None: as its ``norm_topk_prob`` says."""
 
-COUNT_KEYS = ("num_local_experts", "num_experts")
-"""Configuration keys of the number of experts."""
+_ROUTER = re.compile(r"Router|Gating|MoEGate")
+_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts")
+"""Configuration keys of the number of experts, of known and unknown architectures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,16 @@ class ExpertBlock:
         stated = ROUTERS[type(self.router).__name__]
         return bool(self.router.norm_topk_prob) if stated is None else stated
 
+    @property
+    def shared(self) -> bool:
+        """Whether an expert that every token uses, whatever the router chose, is beside the routed ones."""
+        return hasattr(self.module, "shared_expert")
+
+    @property
+    def experts(self) -> nn.Module | None:
+        """The module that runs experts on given tokens; None where they cannot be run without the router (JetMoE)."""
+        return getattr(self.module, "experts", None)
+
     def expert_tensors(self) -> list[nn.Parameter]:
         """Return the parameters that hold one matrix per expert, the output matrices last."""
         tensors = [one for one in self.module.parameters() if one.ndim == 3 and one.shape[0] == self.count]
@@ -72,39 +86,36 @@ class ExpertBlock:
         logits, gates, experts = returned
         return logits, gates, experts
 
-    def keep(self, kept: torch.Tensor) -> None:
-        """Keep the experts `kept`, int64, in that order; all others are removed."""
-        count = self.count
-        of_router = {id(one) for one in self.router.parameters()}
-        for owner in self.module.modules():
-            for name, parameter in list(owner.named_parameters(recurse=False)):
-                per_expert = parameter.ndim == 3 or id(parameter) in of_router
-                if per_expert and parameter.shape[0] == count:
-                    setattr(owner, name, nn.Parameter(parameter.data[kept].contiguous(), requires_grad=False))
-            if getattr(owner, "num_experts", None) == count:
-                owner.num_experts = len(kept)  # type: ignore[assignment]
-            if isinstance(owner, nn.Linear) and owner.out_features == count:
-                owner.out_features = len(kept)
-
 
 def expert_blocks(model: PreTrainedModel) -> list[ExpertBlock]:
     """Return every expert block, by layer.
 
     Raises
     ------
+    GateError
+        If the model is dense.
     InputError
-        If there is none, a router is of an unknown class, or blocks differ in their number of experts.
+        If a router is of an unknown class.
     """
     _, layers = decoder_layers(model)
-    blocks = [block for index, layer in enumerate(layers) for block in layer_blocks(layer, index)]
-    if not blocks:
+    if unknown := _unknown_routers(layers):
         raise InputError(
-            f"model type {model.config.model_type!r} has no experts with a router of a known class "
-            f"({', '.join(sorted(ROUTERS))}); use --method blocks, width, wanda or magnitude"
+            f"the router of model type {model.config.model_type!r} is of class {', '.join(unknown)}; known are "
+            f"{', '.join(sorted(ROUTERS))}: give a model with one of those"
         )
-    if len({block.count for block in blocks}) > 1:
-        raise InputError("layers of this model differ in their number of experts; experts cannot be removed from it")
-    return blocks
+    blocks = [block for index, layer in enumerate(layers) for block in layer_blocks(layer, index)]
+    if blocks:
+        return blocks
+    config = model.config.get_text_config(decoder=True)
+    if any(getattr(config, key, None) for key in _COUNTS):
+        raise InputError(
+            f"model type {model.config.model_type!r} has experts whose router is no module of its own; known routers "
+            f"are {', '.join(sorted(ROUTERS))}: give a model with one of those"
+        )
+    raise GateError(
+        f"model type {model.config.model_type!r} is dense, it has no experts; use curate diagnose layers, or "
+        "curate compress --method blocks, width, wanda or magnitude"
+    )
 
 
 def layer_blocks(layer: nn.Module, index: int) -> list[ExpertBlock]:
@@ -117,9 +128,6 @@ def layer_blocks(layer: nn.Module, index: int) -> list[ExpertBlock]:
     return blocks
 
 
-def write_count(model: PreTrainedModel, count: int) -> None:
-    """Write the number of experts into the configuration."""
-    config = model.config.get_text_config(decoder=True)
-    # Some classes read one key through the other (attribute_map), so one assignment is enough.
-    key = next(key for key in COUNT_KEYS if hasattr(config, key))
-    setattr(config, key, count)
+def _unknown_routers(layers: Iterable[nn.Module]) -> list[str]:
+    classes = {type(module).__name__ for layer in layers for module in layer.modules()}
+    return sorted(name for name in classes if _ROUTER.search(name) and name not in ROUTERS)

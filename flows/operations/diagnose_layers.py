@@ -1,4 +1,4 @@
-"""``curate diagnose``: measures the layers of a model and compares the measures."""
+"""``curate diagnose layers``: measures the layers of a model and compares the measures."""
 
 from __future__ import annotations
 

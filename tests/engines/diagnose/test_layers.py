@@ -9,7 +9,8 @@ from references.compress import WORDS, save_tiny
 from references.width import random_model
 
 from curate.engines.compress.layer_removal import remove_blocks
-from curate.engines.diagnose.run import DiagnosisRequest, diagnose_layers
+from curate.engines.diagnose.layers import diagnose_layers
+from curate.engines.diagnose.request import DiagnosisRequest
 from curate.engines.models.projections import decoder_layers
 from curate.schemas.corpus import Turn
 from curate.schemas.errors import InputError
