@@ -19,12 +19,12 @@ PACKAGES = ("engines", "selectors", "storage", "flows", "schemas")
 
 ORDER = {
     "engines": (
-        "library_output workers models tokens embed diagnose compress score evaluate sample pretrain recover job "
+        "library_output workers models tokens embed score evaluate diagnose compress sample pretrain recover job "
         "job_task cell_task"
     ),
     "selectors": (
         "row_costs candidates decision validation neighbours text ranking clustering budgets consistency assessment "
-        "methods registry"
+        "search methods registry"
     ),
     "storage": "warehouse formats inputs catalog maintenance exports report",
     "flows": ("progress converted_models demo stages pipeline session operations comparison deployments dispatch cli"),

@@ -235,6 +235,9 @@ class DiagnoseSettings(Section):
     leave_one_out: bool = setting(
         False, "Also measure the loss without each layer: half a forward pass for each of them."
     )
+    prompts: Path | None = setting(None, "File of wordings, one on each line, put before every question.", shown="ours")
+    keep: float = setting(1.0, "Share of the wordings kept, those with the most influence; at least two.", gt=0, le=1)
+    length: int = setting(1, "Longest sequence of kept wordings that a greedy search joins.", ge=1, le=8)
 
 
 class EvaluateSettings(Section):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.engines.evaluate.subject import Subject
+    from curate.engines.evaluate.teacher_forcing import TeacherForcingResult
     from curate.engines.tokens.batching import BatchRunner
     from curate.engines.tokens.templates import Encoded, Template
     from curate.schemas.evaluation import Normalise, OptionLayout
@@ -36,24 +37,37 @@ class ChoiceScorer:
 
     def score(self, items: Sequence[Item], layout: OptionLayout) -> list[Result]:
         """Score every item by its best option; the nll is that of the correct one, as it is."""
-        groups = option_rows(items, layout, self.subject.tokenizer, self.template)
+        groups, forced, compared = self._read(items, layout)
         rows = [row for group in groups for row in group]
-        forced = score_options(self.subject.model, self.subject.head, groups, self.runner)
-        compared = self._compared(items, layout, groups, forced.nll)
         results, start = [], 0
-        for item, group in zip(items, groups, strict=True):
+        for item, group, values in zip(items, groups, compared, strict=True):
             correct = start + item["answer"]
             result = answer_result(rows[correct], forced, correct)
-            if all(row.n_response for row in group):
-                best = int(np.argmin(compared[start : start + len(group)]))
-                result |= {"score": float(best == item["answer"]), "said": item["references"][best]}
-            else:
+            if np.isnan(values).any():
                 result |= {"status": "no_response_tokens", "score": None}
+            else:
+                best = int(np.argmin(values))
+                result |= {"score": float(best == item["answer"]), "said": item["references"][best]}
             results.append(result)
             start += len(group)
         return results
 
-    def _compared(
+    def compared(self, items: Sequence[Item], layout: OptionLayout) -> list[NDArray[np.float64]]:
+        """Return what the options of each item are compared by, smaller = better; NaN where no token is scored."""
+        return self._read(items, layout)[2]
+
+    def _read(
+        self, items: Sequence[Item], layout: OptionLayout
+    ) -> tuple[list[list[Encoded]], TeacherForcingResult, list[NDArray[np.float64]]]:
+        """Return the rows of every item, their likelihoods, and what the options of every item are compared by."""
+        groups = option_rows(items, layout, self.subject.tokenizer, self.template)
+        forced = score_options(self.subject.model, self.subject.head, groups, self.runner)
+        values = self._normalised(items, layout, groups, forced.nll)
+        values = np.where(forced.tokens > 0, values, np.nan)
+        ends = np.cumsum([len(group) for group in groups])[:-1]
+        return groups, forced, np.split(values, ends)
+
+    def _normalised(
         self, items: Sequence[Item], layout: OptionLayout, groups: Sequence[list[Encoded]], nll: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return what the options of an item are compared by, smaller = better, shape (number of options,)."""

@@ -125,6 +125,12 @@ def window_length(subject: Subject, config: EvaluateConfig) -> int:
     return min(config.max_length, subject.context or config.max_length)
 
 
+def choice_scorer(subject: Subject, config: EvaluateConfig) -> ChoiceScorer:
+    """Return what scores items with options."""
+    template = Template(subject.tokenizer, config.template, window_length(subject, config))
+    return ChoiceScorer(subject, template, _runner(subject, config), config.normalise)
+
+
 def _complete_row(item: Item, result: Result) -> Result:
     copied = {name: item[name] for name in ("item_id", "task", "kind", "group", "chance")}
     return {"status": "ok", "n_tokens": 0, **copied, **result}
@@ -139,9 +145,8 @@ class _Evaluator:
         self._subject, self._original = subject, original
         self._model, self._tokenizer, self._head = subject.model, subject.tokenizer, subject.head
         self._config = config
-        self._template = Template(subject.tokenizer, config.template, window_length(subject, config))
-        self._runner = _runner(subject, config)
-        self._choices = ChoiceScorer(subject, self._template, self._runner, config.normalise)
+        self._choices = choice_scorer(subject, config)
+        self._template, self._runner = self._choices.template, self._choices.runner
         self._batch_tokens = config.batch_tokens or default_batch_tokens(subject.model.device.type)
         self._judge = Judge(judge, config.template, _runner(judge, config)) if judge else None
 

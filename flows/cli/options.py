@@ -82,6 +82,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("diagnose", "rows by"),
         *_section("", "trust_remote_code trust_pickle"),
     ),
+    "wording": (
+        *_section("evaluate", "tasks limit normalise"),
+        *_section("diagnose", "prompts keep length"),
+        *_section("score", "batch_tokens"),
+        *_section("", "original trust_remote_code trust_pickle"),
+    ),
     "compressing": _section("compress", "by experts_by order multiple compensate bits"),
     "method": METHOD_OPTIONS,
 }

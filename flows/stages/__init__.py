@@ -12,6 +12,7 @@ from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
 from curate.flows.stages.expert_diagnosis import diagnose as diagnose_experts
 from curate.flows.stages.pilots import pilot
+from curate.flows.stages.prompt_diagnosis import diagnose as diagnose_prompts
 from curate.flows.stages.recovery import recover
 from curate.flows.stages.scores import score
 from curate.flows.stages.selection import choose
@@ -22,6 +23,7 @@ __all__ = [
     "cluster",
     "diagnose",
     "diagnose_experts",
+    "diagnose_prompts",
     "embed",
     "evaluate",
     "ingest",

@@ -18,6 +18,7 @@ from curate.flows.stages import (
     evaluation,
     expert_diagnosis,
     pilots,
+    prompt_diagnosis,
     recovery,
     scores,
     selection,
@@ -67,6 +68,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("evaluate", "evaluation", evaluation.evaluate, evaluation.recipe),
     Stage("diagnose", "diagnosis", diagnosis.diagnose, diagnosis.recipe, ("corpus",)),
     Stage("diagnose experts", "diagnosis", expert_diagnosis.diagnose, expert_diagnosis.recipe, ("corpus", "clusters")),
+    Stage("diagnose prompts", "diagnosis", prompt_diagnosis.diagnose, prompt_diagnosis.recipe),
     Stage("compare", "evaluation", comparison_cell.trial, comparison_cell.recipe, ("selection",)),
 )
 """In the order in which they run; up to ``selection`` the pipeline calls those that a request needs."""

@@ -14,7 +14,11 @@ from curate.flows.cli.options import AsJson, takes
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
-diagnose = typer.Typer(name="diagnose", help="Measure what the parts of a model contribute.", no_args_is_help=True)
+diagnose = typer.Typer(
+    name="diagnose",
+    help="Measure what the parts of a model contribute, and how steady its scores are.",
+    no_args_is_help=True,
+)
 app.add_typer(diagnose)
 
 
@@ -54,3 +58,23 @@ def experts(
     with progress.on_stderr():
         report = diagnose_experts(settings, model)
     render.experts(report, as_json)
+
+
+@diagnose.command()
+@takes("wording", "layout", "seed", "run")
+def prompts(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="Model folder or hub name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Measure how a score moves over wordings (experimental).
+
+    Puts each wording before the questions of --tasks choice:FILE and prints score and spread; with --original also
+    whether the damage, original − model, is above the spread. --keep and --length choose wordings on one half of the
+    items and measure on the other. Nothing that was chosen enters an evaluation.
+    """
+    from curate.flows.operations.diagnose_prompts import diagnose_prompts
+
+    with progress.on_stderr():
+        report = diagnose_prompts(settings, model)
+    render.wordings(report, as_json)

@@ -4,8 +4,9 @@ Each function is given a finished result and prints it; nothing is computed or r
 """
 
 from curate.flows.cli.render.comparison import comparison, comparison_plan, overlap
+from curate.flows.cli.render.diagnosis import experts, layers, wordings
 from curate.flows.cli.render.evaluation import evaluation
-from curate.flows.cli.render.models import compression, detected, experts, layers, recovery, recovery_plan
+from curate.flows.cli.render.models import compression, detected, recovery, recovery_plan
 from curate.flows.cli.render.publishing import exported, reported
 from curate.flows.cli.render.queries import explanation, forgotten, named_queries, table
 from curate.flows.cli.render.sampling import targets
@@ -40,4 +41,5 @@ __all__ = [
     "table",
     "targets",
     "comparison",
+    "wordings",
 ]

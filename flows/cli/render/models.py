@@ -7,8 +7,6 @@ from typing import Any
 from curate.flows.cli.render.console import cell, console, grid, print_json, size
 
 MEASURED = ("sparsity", "perplexity")
-SHOWN_EXPERTS = 4
-"""Most used experts of a router that are printed; --json has them all."""
 
 
 def compression(report: dict[str, Any], as_json: bool) -> None:
@@ -20,46 +18,6 @@ def compression(report: dict[str, Any], as_json: bool) -> None:
     for name, value in report.items():
         if not isinstance(value, dict | list):
             out.print(f"{name.replace('_', ' '):<20}{cell(value)}", soft_wrap=True)
-
-
-def layers(report: dict[str, Any], as_json: bool) -> None:
-    """Print the measures of every layer, and how well they agree with the loss without it."""
-    if as_json:
-        print_json(report)
-        return
-    out = console()
-    out.print(
-        f"Diagnosis {report['diagnosis_id']} of {report['model']}: {report['rows']:,} rows, {report['tokens']:,} tokens"
-    )
-    names = list(report["layers"][0])
-    out.print(grid([name.replace("_", " ") for name in names], [list(layer.values()) for layer in report["layers"]]))
-    out.print("larger = the layer matters more" + (", or is damaged more" if report["original"] else ""))
-    for name, value in report["spearman"].items():
-        out.print(f"rank correlation of {name.replace('_', ' ')} with the loss without a layer: {value:.2f}")
-
-
-def experts(report: dict[str, Any], as_json: bool) -> None:
-    """Print the effective number of experts of every router, and those that are used most."""
-    if as_json:
-        print_json(report)
-        return
-    out = console()
-    out.print(
-        f"Diagnosis {report['diagnosis_id']} of {report['model']}: {report['rows']:,} rows, {report['tokens']:,} tokens"
-    )
-    names = ["cluster"] * ("clusters" in report) + ["layer", "block", "experts", "effective", "unused", "used most"]
-    out.print(grid(names, [_router(router)[-len(names) :] for router in report["routers"]], wide="used most"))
-    out.print("effective = experts that would have this entropy if used equally; used most: expert, share of choices")
-    if report["shared_experts"]:
-        out.print("every token also uses a shared expert, which is not counted and which compress never removes")
-
-
-def _router(router: dict[str, Any]) -> list[Any]:
-    by_usage = sorted(router["experts"], key=lambda expert: -expert["usage"])
-    most = ", ".join(f"{one['expert']}: {one['usage']:.0%}" for one in by_usage[:SHOWN_EXPERTS])
-    unused = sum(expert["usage"] == 0 for expert in by_usage)
-    cells = [router[name] for name in ("cluster", "layer", "block")]
-    return [*cells, len(by_usage), router["effective"], unused, most]
 
 
 def recovery(report: dict[str, Any], as_json: bool) -> None:

@@ -1,0 +1,1 @@
+"""What diagnoses on multiple-choice tasks read: items in two halves, wordings."""

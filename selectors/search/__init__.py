@@ -1,0 +1,1 @@
+"""Searches among candidates by a reward that is given as a function."""

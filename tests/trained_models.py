@@ -1,0 +1,40 @@
+"""Trains tiny models to give chosen answers, so that a test can plant what a diagnosis must find."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def train_answers(folder: Path, rows: Sequence[tuple[str, str]], *, steps: int = 150) -> float:
+    """Train the model of a folder to give an answer to each prompt, and save it; return the last mean loss in nats."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from curate.engines.models.tokenizers import load_tokenizer
+    from curate.engines.tokens.batching import pad_right
+    from curate.engines.tokens.templates import Template
+    from curate.schemas.corpus import Turn
+
+    template = Template(load_tokenizer(folder), "auto", 64)
+    encoded = template.encode_many([(Turn("user", prompt), Turn("assistant", answer)) for prompt, answer in rows])
+    ids = pad_right([row.ids for row in encoded])
+    labels = torch.full_like(ids, -100)
+    for index, row in enumerate(encoded):
+        kept = torch.from_numpy(row.supervised).nonzero()[:, 0]
+        labels[index, kept] = ids[index, kept]
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).train()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    last = float("nan")
+    for _ in range(steps):
+        loss = model(ids, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        last = loss.item()
+    model.save_pretrained(folder)
+    return last
