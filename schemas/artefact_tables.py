@@ -12,7 +12,7 @@ from curate.schemas.pilots import CURVES, LOSSES, PILOTS
 from curate.schemas.recovery_metrics import METRICS
 from curate.schemas.scores import IMPORTED, SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
-from curate.schemas.targets import TARGETS, TARGETS_SUMMARY
+from curate.schemas.targets import STATES, TARGETS, TARGETS_SUMMARY
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +37,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("selection", "allocation"): ALLOCATION,
     ("targets", "part"): TARGETS,
     ("targets", "summary"): TARGETS_SUMMARY,
+    ("targets", "states"): STATES,
     ("recovery", "part"): METRICS,
     ("evaluation", "part"): RESULTS,
     ("evaluation", "summary"): SUMMARY,

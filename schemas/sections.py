@@ -7,9 +7,9 @@ more.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from curate.schemas.defaults import BATCH_TOKENS, TRAINING_BATCH_TOKENS, by_device, default_of
 from curate.schemas.fields import Section, setting
@@ -197,10 +197,16 @@ class SampleSettings(Section):
 
     model: str = setting("original", "Model that answers: original, compressed, a folder or a hub name.", "--from")
     best_of: int = setting(8, "Most samples of a row; drawing stops at the first that is accepted.", ge=1, le=10_000)
-    accept: Literal["reference", "agreement"] = setting(
-        "reference", "What is accepted: an answer equal to the corpus's (reference), or one that most samples give."
-    )
-    threshold: float = setting(0.75, "agreement: share of a row's samples that must agree.", gt=0.5, le=1)
+    accept: Literal["reference", "agreement", "likelihood", "selfeval"] = setting(
+        "reference",
+        "What is accepted: an answer equal to the corpus's (reference), one that most samples give (agreement); where "
+        "the corpus's answer is long, a likely one (likelihood) or one that a fitted self-evaluation takes (selfeval).",
+    )  # fmt: skip
+    threshold: Annotated[str, BeforeValidator(str)] = setting(
+        "auto",
+        "Share of samples that must agree (auto: 0.75), or least score of likelihood and selfeval (auto: 90 % right).",
+        pattern=r"^(auto|1|1\.0*|0?\.[0-9]*[1-9][0-9]*)$",
+    )  # fmt: skip
     temperature: float = setting(0.7, "Temperature of the second and later samples.", gt=0, le=100)
     max_new_tokens: int = setting(256, "Longest answer, in tokens; one that is cut off is not accepted.", ge=1, le=MANY)
     part_items: int = setting(256, "Rows per part, the unit of resuming.", ge=1, le=MANY)

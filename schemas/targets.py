@@ -24,8 +24,10 @@ TARGETS_ABOUT: dict[str, str] = {
     "text": "the answer, without control tokens and outer white space",
     "n_tokens": "tokens drawn, >= 1, the token that ended the answer included",
     "mean_logp": "mean over these tokens of log p under the model, in nats, <= 0, larger = more likely",
-    "passed": "true if the whole answer equals the corpus's; null if it was not compared (--accept agreement)",
-    "score": "1 or 0 as passed; with agreement the share of the row's samples with the same normal form, [0, 1]",
+    "passed": "true if the answer equals the corpus's; null if it was not compared: with agreement, and with "
+    "likelihood and selfeval where the corpus's answer is long",
+    "score": "1 or 0 as passed where compared; else by agreement the share of the row's samples with the same normal "
+    "form, by likelihood the probability of the answer, by selfeval the predicted probability that it is right; [0, 1]",
     "accepted": "true for the sample that is the row's target; at most one for each row",
     "stopped_early": "true if --max-new-tokens or the model's context cut the answer off; it is never accepted",
 }
@@ -45,3 +47,17 @@ TARGETS_SUMMARY_ABOUT: dict[str, str] = {
     "solved": "true if a sample was accepted",
     "accepted_number": "number of the accepted sample, from 1; null if none was",
 }
+
+STATES = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("mean_entropy", pa.float64(), nullable=False),
+        pa.field("state", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""Side table ``states``, with ``--accept selfeval`` alone: what the self-evaluation is fitted on, one row per sample of
+a row that it is calibrated on. ``mean_entropy`` is in nats; ``state`` is the final hidden state of the last token."""
+
+CALIBRATED = pa.schema([*TARGETS, *(field for field in STATES if field.name not in TARGETS.names)])
+"""Samples with both, as a worker returns them."""

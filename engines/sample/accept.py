@@ -1,4 +1,4 @@
-"""Decides which of a row's samples is its target: by the corpus's answer, or by agreement. Pure functions of strings.
+"""Decides which of a row's samples is its target: by the corpus's answer, by agreement, or by a calibrated score.
 
 An answer that was cut off is never accepted: it would teach a model to end in the middle.
 """
@@ -6,44 +6,26 @@ An answer that was cut off is never accepted: it would teach a model to end in t
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from curate.engines.evaluate.grading import is_accepted, last_number, normal_form
+from curate.engines.sample.answer import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Accept = Literal["reference", "agreement"]
+    from curate.engines.sample.answer import Answer
+    from curate.engines.sample.scorer import Scorer
+
+    Judge = Callable[[Sequence[Answer], str], Verdict]
+
+Accept = Literal["reference", "agreement", "likelihood", "selfeval"]
 
 FEWEST = 3
 """Samples without which agreement says nothing: two answers are equal or they are not."""
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One drawn answer."""
-
-    text: str
-    """Without control tokens and outer white space."""
-    n_tokens: int
-    """Tokens drawn, ≥ 1, the end token included."""
-    mean_logp: float
-    """Mean of log p of these tokens under the model, nats."""
-    stopped_early: bool
-    """Whether it was cut off before its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The judgement of all answers drawn for one row so far."""
-
-    passed: tuple[bool | None, ...]
-    """Whether each equals the reference; None where there was no comparison."""
-    scores: tuple[float, ...]
-    """Score of each in [0, 1], larger = better."""
-    accepted: int | None
-    """Position of the accepted answer; None while there is none."""
+SHORT = 8
+"""Most words of a reference that another answer is expected to repeat. Ours."""
 
 
 def by_reference(answers: Sequence[Answer], reference: str) -> Verdict:
@@ -69,11 +51,43 @@ def by_agreement(answers: Sequence[Answer], threshold: float) -> Verdict:
     return Verdict((None,) * len(forms), scores, accepted)
 
 
-def judge_of(accept: Accept, threshold: float) -> Callable[[Sequence[Answer], str], Verdict]:
-    """Return the function that judges a row's answers, given its reference."""
+def by_score(answers: Sequence[Answer], scorer: Scorer) -> Verdict:
+    """Accept the first answer whose score reaches the scorer's threshold."""
+    scores = tuple(0.0 if one.stopped_early else scorer.score(one) for one in answers)
+    accepted = next((index for index, score in enumerate(scores) if score >= scorer.threshold), None)
+    return Verdict((None,) * len(scores), scores, accepted)
+
+
+def never(answers: Sequence[Answer], reference: str) -> Verdict:
+    """Compare all answers with the reference and go on: a scorer must not be measured on what one check stopped."""
+    verdict = by_reference(answers, reference)
+    return Verdict(verdict.passed, verdict.scores, None)
+
+
+def judge_of(accept: Accept, threshold: float, scorer: Scorer | None = None) -> Judge:
+    """Return the function that judges a row's answers, given its reference.
+
+    Parameters
+    ----------
+    threshold : float
+        Of ``agreement``.
+    scorer : Scorer, optional
+        Of ``likelihood`` and ``selfeval``; rows with a check are judged by it. Without one nothing is accepted.
+    """
     if accept == "reference":
         return by_reference
-    return lambda answers, reference: by_agreement(answers, threshold)
+    if accept == "agreement":
+        return lambda answers, reference: by_agreement(answers, threshold)
+    if scorer is None:
+        return never
+    return lambda answers, reference: (
+        by_reference(answers, reference) if has_check(reference) else by_score(answers, scorer)
+    )
+
+
+def has_check(reference: str) -> bool:
+    """Return whether an answer that differs from this reference is wrong: it is a number, marks one, or is short."""
+    return _final_number(reference) is not None or 0 < len(normal_form(reference).split()) <= SHORT
 
 
 def matches(text: str, reference: str) -> bool:
@@ -84,7 +98,13 @@ def matches(text: str, reference: str) -> bool:
     """
     if is_accepted(text, [reference]):
         return True
+    number = _final_number(reference)
+    return number is not None and last_number(text) == number
+
+
+def _final_number(reference: str) -> str | None:
+    """Return the number that a reference says, or marks as its result; None where it says more."""
     number = last_number(reference)
     if number is None or not ("####" in reference or normal_form(reference) == normal_form(number)):
-        return False
-    return last_number(text) == number
+        return None
+    return number

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from curate.engines.sample.accept import Answer, Verdict
+    from curate.engines.sample.answer import Answer, Verdict
 
     Draw = Callable[[Sequence[tuple[int, int]]], Sequence[Answer]]
     Judge = Callable[[Sequence[Answer], str], Verdict]

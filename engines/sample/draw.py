@@ -43,6 +43,8 @@ class Sample:
     """Tokens drawn, that one included."""
     mean_logp: float
     """Mean of log p of all tokens drawn, at temperature 1, nats."""
+    mean_entropy: float
+    """Mean of the entropy of the predictions of these tokens, at temperature 1, nats."""
     stopped_early: bool
     """Whether the limit cut it off."""
 
@@ -98,23 +100,25 @@ def _draw_batch(
             **batch, generation_config=generation, logits_processor=LogitsProcessorList([chooser])
         )
     new = produced[:, batch["input_ids"].shape[1] :].tolist()
-    likelihoods = torch.stack(chooser.logp, dim=1).tolist()
-    return [_sample(ids, logp, stops) for ids, logp in zip(new, likelihoods, strict=True)]
+    figures = torch.stack([torch.stack(chooser.logp, dim=1), torch.stack(chooser.entropy, dim=1)], dim=1).numpy()
+    return [_sample(ids, of_row, stops) for ids, of_row in zip(new, figures, strict=True)]
 
 
-def _sample(ids: list[int], logp: list[float], stops: Sequence[int]) -> Sample:
+def _sample(ids: list[int], figures: NDArray[np.float64], stops: Sequence[int]) -> Sample:
     kept = before_stop(ids, stops)
     ended = len(kept) < len(ids)
     n_tokens = len(kept) + ended
-    return Sample(kept, n_tokens, float(np.mean(logp[:n_tokens])), not ended)
+    logp, entropy = figures[:, :n_tokens].mean(axis=1).tolist()
+    return Sample(kept, n_tokens, logp, entropy, not ended)
 
 
 class _Chooser(LogitsProcessor):  # type: ignore[misc]
-    """Chooses the next token of every row, leaves no other possible, and keeps its log p."""
+    """Chooses the next token of every row, leaves no other possible, and keeps its log p and the entropy."""
 
     def __init__(self, uniforms: Sequence[NDArray[np.float64] | None], temperature: float) -> None:
         self._uniforms, self._temperature = uniforms, temperature
         self.logp: list[torch.Tensor] = []
+        self.entropy: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         step = len(self.logp)
@@ -124,7 +128,10 @@ class _Chooser(LogitsProcessor):  # type: ignore[misc]
         if drawn:
             uniforms = torch.tensor([numbers[step] for numbers in self._uniforms if numbers is not None])
             token[drawn] = _inverse(logits[drawn] / self._temperature, uniforms.to(logits))
-        self.logp.append(torch.log_softmax(logits, dim=-1).gather(1, token[:, None])[:, 0].cpu())
+        log_p = torch.log_softmax(logits, dim=-1)
+        self.logp.append(log_p.gather(1, token[:, None])[:, 0].cpu())
+        # xlogy: a token of probability 0 adds nothing, where 0 · log 0 would be NaN.
+        self.entropy.append(-torch.xlogy(log_p.exp(), log_p.exp()).sum(dim=-1).cpu())
         return torch.full_like(scores, -torch.inf).scatter_(1, token[:, None], 0.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from curate.engines.evaluate.generation import stop_tokens
@@ -12,21 +13,24 @@ from curate.engines.evaluate.option_layouts import last_start
 from curate.engines.evaluate.run import PLACEHOLDER
 from curate.engines.evaluate.subject import load_subject
 from curate.engines.models.checkpoints import generation_files
-from curate.engines.sample.accept import Accept, Answer, judge_of
+from curate.engines.sample.accept import Accept, judge_of
 from curate.engines.sample.adaptive import Drawn, draw_adaptively
+from curate.engines.sample.answer import Answer
 from curate.engines.sample.draw import Request, draw_samples, uniforms_of
+from curate.engines.sample.states import final_states
 from curate.engines.tokens.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
-from curate.schemas.targets import TARGETS
+from curate.schemas.targets import CALIBRATED, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from curate.engines.evaluate.subject import Subject
+    from curate.engines.sample.draw import Sample
+    from curate.engines.sample.scorer import Scorer
     from curate.engines.workers.pool import ComputePart, Progress
 
 
@@ -38,7 +42,7 @@ class SamplingConfig:
     """Most samples of a row."""
     accept: Accept
     threshold: float
-    """Share of samples that must agree, for ``agreement``."""
+    """Share of samples that must agree, for ``agreement``; unused otherwise."""
     temperature: float
     """Of all samples but the first, > 0."""
     max_new_tokens: int
@@ -47,6 +51,14 @@ class SamplingConfig:
     """Conversation layout, as in scoring and training."""
     max_length: int = 512
     """Longest prompt in tokens, capped by the model's context."""
+    scorer: Scorer | None = None
+    """Judge of answers without a check, for ``likelihood`` and ``selfeval``; without it, all samples of every row are
+    drawn, to calibrate one on."""
+
+    @property
+    def with_states(self) -> bool:
+        """Whether hidden states are read."""
+        return self.accept == "selfeval"
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,8 @@ class Question:
 class SamplingTask:
     """Draws samples for the rows of parts; a `curate.engines.workers.pool.TravellingTask`.
 
-    A part is a RecordBatch with ``example_id``, ``messages`` and ``tools``; its result has the schema `TARGETS`.
+    A part is a RecordBatch with ``example_id``, ``messages`` and ``tools``; its result has the schema `TARGETS`, or
+    `CALIBRATED` where a self-evaluation is to be fitted on it.
     """
 
     model: str
@@ -100,30 +113,41 @@ class SamplingTask:
 
 
 def sample_rows(subject: Subject, rows: Sequence[Mapping[str, Any]], config: SamplingConfig) -> pa.RecordBatch:
-    """Return the samples (schema `TARGETS`) of rows with ``example_id``, ``messages`` and ``tools``."""
+    """Return the samples of rows with ``example_id``, ``messages`` and ``tools``."""
     to_answer = questions(subject, rows, config)
     stops = stop_tokens(subject.model, subject.tokenizer.eos_token_id)
 
     def draw(pairs: Sequence[tuple[int, int]]) -> list[Answer]:
-        requests = [_request(to_answer[row], number, config) for row, number in pairs]
         samples = draw_samples(
             subject.model,
-            requests,
+            [_request(to_answer[row], number, config) for row, number in pairs],
             stops,
             config.max_new_tokens,
             temperature=config.temperature,
             context=subject.context,
         )
-        texts = subject.tokenizer.batch_decode([one.ids for one in samples], skip_special_tokens=True)
-        return [
-            Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early)
-            for text, one in zip(texts, samples, strict=True)
-        ]
+        return _answers(subject, [to_answer[row].prompt for row, _ in pairs], samples, config.with_states)
 
-    judge = judge_of(config.accept, config.threshold)
+    judge = judge_of(config.accept, config.threshold, config.scorer)
     drawn = draw_adaptively([one.reference for one in to_answer], config.best_of, draw, judge)
     records = [record for pair in zip(to_answer, drawn, strict=True) for record in _records(*pair)]
-    return pa.RecordBatch.from_pylist(records, schema=TARGETS)
+    fitted_on = config.with_states and config.scorer is None
+    return pa.RecordBatch.from_pylist(records, schema=CALIBRATED if fitted_on else TARGETS)
+
+
+def _answers(
+    subject: Subject, prompts: Sequence[NDArray[np.int64]], samples: Sequence[Sample], with_states: bool
+) -> list[Answer]:
+    """Return samples as texts, with the final hidden state of each where it is read."""
+    texts = subject.tokenizer.batch_decode([one.ids for one in samples], skip_special_tokens=True)
+    states: Sequence[NDArray[np.float32] | None] = [None] * len(samples)
+    if with_states:
+        whole = [np.append(prompt, one.ids).astype(np.int64) for prompt, one in zip(prompts, samples, strict=True)]
+        states = final_states(subject.model, whole)
+    return [
+        Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, state)
+        for text, one, state in zip(texts, samples, states, strict=True)
+    ]
 
 
 def questions(subject: Subject, rows: Sequence[Mapping[str, Any]], config: SamplingConfig) -> list[Question]:
@@ -155,6 +179,9 @@ def _request(question: Question, number: int, config: SamplingConfig) -> Request
 
 def _records(question: Question, drawn: Drawn) -> Iterator[dict[str, Any]]:
     verdict = drawn.verdict
+    accepted = verdict.accepted
+    if accepted is None and True in verdict.passed:  # all samples were drawn, to calibrate on
+        accepted = verdict.passed.index(True)
     for index, answer in enumerate(drawn.answers):
         yield {
             "example_id": question.example_id,
@@ -164,6 +191,8 @@ def _records(question: Question, drawn: Drawn) -> Iterator[dict[str, Any]]:
             "mean_logp": answer.mean_logp,
             "passed": verdict.passed[index],
             "score": verdict.scores[index],
-            "accepted": index == verdict.accepted,
+            "accepted": index == accepted,
             "stopped_early": answer.stopped_early,
+            "mean_entropy": answer.mean_entropy,
+            "state": answer.state,
         }

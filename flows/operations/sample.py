@@ -34,6 +34,8 @@ def sample(settings: Settings, selection: str = LATEST) -> tuple[Warehouse, str]
         If there is no such selection.
     InputError
         If the model cannot be used.
+    GateError
+        If ``likelihood`` or ``selfeval`` does not tell right answers from wrong ones on rows with a check.
     """
     settings, chosen = for_selection(settings, selection)
     model = converted(open_warehouse(settings), model_of(settings, chosen), settings.trust_pickle)
@@ -48,9 +50,12 @@ def sample(settings: Settings, selection: str = LATEST) -> tuple[Warehouse, str]
 def summary(warehouse: Warehouse, targets: str) -> dict[str, Any]:
     """Return what ``curate sample --json`` prints: ids, rows asked and solved, samples and tokens.
 
-    ``tokens_always`` estimates the tokens of always drawing ``best_of`` samples.
+    ``tokens_always`` estimates the tokens of always drawing ``best_of`` samples; ``solved_greedy`` are the rows whose
+    likeliest answer was accepted; ``calibration`` is what was measured of likelihood or selfeval, else None.
     """
     manifest = warehouse.manifest("targets", targets)
     settings = {name: manifest.settings[name] for name in ("accept", "best_of", "temperature")}
     named = {"targets_id": targets, "selection_id": manifest.inputs["selection"], "model": manifest.facts["model"]}
-    return {**named, **settings, **{name: manifest.facts[name] for name in SHOWN}}
+    numbers = warehouse.read("targets", targets, "summary", ["accepted_number"])["accepted_number"].to_pylist()
+    measured = {"solved_greedy": numbers.count(1), "calibration": manifest.facts.get("calibration")}
+    return {**named, **settings, **{name: manifest.facts[name] for name in SHOWN}, **measured}

@@ -1,30 +1,37 @@
-"""Targets stage: a selection and a model → the model's answers to the selected rows, drawn until one is accepted."""
+"""Targets stage: a selection and a model → the model's answers to the selected rows, drawn until one is accepted.
+
+With ``--accept likelihood`` and ``selfeval`` the rows that the judge is calibrated on are the first parts.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.flows import progress
 from curate.flows.stages.engine import open_parts
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
 from curate.flows.stages.rendering import rendering_setting
-from curate.schemas.errors import InputError
-from curate.schemas.targets import TARGETS, TARGETS_SUMMARY
+from curate.flows.stages.sampling.calibrating import CALIBRATED_BY, calibration, calibration_rows
+from curate.flows.stages.sampling.figures import counts, summary_rows, unused
+from curate.schemas.errors import InputError, UsageError
+from curate.schemas.targets import STATES, TARGETS, TARGETS_SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from curate.engines.sample.scorer import Scorer
     from curate.engines.sample.task import SamplingTask
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
-UNUSED = ("temperature", "top_k", "top_p", "min_p")
-"""Generation settings of a model that samples are drawn without; the manifest records them."""
+AGREEMENT = 0.75
+"""Share of samples that must agree where nothing was said."""
 
 
 def model_of(settings: Settings, selection_id: str) -> str:
@@ -57,12 +64,28 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     model = model_of(settings, selection_id)
     inputs = {"selection": selection_id, "model": warehouse.digests.files(generation_files(model))}
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
-    options = settings.sample.model_dump(exclude={"model", "part_items"})
-    if settings.sample.accept == "reference":
-        del options["threshold"]
-    how |= {"seed": settings.seed, **options, **rendering_setting(settings.score.template, model)}
+    how |= {"seed": settings.seed, **_options(settings), **rendering_setting(settings.score.template, model)}
     layout = {"device": settings.score.device, "part_items": settings.sample.part_items}
     return Recipe("targets", VERSION, inputs, how, layout)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Return the settings of drawing and accepting, with the threshold as it is used.
+
+    Raises
+    ------
+    UsageError
+        If two different answers could both have the share that must agree.
+    """
+    options = settings.sample.model_dump(exclude={"model", "part_items"})
+    given = options.pop("threshold")
+    if settings.sample.accept == "reference":
+        return options
+    if settings.sample.accept == "agreement":
+        given = AGREEMENT if given == "auto" else given
+        if float(given) <= 0.5:
+            raise UsageError(f"--threshold {given} lets two answers agree enough; give a share above 0.5")
+    return {**options, "threshold": given if given == "auto" else float(given)}
 
 
 def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
@@ -72,6 +95,8 @@ def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
     ------
     InputError
         If the model cannot be used.
+    GateError
+        If answers without a check cannot be judged; what was drawn to find out is kept.
     """
     plan = recipe(warehouse, settings, selection_id)
     if plan.exists_in(warehouse):
@@ -81,95 +106,62 @@ def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
             return plan.id
         rows = selected_rows(warehouse, warehouse.manifest("selection", selection_id)).combine_chunks()
         model = model_of(settings, selection_id)
-        workers, memory = _draw(builder, settings, rows, model)
+        drawing = _Drawing(builder, settings, model)
+        report = drawing.draw_all(rows)
         drawn = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
         summary = summary_rows(rows["example_id"].to_pylist(), drawn)
         builder.write("summary", 0, pa.Table.from_pylist(summary, schema=TARGETS_SUMMARY), TARGETS_SUMMARY)
-        facts = {"model": model, "not_used": _unused(model), **counts(drawn, summary, settings.sample.best_of)}
-        builder.finish({**facts, **({"workers": workers} if workers else {})}, memory)
+        facts = {"model": model, "not_used": unused(model), **counts(drawn, summary, settings.sample.best_of), **report}
+        builder.finish({**facts, **({"workers": drawing.workers} if drawing.workers else {})}, drawing.peak_memory)
     return plan.id
 
 
-def _draw(builder: Builder, settings: Settings, rows: pa.Table, model: str) -> tuple[list[dict[str, Any]], int]:
-    """Draw the samples of all parts that are not finished; return what each worker did, and their peak memory."""
-    parts = dict(enumerate(rows.to_batches(max_chunksize=settings.sample.part_items)))
-    new = [(index, part) for index, part in parts.items() if not builder.has("part", index)]
-    done = len(rows) - sum(len(part) for _, part in new)
-    with open_parts(settings, _task(settings, model), len(new), settings.score.device, settings.score.workers) as pool:
-        with progress.stage("sample", len(rows), done) as advance:
-            for index, table in pool.run(new, advance):
-                builder.write("part", index, table, TARGETS)
-    return pool.worker_summaries(), pool.peak_memory
+class _Drawing:
+    """Draws the parts of targets, those that are not finished."""
+
+    def __init__(self, builder: Builder, settings: Settings, model: str) -> None:
+        self._builder, self._settings, self._model = builder, settings, model
+        self.workers: list[dict[str, Any]] = []
+        """What each worker did."""
+        self.peak_memory = 0
+        """Of all workers together, in bytes."""
+
+    def draw_all(self, rows: pa.Table) -> dict[str, Any]:
+        """Draw the samples of all rows; return what was measured of the judge of answers without a check, if any."""
+        size = self._settings.sample.part_items
+        if self._settings.sample.accept not in CALIBRATED_BY:
+            self._draw(0, rows.to_batches(max_chunksize=size), None)
+            return {}
+        first = calibration_rows(rows, self._settings)
+        parts = first.to_batches(max_chunksize=size) if len(first) else []
+        self._draw(0, parts, None)
+        scorer, report = calibration(self._builder, self._settings, len(parts))
+        others = rows.filter(pc.invert(pc.is_in(rows["example_id"], value_set=first["example_id"].combine_chunks())))
+        self._draw(len(parts), others.combine_chunks().to_batches(max_chunksize=size) if len(others) else [], scorer)
+        return {"calibration": report}
+
+    def _draw(self, start: int, parts: Sequence[pa.RecordBatch], scorer: Scorer | None) -> None:
+        """Draw the samples of parts, which are numbered from `start`."""
+        settings = self._settings
+        new = [(index, part) for index, part in enumerate(parts, start) if not self._builder.has("part", index)]
+        rows = sum(map(len, parts))
+        done = rows - sum(len(part) for _, part in new)
+        task = _task(settings, self._model, scorer)
+        with open_parts(settings, task, len(new), settings.score.device, settings.score.workers) as pool:
+            with progress.stage("sample", rows, done) as advance:
+                for index, table in pool.run(new, advance):
+                    if "state" in table.schema.names:  # before the part: a finished part has its states
+                        self._builder.write("states", index, table.select(STATES.names), STATES)
+                    self._builder.write("part", index, table.select(TARGETS.names), TARGETS)
+        self.workers += pool.worker_summaries()
+        self.peak_memory = max(self.peak_memory, pool.peak_memory)
 
 
-def _task(settings: Settings, model: str) -> SamplingTask:
+def _task(settings: Settings, model: str, scorer: Scorer | None) -> SamplingTask:
     from curate.engines.sample.task import SamplingConfig, SamplingTask
 
-    options = settings.sample.model_dump(exclude={"model", "part_items"})
+    threshold = AGREEMENT if settings.sample.threshold == "auto" else float(settings.sample.threshold)
+    options = settings.sample.model_dump(exclude={"model", "part_items"}) | {"threshold": threshold}
     shared = settings.score.model_dump(include={"template", "max_length"})
-    config = SamplingConfig(**options, **shared, seed=settings.seed)
+    config = SamplingConfig(**options, **shared, seed=settings.seed, scorer=scorer)
     return SamplingTask(model, config, settings.score.dtype, settings.trust_remote_code)
-
-
-def summary_rows(example_ids: Sequence[str], drawn: pa.Table) -> list[dict[str, Any]]:
-    """Return a row of `TARGETS_SUMMARY` for every id, in order."""
-    n_drawn = dict.fromkeys(example_ids, 0)
-    accepted: dict[str, int] = {}
-    for row in drawn.select(["example_id", "number", "accepted"]).to_pylist():
-        n_drawn[row["example_id"]] += 1
-        if row["accepted"]:
-            accepted[row["example_id"]] = row["number"]
-    return [
-        {"example_id": one, "n_drawn": count, "solved": one in accepted, "accepted_number": accepted.get(one)}
-        for one, count in n_drawn.items()
-    ]
-
-
-def counts(drawn: pa.Table, summary: Sequence[dict[str, Any]], best_of: int) -> dict[str, Any]:
-    """Return the figures of the manifest.
-
-    ``tokens_always`` estimates what `best_of` samples of every row would have cost: each row's mean length, that often.
-    """
-    answered = [row for row in summary if row["n_drawn"]]
-    tokens = dict.fromkeys((row["example_id"] for row in answered), 0)
-    cut = 0
-    for row in drawn.select(["example_id", "n_tokens", "stopped_early"]).to_pylist():
-        tokens[row["example_id"]] += row["n_tokens"]
-        cut += row["stopped_early"]
-    return {
-        "rows": len(summary),
-        "asked": len(answered),
-        "solved": sum(row["solved"] for row in answered),
-        "samples": len(drawn),
-        "mean_samples": len(drawn) / len(answered) if answered else None,
-        "tokens": sum(tokens.values()),
-        "tokens_always": round(sum(best_of * tokens[row["example_id"]] / row["n_drawn"] for row in answered)),
-        "stopped_early": cut,
-        "warnings": _warnings(len(summary), len(answered), len(drawn), cut),
-    }
-
-
-def _warnings(rows: int, answered: int, samples: int, cut: int) -> list[str]:
-    messages = []
-    if answered < rows:
-        messages.append(
-            f"{rows - answered:,} of {rows:,} rows were not asked: their last turn is no answer, or the prompt is "
-            "longer than --max-length"
-        )
-    if 2 * cut > samples:
-        messages.append(
-            f"{cut:,} of {samples:,} samples were cut off before they ended; raise --max-new-tokens, or use a model "
-            "that ends its answers"
-        )
-    return messages
-
-
-def _unused(model: str) -> dict[str, Any]:
-    """Return the model's own settings of random sampling, which are not used."""
-    import json
-
-    from curate.engines.models.checkpoints import generation_settings
-
-    path = generation_settings(model)
-    own = {} if path is None else json.loads(path.read_text("utf-8"))
-    return {name: own[name] for name in UNUSED if own.get(name) is not None}

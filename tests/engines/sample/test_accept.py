@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from curate.engines.sample.accept import Answer, by_agreement, by_reference, matches
+from curate.engines.sample.accept import by_agreement, by_reference, has_check, judge_of, matches
+from curate.engines.sample.answer import Answer
+from curate.engines.sample.scorer import Scorer
 
 
 def answers(*texts: str, cut: tuple[int, ...] = ()) -> list[Answer]:
@@ -55,3 +59,31 @@ def test_agreement_needs_three_samples_and_the_share() -> None:
     assert verdict.accepted == 1
     assert by_agreement(answers("no", "yes", "yes"), 0.75).accepted is None
     assert by_agreement(answers("", "", ""), 0.75).accepted is None
+
+
+LONG = "It depends on what you like, but most people would rather go there in spring than in summer."
+
+
+@pytest.mark.parametrize(
+    ("reference", "checked"),
+    [("7", True), ("Paris.", True), ("2 * 600 = 1200 apples in all, so the answer is #### 1200", True), (LONG, False),
+     ("", False), (f"{LONG} In 1769.", False)],
+)  # fmt: skip
+def test_a_number_or_a_short_reference_can_be_repeated(reference: str, checked: bool) -> None:
+    assert has_check(reference) is checked
+
+
+def test_a_score_decides_only_where_the_reference_is_long() -> None:
+    likely, unlikely = Answer("spring", 2, math.log(0.9) / 2, False), Answer("summer", 2, math.log(0.5) / 2, False)
+    judge = judge_of("likelihood", 0.75, Scorer(0.6))
+    verdict = judge([unlikely, likely, Answer("spring", 2, 0.0, True)], LONG)
+    assert verdict.passed == (None, None, None)
+    assert verdict.scores == pytest.approx((0.5, 0.9, 0.0))
+    assert verdict.accepted == 1
+    assert judge([likely], "summer") == by_reference([likely], "summer")
+
+
+def test_while_a_score_is_calibrated_nothing_is_accepted() -> None:
+    verdict = judge_of("selfeval", 0.75)(answers("no", "yes"), "yes")
+    assert verdict.passed == (False, True)
+    assert verdict.accepted is None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from curate.engines.sample.accept import Answer, by_reference
+from curate.engines.sample.accept import by_reference
 from curate.engines.sample.adaptive import draw_adaptively, waves
+from curate.engines.sample.answer import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

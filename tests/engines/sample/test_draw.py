@@ -9,6 +9,7 @@ import torch
 from curate.engines.evaluate.generation import encode_questions, greedy_answers
 from curate.engines.pretrain import PretrainConfig, new_model, train_tokenizer
 from curate.engines.sample.draw import Request, draw_samples, uniforms_of
+from curate.engines.sample.states import final_states
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 
@@ -40,6 +41,7 @@ def slow_sample(model, prompt: np.ndarray, uniforms: np.ndarray, stops: list[int
     ids = [int(token) for token in prompt]
     drawn: list[int] = []
     logp: list[float] = []
+    entropy: list[float] = []
     for uniform in uniforms:
         log_p = log_probabilities(model, ids)
         weights = np.exp(log_p / temperature)
@@ -48,11 +50,12 @@ def slow_sample(model, prompt: np.ndarray, uniforms: np.ndarray, stops: list[int
             token += 1
             total += weights[token]
         logp.append(log_p[token])
+        entropy.append(-(np.exp(log_p) * log_p).sum())
         if token in stops:
-            return drawn, len(logp), np.mean(logp), False
+            return drawn, len(logp), np.mean(logp), np.mean(entropy), False
         ids.append(token)
         drawn.append(token)
-    return drawn, len(logp), np.mean(logp), True
+    return drawn, len(logp), np.mean(logp), np.mean(entropy), True
 
 
 def test_without_random_numbers_a_sample_is_the_greedy_answer(subject) -> None:
@@ -72,9 +75,10 @@ def test_samples_equal_a_walk_down_the_distribution(subject, batch_size: int) ->
     stops = [2, slow_sample(model, prompts[0], uniforms[0], [], 5.0)[0][4]]
     samples = draw_samples(model, requests, stops, LIMIT, temperature=5.0, batch_size=batch_size)
     for one, prompt, numbers in zip(samples, prompts, uniforms, strict=True):
-        ids, n_tokens, mean_logp, stopped_early = slow_sample(model, prompt, numbers, stops, 5.0)
+        ids, n_tokens, mean_logp, mean_entropy, stopped_early = slow_sample(model, prompt, numbers, stops, 5.0)
         assert (one.ids, one.n_tokens, one.stopped_early) == (ids, n_tokens, stopped_early)
         assert one.mean_logp == pytest.approx(mean_logp, abs=1e-4)
+        assert one.mean_entropy == pytest.approx(mean_entropy, abs=1e-4)
     assert min(one.n_tokens for one in samples) < LIMIT
 
 
@@ -103,3 +107,13 @@ def test_an_answer_ends_where_the_context_does(subject) -> None:
     (sample,) = draw_samples(model, [Request(prompts[0], None)], [], 50, temperature=1.0, context=len(prompts[0]) + 3)
     assert sample.n_tokens == 3
     assert sample.stopped_early
+
+
+@pytest.mark.parametrize("batch_size", [2, 64])
+def test_states_are_those_of_the_last_token_alone(subject, batch_size: int) -> None:
+    model, prompts = subject
+    states = final_states(model, prompts, batch_size)
+    for state, prompt in zip(states, prompts, strict=True):
+        with torch.no_grad():
+            output = model(torch.tensor(prompt)[None], output_hidden_states=True, use_cache=False)
+        assert state == pytest.approx(output.hidden_states[-1][0, -1].numpy(), abs=1e-5)
