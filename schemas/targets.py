@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class SolvedSignal:
+    """A signal of a row that is read from samples."""
+
+    models: tuple[str, ...]
+    """Models of the pair that drew them."""
+    about: str
+
+
+SOLVED = {
+    "solved_original": SolvedSignal(("original",), "share of the original's samples that are right, [0, 1]"),
+    "solved_compressed": SolvedSignal(
+        ("compressed",), "share of the compressed model's samples that are right, [0, 1]"
+    ),
+    "solved_gap": SolvedSignal(
+        ("original", "compressed"), "solved_original less solved_compressed, [-1, 1], larger = more degraded"
+    ),
+}
+"""Signals for the method ``by-signal`` that `curate sample` makes possible: no scores hold them."""
 
 TARGETS = pa.schema(
     [

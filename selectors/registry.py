@@ -44,7 +44,7 @@ class SelectionMethod:
     needs: Callable[[Any, bool], frozenset[str]]
     """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,
     ``groups``, ``embeddings``, ``gradients``, ``states``, ``scores`` (token counts), ``reference`` (another selection),
-    ``imported`` (an imported signal)."""
+    ``imported`` (an imported signal), ``solved`` (one read from samples)."""
 
 
 SELECTORS: Mapping[str, SelectionMethod] = {

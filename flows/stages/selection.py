@@ -15,6 +15,7 @@ from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
+from curate.flows.stages.selecting.solved import solved_source
 from curate.flows.stages.selecting.target import score_target, target_scores_id
 from curate.schemas.defaults import identifying
 from curate.schemas.errors import InputError, UsageError, did_you_mean
@@ -36,8 +37,8 @@ BASELINES = ("uniform", "length-matched", "full")
 def with_reference(warehouse: Warehouse, request: SelectionRequest, corpus: str) -> SelectionRequest:
     """Return `request` with the full id of what the method refers to, where it refers to something in the warehouse.
 
-    That is the selection that ``length-matched`` is to match, the import that holds ``by-signal``'s signal, or the
-    scores of the rows of ``--target``, which `choose` makes.
+    That is the selection that ``length-matched`` is to match, the import or the targets that ``by-signal``'s signal is
+    read from, or the scores of the rows of ``--target``, which `choose` makes.
 
     Raises
     ------
@@ -51,6 +52,8 @@ def with_reference(warehouse: Warehouse, request: SelectionRequest, corpus: str)
         return request.with_option("target", target_scores_id(warehouse, request.settings, options.target))
     if request.method == "by-signal" and options.imported:
         return request.with_option("source", _import_of(warehouse, options.signal, options.source, corpus).id)
+    if request.method == "by-signal" and options.sampled:
+        return request.with_option("source", solved_source(warehouse, request.settings, options.signal, corpus))
     return request
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.flows.stages.selecting.groups import read_groups
+from curate.flows.stages.selecting.solved import read_solved
 from curate.flows.stages.selecting.vectors import VECTORS, read_vectors
 from curate.schemas.errors import UsageError, WarehouseError
 from curate.schemas.scores import SIGNALS
@@ -51,7 +52,8 @@ def read_pool(
         Inputs of the method, of ``embeddings``, ``clusters``, ``concepts``, ``groups``, ``scores`` and signal names;
         others are not read.
     options : optional
-        The method's settings, for ``reference`` (``like``), ``imported`` (``source`` and ``signal``) and ``groups``.
+        The method's settings, for ``reference`` (``like``), ``imported`` (``source`` and ``signal``), ``solved``
+        (``source``) and ``groups``.
 
     Raises
     ------
@@ -88,6 +90,8 @@ def read_pool(
     group = read_groups(warehouse, upstream.corpus, ids, options.groups) if "groups" in needs else None
     if "imported" in needs:
         signals["imported"] = _imported(warehouse, options, example_id)
+    if "solved" in needs:
+        signals["solved"] = read_solved(warehouse, options.source, example_id)
     if upstream.embeddings is not None and "embeddings" in needs:
         vectors = _parallel(warehouse, "embeddings", upstream.embeddings, ids)["embedding"].combine_chunks()
         embeddings = vectors.flatten().to_numpy().reshape(n, -1)

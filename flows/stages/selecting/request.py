@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.selectors.registry import SelectionMethod
 
-_NOT_SCORED = frozenset({"embeddings", "clusters", "concepts", "groups", "reference", "imported"})
+_NOT_SCORED = frozenset({"embeddings", "clusters", "concepts", "groups", "reference", "imported", "solved"})
 """What a method may read of a pool without any model having scored it."""
 
 

@@ -33,6 +33,8 @@ def test_computed_signals_need_scores_and_imported_ones_do_not():
     assert needs(BySignalSettings(signal="entropy"), False) == {"scores", "entropy"}
     assert needs(BySignalSettings(signal="mine"), False) == {"imported"}
     assert needs(BySignalSettings(signal="mine"), True) == {"imported", "scores"}
+    assert needs(BySignalSettings(signal="solved_gap"), False) == {"solved"}
+    assert needs(BySignalSettings(signal="solved_gap"), True) == {"solved", "scores"}
 
 
 def test_invalid_settings():
@@ -44,3 +46,6 @@ def test_invalid_settings():
     pool.signals["imported"] = np.full(9, np.nan)
     with pytest.raises(InputError, match="no row that may be kept has a value of 'mine'"):
         select(pool, 2, False, BySignalSettings(signal="mine"), RNG)
+    pool.signals["solved"] = np.full(9, np.nan)
+    with pytest.raises(InputError, match="value of 'solved_gap'; sample a selection"):
+        select(pool, 2, False, BySignalSettings(signal="solved_gap"), RNG)
