@@ -13,6 +13,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "kl-tokens": {"teacher_weight": 1.0, "token_share": 0.4},
     "ce-rate": {"learning_rate": 2e-3},
     "kl-rate": {"teacher_weight": 1.0, "learning_rate": 2e-3},
+    "kl-scaled": {"teacher_weight": 1.0, "learning_rate": 1.3e-3},
+    "kl-published": {"teacher_weight": 1.0, "learning_rate": 1e-4},
     "ce-full": {"method": "full", "learning_rate": 3e-4},
     "kl-full": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4},
 }
@@ -70,7 +72,7 @@ SCREENED = tuple((arm, recipe) for recipe in RECIPES for arm in ARMS if recipe i
 """Every arm with the two plain recipes, random rows with all."""
 CONFIRMED = (
     ("uniform", "ce"), ("uniform", "kl-full"), ("coverage-source", "kl-full"), ("per-source", "kl-full"),
-    ("uniform", "kl-rate"), ("uniform", "ce-rate"),
+    ("paser", "kl-full"), ("uniform", "ce-rate"), ("uniform", "kl-rate"),
 )  # fmt: skip
 """What PREREGISTRATION.md names: today's recipe, the primary arm, and what its gain is made of."""
 SIZES = {
