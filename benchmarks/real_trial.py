@@ -18,7 +18,8 @@ from real_model.cells import Trial, attempt
 from real_model.measures import read_tests
 from real_model.pair import PAIRS
 from real_model.plan import SIZES, cells
-from real_model.report import report
+from real_model.planned import planned
+from real_model.report import read_answers, report
 from real_model.rows import prepare
 from transformers import AutoTokenizer
 
@@ -43,7 +44,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if not arguments.report:
         run(arguments)
-    print(report(arguments.results / arguments.size / f"{arguments.pair}-{arguments.pool}"))
+    answers = read_answers(arguments.results / arguments.size / f"{arguments.pair}-{arguments.pool}")
+    if arguments.size == "confirmation":
+        print(f"{planned(answers)}\n")
+    print(report(answers))
 
 
 def run(arguments: argparse.Namespace) -> None:

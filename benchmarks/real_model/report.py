@@ -143,9 +143,8 @@ def ratio(answers: Answers, arm: tuple[str, str], measure: str) -> Interval:
     return Interval(*(float(np.exp(one)) for one in (log.value, log.low, log.high)), log.p)
 
 
-def report(folder: Path) -> str:
+def report(answers: Answers) -> str:
     """Return the tables of a pair and pool as Markdown."""
-    answers = read_answers(folder)
     lines = _endpoints(answers)
     shown = (MEASURES[0], POOL_MEASURE, *MEASURES[1:], "all")
     lines += ["", f"| arm | recipe | seeds | {' | '.join(shown)} |", "|---|---|---:" + "|---:" * len(shown) + "|"]

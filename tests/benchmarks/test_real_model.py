@@ -103,10 +103,38 @@ def test_a_planted_gain_and_its_ratio_are_found(folder: Path) -> None:
 
 
 def test_the_report_has_a_line_for_every_arm_and_the_cost(folder: Path) -> None:
-    text = load_script("real_model.report").report(folder)
+    report = load_script("real_model.report")
+    text = report.report(report.read_answers(folder))
     assert "| kl:codealpaca | 40 | 0.000 |" in text
     assert text.count("\n| paser | kl |") == 2
     assert text.endswith("3.0 core hours.")
+
+
+def test_the_plans_comparisons_are_those_of_the_report(folder: Path) -> None:
+    planned, report = load_script("real_model.planned"), load_script("real_model.report")
+    answers = report.read_answers(folder)
+    ratio = planned.Comparison(("paser", "kl"), ("uniform", "ce"), "kl", ratio=True).interval(answers)
+    assert ratio == report.ratio(answers, ("paser", "kl"), "kl")
+    gain = planned.Comparison(("paser", "kl"), ("uniform", "kl"), "kl pool", ratio=False).interval(answers)
+    assert gain == report.gain(answers, ("paser", "kl"), "kl pool")
+
+
+def test_the_confirmation_names_what_its_cells_hold_and_shows_what_there_is(folder: Path) -> None:
+    planned, plan = load_script("real_model.planned"), load_script("real_model.plan")
+    for one in (planned.FIRST, *planned.SECONDARY):
+        assert {one.ours, one.other} <= set(plan.CONFIRMED)
+    (folder / "paser-kl-0.parquet").rename(folder / "kept.parquet")
+    table = pq.read_table(folder / "kept.parquet")
+    (folder / "kept.parquet").unlink()
+    for seed in range(3):
+        facts = {"arm": "coverage-source", "recipe": "kl-full", "seed": seed, "seconds": 1.0}
+        named = table.replace_schema_metadata({"trial": json.dumps(facts)})
+        pq.write_table(named, folder / f"coverage-source-kl-full-{seed}.parquet")
+    lines = planned.planned(load_script("real_model.report").read_answers(folder)).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| primary: coverage-source kl-full / uniform ce", "| coverage-source kl-full / uniform ce",
+    ]  # fmt: skip
+    assert lines[2].split(" | ")[2] == "3"
 
 
 def test_draws_of_items_without_a_loss_are_left_out() -> None:
@@ -119,7 +147,8 @@ def test_draws_of_items_without_a_loss_are_left_out() -> None:
 def test_an_arm_without_random_rows_of_its_recipe_is_not_compared(folder: Path) -> None:
     for file in folder.glob("uniform-kl-*"):
         file.unlink()
-    text = load_script("real_model.report").report(folder)
+    report = load_script("real_model.report")
+    text = report.report(report.read_answers(folder))
     assert [line for line in text.splitlines() if line.startswith("| paser | kl |")][1].startswith(
         "| paser | kl |  |  |"
     )
