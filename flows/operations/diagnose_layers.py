@@ -8,6 +8,7 @@ import numpy as np
 
 from curate.flows import stages
 from curate.flows.converted_models import converted
+from curate.flows.operations.pictures import draw_layers_if_possible
 from curate.flows.session import session
 from curate.schemas.errors import UsageError
 
@@ -24,7 +25,8 @@ def diagnose_layers(settings: Settings, model: str) -> dict[str, Any]:
     -------
     dict
         ``diagnosis_id``, ``model``, ``original``, ``rows``, ``tokens``; ``layers``, one dict per layer with ``layer``
-        and each metric; ``spearman``, the rank correlation of every metric with ``loss_without``, if that was measured.
+        and each metric; ``spearman``, the rank correlation of every metric with ``loss_without``, if that was measured;
+        ``picture``, the path of the picture, or None.
 
     Raises
     ------
@@ -42,7 +44,9 @@ def diagnose_layers(settings: Settings, model: str) -> dict[str, Any]:
     manifest = run.warehouse.manifest("diagnosis", diagnosis)
     facts = {name: manifest.facts[name] for name in ("model", "original", "rows", "tokens")}
     layers = by_layer(run.warehouse.read("diagnosis", diagnosis))
-    return {"diagnosis_id": diagnosis, **facts, "layers": layers, "spearman": rank_correlations(layers)}
+    picture = draw_layers_if_possible(run.warehouse, diagnosis, layers)
+    measured = {"layers": layers, "spearman": rank_correlations(layers), "picture": str(picture) if picture else None}
+    return {"diagnosis_id": diagnosis, **facts, **measured}
 
 
 def by_layer(table: pa.Table) -> list[dict[str, Any]]:

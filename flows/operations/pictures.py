@@ -1,13 +1,14 @@
-"""Pictures of selections and clusters: drawn if matplotlib is installed, otherwise skipped with a message."""
+"""Pictures of selections, clusters and diagnoses: drawn if matplotlib is installed, else skipped with a message."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.flows import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from curate.storage.warehouse.warehouse import Warehouse
@@ -37,6 +38,18 @@ def draw_curve_if_possible(warehouse: Warehouse, clusters_id: str) -> Path | Non
         from curate.storage.report.curve_picture import draw
 
         draw(warehouse, clusters_id, path)
+    return path
+
+
+def draw_layers_if_possible(warehouse: Warehouse, diagnosis_id: str, layers: Sequence[dict[str, Any]]) -> Path | None:
+    """Return the picture of the layers of a diagnosis; None if it cannot be drawn."""
+    if not _can_draw():
+        return None
+    path = warehouse.root / "pictures" / f"{diagnosis_id}.png"
+    if not path.exists():
+        from curate.storage.report.layer_picture import draw
+
+        draw(layers, path)
     return path
 
 

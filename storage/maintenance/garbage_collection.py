@@ -2,9 +2,9 @@
 
 Kept: every selection, recovery and evaluation with all its inputs, imported scores, and all artefacts that a run of the
 grace period built or reused. Garbage, once older than the grace period: other artefacts, unfinished artefacts,
-temporary files of killed processes, pictures, reports and models of deleted selections and recoveries, and cached
-predictions of original models that no run has used since. If any manifest cannot be read, nothing is garbage: what that
-artefact needs is unknown.
+temporary files of killed processes, pictures, reports and models of deleted artefacts, and cached predictions of
+original models that no run has used since. If any manifest cannot be read, nothing is garbage: what that artefact needs
+is unknown.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 DAY = 86400.0
+PICTURED: tuple[Noun, ...] = ("selection", "clusters", "diagnosis")
+"""Artefacts that pictures and reports are named after."""
 _STOPPED = "garbage collection stopped and removed nothing"
 
 
@@ -67,7 +69,7 @@ def find_garbage(warehouse: Warehouse, grace_days: float, now: float | None = No
     needed = _needed(manifests, _recent(warehouse, grace_days, now))
     garbage = [one for noun in NOUNS for one in _artefacts(warehouse, noun, manifests[noun], needed, now)]
     garbage += _unfinished(warehouse, {noun: listing.unfinished for noun, listing in listings.items()}, now)
-    garbage += _pictures(warehouse, {one.id for one in manifests["selection"]}, now)
+    garbage += _pictures(warehouse, {one.id for noun in PICTURED for one in manifests[noun]}, now)
     garbage += _models(warehouse, {one.id for one in manifests["recovery"]}, now)
     garbage += _original_caches(warehouse, now)
     garbage += _temporary(warehouse, now)
@@ -158,11 +160,11 @@ def _unfinished(warehouse: Warehouse, ids: dict[Noun, list[str]], now: float) ->
         yield Garbage(path, "unfinished artefact", _changed(path, now), _size(path))
 
 
-def _pictures(warehouse: Warehouse, selections: set[str], now: float) -> Iterator[Garbage]:
+def _pictures(warehouse: Warehouse, artefacts: set[str], now: float) -> Iterator[Garbage]:
     for folder in ("pictures", "reports"):
         for path in sorted((warehouse.root / folder).glob("[!.]*")):
-            if path.is_file() and path.stem.partition("-")[0] not in selections:
-                yield Garbage(path, "picture or report of a deleted selection", _changed(path, now), _size(path))
+            if path.is_file() and path.stem.partition("-")[0] not in artefacts:
+                yield Garbage(path, "picture or report of a deleted artefact", _changed(path, now), _size(path))
 
 
 def _models(warehouse: Warehouse, recoveries: set[str], now: float) -> Iterator[Garbage]:

@@ -24,6 +24,8 @@ def layers(report: dict[str, Any], as_json: bool) -> None:
     out.print("larger = the layer matters more" + (", or is damaged more" if report["original"] else ""))
     for name, value in report["spearman"].items():
         out.print(f"rank correlation of {name.replace('_', ' ')} with the loss without a layer: {value:.2f}")
+    if report["picture"]:
+        out.print(f"picture   {report['picture']}", soft_wrap=True)
 
 
 def experts(report: dict[str, Any], as_json: bool) -> None:

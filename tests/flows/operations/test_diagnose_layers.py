@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,6 @@ from curate.flows.operations.diagnose_layers import rank_correlations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., Any]
 
@@ -28,6 +28,7 @@ def test_layers_are_measured_once_and_queryable(curate: Run, command: list[objec
     assert first.value["rows"] == 8
     assert [set(layer) for layer in first.value["layers"]] == [{"layer", "influence", "change", "angle"}] * 2
     assert curate(*command, "--json").value["diagnosis_id"] == first.value["diagnosis_id"]
+    assert Path(first.value["picture"]).read_bytes().startswith(b"\x89PNG")
     query = "SELECT place, value FROM diagnoses WHERE metric = 'change' ORDER BY place"
     rows = curate("sql", query, "-w", tmp_path / "w", "--json").value
     assert [row["value"] for row in rows] == [layer["change"] for layer in first.value["layers"]]

@@ -137,16 +137,17 @@ def test_old_leftovers_are_garbage(warehouse: Warehouse, ids: dict[str, str]) ->
     torn.write_bytes(b"PAR1")
     picture = warehouse.root / "pictures" / f"{'e' * 16}.png"
     report = warehouse.root / "reports" / f"{ids['paser']}-plane.png"
-    for path in (picture, report):
-        path.parent.mkdir()
+    curve = warehouse.root / "pictures" / f"{ids['clusters']}.png"
+    for path in (picture, report, curve):
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
     assert garbage_collection.find_garbage(warehouse, 7) == []
-    for path in (begun, torn, picture, report):
+    for path in (begun, torn, picture, report, curve):
         age(path, 9)
     garbage = {one.path: one.why for one in garbage_collection.find_garbage(warehouse, 7)}
     assert garbage.keys() == {begun, torn, picture}
     garbage_collection.collect(warehouse, 7)
-    assert [path.exists() for path in (begun, torn, picture, report)] == [False, False, False, True]
+    assert [path.exists() for path in (begun, torn, picture, report, curve)] == [False, False, False, True, True]
     assert verify(warehouse, "corpus", ids["corpus"]) == []
 
 
