@@ -243,6 +243,8 @@ class DiagnoseSettings(Section):
     )
     prompts: Path | None = setting(None, "File of wordings, one on each line, put before every question.", shown="ours")
     keep: float = setting(1.0, "Share of the wordings kept, those with the most influence; at least two.", gt=0, le=1)
+    simulations: int = setting(100, "Paths that are tried for an item, the whole model included.", ge=1, le=MANY)
+    held_out: float = setting(0.5, "Share of the items that no path is searched for, to apply paths to.", gt=0, lt=1)
     length: int = setting(1, "Longest sequence of kept wordings that a greedy search joins.", ge=1, le=8)
 
 

@@ -16,10 +16,17 @@ KINDS = ("untied", "tied", "bias")
 
 
 def save_llama(
-    folder: Path, *, seed: int = 0, words: list[str] = WORDS, extra_rows: int = 0, padding_side: str = "right"
+    folder: Path,
+    *,
+    seed: int = 0,
+    words: list[str] = WORDS,
+    extra_rows: int = 0,
+    padding_side: str = "right",
+    layers: int = 2,
 ) -> Path:
-    """Save a two-layer Llama of random weights whose tokenizer knows `words`; see `save_model`."""
-    return save_model(folder, "untied", seed=seed, words=words, extra_rows=extra_rows, padding_side=padding_side)
+    """Save a Llama of random weights whose tokenizer knows `words`; see `save_model`."""
+    how: dict[str, Any] = {"words": words, "extra_rows": extra_rows, "padding_side": padding_side, "layers": layers}
+    return save_model(folder, "untied", seed=seed, **how)
 
 
 def save_even(folder: Path) -> Path:
@@ -43,8 +50,9 @@ def save_model(
     words: list[str] = WORDS,
     extra_rows: int = 0,
     padding_side: str = "right",
+    layers: int = 2,
 ) -> Path:
-    """Save a two-layer model of random weights with one of the output heads `KINDS`.
+    """Save a model of random weights with one of the output heads `KINDS`.
 
     Parameters
     ----------
@@ -56,6 +64,8 @@ def save_model(
         Rows of the output head beyond the tokenizer's vocabulary.
     padding_side : str
         Of the tokenizer.
+    layers : int
+        Decoder layers.
     """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -68,8 +78,9 @@ def save_model(
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side=padding_side, **special).save_pretrained(folder)
     torch.manual_seed(seed)
     shape: dict[str, Any] = {
-        "vocab_size": len(vocabulary) + extra_rows, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 128, "bos_token_id": 1,
+        "vocab_size": len(vocabulary) + extra_rows, "hidden_size": 16, "intermediate_size": 32,
+        "num_hidden_layers": layers, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "max_position_embeddings": 128, "bos_token_id": 1,
         "eos_token_id": 2, "tie_word_embeddings": kind == "tied",
     }  # fmt: skip
     model = PhiForCausalLM(PhiConfig(**shape)) if kind == "bias" else LlamaForCausalLM(LlamaConfig(**shape))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def train_answers(folder: Path, rows: Sequence[tuple[str, str]], *, steps: int = 150) -> float:
+def train_answers(folder: Path, rows: Sequence[tuple[str, str]], *, steps: int = 150, rate: float = 0.01) -> float:
     """Train the model of a folder to give an answer to each prompt, and save it; return the last mean loss in nats."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -28,7 +28,7 @@ def train_answers(folder: Path, rows: Sequence[tuple[str, str]], *, steps: int =
         labels[index, kept] = ids[index, kept]
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).train()
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    optimizer = torch.optim.Adam(model.parameters(), rate)
     last = float("nan")
     for _ in range(steps):
         loss = model(ids, labels=labels).loss
@@ -38,3 +38,26 @@ def train_answers(folder: Path, rows: Sequence[tuple[str, str]], *, steps: int =
         last = loss.item()
     model.save_pretrained(folder)
     return last
+
+
+def insert_random_layer(folder: Path, place: int, seed: int) -> None:
+    """Insert a decoder layer of large random weights before layer `place` of a model's folder."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = AutoConfig.from_pretrained(folder)
+    config.num_hidden_layers += 1
+    longer = AutoModelForCausalLM.from_config(config)
+    longer.model.embed_tokens, longer.model.norm, longer.lm_head = (
+        model.model.embed_tokens,
+        model.model.norm,
+        model.lm_head,
+    )
+    kept = [index for index in range(config.num_hidden_layers) if index != place]
+    for index, layer in zip(kept, model.model.layers, strict=True):
+        longer.model.layers[index].load_state_dict(layer.state_dict())
+    torch.manual_seed(seed)
+    for parameter in longer.model.layers[place].parameters():
+        torch.nn.init.normal_(parameter, std=2.0)
+    longer.save_pretrained(folder)

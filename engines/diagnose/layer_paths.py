@@ -58,13 +58,17 @@ class LayerPaths:
 
     def loss(self, removed: Collection[int] = ()) -> float:
         """Return the mean negative log-likelihood per token, in nats, of the path without the layers `removed`."""
+        losses = self.token_losses(removed)
+        return sum(float(one.sum()) for one in losses) / sum(len(one) for one in losses)
+
+    def token_losses(self, removed: Collection[int] = ()) -> list[torch.Tensor]:
+        """Return −log p of every token but the first of each row, (T − 1,) float32, without the layers `removed`."""
         first = min(removed, default=self.n_layers)
         states = self.states[first]
         for index in range(first, self.n_layers):
             if index not in removed:
                 states = self._run(index, states)
-        total = sum(self._row_loss(row, state) for row, state in zip(self._rows, states, strict=True))
-        return total / sum(row.shape[1] - 1 for row in self._rows)
+        return [self._row_losses(row, state) for row, state in zip(self._rows, states, strict=True)]
 
     @torch.no_grad()
     def _run(self, index: int, states: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -83,14 +87,14 @@ class LayerPaths:
         return isinstance(self._layers[0](self.states[0][0].to(self._model.device), *others, **keywords), tuple)
 
     @torch.no_grad()
-    def _row_loss(self, row: torch.Tensor, state: torch.Tensor) -> float:
-        """Return the summed loss of one row whose hidden states after the last layer are `state`."""
+    def _row_losses(self, row: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Return the losses of one row whose hidden states after the last layer are `state`, on the CPU."""
         # The model's own forward pass adds what follows the layers: the last norm, a projection, capped logits.
         passed = state.to(self._model.device)
         with _passing(self._layers, (passed,) if self._returns_tuple else passed):
             logits = self._model(row.to(self._model.device), use_cache=False).logits
         targets = row[0, 1:].to(logits.device)
-        return float(nn.functional.cross_entropy(logits[0, :-1].float(), targets, reduction="sum"))
+        return nn.functional.cross_entropy(logits[0, :-1].float(), targets, reduction="none").cpu()
 
 
 @contextmanager

@@ -88,6 +88,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("score", "batch_tokens"),
         *_section("", "original trust_remote_code trust_pickle"),
     ),
+    "path-search": (
+        *_section("evaluate", "tasks limit"),
+        *_section("diagnose", "simulations held_out"),
+        *_section("", "trust_remote_code trust_pickle"),
+    ),
     "compressing": _section("compress", "by experts_by order multiple compensate bits"),
     "method": METHOD_OPTIONS,
 }

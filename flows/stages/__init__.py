@@ -11,6 +11,7 @@ from curate.flows.stages.diagnosis import diagnose
 from curate.flows.stages.embeddings import embed
 from curate.flows.stages.evaluation import evaluate
 from curate.flows.stages.expert_diagnosis import diagnose as diagnose_experts
+from curate.flows.stages.path_diagnosis import diagnose as diagnose_paths
 from curate.flows.stages.pilots import pilot
 from curate.flows.stages.prompt_diagnosis import diagnose as diagnose_prompts
 from curate.flows.stages.recovery import recover
@@ -23,6 +24,7 @@ __all__ = [
     "cluster",
     "diagnose",
     "diagnose_experts",
+    "diagnose_paths",
     "diagnose_prompts",
     "embed",
     "evaluate",

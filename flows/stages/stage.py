@@ -17,6 +17,7 @@ from curate.flows.stages import (
     embeddings,
     evaluation,
     expert_diagnosis,
+    path_diagnosis,
     pilots,
     prompt_diagnosis,
     recovery,
@@ -69,6 +70,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("diagnose", "diagnosis", diagnosis.diagnose, diagnosis.recipe, ("corpus",)),
     Stage("diagnose experts", "diagnosis", expert_diagnosis.diagnose, expert_diagnosis.recipe, ("corpus", "clusters")),
     Stage("diagnose prompts", "diagnosis", prompt_diagnosis.diagnose, prompt_diagnosis.recipe),
+    Stage("diagnose paths", "diagnosis", path_diagnosis.diagnose, path_diagnosis.recipe),
     Stage("compare", "evaluation", comparison_cell.trial, comparison_cell.recipe, ("selection",)),
 )
 """In the order in which they run; up to ``selection`` the pipeline calls those that a request needs."""

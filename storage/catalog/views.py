@@ -246,7 +246,7 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "diagnoses",
-        "Measures of a model's layers, of its experts, or of its answers under wordings, one row per part and metric.",
+        "Measures of a model's layers, of its experts, or of its answers, one row per part and metric.",
         "diagnosis",
         "part",
         _columns(DIAGNOSES, ("diagnosis_id", "id of the diagnosis artefact"), DIAGNOSES_ABOUT),

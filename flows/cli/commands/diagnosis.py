@@ -78,3 +78,23 @@ def prompts(
     with progress.on_stderr():
         report = diagnose_prompts(settings, model)
     render.wordings(report, as_json)
+
+
+@diagnose.command()
+@takes("path-search", "layout", "seed", "run")
+def paths(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="Model folder or hub name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Search for layers that single questions can do without (experimental).
+
+    For one half of the items of --tasks choice:FILE, and knowing their answers, it searches for layers to skip so that
+    the model answers rightly. Then it applies the most frequent such paths to the other half, beside the whole model
+    and random paths of the same length: only that half says anything about the model.
+    """
+    from curate.flows.operations.diagnose_paths import diagnose_paths
+
+    with progress.on_stderr():
+        report = diagnose_paths(settings, model)
+    render.paths(report, as_json)

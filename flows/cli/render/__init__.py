@@ -4,7 +4,7 @@ Each function is given a finished result and prints it; nothing is computed or r
 """
 
 from curate.flows.cli.render.comparison import comparison, comparison_plan, overlap
-from curate.flows.cli.render.diagnosis import experts, layers, wordings
+from curate.flows.cli.render.diagnosis import experts, layers, paths, wordings
 from curate.flows.cli.render.evaluation import evaluation
 from curate.flows.cli.render.models import compression, detected, recovery, recovery_plan
 from curate.flows.cli.render.publishing import exported, reported
@@ -31,6 +31,7 @@ __all__ = [
     "plan",
     "comparison_plan",
     "named_queries",
+    "paths",
     "recovery",
     "recovery_plan",
     "repaired",

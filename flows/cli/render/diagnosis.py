@@ -67,10 +67,19 @@ def wordings(report: dict[str, Any], as_json: bool) -> None:
         damage = report["damage"]
         out.print(
             f"damage (original − model, mean of the wordings): {damage['value']:.3f}, over items "
-            f"[{damage['low']:.3f}, {damage['high']:.3f}]: {'above' if report['above'] else 'not above'} the spread"
+            f"[{damage['low']:.3f}, {damage['high']:.3f}]: {_verdict(report)}",
+            soft_wrap=True,
         )
     if "search" in report:
         _print_search(report["search"], report["wordings"])
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    """Return whether the damage is above the spread, and whether other items could have shown none."""
+    if not report["above"]:
+        return "not above the spread"
+    sure = report["damage"]["low"] > 0
+    return "above the spread" + ("" if sure else ", but the interval includes 0: use more items")
 
 
 def _beside(report: dict[str, Any]) -> str:
@@ -84,5 +93,23 @@ def _print_search(search: dict[str, Any], wordings: list[dict[str, Any]]) -> Non
         f"best of {search['calls']:,} passes over {search['items']:,} other items (a full search takes "
         f"{search['full_search']:,}): {best}; score here {search['score']:.3f}, of the first wording "
         f"{search['score_first']:.3f}",
+        soft_wrap=True,
+    )
+
+
+def paths(report: dict[str, Any], as_json: bool) -> None:
+    """Print what paths do on the items held out, and what the search of the other items could do at most."""
+    if as_json:
+        print_json(report)
+        return
+    out, searched, held = console(), report["searched"], report["held_out"]
+    out.print(f"Diagnosis {report['diagnosis_id']} of {report['model']} (experimental): {report['layers']} layers")
+    rows = [[one[name] for name in ("path", "layers", "votes", "accuracy", "accuracy_random")] for one in held["paths"]]
+    rows.append(["all layers", report["layers"], None, held["accuracy_full"], None])
+    out.print(grid(["path", "layers", "right in the search", "held out", "random paths, held out"], rows))
+    out.print(f"held out: {held['items']:,} items that no path was searched for", soft_wrap=True)
+    out.print(
+        f"of the {searched['items']:,} others all layers answer {searched['full_right']:,} rightly, and some path "
+        f"{searched['best_right']:,}, searched with the answer known: an upper bound, not a score of the model",
         soft_wrap=True,
     )

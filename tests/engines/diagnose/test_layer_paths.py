@@ -40,6 +40,16 @@ def test_a_path_is_the_model_without_the_other_layers(name: str, removed: list[i
     assert LayerPaths(model, token_rows()).loss(removed) == pytest.approx(loss_of(model, removed), abs=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_path_of_all_layers_is_the_forward_pass_to_the_last_bit(name: str) -> None:
+    model = random_model(name)
+    rows = [row for row in token_rows() if row.shape[1] > 1]
+    for row, losses in zip(rows, LayerPaths(model, rows).token_losses(), strict=True):
+        with torch.no_grad():
+            logits = model(row, use_cache=False).logits
+        assert torch.equal(losses, nn.functional.cross_entropy(logits[0, :-1], row[0, 1:], reduction="none"))
+
+
 def test_the_model_is_as_before_afterwards() -> None:
     model = random_model("gemma3")
     before = model(token_rows()[2]).logits

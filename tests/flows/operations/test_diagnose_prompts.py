@@ -9,6 +9,8 @@ import pytest
 from models import WORDS, save_llama
 from trained_models import train_answers
 
+from curate.flows.cli.render import wordings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -100,6 +102,20 @@ def test_damage_above_the_spread_is_called_that(diagnose: Run, planted: Path, tm
     assert report["damage"]["value"] == 1.0
     assert report["above"] is True
     assert [set(wording) for wording in report["wordings"]] == [{"prompt", "influence", "score", "score_original"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("low", "above", "text"),
+    [(0.1, True, "above the spread"), (-0.1, True, "interval includes 0"), (0.1, False, "not above the spread")],
+)
+def test_the_verdict_says_when_other_items_could_show_no_damage(
+    capsys: pytest.CaptureFixture[str], low: float, above: bool, text: str
+) -> None:
+    figures = {"spread": 0.1, "spread_original": 0.1, "above": above, "damage": {"value": 0.2, "low": low, "high": 0.3}}
+    wordings({"diagnosis_id": "d", "model": "m", "original": "o", "items": 9, "wordings": [], **figures}, as_json=False)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert text in last
+    assert last.endswith("above the spread") == (low > 0)
 
 
 def test_figures_are_queryable_and_the_text_names_the_verdict(
