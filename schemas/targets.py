@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
+from curate.schemas.corpus import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,11 @@ TARGETS = pa.schema(
         pa.field("score", pa.float64(), nullable=False),
         pa.field("accepted", pa.bool_(), nullable=False),
         pa.field("stopped_early", pa.bool_(), nullable=False),
+        pa.field("contaminated_by", pa.string()),
     ]
 )
-"""Main table: one row per drawn sample, rows of the selection in the order of their ranks, samples by number."""
+"""Main table: one row per drawn sample, rows of the selection in the order of their ranks, samples by number; with
+``--accept likelihood`` and ``selfeval`` the rows that these are calibrated on come first."""
 
 TARGETS_ABOUT: dict[str, str] = {
     "number": "number of the sample, from 1; the first is the most likely answer, later ones are drawn at random",
@@ -53,6 +61,8 @@ TARGETS_ABOUT: dict[str, str] = {
     "form, by likelihood the probability of the answer, by selfeval the predicted probability that it is right; [0, 1]",
     "accepted": "true for the sample that is the row's target; at most one for each row",
     "stopped_early": "true if --max-new-tokens or the model's context cut the answer off; it is never accepted",
+    "contaminated_by": "id of the evaluation item whose question the answer contains, which would have been accepted; "
+    "its row has no target; null otherwise",
 }
 
 TARGETS_SUMMARY = pa.schema(
@@ -84,3 +94,21 @@ a row that it is calibrated on. ``mean_entropy`` is in nats; ``state`` is the fi
 
 CALIBRATED = pa.schema([*TARGETS, *(field for field in STATES if field.name not in TARGETS.names)])
 """Samples with both, as a worker returns them."""
+
+
+def conversations_with(turns: Sequence[Turn], text: str | None, keep_reference: str) -> list[tuple[Turn, ...]]:
+    """Return what is trained on in place of a row: with its target, the row itself, both or neither.
+
+    Parameters
+    ----------
+    turns : sequence of Turn
+        Of the row; the last is the corpus's answer.
+    text : str or None
+        Its target, where it has one.
+    keep_reference : str
+        When the corpus's answer stays: ``on-miss``, ``never`` or ``always``.
+    """
+    same = text is not None and text == turns[-1].content
+    exchanged = [] if text is None or same else [(*turns[:-1], Turn("assistant", text))]
+    stays = same or keep_reference == "always" or (text is None and keep_reference == "on-miss")
+    return [*exchanged, *([tuple(turns)] if stays else [])]

@@ -71,9 +71,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "sampling": (
         *_section("sample", "model best_of accept threshold temperature max_new_tokens part_items"),
+        *_section("select", "decontaminate"),
         *LAYOUT,
         *_section("score", "workers"),
     ),
+    "targets": _section("recover", "targets keep_reference"),
     "diagnosing": (
         *_section("diagnose", "rows leave_one_out"),
         *_section("", "original trust_remote_code trust_pickle"),

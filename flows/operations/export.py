@@ -8,9 +8,11 @@ import numpy as np
 
 from curate.flows.operations.teacher_export import predicted_columns
 from curate.flows.session import open_warehouse
+from curate.flows.stages.recovering.targets import accepted_texts, targets_input, writer_of
 from curate.schemas.errors import UsageError
 from curate.storage.exports import export as write
 from curate.storage.exports import target_named
+from curate.storage.exports.answers import Answers
 from curate.storage.exports.model_optimizer import TOKENS
 from curate.storage.warehouse.permissions import files_of_user
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-CALIBRATION, DISTILLATION, BLEND = "calibration", "axolotl-kd", "model-optimizer"
+CALIBRATION, DISTILLATION, BLEND, IDS = "calibration", "axolotl-kd", "model-optimizer", "ids"
 
 
 def export(
@@ -46,7 +48,7 @@ def export(
     Raises
     ------
     UsageError
-        If the selection or target is unknown, or `rows` or `top` is given for a target that does not take it.
+        If the selection or target is unknown, or an option is given for a target that does not take it.
     """
     target_named(target)
     if rows is not None and (target != CALIBRATION or rows < 1):
@@ -59,10 +61,28 @@ def export(
     columns = None
     if target == DISTILLATION:
         columns = predicted_columns(warehouse, settings, selection_id, top)
-    if target == BLEND:
+    answers = _answers(warehouse, settings, target)
+    if target == BLEND and answers is None:  # scores counted the tokens of the corpus's answers
         columns = _token_counts(warehouse, selection_id)
     with files_of_user():
-        return write(warehouse, selection_id, target, folder, name, only, columns)
+        return write(warehouse, selection_id, target, folder, name, only, columns, answers)
+
+
+def _answers(warehouse: Warehouse, settings: Settings, target: str) -> Answers | None:
+    """Return the accepted answers of ``--targets``; None without.
+
+    Raises
+    ------
+    UsageError
+        If the export has no answers.
+    """
+    targets = targets_input(warehouse, settings).get("targets")
+    if targets is None:
+        return None
+    if target == IDS:
+        raise UsageError("--targets is not valid with --to ids, which writes ids of the corpus; choose another --to")
+    texts = accepted_texts(warehouse, targets)
+    return Answers(targets, texts, settings.recover.keep_reference, *writer_of(warehouse, targets))
 
 
 def _token_counts(warehouse: Warehouse, selection_id: str) -> dict[str, dict[str, int]] | None:

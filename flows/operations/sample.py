@@ -8,6 +8,7 @@ from curate.flows import progress, stages
 from curate.flows.converted_models import converted
 from curate.flows.operations.recover import for_selection
 from curate.flows.session import open_warehouse, session
+from curate.flows.stages.sampling.decontaminating import with_evaluations
 from curate.flows.stages.targets import model_of
 from curate.storage.warehouse.warehouse import LATEST
 
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-SHOWN = ("rows", "asked", "solved", "samples", "mean_samples", "tokens", "tokens_always", "stopped_early", "warnings")
+SHOWN = (
+    "rows",
+    "asked",
+    "solved",
+    "samples",
+    "mean_samples",
+    "tokens",
+    "tokens_always",
+    "stopped_early",
+    "contaminated",
+    "warnings",
+)
 
 
 def sample(settings: Settings, selection: str = LATEST) -> tuple[Warehouse, str]:
@@ -31,14 +43,16 @@ def sample(settings: Settings, selection: str = LATEST) -> tuple[Warehouse, str]
     Raises
     ------
     UsageError
-        If there is no such selection.
+        If there is no such selection, or an evaluation file that it was decontaminated against.
     InputError
         If the model cannot be used.
     GateError
         If ``likelihood`` or ``selfeval`` does not tell right answers from wrong ones on rows with a check.
     """
     settings, chosen = for_selection(settings, selection)
-    model = converted(open_warehouse(settings), model_of(settings, chosen), settings.trust_pickle)
+    warehouse = open_warehouse(settings)
+    settings = with_evaluations(warehouse, settings, warehouse.manifest("selection", chosen))
+    model = converted(warehouse, model_of(settings, chosen), settings.trust_pickle)
     settings = settings.model_copy(update={"sample": settings.sample.model_copy(update={"model": model})})
     with session("sample", settings) as run:
         targets: str = run.call(stages.sample, run.warehouse, run.settings, chosen)

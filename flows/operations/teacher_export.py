@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.operations.recover import for_selection
+from curate.flows.stages.recovering.targets import with_targets
 from curate.flows.stages.recovery import request_of, selected_rows
 from curate.schemas.errors import UsageError
 
@@ -36,7 +37,7 @@ def predicted_columns(
             f"selection {selection} was made without an original model, which the log-probabilities come from; "
             "pass --original FOLDER and --compressed FOLDER"
         )
-    rows = selected_rows(warehouse, warehouse.manifest("selection", selection))
+    rows = with_targets(warehouse, settings, selected_rows(warehouse, warehouse.manifest("selection", selection)))
     names = rows["example_id"].to_pylist()
     student = settings.compressed or settings.original
     columns: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ import pyarrow as pa
 from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.selecting.pool import Upstream, read_pool
-from curate.flows.stages.selecting.screening import Screened, evaluations, screen, screened_by
+from curate.flows.stages.selecting.screening import Screened, evaluation_files, evaluations, screen, screened_by
 from curate.flows.stages.selecting.solved import solved_source
 from curate.flows.stages.selecting.target import score_target, target_scores_id
 from curate.schemas.defaults import identifying
@@ -139,7 +139,8 @@ def choose(warehouse: Warehouse, request: SelectionRequest, corpus: str, *ids: s
             advance(len(pool))
         for warning in chosen.warnings:
             progress.note(f"warning: {warning}")
-        builder.finish(facts(screened.pool, chosen))
+        against = evaluation_files(request.settings)
+        builder.finish(facts(screened.pool, chosen) | ({"decontaminated": against} if against else {}))
     return plan.id
 
 

@@ -16,7 +16,9 @@ from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovery import selected_rows
 from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.sampling.calibrating import CALIBRATED_BY, calibration, calibration_rows
+from curate.flows.stages.sampling.decontaminating import Decontamination
 from curate.flows.stages.sampling.figures import counts, summary_rows, unused
+from curate.flows.stages.selecting.screening import evaluations
 from curate.schemas.errors import InputError, UsageError
 from curate.schemas.targets import STATES, TARGETS, TARGETS_SUMMARY
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
 
-VERSION = 1
+VERSION = 2
 AGREEMENT = 0.75
 """Share of samples that must agree where nothing was said."""
 
@@ -52,7 +54,7 @@ def model_of(settings: Settings, selection_id: str) -> str:
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:
-    """Return the recipe of targets: the selection, the model's files, and how answers are drawn and accepted.
+    """Return the recipe of targets: selection, model, evaluation files, and how answers are drawn and accepted.
 
     Raises
     ------
@@ -63,6 +65,7 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
 
     model = model_of(settings, selection_id)
     inputs = {"selection": selection_id, "model": warehouse.digests.files(generation_files(model))}
+    inputs |= evaluations(warehouse, settings)
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
     how |= {"seed": settings.seed, **_options(settings), **rendering_setting(settings.score.template, model)}
     layout = {"device": settings.score.device, "part_items": settings.sample.part_items}
@@ -98,6 +101,8 @@ def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
     GateError
         If answers without a check cannot be judged; what was drawn to find out is kept.
     """
+    from curate.engines.models.licence import model_licence
+
     plan = recipe(warehouse, settings, selection_id)
     if plan.exists_in(warehouse):
         return plan.id
@@ -111,7 +116,8 @@ def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
         drawn = pa.concat_tables(builder.read_part("part", index) for index in range(builder.finished()))
         summary = summary_rows(rows["example_id"].to_pylist(), drawn)
         builder.write("summary", 0, pa.Table.from_pylist(summary, schema=TARGETS_SUMMARY), TARGETS_SUMMARY)
-        facts = {"model": model, "not_used": unused(model), **counts(drawn, summary, settings.sample.best_of), **report}
+        about = {"model": model, "licence": model_licence(model), "not_used": unused(model)}
+        facts = {**about, **counts(drawn, summary, settings.sample.best_of), **report}
         builder.finish({**facts, **({"workers": drawing.workers} if drawing.workers else {})}, drawing.peak_memory)
     return plan.id
 
@@ -121,6 +127,7 @@ class _Drawing:
 
     def __init__(self, builder: Builder, settings: Settings, model: str) -> None:
         self._builder, self._settings, self._model = builder, settings, model
+        self._decontamination = Decontamination(settings)
         self.workers: list[dict[str, Any]] = []
         """What each worker did."""
         self.peak_memory = 0
@@ -152,7 +159,8 @@ class _Drawing:
                 for index, table in pool.run(new, advance):
                     if "state" in table.schema.names:  # before the part: a finished part has its states
                         self._builder.write("states", index, table.select(STATES.names), STATES)
-                    self._builder.write("part", index, table.select(TARGETS.names), TARGETS)
+                    samples = self._decontamination.of(pa.Table.from_batches([table]).select(TARGETS.names))
+                    self._builder.write("part", index, samples, TARGETS)
         self.workers += pool.worker_summaries()
         self.peak_memory = max(self.peak_memory, pool.peak_memory)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.storage.exports import axolotl, axolotl_kd, hf_dataset, llama_factory, model_optimizer, shapes
+from curate.storage.exports.answers import Answers, with_answers
 from curate.storage.exports.rows import KeptRow, UnsupportedRow, kept_ranks, kept_rows
 from curate.storage.exports.writing import (
     Destination,
@@ -114,6 +115,7 @@ def export(
     name: str | None = None,
     only: Collection[str] | None = None,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
+    answers: Answers | None = None,
 ) -> dict[str, Any]:
     """Write the kept rows of a selection for one target.
 
@@ -131,6 +133,8 @@ def export(
         Example ids to restrict the kept rows to.
     columns : mapping of str to mapping, optional
         More columns of each record, by example id, that no corpus holds; rows without them are left out.
+    answers : Answers, optional
+        A model's accepted answers, to be written in place of the corpus's.
 
     Returns
     -------
@@ -162,7 +166,9 @@ def export(
     for example_id in forgotten(warehouse.root):
         if rank.pop(example_id, None) is not None:
             counts.left_out[example_id] = "forgotten after the selection"
-    rows = kept_rows(warehouse, selection.inputs["corpus"], rank)
+    rows: Iterable[KeptRow] = kept_rows(warehouse, selection.inputs["corpus"], rank)
+    if answers is not None:
+        rows = with_answers(rows, answers, counts)
     _remove_leftovers(folder, name)
     to = Destination(folder, name, warehouse.root, warehouse.lock_timeout)
     files = chosen.write(to, counts.convert(rows, _with_columns(chosen.shape, columns)))
@@ -171,6 +177,7 @@ def export(
         "method": selection.settings["method"],
         "budget": selection.settings["budget"],
         "target": target,
+        **({} if answers is None else {"targets": answers.targets, "keep_reference": answers.keep_reference}),
         "files": [str(path) for path in files],
         "rows": counts.rows,
         "licences": dict(sorted(counts.licences.items())),

@@ -20,7 +20,7 @@ Selection = Annotated[str, typer.Argument(help="Selection id or its beginning; t
 
 
 @app.command()
-@takes("models", "layout", "seed", "run")
+@takes("targets", "models", "layout", "seed", "run")
 def export(
     settings: Settings,
     to: Annotated[

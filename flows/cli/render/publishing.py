@@ -14,6 +14,8 @@ def exported(summary: dict[str, Any], as_json: bool) -> None:
         return
     out = console()
     out.print(f"Selection {summary['selection_id']}: {summary['rows']:,} rows written for {summary['target']}")
+    if "targets" in summary:
+        out.print(f"with the answers of targets {summary['targets']} (--keep-reference {summary['keep_reference']})")
     for path in summary["files"]:
         out.print(f"  {path}", soft_wrap=True)
     if summary["target"] != "ids":

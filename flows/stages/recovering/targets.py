@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from curate.schemas.corpus import Turn, example_id, message_of, turns_of
+from curate.schemas.corpus import example_id, message_of, turns_of
 from curate.schemas.errors import InputError, UsageError
+from curate.schemas.targets import conversations_with
+from curate.storage.exports.rows import NOT_STATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,10 +64,16 @@ def targets_lineage(warehouse: Warehouse, settings: Settings) -> dict[str, Any]:
     targets = targets_input(warehouse, settings).get("targets")
     if targets is None:
         return {}
-    # A card travels with the model: a name, not a folder of this machine.
-    model = str(warehouse.manifest("targets", targets).facts["model"])
-    name = Path(model).absolute().name if Path(model).exists() else model
-    return {"targets": targets, "targets_from": name, **targets_setting(settings)}
+    name, licence = writer_of(warehouse, targets)
+    return {"targets": targets, "targets_from": name, "targets_licence": licence, **targets_setting(settings)}
+
+
+def writer_of(warehouse: Warehouse, targets: str) -> tuple[str, str]:
+    """Return the name and the licence of the model that gave the answers."""
+    # Cards and exports travel: a name, not a folder of this machine.
+    facts = warehouse.manifest("targets", targets).facts
+    model = str(facts["model"])
+    return Path(model).absolute().name if Path(model).exists() else model, facts.get("licence") or NOT_STATED
 
 
 def with_targets(warehouse: Warehouse, settings: Settings, rows: pa.Table) -> pa.Table:
@@ -101,10 +109,10 @@ def accepted_texts(warehouse: Warehouse, targets: str) -> dict[str, str]:
 
 def _exchanged(row: Mapping[str, Any], text: str | None, keep: str) -> Iterator[dict[str, Any]]:
     """Yield what is trained on in place of a row: its target, the row itself, both or neither."""
-    *before, last = turns_of(row["messages"])
-    same = text is not None and text == last.content
-    if text is not None and not same:
-        turns = (*before, Turn("assistant", text))
-        yield {**row, "example_id": example_id(turns, row["tools"]), "messages": [message_of(turn) for turn in turns]}
-    if same or keep == "always" or (text is None and keep == "on-miss"):
-        yield dict(row)
+    given = turns_of(row["messages"])
+    for turns in conversations_with(given, text, keep):
+        if turns == given:
+            yield dict(row)
+        else:
+            new = {"example_id": example_id(turns, row["tools"]), "messages": [message_of(turn) for turn in turns]}
+            yield {**row, **new}

@@ -34,7 +34,7 @@ def counts(drawn: pa.Table, summary: Sequence[dict[str, Any]], best_of: int) -> 
     """
     answered = [row for row in summary if row["n_drawn"]]
     tokens = dict.fromkeys((row["example_id"] for row in answered), 0)
-    cut = 0
+    cut, contaminated = 0, len(drawn) - drawn["contaminated_by"].null_count
     for row in drawn.select(["example_id", "n_tokens", "stopped_early"]).to_pylist():
         tokens[row["example_id"]] += row["n_tokens"]
         cut += row["stopped_early"]
@@ -47,12 +47,18 @@ def counts(drawn: pa.Table, summary: Sequence[dict[str, Any]], best_of: int) -> 
         "tokens": sum(tokens.values()),
         "tokens_always": round(sum(best_of * tokens[row["example_id"]] / row["n_drawn"] for row in answered)),
         "stopped_early": cut,
-        "warnings": _warnings(len(summary), len(answered), len(drawn), cut),
+        "contaminated": contaminated,
+        "warnings": _warnings(len(summary), len(answered), len(drawn), cut, contaminated),
     }
 
 
-def _warnings(rows: int, answered: int, samples: int, cut: int) -> list[str]:
+def _warnings(rows: int, answered: int, samples: int, cut: int, contaminated: int) -> list[str]:
     messages = []
+    if contaminated:
+        messages.append(
+            f"{contaminated:,} answers that would have been accepted contain questions of an evaluation; their rows "
+            "have no target"
+        )
     if answered < rows:
         messages.append(
             f"{rows - answered:,} of {rows:,} rows were not asked: their last turn is no answer, or the prompt is "

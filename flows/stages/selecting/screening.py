@@ -6,6 +6,7 @@ Records for each excluded row the row or item that it repeats. Nothing is comput
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from curate.schemas.settings import Settings
     from curate.selectors.text.near_duplicates import NearDuplicates
+    from curate.selectors.text.shingles import Shingles
     from curate.storage.warehouse.warehouse import Warehouse
 
 
@@ -125,8 +127,7 @@ def _decontaminated(warehouse: Warehouse, settings: Settings, corpus: str, scree
     from curate.selectors.text.contamination import WORDS, contamination
     from curate.selectors.text.shingles import shingles
 
-    items = [example for path in settings.select.decontaminate for example in _items(path)]
-    questions = shingles(((prompt_text(item.turns),) for item in items), WORDS)
+    items, questions = evaluation_questions(settings)
     matches = contamination(shingles(_texts(warehouse, corpus), WORDS), questions)
     rows = np.flatnonzero((matches.item >= 0) & screened.pool.eligible)
     eligible, reason = screened.pool.eligible.copy(), screened.pool.reason.copy()
@@ -135,6 +136,27 @@ def _decontaminated(warehouse: Warehouse, settings: Settings, corpus: str, scree
     related[rows] = [items[item].id for item in matches.item[rows].tolist()]
     overlap[rows] = matches.overlap[rows]
     return Screened(replace(screened.pool, eligible=eligible, reason=reason), related, overlap)
+
+
+def evaluation_files(settings: Settings) -> list[str]:
+    """Return the evaluation files as they can be read from any folder: local ones from the root, addresses as given."""
+    given = settings.select.decontaminate
+    return [str(Path(path).absolute()) if Path(path).exists() else path for path in given]
+
+
+def evaluation_questions(settings: Settings) -> tuple[list[Example], Shingles]:
+    """Return the items of the evaluation files, and the n-grams of their questions.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or has no usable row.
+    """
+    from curate.selectors.text.contamination import WORDS
+    from curate.selectors.text.shingles import shingles
+
+    items = [example for path in settings.select.decontaminate for example in _items(path)]
+    return items, shingles(((prompt_text(item.turns),) for item in items), WORDS)
 
 
 def _items(path: str) -> list[Example]:

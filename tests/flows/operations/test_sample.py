@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from ray_cluster import running_cluster
 from curate import flows
 from curate.flows import demo
 from curate.flows.operations.recover import for_selection
-from curate.flows.stages.recovering.targets import resolved
+from curate.flows.stages.recovering.targets import accepted_texts, resolved
 from curate.flows.stages.recovery import job_of, recipe, selected_rows
+from curate.schemas.corpus import Turn, example_id
 from curate.schemas.settings import resolve
 from curate.storage.warehouse.warehouse import Warehouse
 
@@ -163,6 +165,83 @@ def test_the_compressed_models_answers_teach_other_words(curate: Run, root: Path
     changed = [new for new, old in zip(last_turns(table), last_turns(rows), strict=True) if new != old]
     assert changed
     assert len(set(table["example_id"].to_pylist()) - set(rows["example_id"].to_pylist())) == len(changed)
+
+
+def exported(curate: Run, root: Path, folder: Path, *options: object) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    answer = curate("export", "--to", "messages", "--out", folder, "--name", "x", *options, "-w", root, "--json")
+    assert answer.code == 0, answer.err
+    return answer.value, [json.loads(line) for line in (folder / "x.jsonl").read_text().splitlines()]
+
+
+def test_exports_hold_targets_and_the_licence_of_their_model(
+    curate: Run, root: Path, selection: str, tmp_path: Path
+) -> None:
+    """Agreement of the compressed model's answers, so that some last turns change."""
+    model = shutil.copytree(next((root / "models").glob("demo-*")), tmp_path / "small")
+    (model / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    command = ("sample", "--from", model, "--accept", "agreement", "--threshold", 0.51, *DRAWING)
+    targets = curate(*command, "-w", root, "--json").value["targets_id"]
+    warehouse = Warehouse(root)
+    for keep in ("on-miss", "never", "always"):
+        report, rows = exported(curate, root, tmp_path / keep, "--targets", "latest", "--keep-reference", keep)
+        settings = settings_of(root, selection, targets=targets, keep_reference=keep)
+        trained, _, description = job_of(warehouse, settings, selection, root / "out")
+        assert sorted(row["messages"][-1]["content"] for row in rows) == sorted(last_turns(trained))
+        assert (report["targets"], report["keep_reference"]) == (targets, keep)
+        before = selected_rows(warehouse, warehouse.manifest("selection", selection))
+        changed = len(set(trained["example_id"].to_pylist()) - set(before["example_id"].to_pylist()))
+        assert changed
+        assert report["licences"]["apache-2.0 (answers of small)"] == changed
+        assert report["licences"]["not stated"] == report["rows"]
+        assert description["lineage"]["targets_licence"] == "apache-2.0"
+        solved = len(accepted_texts(warehouse, targets))
+        assert report["left_out"] == ({"no accepted answer": ROWS - solved} if keep == "never" else {})
+    plain, rows = exported(curate, root, tmp_path / "plain")
+    assert "targets" not in plain
+    assert set(plain["licences"]) == {"not stated"}
+    ids = curate("export", "--to", "ids", "--out", tmp_path / "ids", "--targets", "latest", "-w", root)
+    assert (ids.code, "--targets is not valid with --to ids" in ids.err) == (2, True)
+
+
+def questions_file(path: Path, questions: list[str]) -> Path:
+    path.write_text("".join(json.dumps({"instruction": one, "output": "x"}) + "\n" for one in questions))
+    return path
+
+
+def test_an_answer_with_a_question_of_an_evaluation_is_no_target(
+    curate: Run, root: Path, selection: str, report: dict[str, Any], tmp_path: Path
+) -> None:
+    texts = accepted_texts(Warehouse(root), report["targets_id"])
+    recited = sorted(set(texts.values()))[:2]
+    file = questions_file(tmp_path / "items.jsonl", [*recited, "What is the capital of the country of the moon?"])
+    clean = curate("sample", *DRAWING, "--decontaminate", file, "-w", root, "--json")
+    assert clean.code == 0, clean.err
+    assert "contain questions of an evaluation" in clean.err
+    left = accepted_texts(Warehouse(root), clean.value["targets_id"])
+    assert left == {name: text for name, text in texts.items() if text not in recited}
+    assert clean.value["contaminated"] == len(texts) - len(left) >= 2
+    assert clean.value["solved"] == len(left)
+    items = [example_id((Turn("user", one), Turn("assistant", "x"))) for one in recited]
+    samples = Warehouse(root).read("targets", clean.value["targets_id"]).to_pylist()
+    assert {one["contaminated_by"] for one in samples} == {None, *items}
+
+
+def test_targets_are_checked_against_what_their_rows_were_checked_against(
+    curate: Run, root: Path, tmp_path: Path
+) -> None:
+    file = questions_file(tmp_path / "items.jsonl", ["Which of these words is the longest one in the list?"])
+    options = flows.settings(warehouse=root, select={"method": "uniform", "budget": "3", "decontaminate": [str(file)]})
+    chosen = flows.select(options).id
+    command = ("sample", chosen, *DRAWING, "-w", root, "--json")
+    targets = curate(*command).value["targets_id"]
+    inputs = Warehouse(root).manifest("targets", targets).inputs
+    assert [role for role in inputs if role.startswith("evaluation:")] == ["evaluation:0:items.jsonl"]
+    file.rename(tmp_path / "moved.jsonl")
+    gone = curate(*command)
+    assert (gone.code, "was decontaminated against items.jsonl" in gone.err) == (2, True)
+    other = questions_file(tmp_path / "other.jsonl", ["Another question?"])
+    assert curate(*command, "--decontaminate", other).code == 2
+    assert curate(*command, "--decontaminate", other, "--decontaminate", tmp_path / "moved.jsonl").code == 0
 
 
 def test_targets_and_what_is_kept_are_part_of_a_recovery(root: Path, selection: str, report: dict[str, Any]) -> None:

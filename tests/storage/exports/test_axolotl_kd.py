@@ -8,13 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import warehouses
 import yaml
 from chat_templates import PHI_3
 from models import save_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from curate.schemas.errors import InputError
+from curate.schemas.targets import TARGETS
 from curate.storage.exports.axolotl_kd import SCHEMA, read
+from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,16 +39,34 @@ def selected(curate: Run, corpus: Path, tmp_path: Path) -> list[Any]:
     return ["-w", tmp_path / "w"]
 
 
-def test_logprobs_are_those_of_the_original(curate: Run, selected: list[Any], tmp_path: Path) -> None:
-    answer = curate(
-        "export", "--to", "axolotl-kd", "--top", "5", "--out", tmp_path, "--name", "kd", *selected, "--json"
-    )
+def accept(root: Path, text: str) -> None:
+    """Write targets in which every selected row has this answer."""
+    warehouse = Warehouse(root)
+    selection = warehouse.list("selection")[0].id
+    ledger = warehouse.read("selection", selection).to_pylist()
+    samples = [
+        {"example_id": row["example_id"], "number": 1, "text": text, "n_tokens": 2, "mean_logp": -1.0, "passed": True,
+         "score": 1.0, "accepted": True, "stopped_early": False, "contaminated_by": None}
+        for row in ledger if row["kept"]
+    ]  # fmt: skip
+    warehouses.make(warehouse, "targets", {"selection": selection}, {}, {"part": (samples, TARGETS)}, model="gone")
+
+
+@pytest.mark.parametrize("targets", [(), ("--targets", "latest")])
+def test_logprobs_are_those_of_the_original(
+    curate: Run, selected: list[Any], tmp_path: Path, targets: tuple[str, ...]
+) -> None:
+    accept(tmp_path / "w", "red apple")
+    kd = ("--to", "axolotl-kd", "--top", "5", "--out", tmp_path, "--name", "kd", *selected)
+    answer = curate("export", *kd, *targets, "--json")
     assert answer.code == 0, answer.err
     config = yaml.safe_load((tmp_path / "kd.axolotl.yml").read_text())
     (described,) = config["datasets"]
     assert described["path"] == str(tmp_path / "kd.parquet")
     rows = read(tmp_path / "kd.parquet").to_pylist()
     assert len(rows) == answer.value["rows"] == 6
+    exchanged = [row[described["field_messages"]][-1]["content"] == "red apple" for row in rows]
+    assert all(exchanged) if targets else not any(exchanged)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "original").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "compressed")
     for row in rows:
