@@ -45,7 +45,7 @@ def score_options(
         If the rows of a single group do not fit into the device's memory.
     """
     rows = [row for group in groups for row in group]
-    if not _keeps_keys(model):
+    if not keeps_keys(model):
         return score_answers(model, head, rows, runner)
     out = TeacherForcingResult(np.zeros(len(rows)), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64))
     first = np.cumsum([0, *map(len, groups)])
@@ -119,7 +119,7 @@ def _score(
 
 
 @torch.inference_mode()
-def _keeps_keys(model: PreTrainedModel) -> bool:
+def keeps_keys(model: PreTrainedModel) -> bool:
     """Return whether the model's cache is one tensor of keys and values per layer, which grows with every token."""
     probe = torch.zeros((1, 1), dtype=torch.int64, device=model.device)
     cache = getattr(model.base_model(input_ids=probe, use_cache=True), "past_key_values", None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from curate.engines.sample.answer import Answer, Verdict
 
@@ -35,15 +35,15 @@ def waves(best_of: int) -> Iterator[range]:
         size = first - 1
 
 
-def draw_adaptively(references: Sequence[str], best_of: int, draw: Draw, judge: Judge) -> list[Drawn]:
-    """Draw samples of every row, wave by wave, until one is accepted or there are `best_of`.
+def draw_adaptively(references: Sequence[str], rounds: Iterable[range], draw: Draw, judge: Judge) -> list[Drawn]:
+    """Draw samples of every row, wave by wave, until one is accepted or there are no more waves.
 
     Parameters
     ----------
     references : sequence of str
         The corpus's answer of each row.
-    best_of : int
-        Most samples of a row, ≥ 1.
+    rounds : iterable of range
+        Numbers of the samples of each wave.
     draw : callable
         Given pairs of row and sample number, returns an answer to each.
     judge : callable
@@ -52,7 +52,7 @@ def draw_adaptively(references: Sequence[str], best_of: int, draw: Draw, judge: 
     answers: list[list[Answer]] = [[] for _ in references]
     verdicts: dict[int, Verdict] = {}
     unsolved = list(range(len(references)))
-    for numbers in waves(best_of):
+    for numbers in rounds:
         pairs = [(row, number) for row in unsolved for number in numbers]
         for (row, _), answer in zip(pairs, draw(pairs) if pairs else (), strict=True):
             answers[row].append(answer)

@@ -82,7 +82,7 @@ def calibrate(checked: Checked, by: ScoredBy, threshold: float | None) -> tuple[
         if by == "likelihood"
         else fit_probe(features(checked.answers)[checked.ended], checked.right[checked.ended])
     )
-    return Scorer(level, probe), {**report, **_stopping(checked, scores[by], second, level), "threshold": level}
+    return Scorer(level, probe), {**report, **stopping(checked, scores[by], second, level), "threshold": level}
 
 
 def held_out(
@@ -171,7 +171,7 @@ def _figure(value: float | None) -> str:
     return "none, since all answers are right or all are wrong," if value is None else f"{value:.2f}"
 
 
-def _stopping(
+def stopping(
     checked: Checked, scores: NDArray[np.float64], rows: NDArray[np.int64], threshold: float
 ) -> dict[str, Any]:
     """Return what the threshold does on prompts that it was not set on, beside the likeliest answer alone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from curate.engines.evaluate.generation import stop_tokens
@@ -13,11 +12,10 @@ from curate.engines.evaluate.option_layouts import last_start
 from curate.engines.evaluate.run import PLACEHOLDER
 from curate.engines.evaluate.subject import load_subject
 from curate.engines.models.checkpoints import generation_files
-from curate.engines.sample.accept import Accept, judge_of
-from curate.engines.sample.adaptive import Drawn, draw_adaptively
+from curate.engines.sample.accept import Accept, judge_of, never
+from curate.engines.sample.adaptive import Drawn, draw_adaptively, waves
 from curate.engines.sample.answer import Answer
 from curate.engines.sample.draw import Request, draw_samples, uniforms_of
-from curate.engines.sample.states import final_states
 from curate.engines.tokens.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
 from curate.schemas.targets import CALIBRATED, TARGETS
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from curate.engines.evaluate.subject import Subject
@@ -125,28 +124,24 @@ def sample_rows(subject: Subject, rows: Sequence[Mapping[str, Any]], config: Sam
             config.max_new_tokens,
             temperature=config.temperature,
             context=subject.context,
+            with_states=config.with_states,
         )
-        return _answers(subject, [to_answer[row].prompt for row, _ in pairs], samples, config.with_states)
+        return _answers(subject, samples)
 
     judge = judge_of(config.accept, config.threshold, config.scorer)
-    drawn = draw_adaptively([one.reference for one in to_answer], config.best_of, draw, judge)
+    rounds = [range(1, config.best_of + 1)] if judge is never else waves(config.best_of)
+    drawn = draw_adaptively([one.reference for one in to_answer], rounds, draw, judge)
     records = [record for pair in zip(to_answer, drawn, strict=True) for record in _records(*pair)]
     fitted_on = config.with_states and config.scorer is None
     return pa.RecordBatch.from_pylist(records, schema=CALIBRATED if fitted_on else TARGETS)
 
 
-def _answers(
-    subject: Subject, prompts: Sequence[NDArray[np.int64]], samples: Sequence[Sample], with_states: bool
-) -> list[Answer]:
-    """Return samples as texts, with the final hidden state of each where it is read."""
+def _answers(subject: Subject, samples: Sequence[Sample]) -> list[Answer]:
+    """Return samples as texts."""
     texts = subject.tokenizer.batch_decode([one.ids for one in samples], skip_special_tokens=True)
-    states: Sequence[NDArray[np.float32] | None] = [None] * len(samples)
-    if with_states:
-        whole = [np.append(prompt, one.ids).astype(np.int64) for prompt, one in zip(prompts, samples, strict=True)]
-        states = final_states(subject.model, whole)
     return [
-        Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, state)
-        for text, one, state in zip(texts, samples, states, strict=True)
+        Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, one.state)
+        for text, one in zip(texts, samples, strict=True)
     ]
 
 

@@ -81,6 +81,8 @@ class ModelSize:
     layers: int
     quantised: bool = False
     """Whether the weights keep their stored dtype, whatever dtype is requested."""
+    cache_width: int = 0
+    """Length of a token's keys in one layer; its values are as long."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,16 @@ def model_size(name: str) -> ModelSize:
         vocabulary=_first(config, "vocab_size"),
         layers=_first(config, "num_hidden_layers", "n_layer"),
         quantised=quantisation(folder) is not None,
+        cache_width=_key_heads(config) * (_first(config, "head_dim") or width // max(1, _heads(config))),
     )
+
+
+def _heads(config: dict[str, Any]) -> int:
+    return _first(config, "num_attention_heads", "n_head")
+
+
+def _key_heads(config: dict[str, Any]) -> int:
+    return _first(config, "num_key_value_heads") or _heads(config)
 
 
 def _first(config: dict[str, Any], *names: str) -> int:

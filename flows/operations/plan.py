@@ -11,7 +11,7 @@ from curate.flows import pipeline
 from curate.flows.converted_models import with_converted
 from curate.flows.demo.pair import is_demo
 from curate.flows.operations.corpus_tokens import mean_row_tokens
-from curate.flows.operations.plan_costs import Cost, piloting, recovering, scoring
+from curate.flows.operations.plan_costs import Cost, piloting, recovering, sampling, scoring
 from curate.flows.operations.recover import with_demo_training
 from curate.flows.session import open_warehouse
 from curate.flows.stages.selecting.request import SelectionRequest, resolve_request
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def plan(settings: Settings, *, with_recovery: bool = False) -> list[dict[str, Any]]:
-    """Return one dict per stage and, if asked for, one for a recovery on the selection.
+    """Return one dict per stage and, if asked for, one each for samples of the selection and a recovery on it.
 
     Each has ``stage``, ``artefact`` id, ``state``, ``rows``, an ``estimate`` in words, and, where models run,
     ``seconds`` and ``memory_mb`` of the peak.
@@ -42,7 +42,7 @@ def plan(settings: Settings, *, with_recovery: bool = False) -> list[dict[str, A
     rows = warehouse.manifest(read.noun, read.id).rows() if read.exists_in(warehouse) else None
     tokens = mean_row_tokens(warehouse, request.settings, read) if request.settings.compressed else None
     steps = [_describe(warehouse, verb, recipe, request.settings, rows, tokens) for verb, recipe in recipes.items()]
-    return steps + (_recovery(request.settings, rows, tokens) if with_recovery else [])
+    return steps + (_after_selection(request.settings, rows, tokens) if with_recovery else [])
 
 
 def existing_selection(settings: Settings) -> str | None:
@@ -106,12 +106,15 @@ def _describe(
     return _step(name, step.id, "cached" if exists else "to do", rows, cost)
 
 
-def _recovery(settings: Settings, rows: int | None, row_tokens: float | None) -> list[dict[str, Any]]:
-    """Return what a recovery on the selection would cost, where there is a model to recover."""
+def _after_selection(settings: Settings, rows: int | None, row_tokens: float | None) -> list[dict[str, Any]]:
+    """Return what samples of the selection and a recovery on it would cost, where there are models for them."""
     if settings.compressed is None or not rows or row_tokens is None:
         return []
-    kept, cost = recovering(settings, rows, row_tokens)
-    return [_step("recover", None, "after select", kept, cost)]
+    named = settings.sample.model
+    model = getattr(settings, named) if named in ("original", "compressed") else named
+    steps = [] if model is None else [("sample", sampling(settings, model, rows, row_tokens))]
+    steps.append(("recover", recovering(settings, rows, row_tokens)))
+    return [_step(verb, None, "after select", kept, cost) for verb, (kept, cost) in steps]
 
 
 def _step(stage: str, artefact: str | None, state: str, rows: int | None, cost: Cost) -> dict[str, Any]:

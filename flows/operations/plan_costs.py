@@ -93,9 +93,7 @@ def recovering(settings: Settings, rows: int, row_tokens: float) -> tuple[int, C
     from curate.engines.score.memory import MIB, model_size
 
     request, model = request_of(settings), model_size(str(settings.compressed))
-    budget = parse_budget(settings.select.budget)
-    resolved = budget.resolve(rows, int(rows * row_tokens))
-    kept = max(1, round(resolved / row_tokens)) if budget.in_tokens else resolved
+    kept = _kept(settings, rows, row_tokens)
     tokens = kept * row_tokens * request.epochs
     flops = training_operations(settings) * model.parameters * tokens
     if request.asks_original and settings.original:
@@ -116,6 +114,47 @@ def recovering(settings: Settings, rows: int, row_tokens: float) -> tuple[int, C
     seconds = flops / _rate(settings, model)
     where = f"{kind}{', by one worker of the cluster' if worker else ''}"
     return kept, Cost(f"about {tokens:,.0f} tokens, {flops:.1e} FLOPs on {where}", seconds, memory)
+
+
+def sampling(settings: Settings, model: str, rows: int, row_tokens: float) -> tuple[int, Cost]:
+    """Return how many rows are sampled, and the cost if all samples of each are drawn, answers as long as the corpus's.
+
+    Parameters
+    ----------
+    model : str
+        Folder or hub name of the model that answers.
+    """
+    from curate.engines.models.devices import dtype_bytes, pair_devices
+    from curate.engines.sample.memory import SamplingLoad, predict_sampling_memory
+    from curate.engines.score.memory import MIB, device_peak, model_size
+
+    how, size, kept = settings.score, model_size(model), _kept(settings, rows, row_tokens)
+    workers = planned_workers(settings, -(-kept // settings.sample.part_items), [weight_bytes(model)])
+    load = SamplingLoad(
+        device=workers.kind,
+        dtype_bytes=dtype_bytes(how.dtype, pair_devices(workers.device)[1]),
+        rows=kept,
+        # Rows are batched by length: the longest are together, here taken as twice the mean.
+        prompt_tokens=min(2 * row_tokens, how.max_length),
+        new_tokens=settings.sample.max_new_tokens,
+    )
+    least = kept * row_tokens
+    flops = FORWARD * size.parameters * least * settings.sample.best_of
+    pieces = predict_sampling_memory(size, load)
+    words = (
+        f"1 to {settings.sample.best_of} samples a row, {least:,.0f} to {least * settings.sample.best_of:,.0f} tokens, "
+    )
+    words += f"at most {flops:.1e} FLOPs{workers.where}"
+    at_once = 1 if workers.kind == "cpu" else workers.count
+    memory = device_peak(pieces, workers.count, workers.kind) // MIB
+    return kept, Cost(words, flops / _rate(settings, size) / at_once, memory)
+
+
+def _kept(settings: Settings, rows: int, row_tokens: float) -> int:
+    """Return how many rows the selection keeps of as many rows of mean length."""
+    budget = parse_budget(settings.select.budget)
+    resolved = budget.resolve(rows, int(rows * row_tokens))
+    return max(1, round(resolved / row_tokens)) if budget.in_tokens else resolved
 
 
 def training_operations(settings: Settings) -> int:

@@ -15,6 +15,7 @@ from curate.storage.report.distributions import HEIGHT, NAMES, WIDTH, distributi
 from curate.storage.report.points import plane
 from curate.storage.report.row_texts import packed_texts
 from curate.storage.report.rows import drawn_rows, packed_rows
+from curate.storage.report.targets import targets
 from curate.storage.warehouse import atomic
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def _values(
         "distributions": distributions(contents),
         "drawing": (WIDTH, HEIGHT),
         "reasons": sections.reasons(contents, meaning),
+        "targets": targets(warehouse, contents),
         "quarantine": contents.quarantine,
         "kinds": [
             (

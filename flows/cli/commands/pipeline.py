@@ -116,7 +116,7 @@ def run(settings: Settings, as_json: AsJson = False) -> None:
 @app.command(cls=MethodCommand)
 @takes("selecting", "method", "corpus", "models", "clustering", "scoring", "engine", "seed", "run")
 def plan(settings: Settings, as_json: AsJson = False) -> None:
-    """Show what `select` would run and its cost, and that of a recovery.
+    """Show what `select` would run and its cost, and that of samples and of a recovery.
 
     Lists the stages, which of them are cached, and an estimate for the others.
     """

@@ -14,7 +14,7 @@ from references import evaluating as slow
 
 from curate.engines.evaluate import EvaluateConfig, Subject, evaluate, load_subject
 from curate.engines.evaluate.option_layouts import option_rows, plain_pair
-from curate.engines.evaluate.shared_prefix import _keeps_keys, prefix_length, score_options
+from curate.engines.evaluate.shared_prefix import keeps_keys, prefix_length, score_options
 from curate.engines.evaluate.teacher_forcing import score_answers
 from curate.engines.tokens.batching import BatchRunner
 from curate.engines.tokens.templates import Encoded, Template
@@ -60,7 +60,7 @@ def evaluated(subject: Subject, given: list[dict[str, Any]], **settings: Any) ->
 def test_a_shared_prefix_gives_what_whole_rows_give(subject: Subject, layout: OptionLayout, tokens: int) -> None:
     groups = option_rows(items(), layout, subject.tokenizer, Template(subject.tokenizer))
     rows = [row for group in groups for row in group]
-    assert _keeps_keys(subject.model)
+    assert keeps_keys(subject.model)
     shared = score_options(subject.model, subject.head, groups, BatchRunner(tokens))
     whole = score_answers(subject.model, subject.head, rows, BatchRunner(4096))
     for index, row in enumerate(rows):
@@ -150,4 +150,4 @@ def test_models_with_other_caches_are_read_whole(tmp_path: Path) -> None:
         vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, sliding_window=3,
     )  # fmt: skip
-    assert not _keeps_keys(MistralForCausalLM(config).eval())
+    assert not keeps_keys(MistralForCausalLM(config).eval())

@@ -35,7 +35,7 @@ def planted(seed: int) -> tuple[np.ndarray, list]:
     def draw(pairs: Sequence[tuple[int, int]]) -> list[Answer]:
         return [Answer("right" if right[row, number - 1] else "wrong", 1, 0.0, False) for row, number in pairs]
 
-    return right, draw_adaptively(["right"] * ROWS, BEST_OF, draw, by_reference)
+    return right, draw_adaptively(["right"] * ROWS, waves(BEST_OF), draw, by_reference)
 
 
 def test_rows_are_drawn_until_the_first_right_sample() -> None:
@@ -64,4 +64,4 @@ def test_samples_and_accepted_shares_follow_the_geometric_law(group: int) -> Non
 
 
 def test_without_rows_nothing_is_drawn() -> None:
-    assert draw_adaptively([], BEST_OF, lambda pairs: pytest.fail("nothing to draw"), by_reference) == []
+    assert draw_adaptively([], waves(BEST_OF), lambda pairs: pytest.fail("nothing to draw"), by_reference) == []

@@ -9,7 +9,6 @@ import torch
 from curate.engines.evaluate.generation import encode_questions, greedy_answers
 from curate.engines.pretrain import PretrainConfig, new_model, train_tokenizer
 from curate.engines.sample.draw import Request, draw_samples, uniforms_of
-from curate.engines.sample.states import final_states
 from curate.engines.tokens.templates import Template
 from curate.schemas.corpus import Turn
 
@@ -110,10 +109,37 @@ def test_an_answer_ends_where_the_context_does(subject) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [2, 64])
-def test_states_are_those_of_the_last_token_alone(subject, batch_size: int) -> None:
+def test_states_are_those_of_the_token_before_the_last(subject, batch_size: int) -> None:
     model, prompts = subject
-    states = final_states(model, prompts, batch_size)
-    for state, prompt in zip(states, prompts, strict=True):
+    stops = [2, int(greedy_answers(model, prompts[:1], [], 6, 1)[0][3])]
+    requests = [Request(one, None) for one in prompts]
+    samples = draw_samples(model, requests, stops, LIMIT, temperature=1.0, batch_size=batch_size, with_states=True)
+    for sample, prompt in zip(samples, prompts, strict=True):
+        read = [*prompt.tolist(), *sample.ids][: len(prompt) + sample.n_tokens - 1]
         with torch.no_grad():
-            output = model(torch.tensor(prompt)[None], output_hidden_states=True, use_cache=False)
-        assert state == pytest.approx(output.hidden_states[-1][0, -1].numpy(), abs=1e-5)
+            output = model(torch.tensor(read)[None], output_hidden_states=True, use_cache=False)
+        assert sample.state == pytest.approx(output.hidden_states[-1][0, -1].numpy(), abs=1e-4)
+    assert draw_samples(model, requests[:1], stops, LIMIT, temperature=1.0)[0].state is None
+
+
+def test_equal_prompts_are_read_once(subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, prompts = subject
+    requests = [
+        Request(prompt, uniforms_of(0, str(row), number, LIMIT))
+        for number in (2, 3, 4)
+        for row, prompt in enumerate(prompts)
+    ]
+    read: list[int] = []
+    hook = model.base_model.register_forward_pre_hook(
+        lambda module, arguments, named: read.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    shared = draw_samples(model, requests, [2], LIMIT, temperature=5.0, with_states=True)
+    hook.remove()
+    longest = max(map(len, prompts))
+    assert max(read) == len(prompts) * (longest - 1)
+    monkeypatch.setattr("curate.engines.sample.draw.keeps_keys", lambda _: False)
+    alone = draw_samples(model, requests, [2], LIMIT, temperature=5.0, with_states=True)
+    assert [one.ids for one in shared] == [one.ids for one in alone]
+    for one, other in zip(shared, alone, strict=True):
+        assert (one.mean_logp, one.mean_entropy) == pytest.approx((other.mean_logp, other.mean_entropy), abs=1e-4)
+        assert one.state == pytest.approx(other.state, abs=1e-4)

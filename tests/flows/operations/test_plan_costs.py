@@ -52,6 +52,26 @@ def test_a_recovery_is_priced_by_its_tokens(
     assert whole["seconds"] == pytest.approx(0.25 * tokens * 2 * 6 * n / RATE, rel=0.02)
 
 
+def test_samples_are_priced_as_if_all_were_drawn(
+    curate: Run, given: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step() -> dict[str, Any]:
+        plan = curate("plan", "--method", "donod", *given, "--budget", "0.25", "--json").value
+        return {one["stage"]: one for one in plan}
+
+    steps = step()
+    n = weights(tmp_path / "original")
+    tokens = steps["score"]["seconds"] * RATE / (2 * 2 * n)
+    sample = steps["sample"]
+    assert (sample["rows"], sample["state"]) == (steps["recover"]["rows"], "after select")
+    assert sample["seconds"] == pytest.approx(0.25 * tokens * 8 * 2 * n / RATE, rel=0.02)
+    assert sample["estimate"].startswith("1 to 8 samples a row")
+    monkeypatch.setenv("CURATE_SAMPLE__BEST_OF", "2")
+    assert step()["sample"]["seconds"] == pytest.approx(sample["seconds"] / 4)
+    monkeypatch.setenv("CURATE_SAMPLE__MODEL", str(tmp_path / "compressed"))
+    assert step()["sample"]["memory_mb"] == sample["memory_mb"]
+
+
 def test_a_recovery_on_a_cluster_has_the_device_of_its_worker(
     curate: Run, given: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
