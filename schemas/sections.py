@@ -230,7 +230,7 @@ class CompressSettings(Section):
 
 
 class DiagnoseSettings(Section):
-    """Settings of a diagnosis (docs/compression.md)."""
+    """Settings of a diagnosis (docs/diagnosis.md)."""
 
     rows: int = setting(
         32, "Rows of --corpus to measure on, drawn at random; with --by cluster, of each cluster.", ge=1, le=MANY

@@ -21,12 +21,6 @@ def shortest_right(search: Search) -> Path | None:
     return min(right, key=lambda one: (len(one.path), -one.reward, one.path)).path if right else None
 
 
-def skip_shares(searches: Sequence[Search], n_layers: int) -> list[float] | None:
-    """Return the share of the shortest right paths that skip each layer; None if no item has a right path."""
-    paths = [path for search in searches if (path := shortest_right(search)) is not None]
-    return [float(np.mean([layer not in path for path in paths])) for layer in range(n_layers)] if paths else None
-
-
 def frequent_paths(searches: Sequence[Search], n_layers: int, most: int) -> list[tuple[Path, int]]:
     """Return the paths that are right for the most items, with their number; at most `most`.
 

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from curate.selectors.search.path_votes import frequent_paths, path_text, random_paths, shortest_right, skip_shares
+from curate.selectors.search.path_votes import frequent_paths, path_text, random_paths, shortest_right
 from curate.selectors.search.paths import RatedPath
 
 FULL, WITHOUT_1, ENDS, ONE = (0, 1, 2), (0, 2), (0, 1), (2,)
@@ -20,11 +20,6 @@ def test_the_shortest_right_path_and_of_two_the_likelier() -> None:
     assert shortest_right(FIRST) == ENDS
     assert shortest_right(SECOND) == WITHOUT_1
     assert shortest_right(FOURTH) is None
-
-
-def test_skip_shares_count_items_with_a_right_path() -> None:
-    assert skip_shares([FIRST, SECOND, THIRD, FOURTH], 3) == [0.0, 1 / 3, 2 / 3]
-    assert skip_shares([FOURTH], 3) is None
 
 
 def test_the_most_frequent_paths_leave_out_all_layers_and_wrong_ones() -> None:
