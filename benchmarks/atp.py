@@ -26,7 +26,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from scipy.stats import t as student
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -76,6 +75,8 @@ def dense(seed: int, steps: int) -> Any:
 
 def adapted(model: Any) -> Any:
     """Return the model with a LoRA adapter on every projection."""
+    from peft import LoraConfig, get_peft_model  # prints to stderr when imported
+
     return get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
 
 
