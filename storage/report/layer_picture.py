@@ -27,6 +27,8 @@ TITLES = {
     "error_from_original": "distance of its output from the original model's, relative",
 }
 HIGHEST, LOWEST, OTHER = "#d1495b", "#3c6e91", "#c9ced6"
+LEAST = 1e-6
+"""Smallest linear part of a scale, for models whose layers change nothing."""
 MARKED = 3
 """Layers marked at each end of a panel."""
 
@@ -74,6 +76,8 @@ def _panel(axes: Axes, numbers: Sequence[int], values: np.ndarray[Any, np.dtype[
                 label, (numbers[index], max(values[index], 0.0)), color=colour, fontsize=8, ha="center", va="bottom"
             )
     axes.bar(list(numbers), values, color=colours)
+    # The first layer can matter a hundred times as much as the median one: linear below the median, logarithmic above.
+    axes.set_yscale("symlog", linthresh=max(float(np.median(np.abs(values))), LEAST))
     axes.margins(x=0.01, y=0.25)
     axes.tick_params(colors=INK, labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
