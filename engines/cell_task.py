@@ -92,7 +92,7 @@ class CellTask:
             replace(cell.request, device=device),
             original=self.original,
             context=RecoveryContext(work=folder / "work"),
-            observer=Observer(on_step=lambda step, total: progress(cell.request.batch)),
+            observer=Observer(on_step=lambda step, total: progress(cell.request.step_rows(len(cell.rows)))),
         )
         trained = time.monotonic()
         facts, evaluate_part = replace(self.evaluation, model=str(folder / "model")).open(device)

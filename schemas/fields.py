@@ -16,6 +16,9 @@ from curate.schemas.defaults import format_default
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+MANY = 1_000_000_000
+"""Largest count that a setting may have where nothing else bounds it; more is a slip of the keyboard."""
+
 Syntax = Literal["value", "repeated", "commas", "pairs", "ids", "off"]
 """How a setting is typed on the command line.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from curate.schemas.errors import UsageError, did_you_mean
 from curate.schemas.layer_choice import ALL, LAYERS_PATTERN
+from curate.schemas.learning_rates import BY_WIDTH, default_rate
 
 RecoveryMethod = Literal["lora", "mask_lora", "scale_lora", "perp", "full"]
 RECOVERY_METHODS: tuple[RecoveryMethod, ...] = get_args(RecoveryMethod)
@@ -29,25 +30,27 @@ NAMED_TEACHER_WEIGHT = 0.5
 """Weight where ``--teacher original`` is given without one, as before there was a default: such recoveries keep their
 ids."""
 
-LEARNING_RATES: dict[str, float] = {"lora": 1e-4, "mask_lora": 1e-4, "scale_lora": 1e-4, "perp": 1e-4, "full": 2e-5}
-"""Default peak learning rates: the published LoRA recipe, and a smaller one if all weights are trained."""
+STEPS, STEP_ROWS = 100, (8, 64)
+"""Steps that a recovery has by default, if the rows of one are between these two; 64 are the published recipe's."""
+RATES_BY_WIDTH = "rates_by_width"
+"""Key of the JSON values where the rate is the present default: another artefact than with the default before."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryRequest:
     """Training settings of a recovery (docs/recovery.md), validated on creation; errors are `UsageError`.
 
-    The defaults are the published LLM-Pruner recipe, for models of a billion parameters and more.
+    The defaults are the published LLM-Pruner recipe, but for the loss and the learning rate.
     """
 
     method: str = AUTO
     """``auto`` (by the compression), ``lora``, ``mask_lora``, ``scale_lora``, ``perp`` or ``full``."""
     learning_rate: float | None = None
-    """Peak learning rate, > 0; None for the method's own."""
+    """Peak learning rate, > 0; None for that of the method and the model's width, `default_rate`."""
     epochs: float = 2.0
     """Passes over the rows, > 0 (≥ 0 with `reconstruct`); a fraction stops within a pass."""
-    batch: int = 64
-    """Rows of one optimiser step, ≥ 1, in as many forward passes as needed."""
+    batch: int | None = None
+    """Rows of one optimiser step, ≥ 1, in as many forward passes as needed; None for `step_rows`."""
     schedule: str = "cosine"
     """Decay of the learning rate to zero after the warm-up: ``cosine`` or ``linear``."""
     warmup: float = 0.05
@@ -171,9 +174,20 @@ class RecoveryRequest:
             return divergence
         return f"{1 - self.teacher_weight:g} × cross-entropy + {self.teacher_weight:g} × {divergence}"
 
-    def peak(self, method: str) -> float:
-        """Return the peak learning rate of `method`."""
-        return self.learning_rate if self.learning_rate is not None else LEARNING_RATES[method]
+    def step_rows(self, rows: int) -> int:
+        """Return the rows of one step, given those of the selection.
+
+        By default so many that there are `STEPS` steps, within `STEP_ROWS`: a small selection with 64 rows a step would
+        be trained on for a handful of steps.
+        """
+        if self.batch is not None:
+            return self.batch
+        least, most = STEP_ROWS
+        return min(most, max(least, round(rows * self.epochs / STEPS)))
+
+    def peak(self, method: str, width: int) -> float:
+        """Return the peak learning rate of `method` on a model of hidden size `width`."""
+        return self.learning_rate if self.learning_rate is not None else default_rate(method, width)
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON values."""
@@ -189,10 +203,12 @@ class RecoveryRequest:
         ):
             if values[name] == default:
                 del values[name]
+        if self.learning_rate is None and self.method in (AUTO, *BY_WIDTH):
+            values[RATES_BY_WIDTH] = True
         return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RecoveryRequest:
         """Return the request from the values of `to_json`."""
         lists = {name: tuple(values.get(name, ())) for name in ("parts", "elastic")}
-        return cls(**(values | lists))
+        return cls(**{name: value for name, value in (values | lists).items() if name != RATES_BY_WIDTH})

@@ -70,7 +70,7 @@ def estimate(
     """
     setup = prepare_recovery(model, rows, request, heldout=heldout, original=original, template_digest=template_digest)
     request = with_chosen_layers(setup, original, request)
-    plan = BatchPlan(len(setup.rows), request.batch, request.epochs, request.seed)
+    plan = BatchPlan(len(setup.rows), request.step_rows(len(setup.rows)), request.epochs, request.seed)
     first_pass = _first_pass(setup, plan)
     # The original is loaded and freed before the model, as in the job, so that the peak is that of the larger phase.
     predictions, teacher = _teacher_estimate(setup, original, request, cache, first_pass)

@@ -29,6 +29,7 @@ from curate.engines.recover.training.checkpoints import Checkpoints
 from curate.engines.recover.training.elastic_widths import elastic_widths
 from curate.engines.recover.training.group_rows import read_group_weights
 from curate.engines.recover.training.loop import train
+from curate.engines.recover.training.memory import size_of
 from curate.engines.recover.training.objective import objective
 from curate.engines.recover.training.original_predictions import PredictionCache, predict_rows
 from curate.schemas.artefacts import digest
@@ -139,7 +140,7 @@ class RecoveryExecution:
             return {}, []
         facts = trainable_size(adaptation, parameters, self.request.epochs)
         facts |= facts_of_layers(self.request)
-        facts |= {"learning_rate": self.request.peak(loaded.method)}
+        facts |= {"learning_rate": self.request.peak(loaded.method, size_of(loaded.model).width)}
         facts |= training_summary(progress.metrics, progress.unreached)
         facts["warnings"] += expert_warnings(adaptation)
         if groups is not None:

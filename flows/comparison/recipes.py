@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from curate.schemas.recovery import RecoveryRequest
-    from curate.schemas.sections import RecoverSettings
+    from curate.schemas.recovery_section import RecoverSettings
     from curate.schemas.settings import Settings
 
 CROSS_ENTROPY, DIVERGENCE = "ce", "kl"

@@ -107,7 +107,7 @@ def recovering(settings: Settings, rows: int, row_tokens: float) -> tuple[int, C
         method=request.method,
         rank=request.rank,
         batch_tokens=request.batch_tokens,
-        step_tokens=min(kept, request.batch) * row_tokens,
+        step_tokens=min(kept, request.step_rows(kept)) * row_tokens,
         gradient_checkpointing=request.gradient_checkpointing,
     )
     memory = sum(predict_training_memory(model, load).values()) // MIB

@@ -117,15 +117,16 @@ def _trained(
     # All cells learn from the same original: what it predicted of a row in one cell is looked up in the next.
     place = library(warehouse, settings)
     cache = None if place is None else PredictionCache.from_json(place)
+    rows = selected_rows(warehouse, warehouse.manifest("selection", selection))
     with progress.stage("train") as advance:
         report = recover(
             str(settings.compressed),
-            selected_rows(warehouse, warehouse.manifest("selection", selection)).to_batches(),
+            rows.to_batches(),
             folder,
             request,
             original=settings.original,
             context=RecoveryContext(work=work, cache=cache),
-            observer=Observer(on_step=lambda step, total: advance(request.batch)),
+            observer=Observer(on_step=lambda step, total: advance(request.step_rows(rows.num_rows))),
         )
     shutil.rmtree(work, ignore_errors=True)
     return folder, report

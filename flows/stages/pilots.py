@@ -48,7 +48,7 @@ NOT_MEASURED = (*PLACE, "merge", "save_dtype", "reconstruct", "teacher_weight", 
 def pilot_request(settings: Settings) -> RecoveryRequest:
     """Return the training settings of pilots: those of the recovery in small steps, no reconstruction, no teacher."""
     request = request_of(settings)
-    small = replace(request, epochs=PASSES, batch=min(request.batch, BATCH))
+    small = replace(request, epochs=PASSES, batch=min(request.batch or BATCH, BATCH))
     plain = replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None, token_share=1.0)
     return replace(plain, reweigh_steps=None, layers=ALL, elastic=())
 

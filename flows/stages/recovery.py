@@ -30,7 +30,7 @@ from curate.flows.stages.recovering.targets import (
 )
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
-from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT, RecoveryRequest
+from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, STEP_ROWS, TEACHER_WEIGHT, RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
 from curate.storage.warehouse.places import ORIGINAL_CACHE, RECOVERED
 
@@ -100,7 +100,7 @@ def processes(settings: Settings) -> int:
                 "worker trains, leave it out"
             )
         return 1
-    return settings.recover.processes or min(training_device_count(request.device), request.batch)
+    return settings.recover.processes or min(training_device_count(request.device), request.batch or STEP_ROWS[0])
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:

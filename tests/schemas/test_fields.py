@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from curate.schemas.defaults import default_of, format_default, option
 from curate.schemas.fields import Section, Typed, help_of, setting, typed_of
 from curate.schemas.recovery import RecoveryRequest
-from curate.schemas.sections import RecoverSettings, RunSettings
+from curate.schemas.recovery_section import RecoverSettings
+from curate.schemas.sections import RunSettings
 from curate.schemas.settings import resolve
 
 

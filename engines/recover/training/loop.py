@@ -20,7 +20,7 @@ import torch
 from curate.engines.recover.observer import SILENT, Interrupted, Observer
 from curate.engines.recover.training.checkpoints import Checkpoints, TrainingProgress
 from curate.engines.recover.training.divergence import check_divergence, check_finite, tensors_without_gradient
-from curate.engines.recover.training.memory import layer_sizes, pass_tokens
+from curate.engines.recover.training.memory import pass_tokens, size_of
 from curate.engines.recover.training.objective import Objective, StepRows, ordinary_loss, passes_of, rows_of_step
 from curate.engines.recover.training.processes import SINGLE_PROCESS, ProcessGroup
 from curate.engines.recover.training.rows import BatchPlan, make_batch
@@ -59,7 +59,7 @@ def train(
     rows : sequence of Encoded
         Each with a supervised token.
     request : RecoveryRequest
-        Its learning rate, or the default of the adaptation's method, is the peak of the schedule.
+        Its learning rate, or the default of the adaptation's method and the model's width, is the peak of the schedule.
     checkpoints : Checkpoints, optional
         Where to resume from and to write to; nothing is kept by default.
     objective : Objective, optional
@@ -99,11 +99,11 @@ class _TrainingLoop:
 
     def __post_init__(self) -> None:
         request, trainable = self.request, self.adaptation.trainable
-        self.plan = BatchPlan(len(self.rows), request.batch, request.epochs, request.seed)
-        self.peak = request.peak(self.adaptation.method)
-        self.optimiser = torch.optim.AdamW(trainable.values(), lr=self.peak, betas=(0.9, 0.999), weight_decay=0.0)
+        self.plan = BatchPlan(len(self.rows), request.step_rows(len(self.rows)), request.epochs, request.seed)
         model = self.adaptation.model
-        size = layer_sizes(model.config.get_text_config().to_dict())
+        size = size_of(model)
+        self.peak = request.peak(self.adaptation.method, size.width)
+        self.optimiser = torch.optim.AdamW(trainable.values(), lr=self.peak, betas=(0.9, 0.999), weight_decay=0.0)
         self.progress = TrainingProgress(
             metrics=[], batch_tokens=request.batch_tokens or pass_tokens(size, model.device.type)
         )

@@ -15,6 +15,8 @@ from curate.schemas.defaults import CHUNK_LOGITS, OTHER_DEVICES, TRAINING_BATCH_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from transformers import PreTrainedModel
+
 ACTIVATION_BYTES = 700 * MIB
 """Most that the activations of a default pass on a CPU may take by this prediction. The process grows by up to twice
 as much, since the C library cannot reuse every block that is freed between them."""
@@ -97,6 +99,11 @@ def pass_tokens(size: ModelSize, device_type: str) -> int:
     if device_type != "cpu":
         return limit
     return max(LEAST_TOKENS, min(limit, ACTIVATION_BYTES // max(1, token_bytes(size))))
+
+
+def size_of(model: PreTrainedModel) -> ModelSize:
+    """Return the sizes of a loaded model that activations depend on; the others are 0."""
+    return layer_sizes(model.config.get_text_config().to_dict())
 
 
 def layer_sizes(config: Mapping[str, object]) -> ModelSize:

@@ -280,5 +280,6 @@ def test_a_request_survives_json() -> None:
     assert RecoveryRequest.from_json(request.to_json()) == request
     taught = RecoveryRequest(teacher_weight=0.5, teacher_top=8)
     assert RecoveryRequest.from_json(taught.to_json()) == taught
-    assert request.peak("perp") == 3e-4
-    assert RecoveryRequest().peak("lora") == 1e-4
+    assert request.peak("perp", 64) == 3e-4
+    default = RecoveryRequest()
+    assert RecoveryRequest.from_json(default.to_json()) == default
