@@ -15,6 +15,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "kl-rate": {"teacher_weight": 1.0, "learning_rate": 2e-3},
     "kl-scaled": {"teacher_weight": 1.0, "learning_rate": 1.3e-3},
     "kl-published": {"teacher_weight": 1.0, "learning_rate": 1e-4},
+    "kl-before": {"teacher_weight": 1.0, "learning_rate": 1e-4, "batch": 64},
     "ce-full": {"method": "full", "learning_rate": 3e-4},
     "kl-full": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4},
 }
