@@ -31,6 +31,14 @@ NEW_DEFAULTS = {("compress", "--method"): "wanda", ("compress", "-m"): "wanda"}
 """Magnitude pruning at the default share ruins real models."""
 PLAIN = {"recover": ["--teacher", "none"]}
 """What now says in words what these verbs did in 0.1: a recovery whose original is known learns from it by default."""
+FOUND = [one for one in KEPT["made"] if "pilots" not in one["ids"].get("inputs", {})]
+"""What the same commands lead to. Pilots train at the default rate of a recovery, which has changed (decision 25)."""
+RETRAINED = {
+    name
+    for one in KEPT["made"]
+    if one not in FOUND
+    for name in (one["ids"]["selection_id"], one["ids"]["inputs"]["pilots"])
+}
 COLUMNS = (
     "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'main' "
     "ORDER BY 1, ordinal_position"
@@ -118,7 +126,7 @@ def test_status_and_doctor_find_every_artefact_whole(kept: Run) -> None:
 
 def test_the_same_commands_find_their_artefacts_made(kept: Run, tmp_path: Path) -> None:
     before = parts(tmp_path / "kept")
-    assert [ids(kept, created) for created in KEPT["made"]] == [created["ids"] for created in KEPT["made"]]
+    assert [ids(kept, created) for created in FOUND] == [created["ids"] for created in FOUND]
     assert parts(tmp_path / "kept") == before
 
 
@@ -130,12 +138,13 @@ def test_the_same_commands_make_the_same_artefacts_anew(kept: Run, tmp_path: Pat
     """
     (tmp_path / "kept" / "warehouse").rename(tmp_path / "made by 0.1")
     shutil.copytree(tmp_path / "made by 0.1" / "clusters", tmp_path / "kept" / "warehouse" / "clusters")
-    for created in KEPT["made"]:
+    for created in FOUND:
         assert not created["anew"] or ids(kept, created) == created["ids"], created["command"]
     for query in KEPT["queries"]:
         if query["anew"]:
             rows = [{name: row[name] for name in query["rows"][0]} for row in answer(kept, query["command"])]
-            assert rows == query["rows"], query["about"]
+            expected = [row for row in query["rows"] if not RETRAINED & {str(one) for one in row.values()}]
+            assert rows == expected, query["about"]
 
 
 def flags(command: Any) -> dict[str, dict[str, Any]]:
