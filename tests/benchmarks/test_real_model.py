@@ -137,6 +137,19 @@ def test_the_confirmation_names_what_its_cells_hold_and_shows_what_there_is(fold
     assert lines[2].split(" | ")[2] == "3"
 
 
+def test_the_pages_have_the_figures_of_the_answers_that_are_kept() -> None:
+    planned, report = load_script("real_model.planned"), load_script("real_model.report")
+    answers = report.read_answers(ROOT / "benchmarks" / "real_model" / "results" / "confirmation" / "blocks-clean")
+    assert planned.planned(answers) in (ROOT / "docs" / "real-model.md").read_text()
+    summary = (ROOT / "docs" / "results.md").read_text().replace("**", "")
+    arms = [arm for arm, seeds in answers.cells.items() if len(seeds) == 6]
+    assert len(arms) == 5
+    for arm in arms:
+        for measure in ("kl", "kl pool"):
+            found = report.closed(answers, arm, measure)
+            assert f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" in summary, (arm, measure)
+
+
 def test_draws_of_items_without_a_loss_are_left_out() -> None:
     report = load_script("real_model.report")
     means = np.array([[[0.5], [0.5], [0.5]], [[0.6], [0.4], [0.8]]])  # (draw, model, measure)
