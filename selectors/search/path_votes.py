@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +28,11 @@ def frequent_paths(searches: Sequence[Search], n_layers: int, most: int) -> list
     then to the shorter path.
     """
     votes: Counter[Path] = Counter()
-    rewards: Counter[Path] = Counter()
+    rewards: defaultdict[Path, float] = defaultdict(float)
     for search in searches:
         for one in search:
             votes[one.path] += one.right
-            rewards[one.path] += one.reward  # type: ignore[assignment]
+            rewards[one.path] += one.reward
     shorter = [path for path, number in votes.items() if number and len(path) < n_layers]
     order = sorted(shorter, key=lambda path: (-votes[path], -rewards[path], len(path), path))
     return [(path, votes[path]) for path in order[:most]]

@@ -25,7 +25,7 @@ LONGEST_BLOCK = 4
 EXPLORATION = math.sqrt(2)
 """c; not published, ours."""
 LENGTH_WEIGHT = 0.5
-"""λ of the paper."""
+"""λ; ours, since the paper's 5 outweighs every difference of rewards in [0, 1]."""
 RANDOM_CHILD = 0.1
 """Probability of a new child where others could be descended to; the paper's."""
 WIDENING = 2.0

@@ -16,9 +16,7 @@ def layers(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     out = console()
-    out.print(
-        f"Diagnosis {report['diagnosis_id']} of {report['model']}: {report['rows']:,} rows, {report['tokens']:,} tokens"
-    )
+    out.print(_measured_on(report))
     names = list(report["layers"][0])
     out.print(grid([name.replace("_", " ") for name in names], [list(layer.values()) for layer in report["layers"]]))
     out.print("larger = the layer matters more" + (", or is damaged more" if report["original"] else ""))
@@ -34,14 +32,18 @@ def experts(report: dict[str, Any], as_json: bool) -> None:
         print_json(report)
         return
     out = console()
-    out.print(
-        f"Diagnosis {report['diagnosis_id']} of {report['model']}: {report['rows']:,} rows, {report['tokens']:,} tokens"
-    )
+    out.print(_measured_on(report))
     names = ["cluster"] * ("clusters" in report) + ["layer", "block", "experts", "effective", "unused", "used most"]
     out.print(grid(names, [_router(router)[-len(names) :] for router in report["routers"]], wide="used most"))
     out.print("effective = experts that would have this entropy if used equally; used most: expert, share of choices")
     if report["shared_experts"]:
         out.print("every token also uses a shared expert, which is not counted and which compress never removes")
+
+
+def _measured_on(report: dict[str, Any]) -> str:
+    return (
+        f"Diagnosis {report['diagnosis_id']} of {report['model']}: {report['rows']:,} rows, {report['tokens']:,} tokens"
+    )
 
 
 def _router(router: dict[str, Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from curate.schemas.corpus import turns_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.engines.sample.scorer import Scorer
+    from curate.engines.sample.scorer import ScoredBy, Scorer
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.builder import Builder
 
@@ -49,13 +49,13 @@ def calibration(builder: Builder, settings: Settings, n_parts: int) -> tuple[Sco
     """
     from curate.engines.sample.calibration import calibrate, checked_of
 
-    by = settings.sample.accept
+    by: ScoredBy = "selfeval" if settings.sample.accept == "selfeval" else "likelihood"
     threshold = None if settings.sample.threshold == "auto" else float(settings.sample.threshold)
     checked = checked_of(_answers(builder, by, n_parts))
-    return calibrate(checked, by, threshold)  # type: ignore[arg-type]
+    return calibrate(checked, by, threshold)
 
 
-def _answers(builder: Builder, by: str, n_parts: int) -> list[tuple[str, Any, bool]]:
+def _answers(builder: Builder, by: ScoredBy, n_parts: int) -> list[tuple[str, Any, bool]]:
     from curate.engines.sample.answer import Answer
 
     drawn: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from matplotlib.patches import Rectangle
 
 from curate.storage.report.layer_picture import HIGHEST, LOWEST, draw, layer_figure
 
@@ -24,7 +25,7 @@ def test_every_metric_has_a_panel_with_a_bar_for_each_layer(tmp_path: Path) -> N
     layers = measured([3.0, 1.0, 0.0, 2.0], loss_without=[2.0, 0.1, -0.1, 0.5])
     figure = layer_figure(layers)
     assert len(figure.axes) == 2
-    heights = [bar.get_height() for bar in figure.axes[1].patches]  # type: ignore[attr-defined]
+    heights = [bar.get_height() for bar in figure.axes[1].patches if isinstance(bar, Rectangle)]
     assert heights == pytest.approx([2.0, 0.1, -0.1, 0.5])
     draw(layers, tmp_path / "pictures" / "layers.png")
     assert (tmp_path / "pictures" / "layers.png").read_bytes().startswith(b"\x89PNG")
