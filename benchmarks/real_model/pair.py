@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PAIRS = {
     "blocks": CompressionRequest("blocks", n_blocks=10, calibration_rows=64, dtype="float32"),
     "wanda": CompressionRequest("wanda", sparsity=0.5, calibration_rows=64, dtype="float32"),
+    "width": CompressionRequest("width", sparsity=0.25, calibration_rows=64, dtype="float32"),
 }
 """How each pair is compressed."""
 

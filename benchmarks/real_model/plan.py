@@ -76,6 +76,12 @@ CONFIRMED = (
     ("paser", "kl-full"), ("uniform", "ce-rate"), ("uniform", "kl-rate"),
 )  # fmt: skip
 """What PREREGISTRATION.md names: today's recipe, the primary arm, and what its gain is made of."""
+REPEATED = {
+    "wanda-clean": (("uniform", "ce"), ("uniform", "kl-full"), ("paser", "kl-full")),
+    "width-clean": (("uniform", "ce"), ("uniform", "kl-full"), ("paser", "kl-full")),
+    "blocks-noisy": (("uniform", "ce"), ("uniform", "kl-full"), ("paser-filter", "ce"), ("paser-filter", "kl-full")),
+}
+"""What the confirmation repeats on another pair or pool."""
 SIZES = {
     "screening": Size(8_000, 2, (0, 1), 90, SCREENED, pool=0.375),
     "confirmation": Size(8_000, 2, tuple(range(10, 16)), 90, CONFIRMED, pool=0.375, fresh=40),
@@ -101,4 +107,5 @@ class Cell:
 
 def cells(size: Size, pair: str, pool: str) -> list[Cell]:
     """Return the cells of a run: whole seeds first, so that a run that is stopped can be read."""
-    return [Cell(pair, pool, arm, recipe, seed) for seed in size.seeds for arm, recipe in dict.fromkeys(size.trained)]
+    trained = REPEATED.get(f"{pair}-{pool}", size.trained) if size.trained is CONFIRMED else size.trained
+    return [Cell(pair, pool, arm, recipe, seed) for seed in size.seeds for arm, recipe in dict.fromkeys(trained)]

@@ -245,3 +245,13 @@ def test_the_independent_check_agrees(tmp_path: Path) -> None:
         for source in range(2)
     ]
     assert json.loads(done.stdout)["mean"] == pytest.approx(np.mean(closed), abs=5e-4)
+
+
+def test_another_pair_repeats_a_part_of_the_confirmation_and_the_screening_has_every_arm() -> None:
+    plan = load_script("real_model.plan")
+    confirmation, screening = plan.SIZES["confirmation"], plan.SIZES["screening"]
+    first = [cell for cell in plan.cells(confirmation, "wanda", "clean") if cell.seed == 10]
+    assert [(cell.arm, cell.recipe) for cell in first] == list(plan.REPEATED["wanda-clean"])
+    assert len(plan.cells(confirmation, "blocks", "clean")) == 6 * len(plan.CONFIRMED)
+    assert {cell.arm for cell in plan.cells(screening, "wanda", "clean")} == set(plan.ARMS)
+    assert {name.split("-")[0] for name in plan.REPEATED} <= set(load_script("real_model.pair").PAIRS)
