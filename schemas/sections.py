@@ -137,6 +137,9 @@ class CompressSettings(Section):
     by: Literal["influence", "change", "leave-one-out", "greedy", "contiguous"] = setting(
         "influence", "Which layers blocks removes: by influence, change, leave-one-out, greedy or contiguous."
     )
+    path: str | None = setting(
+        None, "blocks: the layers that stay, as 0-7,9-29, instead of --sparsity; needs no --corpus."
+    )
     experts_by: Literal["usage", "weight", "random"] = setting(
         "usage", "Which experts go: the least used, those that add least (weight), or random ones."
     )

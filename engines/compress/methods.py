@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from curate.engines.compress.experts.removal import remove_experts
 from curate.engines.compress.heads.removal import remove_heads
 from curate.engines.compress.layer_orders import LayerChoice, LayerOrder, choose_layers
+from curate.engines.compress.layer_path import removed_by_path
 from curate.engines.compress.layer_removal import block_influence, least_influential, remove_blocks
 from curate.engines.compress.magnitude import prune_magnitude
 from curate.engines.compress.masks import parse_pattern
@@ -60,9 +61,13 @@ def _wanda(model: PreTrainedModel, source: Path, calibrated: Calibrated, request
 
 
 def _blocks(model: PreTrainedModel, source: Path, calibrated: Calibrated, request: CompressionRequest) -> Change:
-    n_blocks = request.n_blocks or 0
+    n_layers, n_blocks = len(decoder_layers(model)[1]), request.n_blocks or 0
+    if request.path is not None:
+        removed = removed_by_path(request.path, n_layers)
+        remove_blocks(model, removed)
+        return Change({"layers_removed": removed, "by": "path"})
     # Called for its check alone: an impossible number of layers must fail before the long measurement.
-    least_influential([0.0] * len(decoder_layers(model)[1]), n_blocks)
+    least_influential([0.0] * n_layers, n_blocks)
     if request.by != "influence":
         choice = _layer_choice(model, calibrated, request.by, n_blocks)
         remove_blocks(model, choice.removed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from curate.engines.compress.experts.removal import EXPERT_ORDERS, ExpertOrder
 from curate.engines.compress.layer_orders import LAYER_ORDERS, LayerOrder
+from curate.engines.compress.layer_path import parse_path
 from curate.engines.compress.magnitude import Scope
 from curate.engines.compress.masks import check_sparsity, parse_pattern
 from curate.engines.compress.quantise import BITS
@@ -46,6 +47,8 @@ class CompressionRequest:
     """Number of decoder layers to remove; for blocks."""
     by: LayerOrder = "influence"
     """Which layers go, for blocks; see `curate.engines.compress.layer_orders`."""
+    path: str | None = None
+    """The layers that stay, for blocks, instead of `n_blocks`: ``"0-7,9-29"``."""
     n_experts: int | None = None
     """Number of experts to remove from each layer, for experts, instead of the share `sparsity`."""
     experts_by: ExpertOrder = "usage"
@@ -81,6 +84,8 @@ class CompressionRequest:
         for name, number in (("experts", self.n_experts), ("heads", self.n_groups)):
             if number is not None and self.method != name:
                 raise UsageError(f"method {self.method!r} removes no {name} ({number}); use method {name!r}")
+        if self.path is not None and self.method != "blocks":
+            raise UsageError(f"method {self.method!r} takes no path of layers ({self.path!r}); use method 'blocks'")
         {
             "experts": self._check_experts,
             "heads": self._check_heads,
@@ -97,13 +102,21 @@ class CompressionRequest:
         """Whether the method runs calibration rows through the model."""
         if self.method in ("width", "sort"):
             return self.compensate or needs_activations(self.order)
-        return self.method in ("wanda", "blocks", "experts", "heads")
+        return self.method in ("wanda", "experts", "heads") or (self.method == "blocks" and self.path is None)
 
     def _check_blocks(self) -> None:
         for name, value in (("sparsity", self.sparsity), ("pattern", self.pattern), ("scope", self.scope)):
             if value is not None:
                 raise UsageError(f"method 'blocks' takes no {name} ({value!r}); give the number of blocks to remove")
-        if self.n_blocks is None or self.n_blocks < 1:
+        if self.path is not None:
+            if self.n_blocks is not None:
+                raise UsageError(
+                    f"path {self.path!r} and a number of blocks ({self.n_blocks}) both say what to remove; give one"
+                )
+            if self.by != "influence":
+                raise UsageError(f"path {self.path!r} says which layers go, not {self.by!r}; leave one of them out")
+            parse_path(self.path)
+        elif self.n_blocks is None or self.n_blocks < 1:
             raise UsageError(f"number of blocks {self.n_blocks} is not positive; give how many layers to remove")
         if self.by not in LAYER_ORDERS:
             raise UsageError(f"layers by {self.by!r} is not known{did_you_mean(self.by, LAYER_ORDERS)}")

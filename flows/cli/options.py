@@ -95,7 +95,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("diagnose", "simulations held_out"),
         *_section("", "trust_remote_code trust_pickle"),
     ),
-    "compressing": _section("compress", "by experts_by order multiple compensate bits"),
+    "compressing": _section("compress", "by path experts_by order multiple compensate bits"),
     "method": METHOD_OPTIONS,
 }
 

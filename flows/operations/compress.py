@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
 
-def compress(settings: Settings, model: str, out: Path, method: str, sparsity: str, rows: int) -> dict[str, Any]:
+def compress(settings: Settings, model: str, out: Path, method: str, sparsity: str | None, rows: int) -> dict[str, Any]:
     """Prune `model` into `out` and return the engine's report.
 
     Parameters
     ----------
-    sparsity : str
+    sparsity : str, optional
         ``"0.5"`` a share of the weights, ``"2:4"`` a pattern, ``"2"`` a number of layers for ``blocks``, of experts
-        for ``experts`` or of groups of heads for ``heads``; not used by ``sort`` and ``quantise``.
+        for ``experts`` or of groups of heads for ``heads``; not used by ``sort`` and ``quantise``. By default half
+        of the weights.
     rows : int
         Conversations of the corpus to calibrate on.
 
@@ -36,7 +37,7 @@ def compress(settings: Settings, model: str, out: Path, method: str, sparsity: s
     UsageError
         If `sparsity` does not fit the method, or a method that calibrates has no corpus.
     """
-    amount = _amount(method, sparsity)
+    amount = _amount(method, sparsity, settings.compress.path)
     from curate.engines.compress import CompressionRequest
     from curate.engines.compress import compress as compress_model
     from curate.engines.models.checkpoints import model_files
@@ -80,9 +81,14 @@ def _layer_notes() -> Callable[[int, int], None]:
     return layer_done
 
 
-def _amount(method: str, text: str) -> dict[str, Any]:
+def _amount(method: str, sparsity: str | None, path: str | None) -> dict[str, Any]:
     if method in ("sort", "quantise"):
         return {}
+    if method == "blocks" and path is not None:
+        if sparsity is not None:
+            raise UsageError(f"--path {path!r} and --sparsity {sparsity!r} both say which layers go; give one")
+        return {}
+    text = sparsity or "0.5"
     if method == "blocks":
         if not text.isdecimal():
             raise UsageError(

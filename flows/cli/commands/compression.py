@@ -23,11 +23,11 @@ How = Annotated[
     typer.Option("--method", "-m", help="wanda, magnitude, blocks, width, sort, truncate, heads, experts or quantise."),
 ]
 Sparsity = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--sparsity",
         "-s",
-        help="Share of weights or channels to remove (0.5), pattern (2:4), or number of blocks, experts or groups (2).",
+        help="Share of weights or channels to remove (0.5), pattern (2:4), or number of layers, experts, groups. [0.5]",
     ),
 ]
 CalibrationRows = Annotated[int, typer.Option(help="Rows of --corpus to calibrate on.")]
@@ -40,7 +40,7 @@ def compress(
     model: Model,
     out: Out,
     method: How = "wanda",
-    sparsity: Sparsity = "0.5",
+    sparsity: Sparsity = None,
     calibration_rows: CalibrationRows = 128,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +49,7 @@ def compress(
     wanda and magnitude set weights to zero, blocks removes layers, width removes MLP channels, heads removes groups of
     attention heads, experts removes experts of a mixture. sort puts channels in order of importance, and truncate keeps
     the first of a sorted model. quantise stores weights in 8 bits. Methods other than magnitude, truncate and quantise
-    calibrate on rows of --corpus.
+    calibrate on rows of --corpus, blocks only without --path.
     """
     from curate.flows.operations import compress as operation
 

@@ -178,6 +178,9 @@ def test_tied_head_and_embeddings_are_not_pruned(tmp_path: Path) -> None:
         ({"method": "magnitude", "pattern": "2:4", "scope": "global"}, "leave it out"),
         ({"method": "magnitude", "sparsity": 0.5, "n_blocks": 1}, "removes no blocks"),
         ({"method": "blocks"}, "number of blocks None"),
+        ({"method": "blocks", "n_blocks": 1, "path": "0-2"}, "both say what to remove"),
+        ({"method": "blocks", "path": "0-2", "by": "greedy"}, "says which layers go, not 'greedy'"),
+        ({"method": "wanda", "sparsity": 0.5, "path": "0-2"}, "takes no path of layers"),
         ({"method": "blocks", "n_blocks": 1, "sparsity": 0.5}, "takes no sparsity"),
         ({"method": "wanda", "sparsity": 0.5, "calibration_rows": 0}, "not positive"),
     ],
@@ -193,6 +196,8 @@ def test_invalid_requests_are_refused(settings: dict[str, Any], message: str) ->
         (REQUESTS["wanda"], None, "needs calibration rows"),
         (REQUESTS["blocks"], None, "needs calibration rows"),
         (CompressionRequest("blocks", n_blocks=4), conversations(), "between 1 and 3"),
+        (CompressionRequest("blocks", path="0-2,4"), None, "has layer 4, but the model's layers are 0 to 3"),
+        (CompressionRequest("blocks", path="0-3"), None, "has all 4 layers"),
     ],
 )
 def test_requests_that_do_not_fit_the_model_write_nothing(

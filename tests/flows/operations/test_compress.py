@@ -24,3 +24,14 @@ from curate.schemas.settings import Settings
 def test_amounts_that_do_not_fit_the_method_are_refused(method: str, sparsity: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         compress(Settings(), "no model", Path("out"), method, sparsity, 8)
+
+
+def test_a_path_and_a_number_of_layers_are_refused_together() -> None:
+    settings = Settings.model_validate({"compress": {"path": "0-2,4"}})
+    with pytest.raises(UsageError, match="--path '0-2,4' and --sparsity '2' both say which layers go"):
+        compress(settings, "no model", Path("out"), "blocks", "2", 8)
+
+
+def test_blocks_without_an_amount_ask_for_one() -> None:
+    with pytest.raises(UsageError, match="'0.5' is not a number of layers; --method blocks removes whole layers"):
+        compress(Settings(), "no model", Path("out"), "blocks", None, 8)
