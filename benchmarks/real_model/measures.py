@@ -41,6 +41,8 @@ class Tests:
     """Folder of the model that divergences are from."""
     states: Path
     """File of the original's last hidden states on the held-out rows, made on first use."""
+    device: str = "cpu"
+    """Where models are measured, in float32."""
 
 
 def read_tests(corpora: Path, rows: TrialRows, size: Size, original: Path) -> Tests:
@@ -62,7 +64,7 @@ def read_tests(corpora: Path, rows: TrialRows, size: Size, original: Path) -> Te
         "arc-easy": (part(arc, 1), EvaluateConfig(option_layout="cloze")),
         "openbookqa": (part(book, 2 / 3), EvaluateConfig(option_layout="continuation", normalise="bytes")),
         "wikitext": (part(wikitext, 1 / 3), EvaluateConfig(option_layout="continuation")),
-    }, rows.heldout, original, rows.folder / "original-states.pt")  # fmt: skip
+    }, rows.heldout, original, rows.folder / "original-states.pt", size.device)  # fmt: skip
 
 
 def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -77,7 +79,7 @@ def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def measure(folder: Path, tests: Tests) -> pa.Table:
     """Return the results of the model in `folder`, columns `RESULTS`."""
-    subject = load_subject(str(folder), device="cpu", dtype="float32")
+    subject = load_subject(str(folder), device=tests.device, dtype="float32")
     lines = [line for name in tests.choices for line in _asked(subject, name, tests)]
     lines += _divergences(subject, tests)
     return pa.Table.from_pylist(lines, schema=RESULTS)
@@ -95,11 +97,12 @@ def _asked(subject: Subject, name: str, tests: Tests) -> Iterator[dict[str, Any]
 def _divergences(subject: Subject, tests: Tests) -> Iterator[dict[str, Any]]:
     """Yield the sum over the response's tokens of KL(original ‖ model) in nats, row by row."""
     if not tests.states.exists():
-        original = load_subject(str(tests.original), device="cpu", dtype="float32")
+        original = load_subject(str(tests.original), device=tests.device, dtype="float32")
         torch.save([_states(original, row) for row in tests.heldout], tests.states)
         torch.save(original.model.get_output_embeddings().weight, tests.states.with_suffix(".head"))
-    head, own = torch.load(tests.states.with_suffix(".head")), subject.model.get_output_embeddings()
-    for number, (row, states) in enumerate(zip(tests.heldout, torch.load(tests.states), strict=True)):
+    head, kept = (torch.load(file, tests.device) for file in (tests.states.with_suffix(".head"), tests.states))
+    own = subject.model.get_output_embeddings()
+    for number, (row, states) in enumerate(zip(tests.heldout, kept, strict=True)):
         log_p = torch.log_softmax(states @ head.T, dim=-1)
         log_q = torch.log_softmax(own(_states(subject, row)), dim=-1)
         divergence = float((log_p.exp() * (log_p - log_q)).sum())
@@ -109,7 +112,7 @@ def _divergences(subject: Subject, tests: Tests) -> Iterator[dict[str, Any]]:
 def _states(subject: Subject, row: Row) -> torch.Tensor:
     """Return the last hidden states that predict the response, (tokens, width)."""
     ids, first = _tokens(subject.tokenizer, row)
-    states: torch.Tensor = subject.model.base_model(ids).last_hidden_state[0, first - 1 : -1]
+    states: torch.Tensor = subject.model.base_model(ids.to(subject.model.device)).last_hidden_state[0, first - 1 : -1]
     return states
 
 

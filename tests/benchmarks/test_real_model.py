@@ -19,6 +19,8 @@ from documents import ROOT
 from models import save_llama
 from transformers import AutoTokenizer
 
+from curate.engines.compress import CompressionRequest
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -255,3 +257,25 @@ def test_another_pair_repeats_a_part_of_the_confirmation_and_the_screening_has_e
     assert len(plan.cells(confirmation, "blocks", "clean")) == 6 * len(plan.CONFIRMED)
     assert {cell.arm for cell in plan.cells(screening, "wanda", "clean")} == set(plan.ARMS)
     assert {name.split("-")[0] for name in plan.REPEATED} <= set(load_script("real_model.pair").PAIRS)
+
+
+def test_a_cell_is_selected_trained_measured_and_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells, plan, measures = (load_script(f"real_model.{name}") for name in ("cells", "plan", "measures"))
+    monkeypatch.setitem(cells.pair.PAIRS, "blocks", CompressionRequest("blocks", n_blocks=1, dtype="float32"))
+    original = save_chat_model(tmp_path / "original", 0)
+    rows = [{"source": "s", "prompt": f"name a fruit {'red ' * one}", "response": "apple red two"} for one in range(12)]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    files = load_script("real_model.rows").TrialRows(tmp_path, {"clean": [str(tmp_path / "s.jsonl")]}, rows[:2])
+    size = plan.Size(tokens=400, epochs=1, seeds=(0,), items=1, trained=(("uniform", "kl-full"),))
+    tests = measures.Tests({}, files.heldout, original, tmp_path / "states.pt", size.device)
+    tokenizer = AutoTokenizer.from_pretrained(original)
+    trial = cells.Trial(original, tokenizer, files, tests, size, tmp_path / "work", tmp_path / "results")
+    (cell,) = plan.cells(size, "blocks", "clean")
+    assert cells.attempt(trial, cell) == "done"
+    table = pq.read_table(tmp_path / "results" / cell.file)
+    facts = json.loads(table.schema.metadata[b"trial"])
+    assert (facts["arm"], facts["method"], facts["rows"]) == ("uniform", "full", 400 // plan.ROW_TOKENS["uniform"])
+    assert table["measure"].to_pylist() == ["kl:s", "kl:s"]
+    assert min(table["value"].to_pylist()) > 0
+    assert not list((tmp_path / "work" / "trained").rglob("*.safetensors"))
+    assert cells.attempt(trial, cell) == "was done, or runs elsewhere"
