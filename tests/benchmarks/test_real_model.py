@@ -145,7 +145,7 @@ def test_the_pages_have_the_figures_of_the_answers_that_are_kept() -> None:
     assert planned.planned(answers) in (ROOT / "docs" / "real-model.md").read_text()
     summary = (ROOT / "docs" / "results.md").read_text().replace("**", "")
     arms = [arm for arm, seeds in answers.cells.items() if len(seeds) == 6]
-    assert len(arms) == 5
+    assert len(arms) == 7
     for arm in arms:
         for measure in ("kl", "kl pool"):
             found = report.closed(answers, arm, measure)
