@@ -75,6 +75,9 @@ class RecoveryRequest:
     """Likeliest tokens kept of each prediction of the original, ≥ 1, which makes KL a lower bound; None keeps all."""
     token_share: float = 1.0
     """Share of a step's tokens that is trained on, those furthest from the original, in (0, 1]."""
+    prompts: bool = False
+    """Whether the tokens of system and user turns and of the layout are trained on, too; perplexities never count
+    them."""
     reweigh_steps: int | None = None
     """Steps between two updates of the weights of groups of rows, ≥ 1; None keeps all weights alike."""
     layers: str = ALL

@@ -17,6 +17,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "kl-published": {"teacher_weight": 1.0, "learning_rate": 1e-4},
     "kl-before": {"teacher_weight": 1.0, "learning_rate": 1e-4, "batch": 64},
     "ce-full": {"method": "full", "learning_rate": 3e-4},
+    "kl-full-prompts": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4, "prompts": True},
+    "ce-prompts": {"prompts": True},
     "kl-full": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4},
 }
 """Training settings that differ from `cells.TRAINING`: the loss, the tokens, the peak rate, all weights or LoRA."""

@@ -22,7 +22,7 @@ from curate.engines.models.tokenizers import load_tokenizer
 from curate.engines.recover.methods.choice import choose_method
 from curate.engines.recover.methods.inspection import inspect_model
 from curate.engines.recover.training.memory import layer_sizes, pass_tokens
-from curate.engines.recover.training.rows import Rows, encode_rows
+from curate.engines.recover.training.rows import Rows, encode_rows, with_prompts
 from curate.engines.tokens.templates import Template
 from curate.schemas.errors import GateError, UsageError
 
@@ -108,6 +108,8 @@ def prepare_recovery(
     template = Template(tokenizer, request.template, min(request.max_length, context or request.max_length))  # type: ignore[arg-type]
     _check_digest(template, template_digest)
     encoded, skipped = encode_rows(template, rows)
+    if request.prompts:
+        encoded = [with_prompts(row) for row in encoded]
     encoded_heldout = encode_rows(template, heldout)[0] if len(heldout) else []
     config = load_config(source, trust_remote_code=request.trust_remote_code).get_text_config()
     budget = request.batch_tokens or pass_tokens(layer_sizes(config.to_dict()), device.type)

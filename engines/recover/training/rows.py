@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +55,11 @@ def encode_rows(template: Template, rows: Rows) -> tuple[list[Encoded], int]:
             + "; raise --max-length, or give rows with an assistant turn"
         )
     return supervised, len(encoded) - len(supervised)
+
+
+def with_prompts(row: Encoded) -> Encoded:
+    """Return a row of which every token counts that anything predicts: all but the first."""
+    return replace(row, supervised=np.arange(len(row.ids)) > 0)
 
 
 BatchLoss = Callable[["Batch"], torch.Tensor]
