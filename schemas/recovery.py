@@ -128,6 +128,10 @@ class RecoveryRequest:
             raise UsageError(f"token_share {self.token_share} is not in (0, 1]; give a share such as 0.4")
         if self.token_share < 1 and self.reweigh_steps is not None:
             raise UsageError("groups are weighed by the loss of all their tokens; leave out --tokens top, or --reweigh")
+        if self.prompts and self.reweigh_steps is not None:
+            raise UsageError(
+                "groups are weighed by the loss of their responses; leave out --train-on-prompts, or --reweigh"
+            )
         if not re.match(LAYERS_PATTERN, self.layers):
             raise UsageError(f"layers {self.layers!r} are neither all, numbers nor auto:N; give 3,5-9 or auto:4")
         if self.reconstruct and self.layers != ALL:
@@ -171,11 +175,12 @@ class RecoveryRequest:
     def loss(self) -> str:
         """The loss of the training, in words."""
         divergence = "divergence from the original's predictions (KL)"
+        prompts = ", prompts included" if self.prompts else ""
         if not self.taught:
-            return "cross-entropy of the answers"
+            return f"cross-entropy of the answers{prompts}"
         if self.teacher_weight == 1:
-            return divergence
-        return f"{1 - self.teacher_weight:g} × cross-entropy + {self.teacher_weight:g} × {divergence}"
+            return divergence + prompts
+        return f"{1 - self.teacher_weight:g} × cross-entropy + {self.teacher_weight:g} × {divergence}{prompts}"
 
     def step_rows(self, rows: int) -> int:
         """Return the rows of one step, given those of the selection.
@@ -199,6 +204,7 @@ class RecoveryRequest:
         for name, default in (
             ("teacher_top", None),
             ("token_share", 1.0),
+            ("prompts", False),
             ("reweigh_steps", None),
             ("save_dtype", "auto"),
             ("layers", ALL),

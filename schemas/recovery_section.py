@@ -58,6 +58,9 @@ class RecoverSettings(Section):
         "Tokens of a step to train on: all, or top=0.4, the share furthest from the original.",
         pattern=r"^(all|top=(1|1\.0|0?\.[0-9]*[1-9][0-9]*))$",
     )
+    prompts: bool = setting(
+        False, "Also train on the tokens of system and user turns and of the layout.", "--train-on-prompts"
+    )
     reweigh: int | None = setting(
         None, "Steps between updates of the weights of clusters or --groups, by their distance from the original.",
         shown="never", ge=1, le=MANY,

@@ -76,6 +76,7 @@ SCREENED = tuple((arm, recipe) for recipe in RECIPES for arm in ARMS if recipe i
 CONFIRMED = (
     ("uniform", "ce"), ("uniform", "kl-full"), ("coverage-source", "kl-full"), ("per-source", "kl-full"),
     ("paser", "kl-full"), ("uniform", "ce-rate"), ("uniform", "kl-rate"),
+    ("uniform", "kl-full-prompts"), ("uniform", "ce-prompts"),
 )  # fmt: skip
 """What PREREGISTRATION.md names: today's recipe, the primary arm, and what its gain is made of."""
 REPEATED = {

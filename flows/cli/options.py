@@ -64,7 +64,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section(
             "recover", "method learning_rate epochs batch schedule warmup rank alpha dropout parts merge save_dtype"
         ),
-        *_section("recover", "reconstruct teacher teacher_weight tokens reweigh layers elastic"),
+        *_section("recover", "reconstruct teacher teacher_weight tokens prompts reweigh layers elastic"),
         *_section("score", "teacher_cache"),
         *_section("recover", "batch_tokens processes gradient_checkpointing checkpoint_steps heldout"),
         *_section("recover", "targets keep_reference"),

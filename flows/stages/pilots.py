@@ -50,7 +50,7 @@ def pilot_request(settings: Settings) -> RecoveryRequest:
     request = request_of(settings)
     small = replace(request, epochs=PASSES, batch=min(request.batch or BATCH, BATCH))
     plain = replace(small, reconstruct=False, teacher_weight=0.0, teacher_top=None, token_share=1.0)
-    return replace(plain, reweigh_steps=None, layers=ALL, elastic=())
+    return replace(plain, prompts=False, reweigh_steps=None, layers=ALL, elastic=())
 
 
 def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str, clusters_id: str, scores_id: str) -> Recipe:

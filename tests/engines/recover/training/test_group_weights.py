@@ -139,10 +139,12 @@ def test_groups_come_with_the_rows() -> None:
 
 
 def test_requests_without_the_new_settings_keep_their_json() -> None:
-    assert not {"token_share", "reweigh_steps"} & RecoveryRequest().to_json().keys()
+    assert not {"token_share", "prompts", "reweigh_steps"} & RecoveryRequest().to_json().keys()
     again = RecoveryRequest.from_json(RecoveryRequest(token_share=0.4).to_json())
     assert (again.token_share, RecoveryRequest.from_json(REQUEST.to_json()).reweigh_steps) == (0.4, 3)
     with pytest.raises(UsageError, match="leave out --tokens top, or --reweigh"):
         RecoveryRequest(token_share=0.4, reweigh_steps=2)
+    with pytest.raises(UsageError, match="leave out --train-on-prompts, or --reweigh"):
+        RecoveryRequest(prompts=True, reweigh_steps=2)
     with pytest.raises(UsageError, match=r"token_share 0 is not in \(0, 1\]"):
         RecoveryRequest(token_share=0)
