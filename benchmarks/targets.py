@@ -30,8 +30,9 @@ from curate.engines.evaluate.subject import load_subject
 from curate.engines.sample.accept import never
 from curate.engines.sample.adaptive import draw_adaptively, waves
 from curate.engines.sample.answer import Answer
+from curate.engines.sample.batch import Drawing, Request
 from curate.engines.sample.calibration import calibrate, checked_of, stopping
-from curate.engines.sample.draw import Request, draw_samples, uniforms_of
+from curate.engines.sample.draw import draw_samples, uniforms_of
 from curate.engines.sample.scorer import likelihood
 from curate.flows import demo, progress
 from curate.flows.cli.render.console import console, grid
@@ -42,8 +43,10 @@ from curate.schemas.errors import GateError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from curate.engines.evaluate.subject import Subject
     from curate.engines.sample.adaptive import Drawn
     from curate.engines.sample.calibration import Checked
+    from curate.engines.sample.pruning import Pruning
     from curate.engines.sample.scorer import ScoredBy
     from curate.flows import Targets
 
@@ -120,25 +123,41 @@ def prompts(count: int, seed: int) -> list[tuple[str, str]]:
     return texts
 
 
-def sums(model: str, count: int, best_of: int, seed: int) -> dict[str, Any]:
-    """Return the figures of sums: greedy, waves until the reference is met, and the judges that have no reference."""
-    subject, asked = load_subject(model), prompts(count, seed)
-    tokenizer = subject.tokenizer
-    ids = [np.array(tokenizer(text)["input_ids"], np.int64) for text, _ in asked]
-    stops = [*stop_tokens(subject.model, tokenizer.eos_token_id), *tokenizer("\n")["input_ids"]]
+class Sampler:
+    """Draws answers to sums, at most `LIMIT` tokens on one line."""
 
-    def draw(pairs: Sequence[tuple[int, int]]) -> list[Answer]:
+    def __init__(
+        self, subject: Subject, asked: Sequence[tuple[str, str]], seed: int, with_states: bool = False
+    ) -> None:
+        self._subject, self._seed, self._with_states = subject, seed, with_states
+        self._ids = [np.array(subject.tokenizer(text)["input_ids"], np.int64) for text, _ in asked]
+        self._stops = [
+            *stop_tokens(subject.model, subject.tokenizer.eos_token_id),
+            *subject.tokenizer("\n")["input_ids"],
+        ]
+        self.pruning: Pruning | None = None
+
+    def draw(self, pairs: Sequence[tuple[int, int]]) -> list[Answer]:
+        """Return an answer to each pair of row and sample number."""
         requests = [
-            Request(ids[row], None if number == 1 else uniforms_of(seed, str(row), number, LIMIT))
+            Request(self._ids[row], None if number == 1 else uniforms_of(self._seed, str(row), number, LIMIT), row)
             for row, number in pairs
         ]
-        samples = draw_samples(subject.model, requests, stops, LIMIT, temperature=0.7, with_states=True)
-        texts = tokenizer.batch_decode([one.ids for one in samples], skip_special_tokens=True)
+        how = Drawing(self._stops, LIMIT, 0.7, with_states=self._with_states, pruning=self.pruning)
+        samples = draw_samples(self._subject.model, requests, how)
+        texts = self._subject.tokenizer.batch_decode([one.ids for one in samples], skip_special_tokens=True)
         return [
-            Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, one.state)
+            Answer(
+                text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, one.state, one.pruned
+            )
             for text, one in zip(texts, samples, strict=True)
         ]
 
+
+def sums(model: str, count: int, best_of: int, seed: int) -> dict[str, Any]:
+    """Return the figures of sums: greedy, waves until the reference is met, and the judges that have no reference."""
+    asked = prompts(count, seed)
+    draw = Sampler(load_subject(model), asked, seed, with_states=True).draw
     drawn = draw_adaptively([answer for _, answer in asked], [range(1, best_of + 1)], draw, never)
     checked = checked_of(
         [(str(row), *pair) for row, one in enumerate(drawn) for pair in zip(one.answers, right(one), strict=True)]

@@ -128,6 +128,12 @@ class SampleSettings(Section):
     )  # fmt: skip
     temperature: float = setting(0.7, "Temperature of the second and later samples.", gt=0, le=100)
     max_new_tokens: int = setting(256, "Longest answer, in tokens; one that is cut off is not accepted.", ge=1, le=MANY)
+    prune_at: int | None = setting(
+        None, "Tokens after which the less likely half-drawn samples of a wave stop.", shown="never", ge=1, le=MANY
+    )
+    prune_keep: float | None = setting(
+        None, "With --prune-at: share of a row's half-drawn samples that go on; at least one.", shown="0.5", gt=0, lt=1
+    )
     part_items: int = setting(256, "Rows per part, the unit of resuming.", ge=1, le=MANY)
 
 

@@ -23,9 +23,11 @@ class SolvedSignal:
 
 
 SOLVED = {
-    "solved_original": SolvedSignal(("original",), "share of the original's samples that are right, [0, 1]"),
+    "solved_original": SolvedSignal(
+        ("original",), "share of the original's samples that are right, of those compared, [0, 1]"
+    ),
     "solved_compressed": SolvedSignal(
-        ("compressed",), "share of the compressed model's samples that are right, [0, 1]"
+        ("compressed",), "share of the compressed model's samples that are right, of those compared, [0, 1]"
     ),
     "solved_gap": SolvedSignal(
         ("original", "compressed"), "solved_original less solved_compressed, [-1, 1], larger = more degraded"
@@ -56,11 +58,13 @@ TARGETS_ABOUT: dict[str, str] = {
     "n_tokens": "tokens drawn, >= 1, the token that ended the answer included",
     "mean_logp": "mean over these tokens of log p under the model, in nats, <= 0, larger = more likely",
     "passed": "true if the answer equals the corpus's; null if it was not compared: with agreement, and with "
-    "likelihood and selfeval where the corpus's answer is long",
+    "likelihood and selfeval where the corpus's answer is long, and for every sample that --prune-at stopped",
     "score": "1 or 0 as passed where compared; else by agreement the share of the row's samples with the same normal "
-    "form, by likelihood the probability of the answer, by selfeval the predicted probability that it is right; [0, 1]",
+    "form, by likelihood the probability of the answer, by selfeval the predicted probability that it is right; "
+    "[0, 1], 0 if stopped early",
     "accepted": "true for the sample that is the row's target; at most one for each row",
-    "stopped_early": "true if --max-new-tokens or the model's context cut the answer off; it is never accepted",
+    "stopped_early": "true if --max-new-tokens or the model's context cut the answer off, or --prune-at stopped it (at "
+    "that many tokens); it is never accepted",
     "contaminated_by": "id of the evaluation item whose question the answer contains, which would have been accepted; "
     "its row has no target; null otherwise",
 }
@@ -76,7 +80,8 @@ TARGETS_SUMMARY = pa.schema(
 """Side table ``summary``: one row for every row of the selection, first taken first."""
 
 TARGETS_SUMMARY_ABOUT: dict[str, str] = {
-    "n_drawn": "samples drawn, >= 0; 0 if the row cannot be asked: its last turn is no answer, or its prompt too long",
+    "n_drawn": "samples drawn, those stopped early included, >= 0; 0 if the row cannot be asked: its last turn is no "
+    "answer, or its prompt too long",
     "solved": "true if a sample was accepted",
     "accepted_number": "number of the accepted sample, from 1; null if none was",
 }

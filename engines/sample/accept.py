@@ -1,6 +1,7 @@
 """Decides which of a row's samples is its target: by the corpus's answer, by agreement, or by a calibrated score.
 
-An answer that was cut off is never accepted: it would teach a model to end in the middle.
+An answer that was cut off is never accepted: it would teach a model to end in the middle. One that was pruned is not
+compared either: it might have been right.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ SHORT = 8
 
 def by_reference(answers: Sequence[Answer], reference: str) -> Verdict:
     """Accept the first answer that equals the reference."""
-    passed = tuple(not one.stopped_early and matches(one.text, reference) for one in answers)
-    return Verdict(passed, tuple(map(float, passed)), passed.index(True) if True in passed else None)
+    passed = tuple(None if one.pruned else not one.stopped_early and matches(one.text, reference) for one in answers)
+    return Verdict(passed, tuple(map(float, map(bool, passed))), passed.index(True) if True in passed else None)
 
 
 def by_agreement(answers: Sequence[Answer], threshold: float) -> Verdict:
     """Accept the first answer whose normal form at least the share `threshold` of the samples has; not before three.
+
+    Samples that were pruned are not counted: they neither agree nor differ.
 
     Parameters
     ----------
@@ -45,8 +48,9 @@ def by_agreement(answers: Sequence[Answer], threshold: float) -> Verdict:
     """
     forms = ["" if one.stopped_early else normal_form(one.text) for one in answers]
     counts = Counter(form for form in forms if form)
-    scores = tuple(counts[form] / len(forms) for form in forms)
-    ready = len(forms) >= FEWEST
+    known = sum(not one.pruned for one in answers)
+    scores = tuple(counts[form] / max(known, 1) for form in forms)
+    ready = known >= FEWEST
     accepted = next((index for index, score in enumerate(scores) if ready and score >= threshold), None)
     return Verdict((None,) * len(forms), scores, accepted)
 

@@ -26,6 +26,8 @@ class Answer:
     """Mean of the entropy of the predictions of these tokens, nats, >= 0."""
     state: NDArray[np.float32] | None = None
     """Final hidden state of its last token, shape (width,); None where no scorer reads it."""
+    pruned: bool = False
+    """Whether it was cut off because others of its row had a higher running score: whether it is right is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Verdict:
     """The judgement of all answers drawn for one row so far."""
 
     passed: tuple[bool | None, ...]
-    """Whether each equals the reference; None where there was no comparison."""
+    """Whether each equals the reference; None where there was no comparison, or the answer was pruned."""
     scores: tuple[float, ...]
     """Score of each in [0, 1], larger = better."""
     accepted: int | None

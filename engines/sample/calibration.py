@@ -40,7 +40,7 @@ class Checked:
     prompt: NDArray[np.int64]
     """Number of each answer's prompt, shape (n,), from 0, ascending."""
     right: NDArray[np.bool_]
-    """Whether each answer passed the check, shape (n,)."""
+    """Whether each answer passed the check, shape (n,); one that was pruned did not."""
 
     @property
     def ended(self) -> NDArray[np.bool_]:

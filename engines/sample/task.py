@@ -15,7 +15,8 @@ from curate.engines.models.checkpoints import generation_files
 from curate.engines.sample.accept import Accept, judge_of, never
 from curate.engines.sample.adaptive import Drawn, draw_adaptively, waves
 from curate.engines.sample.answer import Answer
-from curate.engines.sample.draw import Request, draw_samples, uniforms_of
+from curate.engines.sample.batch import Drawing, Request
+from curate.engines.sample.draw import draw_samples, uniforms_of
 from curate.engines.tokens.templates import Template, TemplateKind
 from curate.schemas.corpus import Turn, turns_of
 from curate.schemas.targets import CALIBRATED, TARGETS
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from curate.engines.evaluate.subject import Subject
     from curate.engines.sample.draw import Sample
+    from curate.engines.sample.pruning import Pruning
     from curate.engines.sample.scorer import Scorer
     from curate.engines.workers.pool import ComputePart, Progress
 
@@ -53,6 +55,8 @@ class SamplingConfig:
     scorer: Scorer | None = None
     """Judge of answers without a check, for ``likelihood`` and ``selfeval``; without it, all samples of every row are
     drawn, to calibrate one on."""
+    pruning: Pruning | None = None
+    """When half-drawn samples stop, if ever."""
 
     @property
     def with_states(self) -> bool:
@@ -114,22 +118,23 @@ class SamplingTask:
 def sample_rows(subject: Subject, rows: Sequence[Mapping[str, Any]], config: SamplingConfig) -> pa.RecordBatch:
     """Return the samples of rows with ``example_id``, ``messages`` and ``tools``."""
     to_answer = questions(subject, rows, config)
-    stops = stop_tokens(subject.model, subject.tokenizer.eos_token_id)
+    how = Drawing(
+        stop_tokens(subject.model, subject.tokenizer.eos_token_id),
+        config.max_new_tokens,
+        config.temperature,
+        subject.context,
+        config.with_states,
+        config.pruning,
+    )
 
     def draw(pairs: Sequence[tuple[int, int]]) -> list[Answer]:
-        samples = draw_samples(
-            subject.model,
-            [_request(to_answer[row], number, config) for row, number in pairs],
-            stops,
-            config.max_new_tokens,
-            temperature=config.temperature,
-            context=subject.context,
-            with_states=config.with_states,
-        )
-        return _answers(subject, samples)
+        requests = [_request(to_answer, row, number, config) for row, number in pairs]
+        return _answers(subject, draw_samples(subject.model, requests, how))
 
     judge = judge_of(config.accept, config.threshold, config.scorer)
-    rounds = [range(1, config.best_of + 1)] if judge is never else waves(config.best_of)
+    # To calibrate on, samples are pruned as those will be that are judged: by waves.
+    at_once = judge is never and config.pruning is None
+    rounds = [range(1, config.best_of + 1)] if at_once else waves(config.best_of)
     drawn = draw_adaptively([one.reference for one in to_answer], rounds, draw, judge)
     records = [record for pair in zip(to_answer, drawn, strict=True) for record in _records(*pair)]
     fitted_on = config.with_states and config.scorer is None
@@ -140,7 +145,7 @@ def _answers(subject: Subject, samples: Sequence[Sample]) -> list[Answer]:
     """Return samples as texts."""
     texts = subject.tokenizer.batch_decode([one.ids for one in samples], skip_special_tokens=True)
     return [
-        Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, one.state)
+        Answer(text.strip(), one.n_tokens, one.mean_logp, one.stopped_early, one.mean_entropy, one.state, one.pruned)
         for text, one in zip(texts, samples, strict=True)
     ]
 
@@ -166,10 +171,10 @@ def is_answer(turn: Turn) -> bool:
     return turn.role == "assistant" and turn.supervised and not turn.tool_call
 
 
-def _request(question: Question, number: int, config: SamplingConfig) -> Request:
-    if number == 1:
-        return Request(question.prompt, None)
-    return Request(question.prompt, uniforms_of(config.seed, question.example_id, number, config.max_new_tokens))
+def _request(questions: Sequence[Question], row: int, number: int, config: SamplingConfig) -> Request:
+    one = questions[row]
+    uniforms = uniforms_of(config.seed, one.example_id, number, config.max_new_tokens) if number > 1 else None
+    return Request(one.prompt, uniforms, row)
 
 
 def _records(question: Question, drawn: Drawn) -> Iterator[dict[str, Any]]:

@@ -70,7 +70,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("recover", "targets keep_reference"),
     ),
     "sampling": (
-        *_section("sample", "model best_of accept threshold temperature max_new_tokens part_items"),
+        *_section("sample", "model best_of accept threshold temperature max_new_tokens"),
+        *_section("sample", "prune_at prune_keep part_items"),
         *_section("select", "decontaminate"),
         *LAYOUT,
         *_section("score", "workers"),

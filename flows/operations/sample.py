@@ -65,11 +65,15 @@ def summary(warehouse: Warehouse, targets: str) -> dict[str, Any]:
     """Return what ``curate sample --json`` prints: ids, rows asked and solved, samples and tokens.
 
     ``tokens_always`` estimates the tokens of always drawing ``best_of`` samples; ``solved_greedy`` are the rows whose
-    likeliest answer was accepted; ``calibration`` is what was measured of likelihood or selfeval, else None.
+    likeliest answer was accepted; ``calibration`` is what was measured of likelihood or selfeval, else None;
+    ``stopped_early`` counts ``pruned``, the samples that stopped at ``prune_at`` tokens.
     """
     manifest = warehouse.manifest("targets", targets)
     settings = {name: manifest.settings[name] for name in ("accept", "best_of", "temperature")}
+    # Targets in which nothing is pruned have none of these.
+    settings |= {name: manifest.settings.get(name) for name in ("prune_at", "prune_keep")}
     named = {"targets_id": targets, "selection_id": manifest.inputs["selection"], "model": manifest.facts["model"]}
     numbers = warehouse.read("targets", targets, "summary", ["accepted_number"])["accepted_number"].to_pylist()
     measured = {"solved_greedy": numbers.count(1), "calibration": manifest.facts.get("calibration")}
+    measured["pruned"] = manifest.facts.get("pruned", 0)
     return {**named, **settings, **{name: manifest.facts[name] for name in SHOWN}, **measured}

@@ -17,23 +17,21 @@ from curate.flows.stages.recovery import selected_rows
 from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.sampling.calibrating import CALIBRATED_BY, calibration, calibration_rows
 from curate.flows.stages.sampling.decontaminating import Decontamination
+from curate.flows.stages.sampling.drawing import drawing_settings, sampling_task
 from curate.flows.stages.sampling.figures import counts, summary_rows, unused
 from curate.flows.stages.selecting.screening import evaluations
-from curate.schemas.errors import InputError, UsageError
+from curate.schemas.errors import InputError
 from curate.schemas.targets import STATES, TARGETS, TARGETS_SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from curate.engines.sample.scorer import Scorer
-    from curate.engines.sample.task import SamplingTask
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 2
-AGREEMENT = 0.75
-"""Share of samples that must agree where nothing was said."""
 
 
 def model_of(settings: Settings, selection_id: str) -> str:
@@ -60,6 +58,8 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     ------
     InputError
         If there is no such model.
+    UsageError
+        As `drawing_settings`.
     """
     from curate.engines.models.checkpoints import generation_files
 
@@ -67,28 +67,13 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     inputs = {"selection": selection_id, "model": warehouse.digests.files(generation_files(model))}
     inputs |= evaluations(warehouse, settings)
     how = {name: getattr(settings.score, name) for name in ("template", "max_length", "dtype")}
-    how |= {"seed": settings.seed, **_options(settings), **rendering_setting(settings.score.template, model)}
+    how |= {
+        "seed": settings.seed,
+        **drawing_settings(settings.sample),
+        **rendering_setting(settings.score.template, model),
+    }
     layout = {"device": settings.score.device, "part_items": settings.sample.part_items}
     return Recipe("targets", VERSION, inputs, how, layout)
-
-
-def _options(settings: Settings) -> dict[str, Any]:
-    """Return the settings of drawing and accepting, with the threshold as it is used.
-
-    Raises
-    ------
-    UsageError
-        If two different answers could both have the share that must agree.
-    """
-    options = settings.sample.model_dump(exclude={"model", "part_items"})
-    given = options.pop("threshold")
-    if settings.sample.accept == "reference":
-        return options
-    if settings.sample.accept == "agreement":
-        given = AGREEMENT if given == "auto" else given
-        if float(given) <= 0.5:
-            raise UsageError(f"--threshold {given} lets two answers agree enough; give a share above 0.5")
-    return {**options, "threshold": given if given == "auto" else float(given)}
 
 
 def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
@@ -117,7 +102,7 @@ def sample(warehouse: Warehouse, settings: Settings, selection_id: str) -> str:
         summary = summary_rows(rows["example_id"].to_pylist(), drawn)
         builder.write("summary", 0, pa.Table.from_pylist(summary, schema=TARGETS_SUMMARY), TARGETS_SUMMARY)
         about = {"model": model, "licence": model_licence(model), "not_used": unused(model)}
-        facts = {**about, **counts(drawn, summary, settings.sample.best_of), **report}
+        facts = {**about, **counts(drawn, summary, settings.sample), **report}
         builder.finish({**facts, **({"workers": drawing.workers} if drawing.workers else {})}, drawing.peak_memory)
     return plan.id
 
@@ -153,7 +138,7 @@ class _Drawing:
         new = [(index, part) for index, part in enumerate(parts, start) if not self._builder.has("part", index)]
         rows = sum(map(len, parts))
         done = rows - sum(len(part) for _, part in new)
-        task = _task(settings, self._model, scorer)
+        task = sampling_task(settings, self._model, scorer)
         with open_parts(settings, task, len(new), settings.score.device, settings.score.workers) as pool:
             with progress.stage("sample", rows, done) as advance:
                 for index, table in pool.run(new, advance):
@@ -163,13 +148,3 @@ class _Drawing:
                     self._builder.write("part", index, samples, TARGETS)
         self.workers += pool.worker_summaries()
         self.peak_memory = max(self.peak_memory, pool.peak_memory)
-
-
-def _task(settings: Settings, model: str, scorer: Scorer | None) -> SamplingTask:
-    from curate.engines.sample.task import SamplingConfig, SamplingTask
-
-    threshold = AGREEMENT if settings.sample.threshold == "auto" else float(settings.sample.threshold)
-    options = settings.sample.model_dump(exclude={"model", "part_items"}) | {"threshold": threshold}
-    shared = settings.score.model_dump(include={"template", "max_length"})
-    config = SamplingConfig(**options, **shared, seed=settings.seed, scorer=scorer)
-    return SamplingTask(model, config, settings.score.dtype, settings.trust_remote_code)

@@ -28,6 +28,7 @@ def targets(warehouse: Warehouse, contents: Contents) -> dict[str, Any] | None:
     columns = ["example_id", "number", "text", "passed", "accepted", "n_tokens", "mean_logp", "stopped_early"]
     samples = warehouse.read("targets", newest.id, columns=columns).to_pylist()
     figures = {name: newest.facts[name] for name in ("asked", "solved", "mean_samples")}
+    figures |= {"pruned": newest.facts.get("pruned", 0), "prune_at": newest.settings.get("prune_at")}
     first = sum(one["accepted"] for one in samples if one["number"] == 1)
     suspects = _with_texts(warehouse, contents, unconfirmed(samples))
     accept = newest.settings["accept"]
@@ -37,7 +38,8 @@ def targets(warehouse: Warehouse, contents: Contents) -> dict[str, Any] | None:
 def unconfirmed(samples: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the likeliest answer to every row that had a check and no right sample, the model's surest first.
 
-    A model that is sure of another answer is the strongest sign that the corpus's is wrong.
+    A model that is sure of another answer is the strongest sign that the corpus's is wrong. Samples that were pruned
+    count for nothing: they have not been compared.
     """
     right: dict[str, bool] = {}
     likeliest: dict[str, dict[str, Any]] = {}

@@ -24,6 +24,11 @@ def targets(report: dict[str, Any], as_json: bool) -> None:
             f"{report['mean_samples']:.1f} of {report['best_of']} samples a row, {report['tokens']:,} tokens: "
             f"{share:.0%} of about {report['tokens_always']:,} for always {report['best_of']}"
         )
+    if report["prune_at"]:
+        out.print(
+            f"{report['pruned']:,} of {report['samples']:,} samples were stopped at {report['prune_at']} tokens: "
+            f"{report['prune_keep']:.0%} of a row's half-drawn samples go on"
+        )
     if report["calibration"]:
         out.print(_calibrated(report["accept"], report["calibration"]))
     out.print(f"\ncurate recover {report['selection_id']} --targets {report['targets_id']}", soft_wrap=True)

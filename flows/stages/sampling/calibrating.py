@@ -67,6 +67,6 @@ def _answers(builder: Builder, by: ScoredBy, n_parts: int) -> list[tuple[str, An
         drawn += [{**sample, **state} for sample, state in zip(samples, states, strict=True)]
     names = Answer.__dataclass_fields__
     return [
-        (one["example_id"], Answer(**{name: one[name] for name in names if name in one}), one["passed"])
+        (one["example_id"], Answer(**{name: one[name] for name in names if name in one}), bool(one["passed"]))
         for one in drawn
     ]

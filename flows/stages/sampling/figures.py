@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from curate.schemas.sections import SampleSettings
+
 NOT_USED = ("temperature", "top_k", "top_p", "min_p")
 """Generation settings of a model that samples are drawn without; the manifest records them."""
 
@@ -27,28 +29,33 @@ def summary_rows(example_ids: Sequence[str], drawn: pa.Table) -> list[dict[str, 
     ]
 
 
-def counts(drawn: pa.Table, summary: Sequence[dict[str, Any]], best_of: int) -> dict[str, Any]:
+def counts(drawn: pa.Table, summary: Sequence[dict[str, Any]], given: SampleSettings) -> dict[str, Any]:
     """Return the figures of the manifest.
 
-    ``tokens_always`` estimates what `best_of` samples of every row would have cost: each row's mean length, that often.
+    ``tokens_always`` estimates what ``best_of`` samples of every row would have cost: the mean length of the row's
+    samples that were not pruned, that often.
     """
     answered = [row for row in summary if row["n_drawn"]]
-    tokens = dict.fromkeys((row["example_id"] for row in answered), 0)
-    cut, contaminated = 0, len(drawn) - drawn["contaminated_by"].null_count
+    whole: dict[str, list[int]] = {row["example_id"]: [] for row in answered}
+    cut, pruned, contaminated = 0, 0, len(drawn) - drawn["contaminated_by"].null_count
     for row in drawn.select(["example_id", "n_tokens", "stopped_early"]).to_pylist():
-        tokens[row["example_id"]] += row["n_tokens"]
-        cut += row["stopped_early"]
+        if row["stopped_early"] and row["n_tokens"] == given.prune_at:
+            pruned += 1
+        else:
+            whole[row["example_id"]].append(row["n_tokens"])
+            cut += row["stopped_early"]
     return {
         "rows": len(summary),
         "asked": len(answered),
         "solved": sum(row["solved"] for row in answered),
         "samples": len(drawn),
         "mean_samples": len(drawn) / len(answered) if answered else None,
-        "tokens": sum(tokens.values()),
-        "tokens_always": round(sum(best_of * tokens[row["example_id"]] / row["n_drawn"] for row in answered)),
-        "stopped_early": cut,
+        "tokens": sum(drawn["n_tokens"].to_pylist()),
+        "tokens_always": round(sum(given.best_of * sum(own) / len(own) for own in whole.values())),
+        "stopped_early": cut + pruned,
+        "pruned": pruned,
         "contaminated": contaminated,
-        "warnings": _warnings(len(summary), len(answered), len(drawn), cut, contaminated),
+        "warnings": _warnings(len(summary), len(answered), len(drawn) - pruned, cut, contaminated),
     }
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-DRAWN_BY = ("best_of", "temperature", "max_new_tokens", "seed", "template", "max_length")
-"""Settings in which two models' samples must be alike to be compared."""
+DRAWN_BY = ("best_of", "temperature", "max_new_tokens", "seed", "template", "max_length", "prune_at", "prune_keep")
+"""Settings in which two models' samples must be alike to be compared; the last two are there if samples are pruned."""
 
 
 def solved_source(warehouse: Warehouse, settings: Settings, signal: str, corpus: str) -> str:
@@ -59,6 +59,7 @@ def read_solved(warehouse: Warehouse, source: str, example_id: NDArray[np.str_])
 
 
 def _shares(warehouse: Warehouse, targets: str) -> dict[str, float]:
+    """Return the share of right samples of every row, of those that were compared: one that was pruned is unknown."""
     samples = warehouse.read("targets", targets, columns=["example_id", "passed"])
     means = samples.group_by("example_id").aggregate([("passed", "mean")])
     return dict(zip(means["example_id"].to_pylist(), means["passed_mean"].to_pylist(), strict=True))
@@ -88,4 +89,4 @@ def _drawn(warehouse: Warehouse, settings: Settings, signal: str, role: str, cor
 
 
 def _drawing(targets: Manifest) -> tuple[object, ...]:
-    return (targets.inputs["selection"], *(targets.settings[name] for name in DRAWN_BY))
+    return (targets.inputs["selection"], *(targets.settings.get(name) for name in DRAWN_BY))
