@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.diagnosis import DIAGNOSES
 from curate.selectors.assessment.intervals import Resampling
 from curate.selectors.assessment.robustness import damage, spread
-from curate.selectors.search.prompts import full_search_calls, search_prompts
+from curate.selectors.search.prompts import full_search_calls, random_search, search_prompts
 
 if TYPE_CHECKING:
     from curate.flows.stages.recipe import Recipe
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
 
 KIND = "prompts"
+VERSION = 2
 HELD_OUT = 0.5
 """Share of the items that scores are measured on, where wordings are chosen on the others."""
 
@@ -42,7 +44,7 @@ def recipe(warehouse: Warehouse, settings: Settings, model: str) -> Recipe:
     how |= {"wordings": list(read_wordings(settings.diagnose.prompts))}
     how |= rendering_setting(settings.score.template, *models.values())
     layout = {"batch_tokens": settings.score.batch_tokens}
-    return replace(shared, settings={**shared.settings, **how}, layout={**shared.layout, **layout})
+    return replace(shared, version=VERSION, settings={**shared.settings, **how}, layout={**shared.layout, **layout})
 
 
 def diagnose(warehouse: Warehouse, settings: Settings, model: str) -> str:
@@ -78,16 +80,10 @@ def _measure(
     searched, held = halves(items, HELD_OUT, settings.seed) if chooses else (items, items)
     with progress.stage("diagnose") as advance:
         readings = Readings(settings, model, wordings, advance)
-        search = search_prompts(
-            len(wordings), lambda chosen: readings.reward(searched, chosen), options.keep, options.length
-        )
+        search = search_prompts(len(wordings), partial(readings.reward, searched), options.keep, options.length)
         kept = sorted(search.kept)
         scores = {"score": np.stack([readings.scores(held, (place,)) for place in kept])}
-        result = (
-            {"search": _search_result(readings, search, held, options.length) | {"items": len(searched)}}
-            if chooses
-            else {}
-        )
+        result = {"search": _search_result(readings, search, (searched, held), settings)} if chooses else {}
         if settings.original is not None:
             readings = Readings(settings, settings.original, wordings, advance)
             scores["score_original"] = np.stack([readings.scores(held, (place,)) for place in kept])
@@ -97,12 +93,20 @@ def _measure(
     return rows, {"items": len(held), **_figures(scores, settings.seed), **result}
 
 
-def _search_result(readings: Readings, search: PromptSearch, held: list[Item], length: int) -> dict[str, Any]:
-    """Return what the search found, its score on items that it did not see, and how many passes it took."""
-    scores = {"score": search.best, "score_first": (0,)}
+def _search_result(
+    readings: Readings, search: PromptSearch, parts: tuple[list[Item], list[Item]], settings: Settings
+) -> dict[str, Any]:
+    """Return what the search found, its score on items that it did not see, and how many passes it took.
+
+    Beside it are the first wording, and the best of as many random sequences.
+    """
+    searched, held = parts
+    n_wordings, length = len(search.influence), settings.diagnose.length
+    drawn = random_search(n_wordings, partial(readings.reward, searched), search.calls, length, settings.seed)
+    scores = {"score": search.best, "score_first": (0,), "score_random": drawn}
     measured = {name: float(readings.scores(held, chosen).mean()) for name, chosen in scores.items()}
-    calls = {"calls": search.calls, "full_search": full_search_calls(len(search.influence), length)}
-    return {"best": list(search.best), **measured, **calls}
+    calls = {"calls": search.calls, "full_search": full_search_calls(n_wordings, length)}
+    return {"best": list(search.best), "random": list(drawn), **measured, **calls, "items": len(searched)}
 
 
 def _figures(scores: dict[str, Any], seed: int) -> dict[str, Any]:

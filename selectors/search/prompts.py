@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,6 +68,28 @@ def search_prompts(n_candidates: int, reward: Reward, keep: float = 1.0, length:
             break
         best = winner
     return PromptSearch(influence, kept, best, len(rewards))
+
+
+def random_search(n_candidates: int, reward: Reward, calls: int, length: int, seed: int) -> tuple[int, ...]:
+    """Return the best of random sequences, as a baseline of `search_prompts`; of equal ones the shorter, then lower.
+
+    Parameters
+    ----------
+    n_candidates, reward, length
+        As of `search_prompts`.
+    calls : int
+        Sequences that are rated, all different: that of no candidate, and others of which each is equally likely; all
+        that there are if these are fewer.
+    seed : int
+        Of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    counts = [math.perm(n_candidates, size) for size in range(length + 1)]
+    chosen: set[tuple[int, ...]] = {()}
+    while len(chosen) < min(calls, sum(counts)):
+        size = int(rng.choice(length + 1, p=[count / sum(counts) for count in counts]))
+        chosen.add(tuple(rng.permutation(n_candidates)[:size].tolist()))
+    return max(sorted(chosen, key=lambda one: (len(one), one)), key=reward)
 
 
 def full_search_calls(n_candidates: int, length: int) -> int:

@@ -93,8 +93,8 @@ def _print_search(search: dict[str, Any], wordings: list[dict[str, Any]]) -> Non
     best = " / ".join(wordings[place]["prompt"] for place in search["best"]) or "no wording at all"
     console().print(
         f"best of {search['calls']:,} passes over {search['items']:,} other items (a full search takes "
-        f"{search['full_search']:,}): {best}; score here {search['score']:.3f}, of the first wording "
-        f"{search['score_first']:.3f}",
+        f"{search['full_search']:,}): {best}; score here {search['score']:.3f}, of the best of as many random "
+        f"sequences {search['score_random']:.3f}, of the first wording {search['score_first']:.3f}",
         soft_wrap=True,
     )
 

@@ -71,6 +71,14 @@ def test_the_trigger_survives_pruning_and_is_chosen_first_at_a_fraction_of_the_c
     # On the half that was not searched: right with the trigger, wrong with the first wording.
     assert report["wordings"][place]["score"] == 1.0
     assert search["score_first"] == 0.0
+    assert len(set(search["random"])) == len(search["random"]) <= 2
+
+
+def test_a_random_search_that_rates_every_wording_finds_what_the_search_does(diagnose: Run, planted: Path) -> None:
+    search = diagnose(planted, [*FILLERS[:4], TRIGGER], "--keep", 0.5).value["search"]
+    assert search["calls"] == search["full_search"] == 6
+    assert search["random"] == search["best"] == [4]
+    assert search["score_random"] == search["score"] == 1.0
 
 
 def test_without_the_trigger_the_spread_falls_by_more_than_five_times(diagnose: Run, planted: Path) -> None:
@@ -129,8 +137,10 @@ def test_figures_are_queryable_and_the_text_names_the_verdict(
     text = curate("diagnose", "prompts", planted, "--tasks", tasks, *where, "--original", planted).out
     assert "experimental" in text
     assert "not above the spread" in text
-    searched = curate("diagnose", "prompts", planted, "--tasks", tasks, *where, "--length", 2).out
+    command = ("diagnose", "prompts", planted, "--tasks", tasks, *where, "--length", 2)
+    searched, search = curate(*command).out, curate(*command, "--json").value["search"]
     assert "a full search takes 5" in searched
+    assert f"of as many random sequences {search['score_random']:.3f}, of the first wording 0.000" in searched
 
 
 def test_other_tasks_are_refused(curate: Run, planted: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.selectors.search.prompts import full_search_calls, search_prompts
+from curate.selectors.search.prompts import full_search_calls, random_search, search_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,3 +68,34 @@ def test_only_kept_candidates_are_appended() -> None:
 
 def test_two_are_kept_however_small_the_share() -> None:
     assert search_prompts(3, counted([1.0, 3.0, 2.0], []), keep=0.01).kept == (1, 2)
+
+
+@pytest.mark.parametrize("calls", [1, 5, 20, 41, 100])
+def test_a_random_search_rates_as_many_sequences_and_takes_the_best(calls: int) -> None:
+    values = [0.5, -1.0, 2.0, 1.0]
+    seen: list[Sequences] = []
+    n_all = full_search_calls(4, 3)
+    assert n_all == 41
+    found = random_search(4, counted(values, seen), calls, 3, seed=1)
+    assert len(seen) == len(set(seen)) == min(calls, n_all)
+    assert () in seen
+    assert all(len(set(one)) == len(one) <= 3 for one in seen)
+    assert counted(values, [])(found) == max(counted(values, [])(one) for one in seen)
+    assert random_search(4, counted(values, []), calls, 3, seed=1) == found
+    if calls >= n_all:
+        assert found == (0, 2, 3)
+
+
+def test_each_sequence_is_as_likely_in_a_random_search() -> None:
+    drawn = []
+    for seed in range(600):
+        seen: list[Sequences] = []
+        random_search(3, counted([1.0, 1.0, 1.0], seen), 2, 2, seed)
+        drawn += [one for one in seen if one]
+    # Nine sequences of one or two candidates, 66.7 of each expected.
+    assert len(set(drawn)) == 9
+    assert all(abs(drawn.count(one) - 600 / 9) < 5 * (600 / 9) ** 0.5 for one in set(drawn))
+
+
+def test_of_equal_sequences_the_shorter_is_taken() -> None:
+    assert random_search(3, lambda _: 0.0, 100, 2, seed=0) == ()
