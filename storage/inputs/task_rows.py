@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from curate.schemas.corpus import Turn
-from curate.storage.formats.rows import RowProblem, join_columns
+from curate.storage.formats.rows import RowProblem, is_missing, join_columns
 from curate.storage.formats.shapes.columns import CONTEXT, QUESTION
 from curate.storage.formats.shapes.multiple_choice import answered, options_of
 from curate.storage.formats.shapes.option_numbers import Numbering, numbering_of, option_of
@@ -49,8 +49,15 @@ def choice(values: Values, numbering: Numbering) -> ItemParts:
     """Return the parts of a multiple-choice item; `numbering` says what numbers in its file's answer column mean."""
     values = _named(values)
     labels, options = options_of(values)
+    if len(options) < 2:
+        raise RowProblem("b", "no option B, and a question needs two options")
     column = first_column(values, CHOICE_ANSWERS)
     answer = values.get(column)
+    if is_missing(answer) or answer == "":
+        named = f"into a column 'answer', the columns are {join_columns(list(values))}"
+        raise RowProblem(
+            column if column in values else None, f"no answer; put label, text or number of the right option {named}"
+        )
     position = option_of(answer, column, labels, options, numbering)
     return _question(values), options, {"answer": position, "chance": 1 / len(options)}
 

@@ -13,7 +13,7 @@ from functools import partial
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-from curate.storage.formats.rows import RowProblem, is_missing
+from curate.storage.formats.rows import RowProblem, is_missing, join_columns, printable
 from curate.storage.formats.shapes.columns import ANSWER_KEY, CHOICE_COLUMNS, CHOICES, CONTEXT, QUESTION, SYSTEM
 from curate.storage.formats.shapes.option_numbers import Numbering, numbering_of, option_of
 from curate.storage.formats.shapes.texts import (
@@ -81,20 +81,33 @@ def answered(
 
 
 def options_of(values: Values) -> tuple[list[str], list[str]]:
-    """Return the labels and the texts of the options, of equal length."""
+    """Return the labels and the texts of the options, of equal length; RowProblem if there are none."""
     column = first_column(values, CHOICES)
     if column not in values:
-        given = [name for name in CHOICE_COLUMNS if name in values and not is_missing(values[name])]
-        if gap := next((name for name in CHOICE_COLUMNS[: len(given)] if name not in given), None):
-            raise RowProblem(gap, f"no option {gap.upper()}, but an option {given[-1].upper()}")
-        return [name.upper() for name in given], [stripped(values[name], name) for name in given]
-    listed, labels = _listed(parse_nested(values[column], column))
-    if not isinstance(listed, list) or not 2 <= len(listed) <= len(ascii_uppercase):
-        raise RowProblem(column, "not a list of options")
+        return _in_columns(values)
+    listed, labels = _listed(parse_nested(values[column], column, "options"))
+    if not isinstance(listed, list):
+        raise RowProblem(column, f"not a list of options: {printable(str(listed), 40)}")
+    if not 2 <= len(listed) <= len(ascii_uppercase):
+        raise RowProblem(column, f"not a list of options: it has {len(listed)}, and 2 to {len(ascii_uppercase)} can be")
     options = [stripped(option, column) for option in listed]
     if not isinstance(labels, list) or len(labels) != len(options):
         return list(ascii_uppercase[: len(options)]), options
     return [stripped(name, column) for name in labels], options
+
+
+def _in_columns(values: Values) -> tuple[list[str], list[str]]:
+    """Return labels and texts of the options that have a column each."""
+    given = [name for name in CHOICE_COLUMNS if name in values and not is_missing(values[name])]
+    if gap := next((name for name in CHOICE_COLUMNS[: len(given)] if name not in given), None):
+        raise RowProblem(gap, f"no option {gap.upper()}, but an option {given[-1].upper()}")
+    if not given:
+        raise RowProblem(
+            None,
+            "no options; put them as a list into a column 'choices', or one each into columns 'A', 'B', …, "
+            f"the columns are {join_columns(list(values))}",
+        )
+    return [name.upper() for name in given], [stripped(values[name], name) for name in given]
 
 
 def _listed(choices: object) -> tuple[object, object]:

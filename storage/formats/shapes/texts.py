@@ -89,15 +89,15 @@ def optional_text(values: Values, names: Sequence[str]) -> str:
     return text(values.get(column), column)
 
 
-def parse_nested(value: object, column: str) -> object:
-    """Return a nested cell; JSON text, as in CSV files, is decoded."""
+def parse_nested(value: object, column: str, items: str = "turns") -> object:
+    """Return a nested cell, a list of `items`; JSON text, as in CSV files, is decoded."""
     if not isinstance(value, str):
         return value
     try:
         decoded: object = json.loads(stripped(value, column) or "null", strict=False)
         return decoded
     except (ValueError, RecursionError) as problem:
-        raise RowProblem(column, "text that is not a JSON list of turns") from problem
+        raise RowProblem(column, f"text that is not a JSON list of {items}") from problem
 
 
 def json_text(value: object, column: str) -> str:

@@ -124,6 +124,45 @@ def test_unusable_rows_are_named(tmp_path: Path, word: str, rows: list[dict[str,
         items(word + path)
 
 
+OPTIONS = {"question": "q", "choices": ["red", "sea"]}
+NEITHER = "is neither a label nor one of the 2 options"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"question": "q", "answer": "red"}, ": no options; .* 'choices', .* the columns are question, answer"),
+        ({"question": "q", "alternatives": ["red", "sea"], "answer": 0}, ": no options; .*, alternatives, answer"),
+        ({"question": "q", "A": "red", "answer": "A"}, ", column 'b': no option B"),
+        ({"question": "q", "choices": [], "answer": 0}, ", column 'choices': not a list of options: it has 0"),
+        ({"question": "q", "choices": ["red"], "answer": 0}, ", column 'choices': not a list of options: it has 1"),
+        ({"question": "q", "choices": "red", "answer": 0}, ", column 'choices': text that is not a JSON list of opt"),
+        ({"question": "q", "choices": 7, "answer": 0}, ", column 'choices': not a list of options: 7"),
+        ({"question": "q", "choices": None, "answer": 0}, ", column 'choices': not a list of options: None"),
+        ({"question": "q", "choices": ["red", 7], "answer": 0}, ", column 'choices': a number where text"),
+        (OPTIONS, ": no answer; .* 'answer', the columns are question, choices"),
+        (OPTIONS | {"answer": None}, ", column 'answer': no answer; put label, text or number"),
+        (OPTIONS | {"answer": ""}, ", column 'answer': no answer; "),
+        (OPTIONS | {"answer": 2}, ", column 'answer': 2 is not an option; there are 2, counted from 0"),
+        (OPTIONS | {"answer": -1}, ", column 'answer': -1 is not an option"),
+        (OPTIONS | {"answer": "blue"}, f", column 'answer': 'blue' {NEITHER}"),
+        (OPTIONS | {"answer": ["red"]}, ", column 'answer': a list where text is expected"),
+        (OPTIONS | {"answer": 0.5}, ", column 'answer': a number where text is expected"),
+    ],
+)
+def test_a_question_without_usable_options_or_answer_says_what_is_missing(
+    tmp_path: Path, row: dict[str, Any], expected: str
+) -> None:
+    path = write(tmp_path / "quiz.jsonl", {**OPTIONS, "answer": 0}, row)
+    with pytest.raises(InputError, match=rf"quiz.jsonl, row 2{expected}.*; correct the file"):
+        items(f"choice:{path}")
+
+
+def test_a_word_is_the_option_that_it_equals(tmp_path: Path) -> None:
+    rows = [{**OPTIONS, "answer": word} for word in ("sea", "red", " sea ", "B", "a")]
+    assert [one["answer"] for one in items("choice:" + write(tmp_path / "t.jsonl", *rows))] == [1, 0, 1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("word", "expected"), [("nope:x.jsonl", "is not a kind of task"), ("missing.jsonl", "there is no corpus")]
 )
