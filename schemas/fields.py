@@ -82,9 +82,12 @@ def typed_of(field: FieldInfo) -> Typed:
     return Typed(**extra["typed"]) if isinstance(extra, dict) else Typed()  # type: ignore[arg-type]
 
 
-def help_of(field: FieldInfo) -> str:
-    """Return the help text of a setting with its default at the end: ``"Rank of the low-rank methods. [8]"``."""
+def help_of(field: FieldInfo, words: str = "") -> str:
+    """Return the help text of a setting with its default at the end: ``"Rank of the low-rank methods. [8]"``.
+
+    `words`, if given, stand in place of its description.
+    """
     shown = typed_of(field).shown
     if shown is None:
         shown = format_default(field.default)
-    return f"{field.description or ''}{f' [{shown}]' if shown else ''}"
+    return f"{words or field.description or ''}{f' [{shown}]' if shown else ''}"

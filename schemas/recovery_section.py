@@ -62,7 +62,7 @@ class RecoverSettings(Section):
         False, "Also train on the tokens of system and user turns and of the layout.", "--train-on-prompts"
     )
     reweigh: int | None = setting(
-        None, "Steps between updates of the weights of clusters or --groups, by their distance from the original.",
+        None, "Steps between updates of the weights of clusters or groups, by their distance from the original.",
         shown="never", ge=1, le=MANY,
     )  # fmt: skip
     layers: str = _recovery(

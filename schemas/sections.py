@@ -160,11 +160,9 @@ class CompressSettings(Section):
 class DiagnoseSettings(Section):
     """Settings of a diagnosis (docs/diagnosis.md)."""
 
-    rows: int = setting(
-        32, "Rows of --corpus to measure on, drawn at random; with --by cluster, of each cluster.", ge=1, le=MANY
-    )
+    rows: int = setting(32, "Rows of --corpus to measure on, drawn at random.", ge=1, le=MANY)
     by: Literal["corpus", "cluster"] = setting(
-        "corpus", "Measure the rows together (corpus), or those of each cluster of --corpus (cluster)."
+        "corpus", "Measure --rows of the whole --corpus together (corpus), or of each of its clusters (cluster)."
     )
     leave_one_out: bool = setting(
         False, "Also measure the loss without each layer: half a forward pass for each of them."

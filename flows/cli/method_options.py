@@ -53,7 +53,7 @@ class MethodOption(Option):
 
 
 def _option(name: str, kind: type[Any] = str, *flags: str) -> MethodOption:
-    return MethodOption(f"select.options.{name}", flags, kind)
+    return MethodOption(f"select.options.{name}", flags, kind=kind)
 
 
 METHOD_OPTIONS = (

@@ -27,6 +27,8 @@ class Option:
     """The setting that it fills, sections separated by dots: ``"score.max_length"``."""
     flags: tuple[str, ...] = ()
     """Flags in this group; those of the setting where empty."""
+    words: str = ""
+    """Description in this group; that of the setting where empty."""
 
     @property
     def field(self) -> FieldInfo:
@@ -51,7 +53,7 @@ class Option:
     @property
     def help(self) -> str:
         """Help text, with the default."""
-        return help_of(self.field)
+        return help_of(self.field, self.words)
 
     def describe(self) -> str:
         """Return the help text as it is printed."""

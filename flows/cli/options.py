@@ -36,6 +36,12 @@ def _section(section: str, names: str) -> tuple[Option, ...]:
 LAYOUT = _section("score", "max_length template dtype device")
 """How a model sees a conversation and where it runs: the same for scoring and for recovery."""
 
+QUESTIONS = (
+    Option("evaluate.tasks", words="choice:FILE of multiple-choice questions; repeatable."),
+    Option("evaluate.limit", words="Items of each task, from its beginning."),
+)
+"""The tasks of a diagnosis, which reads one kind only."""
+
 GROUPS: dict[str, tuple[Option, ...]] = {
     "run": _section("", "warehouse threads lock_timeout verify shared"),
     "engine": _section("", "engine cpus_per_worker ship_models"),
@@ -86,13 +92,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         *_section("", "trust_remote_code trust_pickle"),
     ),
     "wording": (
-        *_section("evaluate", "tasks limit normalise"),
+        *QUESTIONS,
+        *_section("evaluate", "normalise"),
         *_section("diagnose", "prompts keep length"),
         *_section("score", "batch_tokens"),
         *_section("", "original trust_remote_code trust_pickle"),
     ),
     "path-search": (
-        *_section("evaluate", "tasks limit"),
+        *QUESTIONS,
         *_section("diagnose", "simulations held_out"),
         *_section("", "trust_remote_code trust_pickle"),
     ),

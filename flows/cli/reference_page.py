@@ -40,16 +40,16 @@ def commands_markdown() -> str:
 
     from curate.flows.cli.main import load_commands
 
-    sections = [_section(name, command) for name, command in sorted(_verbs(get_command(load_commands()), ""))]
+    sections = [_section(name, command) for name, command in sorted(verbs(get_command(load_commands()), ""))]
     shared = [_shared(group) for group in GROUPS]
     return "\n".join([_HEAD, *sections, "# Options that verbs share\n", *shared])
 
 
-def _verbs(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+def verbs(group: Any, before: str) -> Iterator[tuple[str, Any]]:
     """Yield the full name and the command of every verb, sub-commands included."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from _verbs(command, f"{before}{name} ")
+            yield from verbs(command, f"{before}{name} ")
         else:
             yield f"{before}{name}", command
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from curate.flows.cli.main import load_commands
 from curate.flows.cli.method_options import METHOD_OPTIONS
 from curate.flows.cli.option import Option
 from curate.flows.cli.options import GROUPS
+from curate.flows.cli.reference_page import verbs
 from curate.flows.cli.typed import column_map, comma_separated
 from curate.schemas.errors import UsageError
 from curate.selectors.registry import SELECTORS
@@ -43,6 +47,14 @@ def test_every_option_says_what_it_does(option: Option) -> None:
     text = option.describe()
     assert len(text) > 10
     assert text.count("[") <= text.count("; ") + 1, "a default stands once"
+
+
+def test_the_help_of_an_option_names_only_flags_of_its_verb() -> None:
+    for name, verb in verbs(get_command(load_commands()), ""):
+        flags = {flag for one in verb.params for flag in (*one.opts, *one.secondary_opts)}
+        for one in verb.params:
+            named = set(re.findall(r"(?<![\w-])--[a-z-]+", getattr(one, "help", None) or ""))
+            assert named <= flags, f"curate {name}: the help of {one.name} names {named - flags}"
 
 
 def test_every_setting_of_every_method_has_an_option() -> None:
