@@ -10,7 +10,7 @@ from curate.flows import progress, stages
 from curate.flows.converted_models import converted, with_converted
 from curate.flows.demo.pair import compressed_demo, is_demo
 from curate.flows.operations.evaluation_report import report
-from curate.flows.operations.recover import for_selection
+from curate.flows.operations.recover import for_selection, is_there, scored_models
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.evaluating.original import original_of
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
-RECOVERY_ID = re.compile(r"latest|[0-9a-f]{4,16}")
-"""Matches a recovery's id or its beginning; anything else is a folder or a hub name."""
+ARTEFACT_ID = re.compile(r"latest|[0-9a-f]{4,16}")
+"""Matches an artefact's id or its beginning; anything else is a folder or a hub name."""
 
 
 def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
@@ -49,6 +49,8 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
         if recovery is not None:
             settings, _ = for_selection(settings, recovery.inputs["selection"])
             model = str(recovery.facts["model"])
+        else:
+            settings = _with_compressed(run.warehouse, settings, model)
         settings = with_converted(run.warehouse, _with_demo(run.warehouse, settings))
         subject = converted(run.warehouse, model, settings.trust_pickle) or settings.compressed
         original_of(settings)  # A missing original is an error before anything is computed.
@@ -69,9 +71,40 @@ def _recovery(warehouse: Warehouse, settings: Settings, model: str | None) -> Ma
     if model is None:
         recoveries = warehouse.list("recovery") if settings.compressed is None else []
         return recoveries[0] if recoveries else None
-    if Path(model).exists() or not RECOVERY_ID.fullmatch(model):
+    if Path(model).exists() or not ARTEFACT_ID.fullmatch(model):
         return None
     return warehouse.find("recovery", model)
+
+
+def _with_compressed(warehouse: Warehouse, settings: Settings, model: str | None) -> Settings:
+    """Return `settings` with the compressed model that a recovered folder was made from, where retention is measured.
+
+    By its id a recovery brings its models along; of its folder, or a copy, the warehouse knows them by the selection.
+    """
+    if model is None or settings.original is None or settings.compressed is not None:
+        return settings
+    selection = _selection_of(Path(model))
+    if selection is None:
+        return settings
+    known = warehouse.has("selection", selection)
+    compressed = (
+        scored_models(warehouse, warehouse.manifest("selection", selection)).get("compressed") if known else None
+    )
+    if compressed is None or not is_there(compressed):
+        progress.note(f"what {model} was recovered from is not known in {warehouse.root}; pass --compressed FOLDER")
+        return settings
+    progress.note(f"{model} was recovered from {compressed}, which is evaluated beside it")
+    return settings.model_copy(update={"compressed": compressed})
+
+
+def _selection_of(folder: Path) -> str | None:
+    """Return the id of the selection that a recovered folder was trained on, None for any other folder."""
+    from curate.engines.models.json_files import read_object
+    from curate.engines.recover.results.work_folder import REPORT
+
+    lineage = read_object(folder / REPORT).get("lineage") if (folder / REPORT).is_file() else None
+    selection = str(lineage.get("selection")) if isinstance(lineage, dict) else ""
+    return selection if ARTEFACT_ID.fullmatch(selection) else None
 
 
 def _origin(recovery: Manifest) -> dict[str, str]:

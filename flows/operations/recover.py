@@ -17,6 +17,7 @@ from curate.storage.warehouse.permissions import give_to_user
 from curate.storage.warehouse.warehouse import LATEST
 
 if TYPE_CHECKING:
+    from curate.schemas.artefacts import Manifest
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -34,20 +35,26 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     warehouse = open_warehouse(settings)
     chosen = warehouse.find("selection", selection)
     corpus = warehouse.manifest("corpus", chosen.inputs["corpus"])
-    scored: dict[str, Any] = {}
-    if "scores" in chosen.inputs:
-        scored = warehouse.manifest("scores", chosen.inputs["scores"]).facts.get("models", {})
+    scored = scored_models(warehouse, chosen)
     update: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
         update |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
-        if settings.original is None and not _is_there(scored.get("original")):
+        if settings.original is None and not is_there(scored.get("original")):
             _check_without_original(settings, str(scored["original"]), chosen.id)
             update["original"] = None
     settings = with_converted(warehouse, settings.model_copy(update=update))
     return _with_demo_recipe(warehouse, settings), chosen.id
 
 
-def _is_there(model: str | None) -> bool:
+def scored_models(warehouse: Warehouse, selection: Manifest) -> dict[str, Any]:
+    """Return the models by role that the scores of a selection were made with, an empty dict without scores."""
+    if "scores" not in selection.inputs:
+        return {}
+    models: dict[str, Any] = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("models", {})
+    return models
+
+
+def is_there(model: str | None) -> bool:
     """Return True if there is nothing to look for, or the model can be opened."""
     from curate.engines.models.checkpoints import resolve_model
 

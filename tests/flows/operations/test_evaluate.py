@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import attempts
@@ -138,6 +139,34 @@ def test_the_latest_recovery_is_evaluated_with_its_own_pair(
     )
     unknown = curate("evaluate", "0123abcd", "--tasks", held, *where)
     assert (unknown.code, "begins with '0123abcd'" in unknown.err) == (2, True)
+
+
+def test_a_recovered_folder_is_compared_with_the_model_that_it_was_made_from(
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
+) -> None:
+    where = ("--warehouse", tmp_path / "w", "--original", tiny[0])
+    select = ("select", "--method", "donod", "--budget", "0.5", "--corpus", corpus, "--compressed", tiny[1])
+    selection = curate(*select, *where, "--json").value["selection_id"]
+    recovered = shutil.copytree(tiny[0], tmp_path / "recovered")
+    choice = tmp_path / "choice.jsonl"
+    choice.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    evaluate = ("evaluate", recovered, "--tasks", choice, *where)
+    assert set(curate(*evaluate, "--json").value["evaluations"]) == {"model", "original"}
+
+    report = {"lineage": {"selection": selection}}
+    (recovered / "recovery.json").write_text(json.dumps(report))
+    answer = curate(*evaluate, "--json")
+    assert f"recovered from {tiny[1]}, which is evaluated beside it" in answer.err
+    assert all(row["compressed"] is not None for row in answer.value["retention"]["groups"])
+    given = curate(*evaluate, "--compressed", tiny[1], "--json")
+    assert given.value == answer.value
+    assert "beside it" not in given.err
+
+    for lineage in ({"selection": "0123456789abcdef"}, {"selection": "../x"}, None):
+        (recovered / "recovery.json").write_text(json.dumps({"lineage": lineage}))
+        answer = curate(*evaluate, "--json")
+        assert set(answer.value["evaluations"]) == {"model", "original"}
+        assert ("pass --compressed FOLDER" in answer.err) == (lineage == {"selection": "0123456789abcdef"})
 
 
 @pytest.mark.parametrize(
