@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,14 +24,18 @@ if TYPE_CHECKING:
     from curate.storage.catalog.stored_tables import StoredTable
     from curate.storage.warehouse.warehouse import Warehouse
 
-_log = logging.getLogger(__name__)
 
+def apply(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, changes: Changes) -> list[str]:
+    """Write changes to the catalog that is the current database of the session.
 
-def apply(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, changes: Changes) -> None:
-    """Write changes to the catalog that is the current database of the session."""
+    Returns
+    -------
+    list of str
+        A sentence for each artefact and run record that had to be left out.
+    """
     settled = bool(changes.stale) and _remove(con, changes.stale)
-    rows: dict[str, list[dict[str, Any]]] = dict(table_rows.stored_rows(warehouse, changes))
-    rows["files"], damaged = _files(warehouse, changes)
+    rows, without_summary = table_rows.stored_rows(warehouse, changes)
+    rows["files"], damaged, left_out = _files(warehouse, changes)
     rows["artefacts"] = [
         # Without a mark the next publication reads a damaged artefact again, and warns again.
         {"noun": noun, "artefact_id": one.id, "mark": None if one.id in damaged else changes.marks.get(one.id)}
@@ -50,6 +53,7 @@ def apply(con: duckdb.DuckDBPyConnection, warehouse: Warehouse, changes: Changes
             listed, sources = listed_files(con, view, f"{tier}.files")
             text = select_sql(view, listed, sources, warehouse.root)
             con.execute(f"CREATE OR REPLACE VIEW {tier}.{quoted_name(view.name)} AS {text}")
+    return [*changes.problems, *without_summary, *left_out]
 
 
 def listed_files(
@@ -90,17 +94,17 @@ def _crowded(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(con.execute(sql).fetchall()[0][0] >= tiers.MOST_RECENT)
 
 
-def _files(warehouse: Warehouse, changes: Changes) -> tuple[list[dict[str, Any]], set[str]]:
-    """Return the rows of the table of files, and the ids of artefacts that a view has to leave out."""
-    rows, damaged = [], set()
+def _files(warehouse: Warehouse, changes: Changes) -> tuple[list[dict[str, Any]], set[str], list[str]]:
+    """Return the rows of the table of files, the ids of artefacts that a view has to leave out, and why."""
+    rows, damaged, reasons = [], set(), []
     for view in VIEWS:
         for manifest in changes.manifests[view.noun]:
             try:
                 rows += _read_files(view, manifest, warehouse.folder(manifest.noun, manifest.id))
             except (OSError, pa.ArrowInvalid) as error:
-                _log.warning("%s %s is left out of %s: %s", manifest.noun, manifest.id, view.name, error)
+                reasons.append(f"{manifest.noun} {manifest.id} is left out of {view.name}: {error}")
                 damaged.add(manifest.id)
-    return rows, damaged
+    return rows, damaged, reasons
 
 
 def _read_files(view: View, manifest: Manifest, folder: Path) -> list[dict[str, Any]]:

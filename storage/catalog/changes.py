@@ -6,7 +6,6 @@ only manifests whose mark differs are read.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from curate.storage.warehouse.runs import RunRecord
     from curate.storage.warehouse.warehouse import Warehouse
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,8 @@ class Changes:
     """Ids of artefacts and runs whose rows are removed: gone, or written again."""
     nouns: set[Noun]
     """Nouns of which an artefact is new, changed or gone."""
+    problems: list[str]
+    """A sentence for each artefact and run record that cannot be read."""
 
 
 def find_changes(con: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> Changes:
@@ -49,15 +48,14 @@ def find_changes(con: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> Change
     for noun, artefact_id, mark in con.execute(f"SELECT * FROM ({both('artefacts')})").fetchall():
         known[noun][artefact_id] = mark
     listings = {noun: listing.list_artefacts(warehouse.root, noun, known[noun]) for noun in NOUNS}
-    for problem in (problem for one in listings.values() for problem in one.problems):
-        _log.warning("%s", problem)
+    problems = [str(problem) for one in listings.values() for problem in one.problems]
     manifests = {noun: one.manifests[::-1] for noun, one in listings.items()}
     gone = {noun: known[noun].keys() - set(listings[noun].unchanged) for noun in NOUNS}
     moved = {one.id for one in manifests["clusters"]} | gone["clusters"]
     dependent = _dependent(con, moved) - gone["selection"]
-    again = _read(warehouse, dependent)
+    again, unreadable = _read(warehouse, dependent)
     manifests["selection"] = sorted([*manifests["selection"], *again], key=lambda one: one.age_key)
-    records, stale_runs = _runs(con, warehouse)
+    records, stale_runs, damaged_runs = _runs(con, warehouse)
     return Changes(
         manifests,
         {name: mark for one in listings.values() for name, mark in one.marks.items()}
@@ -66,6 +64,7 @@ def find_changes(con: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> Change
         records,
         [*(name for names in gone.values() for name in sorted(names)), *sorted(dependent), *stale_runs],
         {noun for noun in NOUNS if manifests[noun] or gone[noun]},
+        [*problems, *unreadable, *damaged_runs],
     )
 
 
@@ -77,24 +76,22 @@ def _dependent(con: duckdb.DuckDBPyConnection, clusters: set[str]) -> set[str]:
     return {name for (name,) in con.execute(sql).fetchall()}
 
 
-def _read(warehouse: Warehouse, selections: set[str]) -> list[Manifest]:
-    """Return the manifests of selections; one that has become unreadable is logged and left out."""
-    manifests = []
+def _read(warehouse: Warehouse, selections: set[str]) -> tuple[list[Manifest], list[str]]:
+    """Return the manifests of selections, and a sentence for each that has become unreadable."""
+    manifests, problems = [], []
     for name in sorted(selections):
         try:
             manifests.append(listing.read_manifest(warehouse.folder("selection", name) / MANIFEST))
         except listing.UnreadableArtefact as problem:
-            _log.warning("%s", problem)
-    return manifests
+            problems.append(str(problem))
+    return manifests, problems
 
 
-def _runs(con: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> tuple[list[RunRecord], list[str]]:
-    """Return the runs to write, and the ids of those whose rows are removed."""
+def _runs(con: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> tuple[list[RunRecord], list[str], list[str]]:
+    """Return the runs to write, the ids of those whose rows are removed, and a sentence for each unreadable record."""
     rows = con.execute("SELECT run_id, finished IS NOT NULL FROM runs").fetchall()
     present = set(runs.run_ids(warehouse.root)[0])
     # The record of a run that has ended is never written again.
     ended = {run_id for run_id, over in rows if over} & present
     records, problems = runs.read_runs(warehouse.root, ended)
-    for problem in problems:
-        _log.warning("%s", problem)
-    return records, sorted({run_id for run_id, _ in rows} - ended)
+    return records, sorted({run_id for run_id, _ in rows} - ended), problems

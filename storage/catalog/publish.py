@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
@@ -36,7 +36,16 @@ _FULL = {os.strerror(errno.ENOSPC): "free some space", os.strerror(errno.EDQUOT)
 """What DuckDB quotes if nothing more can be written, and what to do."""
 
 
-def publish(warehouse: Warehouse, anew: bool = False) -> Path:
+class Published(NamedTuple):
+    """A catalog and what it lacks."""
+
+    path: Path
+    """The catalog file."""
+    left_out: list[str]
+    """A sentence for each artefact and run record that cannot be read, and is not in it."""
+
+
+def publish(warehouse: Warehouse, anew: bool = False) -> Published:
     """Bring the catalog up to date with the manifests and run records, and replace the old one.
 
     An artefact whose manifest or first part cannot be read, or that lacks a part, is left out with a logged warning.
@@ -46,11 +55,6 @@ def publish(warehouse: Warehouse, anew: bool = False) -> Path:
     ----------
     anew : bool
         Build it from all manifests, as the first time.
-
-    Returns
-    -------
-    Path
-        The catalog file.
 
     Raises
     ------
@@ -62,8 +66,9 @@ def publish(warehouse: Warehouse, anew: bool = False) -> Path:
         atomic.remove_temporary_files(warehouse.root)
         unfinished = atomic.temporary_path(target)
         try:
-            if anew or not _continue(unfinished, target, warehouse):
-                _build(unfinished, warehouse)
+            left_out = None if anew else _continue(unfinished, target, warehouse)
+            if left_out is None:
+                left_out = _build(unfinished, warehouse)
         except WarehouseError:
             atomic.remove_temporary_files(warehouse.root)
             raise
@@ -75,7 +80,9 @@ def publish(warehouse: Warehouse, anew: bool = False) -> Path:
             target.with_name(f"{FILE}.wal").unlink(missing_ok=True)
             atomic.sync_file(unfinished)
             atomic.rename(unfinished, target)
-    return target
+    for problem in left_out:
+        _log.warning("%s", problem)
+    return Published(target, left_out)
 
 
 def _full(error: Exception) -> str | None:
@@ -103,34 +110,33 @@ def _size(warehouse: Warehouse) -> int | None:
             return None
 
 
-def _build(path: Path, warehouse: Warehouse) -> None:
-    """Write a catalog from all manifests."""
+def _build(path: Path, warehouse: Warehouse) -> list[str]:
+    """Write a catalog from all manifests, and return what was left out."""
     with _database(path) as con:
         tiers.create(con, warehouse.root)
-        applied.apply(con, warehouse, find_changes(con, warehouse))
+        return applied.apply(con, warehouse, find_changes(con, warehouse))
 
 
-def _continue(path: Path, previous: Path, warehouse: Warehouse) -> bool:
-    """Write the changes to a copy of the previous catalog; return False if a new one must be built instead.
+def _continue(path: Path, previous: Path, warehouse: Warehouse) -> list[str] | None:
+    """Write the changes to a copy of the previous catalog, and return what was left out; None if it must be built anew.
 
     That is so for a catalog of another version or folder, one that cannot be read, and one that a client changed.
     """
     if not previous.is_file() or previous.with_name(f"{FILE}.wal").exists():
-        return False
+        return None
     try:
         with atomic.disk_errors("write", previous, previous.stat().st_size):
             shutil.copyfile(previous, path)
         with _database(path) as con:
             if tiers.continues(con, warehouse.root):
-                applied.apply(con, warehouse, find_changes(con, warehouse))
-                return True
+                return applied.apply(con, warehouse, find_changes(con, warehouse))
     except duckdb.Error as error:
         if _full(error):
             raise
         _log.warning("%s is built anew: %s", previous, first_line(error))
     for written in (path, path.with_name(f"{path.name}.wal")):
         written.unlink(missing_ok=True)
-    return False
+    return None
 
 
 @contextmanager

@@ -6,7 +6,6 @@ No value in a manifest may stop a publish: one of the wrong type becomes null.
 from __future__ import annotations
 
 import json
-import logging
 import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,14 +22,16 @@ if TYPE_CHECKING:
 
 TableRow = dict[str, Any]
 
-_log = logging.getLogger(__name__)
 
+def stored_rows(warehouse: Warehouse, changes: Changes) -> tuple[dict[str, list[TableRow]], list[str]]:
+    """Return the rows of every stored table by its name, and a sentence for each selection without its summary.
 
-def stored_rows(warehouse: Warehouse, changes: Changes) -> dict[str, list[TableRow]]:
-    """Return the rows of every stored table by its name, of new and changed artefacts and runs, oldest first."""
+    They are those of new and changed artefacts and runs, oldest first.
+    """
     manifests, selections = changes.manifests, changes.manifests["selection"]
-    return {
-        "cluster_summary": [row for one in selections for row in _summary(warehouse, one, changes.clusters)],
+    summaries, reasons = _summaries(warehouse, selections, changes.clusters)
+    tables: dict[str, list[TableRow]] = {
+        "cluster_summary": summaries,
         "ledger_summary": [row for one in selections for row in _reasons(one)],
         "selections": [_selection(one) for one in selections],
         "recoveries": [_recovery(one) for one in manifests["recovery"]],
@@ -43,6 +44,7 @@ def stored_rows(warehouse: Warehouse, changes: Changes) -> dict[str, list[TableR
             for role, input_id in sorted(one.inputs.items())
         ],
     }
+    return tables, reasons
 
 
 def _selection(one: Manifest) -> TableRow:
@@ -124,15 +126,22 @@ def _reasons(selection: Manifest) -> Iterator[TableRow]:
         yield {"selection_id": selection.id, "reason": name, "examples": integer_or_none(count)}
 
 
+def _summaries(warehouse: Warehouse, selections: list[Manifest], known: set[str]) -> tuple[list[TableRow], list[str]]:
+    """Return the allocations of selections, and a sentence for each that cannot be read."""
+    rows, reasons = [], []
+    for one in selections:
+        try:
+            rows += _summary(warehouse, one, known)
+        except WarehouseError as error:
+            reasons.append(f"selection {one.id} is left out of cluster_summary: {error}")
+    return rows, reasons
+
+
 def _summary(warehouse: Warehouse, selection: Manifest, known: set[str]) -> list[TableRow]:
-    """Return a selection's allocation with the terms of its clusters; an empty list if it cannot be read."""
+    """Return a selection's allocation with the terms of its clusters."""
     clusters = selection.inputs.get("clusters")
-    try:
-        rows = warehouse.read("selection", selection.id, "allocation").to_pylist()
-        described = warehouse.read("clusters", clusters, "terms").to_pylist() if clusters in known and clusters else []
-    except WarehouseError as error:
-        _log.warning("selection %s is left out of cluster_summary: %s", selection.id, error)
-        return []
+    rows = warehouse.read("selection", selection.id, "allocation").to_pylist()
+    described = warehouse.read("clusters", clusters, "terms").to_pylist() if clusters in known and clusters else []
     terms = {row["cluster"]: row["terms"] for row in described}
     ids = {"selection_id": selection.id, "clusters_id": clusters}
     # A selection from before there were groups has no such column.

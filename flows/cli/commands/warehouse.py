@@ -122,8 +122,13 @@ def gc(
 @catalog.command()
 @takes("run")
 def rebuild(settings: Settings) -> None:
-    """Rebuild catalog.duckdb from the artefacts, for example after moving the warehouse."""
+    """Rebuild catalog.duckdb from the artefacts, for example after moving the warehouse.
+
+    The exit code is 1 if something cannot be read and is left out, each with a warning.
+    """
     from curate.flows.session import open_warehouse
     from curate.storage.catalog.publish import publish
 
-    print(publish(open_warehouse(settings), anew=True))
+    published = publish(open_warehouse(settings), anew=True)
+    print(published.path)
+    raise typer.Exit(int(bool(published.left_out)))

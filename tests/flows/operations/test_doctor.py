@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from curate.schemas.artefacts import Noun
+
     Run = Callable[..., Any]
 
 
@@ -68,6 +70,25 @@ def test_a_stale_catalog_is_reported(curate: Run, warehouse: Warehouse, ids: dic
     assert problems(curate, warehouse) == []
     (warehouse.root / "catalog.duckdb").unlink()
     assert "there is no" in problems(curate, warehouse)[0]
+
+
+@pytest.mark.parametrize(
+    ("noun", "name", "file"),
+    [
+        ("scores", "scores", "part-00000.parquet"),
+        ("selection", "uniform", "manifest.json"),
+        ("selection", "paser", "allocation-00000.parquet"),
+    ],
+)
+def test_a_rebuilt_catalog_that_lacks_something_ends_with_1(
+    curate: Run, warehouse: Warehouse, ids: dict[str, str], caplog: Any, noun: Noun, name: str, file: str
+) -> None:
+    rebuild, catalog = ("catalog", "rebuild", "-w", warehouse.root), str(warehouse.root / "catalog.duckdb")
+    assert curate(*rebuild)[:2] == (0, f"{catalog}\n")
+    (warehouse.folder(noun, ids[name]) / file).write_bytes(b"{")
+    assert curate(*rebuild)[:2] == (1, f"{catalog}\n")
+    assert ids[name] in caplog.text
+    assert curate("sql", "SELECT count(*) FROM ledger", "-w", warehouse.root).code == 0
 
 
 def test_a_moved_warehouse_has_no_problem(

@@ -128,7 +128,7 @@ def test_a_catalog_of_another_format_is_built_anew(tmp_path: Path, monkeypatch: 
 def test_a_damaged_catalog_is_built_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     warehouse = Warehouse(tmp_path)
     warehouses.brief_selection(warehouse, 0)
-    catalog = publish(warehouse)
+    catalog = publish(warehouse).path
     catalog.write_bytes(catalog.read_bytes()[:9000])
     with caplog.at_level(logging.WARNING):
         publish(warehouse)
