@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
 
     Item = dict[str, Any]
+    Reading = tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Rewards and scores of items."""
 
 
 class Readings:
@@ -47,7 +49,8 @@ class Readings:
         )
         self._reader = WordingReader(subject, config)
         self._wordings, self._advance = wordings, advance
-        self._read_before: dict[tuple[int, tuple[int, ...]], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        self._read_before: dict[tuple[int, tuple[int, ...]], tuple[list[Item], Reading]] = {}
+        """By identity of the items; they are kept, so that no other list has it meanwhile."""
 
     def reward(self, items: list[Item], chosen: tuple[int, ...]) -> float:
         """Return the mean log share of the right option, in nats, under the wordings `chosen`, one on each line."""
@@ -57,9 +60,10 @@ class Readings:
         """Return the score of every item under the wordings `chosen`."""
         return self._read(items, chosen)[1]
 
-    def _read(self, items: list[Item], chosen: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _read(self, items: list[Item], chosen: tuple[int, ...]) -> Reading:
         key = (id(items), chosen)
         if key not in self._read_before:
-            self._read_before[key] = self._reader.read(items, "\n".join(self._wordings[one] for one in chosen))
+            text = "\n".join(self._wordings[one] for one in chosen)
+            self._read_before[key] = (items, self._reader.read(items, text))
             self._advance(1)
-        return self._read_before[key]
+        return self._read_before[key][1]
