@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import stages
 from curate.flows.converted_models import converted
 from curate.flows.session import session
-from curate.flows.stages.choices.choice_items import check_tasks
+from curate.flows.stages.diagnosing.choice_items import check_tasks
 
 if TYPE_CHECKING:
     from curate.schemas.settings import Settings

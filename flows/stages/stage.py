@@ -13,18 +13,15 @@ from curate.flows.stages import (
     clusters,
     comparison_cell,
     corpus,
-    diagnosis,
     embeddings,
     evaluation,
-    expert_diagnosis,
-    path_diagnosis,
     pilots,
-    prompt_diagnosis,
     recovery,
     scores,
     selection,
     targets,
 )
+from curate.flows.stages.diagnosing import experts, layers, paths, prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,10 +64,10 @@ STAGES: tuple[Stage, ...] = (
     Stage("sample", "targets", targets.sample, targets.recipe, ("selection",)),
     Stage("recover", "recovery", recovery.recover, recovery.recipe, ("selection",)),
     Stage("evaluate", "evaluation", evaluation.evaluate, evaluation.recipe),
-    Stage("diagnose", "diagnosis", diagnosis.diagnose, diagnosis.recipe, ("corpus",)),
-    Stage("diagnose experts", "diagnosis", expert_diagnosis.diagnose, expert_diagnosis.recipe, ("corpus", "clusters")),
-    Stage("diagnose prompts", "diagnosis", prompt_diagnosis.diagnose, prompt_diagnosis.recipe),
-    Stage("diagnose paths", "diagnosis", path_diagnosis.diagnose, path_diagnosis.recipe),
+    Stage("diagnose", "diagnosis", layers.diagnose, layers.recipe, ("corpus",)),
+    Stage("diagnose experts", "diagnosis", experts.diagnose, experts.recipe, ("corpus", "clusters")),
+    Stage("diagnose prompts", "diagnosis", prompts.diagnose, prompts.recipe),
+    Stage("diagnose paths", "diagnosis", paths.diagnose, paths.recipe),
     Stage("compare", "evaluation", comparison_cell.trial, comparison_cell.recipe, ("selection",)),
 )
 """In the order in which they run; up to ``selection`` the pipeline calls those that a request needs."""

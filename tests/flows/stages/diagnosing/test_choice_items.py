@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from curate.flows.stages.choices.choice_items import halves
+from curate.flows.stages.diagnosing.choice_items import halves
 from curate.schemas.errors import UsageError
 
 ITEMS: list[dict[str, Any]] = [{"item_id": str(index)} for index in range(11)]

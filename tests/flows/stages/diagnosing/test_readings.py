@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from curate.flows.stages.choices.readings import Readings
+from curate.flows.stages.diagnosing.readings import Readings
 from curate.schemas.corpus import Turn, message_of
 from curate.schemas.settings import resolve
 

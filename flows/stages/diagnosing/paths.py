@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.choices.choice_items import choice_items, halves
-from curate.flows.stages.choices.path_readings import accuracies, path_reader, searches_of
-from curate.flows.stages.diagnosing import diagnosis_recipe
+from curate.flows.stages.diagnosing.choice_items import choice_items, halves
+from curate.flows.stages.diagnosing.path_readings import accuracies, path_reader, searches_of
+from curate.flows.stages.diagnosing.request import diagnosis_recipe
 from curate.flows.stages.evaluating.tasks import tasks_digest
 from curate.schemas.diagnosis import DIAGNOSES
 from curate.selectors.search.path_votes import frequent_paths, path_text, random_paths, shortest_right

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.choices.choice_items import choice_items, halves
-from curate.flows.stages.choices.readings import Readings
-from curate.flows.stages.choices.wordings import read_wordings
-from curate.flows.stages.diagnosing import diagnosis_recipe
+from curate.flows.stages.diagnosing.choice_items import choice_items, halves
+from curate.flows.stages.diagnosing.readings import Readings
+from curate.flows.stages.diagnosing.request import diagnosis_recipe
+from curate.flows.stages.diagnosing.wordings import read_wordings
 from curate.flows.stages.evaluating.tasks import tasks_digest
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.diagnosis import DIAGNOSES

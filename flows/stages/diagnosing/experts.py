@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.flows import progress
-from curate.flows.stages.diagnosing import diagnosis_recipe, drawn, engine_request
+from curate.flows.stages.diagnosing.request import diagnosis_recipe, drawn, engine_request
 from curate.flows.stages.recovering.heldout import conversations
 from curate.schemas.corpus import turns_of
 from curate.schemas.diagnosis import DIAGNOSES

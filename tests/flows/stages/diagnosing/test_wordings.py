@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from curate.flows.stages.choices.wordings import WORDINGS, read_wordings
+from curate.flows.stages.diagnosing.wordings import WORDINGS, read_wordings
 from curate.schemas.errors import InputError
 
 if TYPE_CHECKING:

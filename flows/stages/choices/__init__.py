@@ -1,1 +1,0 @@
-"""What diagnoses on multiple-choice tasks read: items in two halves, wordings."""
