@@ -18,7 +18,7 @@ from real_model.cells import Trial, attempt
 from real_model.measures import read_tests
 from real_model.pair import PAIRS
 from real_model.plan import SIZES, cells
-from real_model.planned import planned
+from real_model.planned import FIRST, PROMPTS, REPEATED, SECONDARY, planned
 from real_model.report import read_answers, report
 from real_model.rows import prepare
 from transformers import AutoTokenizer
@@ -46,7 +46,9 @@ def main() -> None:
         run(arguments)
     answers = read_answers(arguments.results / arguments.size / f"{arguments.pair}-{arguments.pool}")
     if arguments.size == "confirmation":
-        print(f"{planned(answers)}\n")
+        first = (arguments.pair, arguments.pool) == ("blocks", "clean")
+        for comparisons in ((FIRST, *SECONDARY), PROMPTS) if first else (REPEATED,):
+            print(f"{planned(answers, comparisons)}\n")
     print(report(answers))
 
 

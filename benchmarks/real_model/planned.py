@@ -69,9 +69,29 @@ SECONDARY = (
 )
 
 
-def planned(answers: Answers) -> str:
-    """Return the table of the plan's comparisons as Markdown; the p of the secondary ones are corrected (Holm)."""
-    known = [one for one in (FIRST, *SECONDARY) if _seeds(answers, one)]
+PROMPTS = tuple(
+    Comparison(("uniform", "kl-full-prompts"), ("uniform", "kl-full"), measure, ratio=False)
+    for measure in ("kl", POOL_MEASURE)
+)
+"""What the plan added after the confirmation."""
+REPEATED = (
+    *(
+        Comparison(("uniform", "kl-full"), PEOPLE, measure, ratio=ratio)
+        for ratio in (True, False)
+        for measure in ("kl", POOL_MEASURE)
+    ),
+    *(
+        Comparison((arm, recipe), ("uniform", recipe), measure, ratio=False)
+        for arm, recipe in (("paser", "kl-full"), ("paser-filter", "ce"), ("paser-filter", "kl-full"))
+        for measure in ("kl", POOL_MEASURE)
+    ),
+)
+"""Comparisons on another pair or pool. A ratio says nothing where cross-entropy closes no gap; hence the difference."""
+
+
+def planned(answers: Answers, comparisons: tuple[Comparison, ...] = (FIRST, *SECONDARY)) -> str:
+    """Return a table of comparisons as Markdown; the p of all but the primary one are corrected (Holm)."""
+    known = [one for one in comparisons if _seeds(answers, one)]
     found = {one: one.interval(answers) for one in known}
     tested = [one for one in known if one is not FIRST and _seeds(answers, one) > 1 and found[one].p is not None]
     adjusted = dict(zip(tested, holm(np.array([found[one].p for one in tested], dtype=np.float64)), strict=True))
@@ -80,6 +100,7 @@ def planned(answers: Answers) -> str:
         p = figure.p if one is FIRST and _seeds(answers, one) > 1 else adjusted.get(one)
         sign, digits = ("/", 2) if one.ratio else ("−", 3)
         shown = f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+        shown = shown if np.isfinite(figure.value) else "–"
         name = f"{'primary: ' if one is FIRST else ''}{' '.join(one.ours)} {sign} {' '.join(one.other)}"
         probability = "" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
         lines.append(f"| {name} | {one.measure} | {_seeds(answers, one)} | {shown} | {probability} |")

@@ -141,8 +141,12 @@ def test_the_confirmation_names_what_its_cells_hold_and_shows_what_there_is(fold
 
 def test_the_pages_have_the_figures_of_the_answers_that_are_kept() -> None:
     planned, report = load_script("real_model.planned"), load_script("real_model.report")
-    answers = report.read_answers(ROOT / "benchmarks" / "real_model" / "results" / "confirmation" / "blocks-clean")
-    assert planned.planned(answers) in (ROOT / "docs" / "real-model.md").read_text()
+    results = ROOT / "benchmarks" / "real_model" / "results" / "confirmation"
+    answers, page = report.read_answers(results / "blocks-clean"), (ROOT / "docs" / "real-model.md").read_text()
+    assert planned.planned(answers) in page
+    assert planned.planned(answers, planned.PROMPTS) in page
+    repeats = [report.read_answers(one) for one in results.iterdir() if one.name != "blocks-clean"]
+    assert all(planned.planned(one, planned.REPEATED) in page for one in repeats)
     summary = (ROOT / "docs" / "results.md").read_text().replace("**", "")
     arms = [arm for arm, seeds in answers.cells.items() if len(seeds) == 6]
     assert len(arms) == 7
