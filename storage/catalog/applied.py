@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from curate.schemas.artefacts import digest
 from curate.storage.catalog import table_rows, tiers
+from curate.storage.catalog.corpus_views import EXAMPLES_VIEW
 from curate.storage.catalog.sql_text import quoted, quoted_list, quoted_name
 from curate.storage.catalog.view_text import Listed, select_sql
-from curate.storage.catalog.views import EXAMPLES_VIEW, VIEWS, View
+from curate.storage.catalog.views import VIEWS, View
 from curate.storage.warehouse import part_file
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from curate.schemas.corpus import MESSAGES
+from curate.storage.catalog.columns import Column, View, duckdb_type
+from curate.storage.catalog.corpus_views import CONTEXT_TURNS, EXAMPLES_VIEW, SOURCES_OF
 from curate.storage.catalog.location import files_sql
 from curate.storage.catalog.sql_text import quoted, quoted_name
-from curate.storage.catalog.views import CONTEXT_TURNS, EXAMPLES_VIEW, SOURCES_OF, Column, View, duckdb_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,10 +6,7 @@ the catalog is built from them, docs/tables.md is generated from them, and tests
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from curate.schemas.clusters import CLUSTERS, CONCEPTS, CURVE, TERMS
-from curate.schemas.corpus import EXAMPLES, MESSAGES, QUARANTINE, SOURCES
 from curate.schemas.diagnosis import DIAGNOSES, DIAGNOSES_ABOUT
 from curate.schemas.embeddings import embeddings_schema
 from curate.schemas.pilots import CEILING_ABOUT, CURVES, CURVES_ABOUT, PILOTS, PILOTS_ABOUT, TAU_ABOUT
@@ -19,27 +16,13 @@ from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.schemas.targets import TARGETS, TARGETS_ABOUT, TARGETS_SUMMARY, TARGETS_SUMMARY_ABOUT
 from curate.storage.catalog.columns import Column, View, duckdb_type
 from curate.storage.catalog.columns import columns_of as _columns
+from curate.storage.catalog.corpus_views import CORPUS_VIEWS, EXAMPLE_ABOUT
 from curate.storage.catalog.evaluation_views import EVALUATION_VIEWS
 
-_CORPUS = ("corpus_id", "id of the corpus artefact")
 _CLUSTERS = ("clusters_id", "id of the clusters artefact")
 _PILOTS = ("pilots_id", "id of the pilots artefact")
 _SELECTION = ("selection_id", "id of the selection artefact")
 _TARGETS = ("targets_id", "id of the targets artefact")
-_EXAMPLE = {"example_id": "digest of the canonical conversation; the same text has the same id in every corpus"}
-
-_SOURCE_ABOUT = {
-    **_EXAMPLE,
-    "source": "file or dataset that the row was read from",
-    "row": "row number in that source, from 1 (the line number for JSON lines)",
-    "licence": "licence as stated by the source; null if not stated",
-    "group": "value of the column named by --map group=COLUMN; null if there is none",
-}
-SOURCES_OF = Column(
-    "sources",
-    'STRUCT("source" VARCHAR, "row" BIGINT, "licence" VARCHAR)[]',
-    "all source rows with this text, sorted",
-)
 
 ALLOCATION_ABOUT = {
     "cluster": "number of the cluster, from 0; of the group, if the budget was divided among groups",
@@ -56,68 +39,10 @@ ALLOCATION_ABOUT = {
 }
 """Descriptions of the columns of allocation; cluster_summary has them too."""
 
-CONTEXT_TURNS = Column(
-    "context_turns",
-    "INTEGER[]",
-    "positions, from 0, of the assistant turns that are context only, as their source states; empty if none",
-)
-_VIEWED = EXAMPLES.set(
-    EXAMPLES.get_field_index("messages"),
-    # Without the field `supervised`, which corpora of older versions do not have: context_turns has it.
-    pa.field("messages", pa.list_(pa.struct([one for one in MESSAGES.value_type if one.name != "supervised"]))),
-)
-
-EXAMPLES_VIEW = View(
-    "examples",
-    "One row per distinct conversation of a corpus.",
-    "corpus",
-    "part",
-    (
-        *_columns(
-            _VIEWED,
-            _CORPUS,
-            {
-                **_EXAMPLE,
-                "messages": "the turns in order; role is system, user, assistant or tool",
-                "tools": "JSON text of the tools that the assistant may call; null if none",
-                "prompt": "user turns joined by blank lines; the text that is embedded",
-                "response": "supervised turns of the assistant joined by blank lines",
-                "n_turns": "number of turns, >= 1",
-            },
-        ),
-        CONTEXT_TURNS,
-        SOURCES_OF,
-    ),
-)
-
-__all__ = ["ALLOCATION_ABOUT", "CONTEXT_TURNS", "EXAMPLES_VIEW", "SOURCES_OF", "VIEWS", "Column", "View", "duckdb_type"]
+__all__ = ["ALLOCATION_ABOUT", "VIEWS", "Column", "View", "duckdb_type"]
 
 VIEWS: tuple[View, ...] = (
-    EXAMPLES_VIEW,
-    View(
-        "sources",
-        "One row per usable source row, duplicates included.",
-        "corpus",
-        "sources",
-        _columns(SOURCES, _CORPUS, _SOURCE_ABOUT),
-    ),
-    View(
-        "quarantine",
-        "One row per source row that could not be used, with the reason.",
-        "corpus",
-        "quarantine",
-        _columns(
-            QUARANTINE,
-            _CORPUS,
-            {
-                "source": "file or dataset that the row was read from",
-                "row": "row number in that source, from 1; 0 if rows cannot be counted",
-                "column": "column with the error; null if the whole row is unusable",
-                "reason": "why the row cannot be used, one clause",
-                "sample": "first characters of the row, at most 200, control characters escaped",
-            },
-        ),
-    ),
+    *CORPUS_VIEWS,
     View(
         "embeddings",
         "One unit vector per example.",
@@ -126,7 +51,7 @@ VIEWS: tuple[View, ...] = (
         _columns(
             embeddings_schema(1),
             ("embeddings_id", "id of the embeddings artefact"),
-            {**_EXAMPLE, "embedding": "unit vector with the encoder's number of dimensions"},
+            {**EXAMPLE_ABOUT, "embedding": "unit vector with the encoder's number of dimensions"},
         ),
     ),
     View(
@@ -138,7 +63,7 @@ VIEWS: tuple[View, ...] = (
             CLUSTERS,
             _CLUSTERS,
             {
-                **_EXAMPLE,
+                **EXAMPLE_ABOUT,
                 "cluster": "number of the cluster, from 0",
                 "membership": "degree of membership in that cluster, [0, 1], larger = more typical",
                 "map_x": "horizontal map coordinate; clusters are discs, similar clusters are close; no unit",
@@ -198,7 +123,7 @@ VIEWS: tuple[View, ...] = (
             SCORES,
             ("scores_id", "id of the scores artefact"),
             {
-                **_EXAMPLE,
+                **EXAMPLE_ABOUT,
                 **UNITS,
                 "cds": f"damage by compression: divergence of the pair on the response; {UNITS['cds']}",
                 "don": f"change of the norm of the output head by one step on the example; {UNITS['don']}",
@@ -227,7 +152,7 @@ VIEWS: tuple[View, ...] = (
         _columns(
             IMPORTED,
             ("scores_id", "id of the scores artefact"),
-            {**_EXAMPLE, "signal": "name of the signal, the file's column", "value": "value, finite"},
+            {**EXAMPLE_ABOUT, "signal": "name of the signal, the file's column", "value": "value, finite"},
         ),
     ),
     View(
@@ -260,7 +185,7 @@ VIEWS: tuple[View, ...] = (
             LEDGER,
             _SELECTION,
             {
-                **_EXAMPLE,
+                **EXAMPLE_ABOUT,
                 "kept": "true if the example was selected",
                 "rank": "rank among the kept examples, from 1 (best); null if not kept",
                 "reason": "selected, budget, conflict, excluded, duplicate:<kind>, contaminated, filtered:<rule>, …",
@@ -285,14 +210,14 @@ VIEWS: tuple[View, ...] = (
         "Answers that a model gave to the rows of a selection, one row per drawn sample.",
         "targets",
         "part",
-        _columns(TARGETS, _TARGETS, {**_EXAMPLE, **TARGETS_ABOUT}),
+        _columns(TARGETS, _TARGETS, {**EXAMPLE_ABOUT, **TARGETS_ABOUT}),
     ),
     View(
         "targets_summary",
         "Samples drawn for each row of a selection, and which was accepted.",
         "targets",
         "summary",
-        _columns(TARGETS_SUMMARY, _TARGETS, {**_EXAMPLE, **TARGETS_SUMMARY_ABOUT}),
+        _columns(TARGETS_SUMMARY, _TARGETS, {**EXAMPLE_ABOUT, **TARGETS_SUMMARY_ABOUT}),
     ),
     View(
         "recovery_steps",
