@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from curate.flows import demo, dispatch, progress
 from curate.flows.demo.report import rewrite
 from curate.flows.operations import recover as recovery
-from curate.flows.stages.recovery import job_of, request_of
+from curate.flows.stages.recovering.job_content import job_of
+from curate.flows.stages.recovering.request import request_of
 from curate.schemas.settings import Settings, resolve
 from curate.storage.warehouse.warehouse import Warehouse
 

@@ -26,7 +26,7 @@ from curate.flows.session import open_warehouse
 from curate.flows.stages import corpus, scores
 from curate.flows.stages.comparison_cell import recipe as cell_recipe
 from curate.flows.stages.evaluating.judge import check_judge
-from curate.flows.stages.recovery import request_of
+from curate.flows.stages.recovering.request import request_of
 from curate.flows.stages.selecting.request import resolve_request
 from curate.flows.stages.stage import stage_of
 

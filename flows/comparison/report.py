@@ -18,7 +18,7 @@ from curate.flows.comparison.recipes import recipes, training_words, with_recipe
 from curate.flows.demo.faults import faults, is_demo_corpus, noise_kept
 from curate.flows.operations.evaluation_report import check_parallel
 from curate.flows.stages.evaluating.results import arrays, grouped, interval
-from curate.flows.stages.recovery import request_of
+from curate.flows.stages.recovering.request import request_of
 from curate.schemas.artefacts import digest
 from curate.schemas.errors import UsageError
 from curate.schemas.evaluation import KINDS

@@ -19,7 +19,7 @@ from curate.flows.session import session
 from curate.flows.stages.cells_on_ray import run_cells_on_ray
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.evaluating.tasks import DEMO, evaluation_items, normalised, prompt_of
-from curate.flows.stages.recovery import request_of
+from curate.flows.stages.recovering.request import request_of
 from curate.flows.stages.selecting.request import resolve_request
 from curate.schemas.budget import parse_budget
 from curate.schemas.errors import InputError, UsageError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from curate.flows.operations.planned_workers import planned_workers
 from curate.flows.stages import pilots
-from curate.flows.stages.recovery import request_of
+from curate.flows.stages.recovering.request import request_of
 from curate.schemas.budget import parse_budget
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from curate.flows import progress, stages
 from curate.flows.converted_models import with_converted
 from curate.flows.session import limit_threads, open_warehouse, session
 from curate.flows.stages import recovery as recovery_stage
+from curate.flows.stages.recovering.job_content import job_of
+from curate.flows.stages.recovering.request import processes, request_of
 from curate.schemas.errors import InputError, UsageError, WarehouseError
 from curate.storage.warehouse.permissions import give_to_user
 from curate.storage.warehouse.warehouse import LATEST
@@ -164,10 +166,8 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
     settings, chosen = for_selection(settings, selection)
     limit_threads(settings.threads)
     warehouse = open_warehouse(settings)
-    plan, request = recovery_stage.recipe(warehouse, settings, chosen), recovery_stage.request_of(settings)
-    rows, heldout, description = recovery_stage.job_of(
-        warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id)
-    )
+    plan, request = recovery_stage.recipe(warehouse, settings, chosen), request_of(settings)
+    rows, heldout, description = job_of(warehouse, settings, chosen, recovery_stage.result_folder(warehouse, plan.id))
     report = estimate(
         description["model"],
         rows.to_batches(),
@@ -176,7 +176,7 @@ def look_ahead(settings: Settings, selection: str = LATEST) -> dict[str, Any]:
         original=description["original"],
         template_digest=description["template_digest"],
         cache=None if description["library"] is None else PredictionCache.from_json(description["library"]),
-        processes=recovery_stage.processes(settings),
+        processes=processes(settings),
     )
     state = "cached" if plan.exists_in(warehouse) else "to do"
     return {"recovery_id": plan.id, "state": state, "selection": chosen, "loss": request.loss, **report}

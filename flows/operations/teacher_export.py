@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.flows.operations.recover import for_selection
+from curate.flows.stages.recovering.job_content import selected_rows
+from curate.flows.stages.recovering.request import request_of
 from curate.flows.stages.recovering.targets import with_targets
-from curate.flows.stages.recovery import request_of, selected_rows
 from curate.schemas.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from curate.flows.stages.comparison_cell import finish, recipe, training_facts
 from curate.flows.stages.engine import open_on_ray
 from curate.flows.stages.evaluating.tasks import evaluation_items
 from curate.flows.stages.evaluation import Evaluated, evaluation_task, item_parts, write_summary
-from curate.flows.stages.recovery import selected_rows
+from curate.flows.stages.recovering.job_content import selected_rows
 from curate.schemas.evaluation import RESULTS
 
 if TYPE_CHECKING:

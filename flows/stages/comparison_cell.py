@@ -22,7 +22,7 @@ from curate.flows.stages.evaluating.tasks import (
 )
 from curate.flows.stages.evaluation import facts, run_items
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.recovery import library, selected_rows
+from curate.flows.stages.recovering.job_content import library, selected_rows
 from curate.flows.stages.rendering import rendering_setting
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import pyarrow as pa
 from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
 from curate.flows.stages.recovering.heldout import conversations
-from curate.flows.stages.recovery import PLACE, request_of
+from curate.flows.stages.recovering.request import request_of
+from curate.flows.stages.recovery import PLACE
 from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.selecting.pool import Upstream, read_pool
 from curate.schemas.errors import InputError

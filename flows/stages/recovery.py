@@ -5,102 +5,33 @@ The training is a job of its own process (`curate.engines.job`); this stage writ
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate.flows import progress
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.recovering.group_columns import with_groups
-from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
+from curate.flows.stages.recovering.heldout import heldout_source
+from curate.flows.stages.recovering.job_content import write_job
 from curate.flows.stages.recovering.job_on_ray import run_job_on_ray
 from curate.flows.stages.recovering.job_process import run_job
-from curate.flows.stages.recovering.targets import (
-    resolved,
-    targets_input,
-    targets_lineage,
-    targets_setting,
-    with_targets,
-)
+from curate.flows.stages.recovering.request import processes, request_of
+from curate.flows.stages.recovering.targets import resolved, targets_input, targets_setting
 from curate.flows.stages.rendering import rendering_setting
 from curate.schemas.errors import GateError, InputError, UsageError, WarehouseError
-from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, STEP_ROWS, TEACHER_WEIGHT, RecoveryRequest
 from curate.schemas.recovery_metrics import METRICS
-from curate.storage.warehouse.places import ORIGINAL_CACHE, RECOVERED
+from curate.storage.warehouse.places import RECOVERED
 
 if TYPE_CHECKING:
-    from curate.schemas.artefacts import Manifest
+    from pathlib import Path
+
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 1
 PLACE = ("device", "batch_tokens", "gradient_checkpointing", "checkpoint_steps")
 """What decides how the job runs rather than what it computes; it may change after an attempt that ran out of memory."""
-
-
-def request_of(settings: Settings) -> RecoveryRequest:
-    """Return the engine's request; what was not given is its default.
-
-    Raises
-    ------
-    UsageError
-        If a method, a schedule or a part is unknown.
-    """
-    given = settings.recover.model_dump(exclude={"heldout", "teacher", "processes"}, exclude_none=True)
-    given["teacher_weight"] = teacher_weight(settings)
-    if given["teacher_weight"] and settings.score.teacher_cache != "exact":
-        given["teacher_top"] = int(settings.score.teacher_cache.partition("=")[2])
-    if settings.recover.tokens != "all":
-        given["token_share"] = float(settings.recover.tokens.partition("=")[2])
-    given["reweigh_steps"] = settings.recover.reweigh
-    given["elastic"] = tuple(sorted({1.0, *settings.recover.elastic}, reverse=True)) if settings.recover.elastic else ()
-    shared = settings.score.model_dump(include={"max_length", "template", "device", "dtype"})
-    shared["device"] = shared["device"].partition(",")[0]  # a pair may be scored on two, one model is trained on one
-    own = {item.name for item in fields(RecoveryRequest)}
-    extra = {"seed": settings.seed, "trust_remote_code": settings.trust_remote_code}
-    return RecoveryRequest(**{name: value for name, value in {**given, **shared, **extra}.items() if name in own})
-
-
-def teacher_weight(settings: Settings) -> float:
-    """Return the weight of the original's predictions in the loss: what was said, else the default where it is known.
-
-    The artefact holds this number, so that it stays what it was if the default changes.
-    """
-    given = settings.recover
-    if given.teacher == "none":
-        return 0.0
-    if given.teacher == "original":
-        return given.teacher_weight or NAMED_TEACHER_WEIGHT
-    if settings.original is None or given.epochs == 0:
-        return 0.0
-    return given.teacher_weight or TEACHER_WEIGHT
-
-
-def processes(settings: Settings) -> int:
-    """Return how many processes share every step of the training: one for each CUDA device where nothing was said.
-
-    Raises
-    ------
-    UsageError
-        If several were asked for on a Ray cluster, where one worker trains.
-    """
-    from curate.engines.models.devices import training_device_count
-
-    request = request_of(settings)
-    if settings.engine == "ray":
-        if settings.recover.processes not in (None, 1):
-            raise UsageError(
-                f"--processes {settings.recover.processes} shares the devices of this machine; with --engine ray one "
-                "worker trains, leave it out"
-            )
-        return 1
-    return settings.recover.processes or min(training_device_count(request.device), request.batch or STEP_ROWS[0])
 
 
 def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recipe:
@@ -213,97 +144,3 @@ def _train(settings: Settings, job: Path, out: Path) -> list[dict[str, Any]]:
         return run_job_on_ray(settings, job, out, "recover")
     run_job(job, "recover", n_processes)
     return []
-
-
-def write_job(warehouse: Warehouse, settings: Settings, selection_id: str, out: Path, job: Path) -> None:
-    """Write everything that `curate.engines.job` needs to the folder `job`; it can be copied to another machine."""
-    rows, heldout, description = job_of(warehouse, settings, selection_id, out)
-    job.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows, job / "rows.parquet", write_page_checksum=True)
-    pq.write_table(heldout, job / "heldout.parquet", write_page_checksum=True)
-    (job / "job.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def job_of(
-    warehouse: Warehouse, settings: Settings, selection_id: str, out: Path
-) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
-    """Return the rows to train on, the rows held out, and the content of ``job.json``."""
-    selection = warehouse.manifest("selection", selection_id)
-    rows = selected_rows(warehouse, selection)
-    if request_of(settings).reweigh_steps is not None:
-        rows = with_groups(warehouse, selection, rows)
-    corpus = warehouse.manifest("corpus", selection.inputs["corpus"])
-    source = heldout_source(warehouse, settings, corpus)
-    heldout = heldout_rows(warehouse, settings, selection, source, set(rows["example_id"].to_pylist()))
-    description = {
-        "kind": "recover",
-        "model": settings.compressed,
-        "original": settings.original,
-        "out": str(out),
-        "request": request_of(settings).to_json(),
-        "library": library(warehouse, settings),
-        "template_digest": _scored_digest(warehouse, selection),
-        "lineage": lineage(warehouse, settings, selection, source, rows["example_id"])
-        | targets_lineage(warehouse, settings),
-    }
-    return with_targets(warehouse, settings, rows), heldout, description
-
-
-def library(warehouse: Warehouse, settings: Settings) -> dict[str, str] | None:
-    """Return where originals leave what they say, and this one's digest there, as scoring writes it."""
-    from curate.engines.models.checkpoints import model_files
-
-    if settings.original is None or not request_of(settings).asks_original:
-        return None
-    digest = warehouse.digests.files(model_files(settings.original))
-    return {"folder": str(warehouse.root / ORIGINAL_CACHE), "original": digest}
-
-
-def selected_rows(warehouse: Warehouse, selection: Manifest) -> pa.Table:
-    """Return id, turns and tools of the kept rows, first taken first."""
-    ledger = warehouse.read("selection", selection.id, columns=["example_id", "rank"])
-    rank = ledger["rank"].to_numpy(zero_copy_only=False)
-    kept = np.flatnonzero(~np.isnan(rank))
-    order = kept[np.argsort(rank[kept], kind="stable")]
-    return conversations(warehouse, selection.inputs["corpus"]).take(pa.array(order))
-
-
-def lineage(
-    warehouse: Warehouse, settings: Settings, selection: Manifest, source: Heldout, kept: pa.ChunkedArray
-) -> dict[str, Any]:
-    """Return what the model card says of where the rows come from."""
-    import pyarrow.compute as pc
-
-    corpus = warehouse.manifest("corpus", selection.inputs["corpus"])
-    sources = warehouse.read("corpus", corpus.id, "sources", columns=["example_id", "licence"])
-    used = sources.filter(pc.is_in(sources["example_id"], value_set=kept.combine_chunks()))
-    licences = sorted({licence or "not stated" for licence in used["licence"].to_pylist()})
-    # A card travels with the model: names, not the folders of this machine.
-    models = {f"{role}_model": _name(getattr(settings, role)) for role in ("compressed", "original")}
-    return {
-        "selection": selection.id,
-        "selected_by": selection.settings["method"],
-        "budget": selection.settings["budget"],
-        "ledger": selection.facts["reasons"],
-        "corpus": corpus.id,
-        "files": [_name(name) for name in corpus.facts.get("files", [])],
-        "licences": licences,
-        "scores": selection.inputs.get("scores", "none"),
-        **models,
-        "heldout": source.about,
-    }
-
-
-def _name(address: str | None) -> str:
-    """Return a hub name as it is, and the last part of a path."""
-    if address is None:
-        return "not given"
-    return Path(address).absolute().name if Path(address).exists() else address
-
-
-def _scored_digest(warehouse: Warehouse, selection: Manifest) -> str | None:
-    """Return the digest of the template that the selection's scores were made with, None without scores."""
-    if "scores" not in selection.inputs:
-        return None
-    template_digest: str | None = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("template_digest")
-    return template_digest

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from curate.flows import progress
 from curate.flows.stages.engine import open_parts
 from curate.flows.stages.recipe import Recipe
-from curate.flows.stages.recovery import selected_rows
+from curate.flows.stages.recovering.job_content import selected_rows
 from curate.flows.stages.rendering import rendering_setting
 from curate.flows.stages.sampling.calibrating import CALIBRATED_BY, calibration, calibration_rows
 from curate.flows.stages.sampling.decontaminating import Decontamination

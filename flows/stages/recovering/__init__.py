@@ -1,1 +1,1 @@
-"""Parts of the recovery stage: held-out rows and the job process."""
+"""Parts of the recovery stage: the request, held-out rows, what the job gets, and the job process."""

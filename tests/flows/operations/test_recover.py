@@ -18,7 +18,7 @@ from documents import ROOT
 from safetensors.torch import load_file
 
 from curate.flows import demo
-from curate.flows.stages.recovery import request_of
+from curate.flows.stages.recovering.request import request_of
 from curate.schemas.corpus import Turn
 from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT
 from curate.schemas.settings import resolve

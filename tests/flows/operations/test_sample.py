@@ -14,8 +14,9 @@ from ray_cluster import running_cluster
 from curate import flows
 from curate.flows import demo
 from curate.flows.operations.recover import for_selection
+from curate.flows.stages.recovering.job_content import job_of, selected_rows
 from curate.flows.stages.recovering.targets import accepted_texts, resolved
-from curate.flows.stages.recovery import job_of, recipe, selected_rows
+from curate.flows.stages.recovery import recipe
 from curate.schemas.corpus import Turn, example_id
 from curate.schemas.settings import resolve
 from curate.storage.warehouse.warehouse import Warehouse

@@ -8,7 +8,8 @@ import pytest
 from corpora import write_corpus
 
 from curate.flows.stages.recovering.group_columns import with_groups
-from curate.flows.stages.recovery import request_of, selected_rows
+from curate.flows.stages.recovering.job_content import selected_rows
+from curate.flows.stages.recovering.request import request_of
 from curate.schemas.errors import InputError
 from curate.schemas.settings import resolve
 from curate.storage.warehouse.warehouse import Warehouse
