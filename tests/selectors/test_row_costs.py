@@ -1,8 +1,8 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from references.budgets import first_fit_loop
 from references.pools import make_pool
-from references.selection import first_fit_loop
 
 from curate.selectors.row_costs import first_fit, row_costs
 

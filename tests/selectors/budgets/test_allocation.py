@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from references.selection import allocate_loop
+from references.budgets import allocate_loop
 
 from curate.selectors.budgets.allocation import allocate, mean_degradation, round_to_total, water_fill
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from references.budgets import tempered_loop
 from references.pools import make_pool
-from references.selection import tempered_loop
 
 from curate.schemas.errors import UsageError
 from curate.schemas.selection import Grouping

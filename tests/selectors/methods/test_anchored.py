@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from assertions import assert_valid_selection
+from references.budgets import allocate_loop
 from references.pools import make_pool
-from references.selection import allocate_loop, efficiency_loop
+from references.selection import efficiency_loop
 
 from curate.schemas.errors import UsageError
 from curate.selectors.methods.anchored import AnchoredSettings, needs, select
