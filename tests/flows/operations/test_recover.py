@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +13,7 @@ from documents import ROOT
 from safetensors.torch import load_file
 
 from curate.flows import demo
-from curate.flows.stages.recovering.request import request_of
 from curate.schemas.corpus import Turn
-from curate.schemas.recovery import NAMED_TEACHER_WEIGHT, TEACHER_WEIGHT
-from curate.schemas.settings import resolve
-from curate.storage.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,27 +21,6 @@ if TYPE_CHECKING:
     Run = Callable[..., Any]
 
 FAST = ("--epochs", "2", "--batch", "8", "--rank", "2", "--learning-rate", "0.01")
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Path:
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
-def pair(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
-    """Return a model and the same model, half pruned."""
-    assert curate("compress", tiny[0], "-m", "magnitude", "-s", "0.5", "-o", tmp_path / "half").code == 0
-    return tiny[0], tmp_path / "half"
-
-
-@pytest.fixture
-def selection(curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path) -> str:
-    """Return the id of a selection with scores of the pair."""
-    models = ("--original", pair[0], "--compressed", pair[1])
-    answer = curate("select", "--method", "donod", "-b", "0.5", "--corpus", corpus, *models, "-w", warehouse, "--json")
-    assert answer.code == 0, answer.err
-    return str(answer.value["selection_id"])
 
 
 def test_a_selection_becomes_a_model_with_its_zeros(
@@ -139,30 +109,6 @@ def test_a_dry_run_counts_and_keeps_nothing(
     assert curate("recover", "--method", "lora", "--dry-run", *where).code == 4
 
 
-@pytest.mark.parametrize(
-    ("given", "known", "weight"),
-    [
-        ({}, True, TEACHER_WEIGHT),
-        ({}, False, 0.0),
-        ({"teacher": "none"}, True, 0.0),
-        ({"teacher": "none", "teacher_weight": 0.3}, True, 0.0),
-        ({"teacher_weight": 0.3}, True, 0.3),
-        ({"teacher": "original"}, True, NAMED_TEACHER_WEIGHT),
-        ({"teacher": "original", "teacher_weight": 0.3}, True, 0.3),
-        # Refused later, in a sentence about --original.
-        ({"teacher": "original"}, False, NAMED_TEACHER_WEIGHT),
-        ({"reconstruct": True, "epochs": 0}, True, 0.0),
-    ],
-)
-def test_a_known_original_is_learnt_from(given: dict[str, Any], known: bool, weight: float) -> None:
-    settings = resolve({"recover": given, "original": "dense" if known else None})
-    request = request_of(settings)
-    assert request.teacher_weight == weight
-    assert request.to_json()["teacher_weight"] == weight  # the artefact holds the number
-    topped = settings.model_copy(update={"score": settings.score.model_copy(update={"teacher_cache": "topk=4"})})
-    assert request_of(topped).teacher_top == (4 if weight else None)
-
-
 def test_an_original_that_is_gone(
     curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Path, tmp_path: Path
 ) -> None:
@@ -240,62 +186,6 @@ def test_a_trusted_pickle_is_inspected_and_recovered(
     done = curate("recover", *FAST, *trusted, *where, "--json")
     assert done.code == 0, done.err
     assert done.value["method"] == "lora"
-
-
-def command(warehouse: Path, *more: str) -> list[str]:
-    code = "import sys; from curate.flows.cli.main import main; main(sys.argv[1:])"
-    how = ("--epochs", "100", *FAST[2:], "-w", str(warehouse), "--json")
-    return [sys.executable, "-c", code, "recover", *how, *more]
-
-
-def last_step(warehouse: Path) -> int:
-    files = list((warehouse / "jobs").glob("*/progress.jsonl"))
-    lines = files[0].read_text().splitlines() if files else []
-    # The lines before training count rows that the original has read.
-    return int(json.loads(lines[-1]).get("step", 0)) if lines else 0
-
-
-def interrupted(warehouse: Path, number: signal.Signals, *more: str) -> subprocess.Popen[str]:
-    """Start the command, send it a signal after its first checkpoint, and return the process."""
-    running = subprocess.Popen(command(warehouse, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while last_step(warehouse) < 60:
-        assert running.poll() is None
-        time.sleep(0.02)
-    os.kill(running.pid, number)
-    return running
-
-
-@pytest.mark.slow
-def test_a_killed_command_resumes_bit_for_bit(selection: str, warehouse: Path) -> None:
-    uninterrupted = warehouse.with_name("uninterrupted")
-    subprocess.run(["cp", "-r", str(warehouse), str(uninterrupted)], check=True)
-    assert interrupted(warehouse, signal.SIGKILL).wait() == -9
-    folders = (warehouse, uninterrupted)
-    reports = [
-        json.loads(subprocess.run(command(folder), check=True, capture_output=True, text=True).stdout)
-        for folder in folders
-    ]
-    models = [Path(report["model"]) / "model.safetensors" for report in reports]
-    assert models[0].read_bytes() == models[1].read_bytes()
-    losses = [
-        Warehouse(folder).read("recovery", report["recovery_id"])["loss"]
-        for folder, report in zip(folders, reports, strict=True)
-    ]
-    assert losses[0].equals(losses[1])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_terminated_command_waits_for_the_checkpoint_of_its_job(
-    selection: str, warehouse: Path, processes: str
-) -> None:
-    running = interrupted(warehouse, signal.SIGTERM, "--processes", processes)
-    _, output = running.communicate()
-    assert running.returncode == 130
-    assert "run the same command again to continue where it stopped" in output
-    (job,) = (warehouse / "jobs").iterdir()
-    kept = sorted(path.name for path in (job / "work" / "checkpoints").iterdir())
-    assert int(kept[-1].removeprefix("step-")) >= 60
 
 
 @pytest.mark.slow
