@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "data"
 KEPT = json.loads((DATA / "warehouse_0_1.json").read_text())
 COMMAND_LINE = json.loads((DATA / "command_line.json").read_text())
-NEW_DEFAULTS = {("compress", "--method"): "wanda", ("compress", "-m"): "wanda"}
-"""Magnitude pruning at the default share ruins real models."""
+NEW_DEFAULTS = {
+    **dict.fromkeys([("compress", "--method"), ("compress", "-m")], "wanda"),
+    **dict.fromkeys([("compress", "--sparsity"), ("compress", "-s")]),
+}
+"""Magnitude pruning at the default share ruins real models. A share that is not given is still a half, but not beside
+``--path``."""
 PLAIN = {"recover": ["--teacher", "none"]}
 """What now says in words what these verbs did in 0.1: a recovery whose original is known learns from it by default."""
 FOUND = [one for one in KEPT["made"] if "pilots" not in one["ids"].get("inputs", {})]
