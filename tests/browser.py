@@ -87,6 +87,18 @@ def run(page: Path, profile: Path, *options: str, dark: bool = False) -> subproc
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=os.environ)
 
 
+def probed(page: Path, profile: Path, *options: str, dark: bool = False) -> subprocess.CompletedProcess[str]:
+    """Open a page of `framed` and return what Chromium printed, once the probe has answered.
+
+    The time of a page is virtual: on a busy machine it may be over before the browser has read a file back.
+    """
+    for _ in range(3):
+        done = run(page, profile, "--dump-dom", *options, dark=dark)
+        if '<pre id="heard"></pre>' not in done.stdout:
+            break
+    return done
+
+
 def framed(page: Path, folder: Path, width: int, height: int, probe: bool = False) -> Path:
     """Return a page that shows `page` in a frame of some width; with `probe`, a copy that reports about itself."""
     if probe:

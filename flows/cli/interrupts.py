@@ -44,10 +44,17 @@ def raise_once(number: int, frame: FrameType | None) -> None:
     if _requested:
         end_at_once(number, frame)
     _requested = True
+    sys.unraisablehook = _without_interruptions
     timer = threading.Timer(PATIENCE, end_at_once)
     timer.daemon = True
     timer.start()
     raise KeyboardInterrupt
+
+
+def _without_interruptions(problem: sys.UnraisableHookArgs) -> None:
+    """Print what Python cannot raise, such as errors in finalizers, unless it is the KeyboardInterrupt of a Ctrl-C."""
+    if not issubclass(problem.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(problem)
 
 
 def requested() -> bool:

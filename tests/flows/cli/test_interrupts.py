@@ -55,6 +55,22 @@ def test_while_libraries_are_imported(root: Path, seconds: float) -> None:
     assert (code, err) == (130, f"curate: {SENTENCE}\n")
 
 
+@pytest.mark.parametrize(("error", "printed"), [("pass", False), ("raise ValueError(7)", True)])
+def test_in_a_finalizer_no_traceback_is_printed(error: str, printed: bool) -> None:
+    code = (
+        "import signal; from curate.flows.cli import interrupts\n"
+        "class Held:\n"
+        "    def __init__(self, pressed): self.pressed = pressed\n"
+        f"    def __del__(self):\n        if self.pressed: signal.raise_signal(signal.SIGINT)\n        {error}\n"
+        "interrupts.handle(interrupts.raise_once)\n"
+        "first = Held(True); del first\n"
+        "other = Held(False); del other"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "KeyboardInterrupt" not in done.stderr
+    assert ("ValueError: 7" in done.stderr) == printed
+
+
 def test_a_long_query_ends_at_once(root: Path) -> None:
     code, took, err = interrupt(["sql", ENDLESS, "-w", str(root)], 6.0)
     assert (code, err) == (130, f"curate: {SENTENCE}\n")

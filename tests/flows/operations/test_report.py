@@ -78,7 +78,7 @@ def test_the_page_in_a_browser(curate: Run, filled: dict[str, str], tmp_path: Pa
     assert curate("report", "--out", report, "-w", tmp_path / "w").code == 0
     size = f"--window-size={max(width, 600)},2400"
     probe = browser.framed(report, tmp_path, width, 2400, probe=True)
-    done = browser.run(probe, tmp_path / "profile", "--dump-dom", size, dark=dark)
+    done = browser.probed(probe, tmp_path / "profile", size, dark=dark)
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert complaints == []
     heard = re.search(r'<pre id="heard">(.*?)</pre>', done.stdout, re.DOTALL)
