@@ -38,8 +38,9 @@ def counts(drawn: pa.Table, summary: Sequence[dict[str, Any]], given: SampleSett
     answered = [row for row in summary if row["n_drawn"]]
     whole: dict[str, list[int]] = {row["example_id"]: [] for row in answered}
     cut, pruned, contaminated = 0, 0, len(drawn) - drawn["contaminated_by"].null_count
-    for row in drawn.select(["example_id", "n_tokens", "stopped_early"]).to_pylist():
-        if row["stopped_early"] and row["n_tokens"] == given.prune_at:
+    for row in drawn.select(["example_id", "number", "n_tokens", "stopped_early"]).to_pylist():
+        # The context may end where samples are compared, too; the first two are compared with none.
+        if row["stopped_early"] and row["n_tokens"] == given.prune_at and row["number"] > 2:
             pruned += 1
         else:
             whole[row["example_id"]].append(row["n_tokens"])
