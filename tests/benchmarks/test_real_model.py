@@ -156,6 +156,15 @@ def test_the_pages_have_the_figures_of_the_answers_that_are_kept() -> None:
             assert f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" in summary, (arm, measure)
 
 
+def test_the_screenings_page_has_the_tables_of_the_answers_that_are_kept() -> None:
+    report = load_script("real_model.report")
+    answers = report.read_answers(ROOT / "benchmarks" / "real_model" / "results" / "screening" / "blocks-clean")
+    tables = [part for part in report.report(answers).split("\n\n") if part.startswith("|")]
+    page = (ROOT / "docs" / "results" / "real-model-screening.md").read_text()
+    assert len(tables) == 3
+    assert all(table in page for table in tables)
+
+
 def test_draws_of_items_without_a_loss_are_left_out() -> None:
     report = load_script("real_model.report")
     means = np.array([[[0.5], [0.5], [0.5]], [[0.6], [0.4], [0.8]]])  # (draw, model, measure)

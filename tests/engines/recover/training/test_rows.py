@@ -18,6 +18,7 @@ from curate.engines.recover.training.distillation import DistillationLoss
 from curate.engines.recover.training.loss import response_loss
 from curate.engines.recover.training.original_predictions import PredictionCache, predict_rows
 from curate.engines.recover.training.rows import make_batch
+from curate.engines.score.reduction import ResponseStates
 from curate.schemas.corpus import Turn
 from curate.schemas.recovery import RecoveryRequest
 
@@ -86,7 +87,8 @@ def test_predictions_of_responses_do_not_serve_whole_rows(pair: tuple[str, str],
     for prompts in (False, True, False):
         setup = prepared(pair, prompts)
         states = predict_rows(setup, pair[0], REQUEST, cache, setup.rows).lookup(setup.rows)
-        assert len(states.hidden) == sum(row.n_response for row in setup.rows)  # type: ignore[union-attr]
+        assert isinstance(states, ResponseStates)
+        assert len(states.hidden) == sum(row.n_response for row in setup.rows)
 
 
 def test_a_recovery_on_prompts_comes_closer_to_the_original_there(pair: tuple[str, str], tmp_path: Path) -> None:
