@@ -1,4 +1,4 @@
-"""The pipeline: corpus → embeddings → clusters → scores → pilots → selection, each only if the method needs it.
+"""The pipeline: corpus → tokens → embeddings → clusters → scores → pilots → selection, each only if it is needed.
 
 The one body of both ways to run: the command line calls the stages directly, Prefect submits them as tasks. The caller
 passes ``call``, which takes a stage and its arguments and returns the artefact id or a future of one.

@@ -13,6 +13,7 @@ from curate.schemas.recovery_metrics import METRICS
 from curate.schemas.scores import IMPORTED, SCORES
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.schemas.targets import STATES, TARGETS, TARGETS_SUMMARY
+from curate.schemas.token_counts import TOKEN_COUNTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +24,7 @@ _SCHEMAS: dict[tuple[str, str], pa.Schema] = {
     ("corpus", "part"): EXAMPLES,
     ("corpus", "sources"): SOURCES,
     ("corpus", "quarantine"): QUARANTINE,
+    ("tokens", "part"): TOKEN_COUNTS,
     ("clusters", "part"): CLUSTERS,
     ("clusters", "terms"): TERMS,
     ("clusters", "concepts"): CONCEPTS,

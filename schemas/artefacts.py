@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 Noun = Literal[
     "corpus",
+    "tokens",
     "embeddings",
     "clusters",
     "scores",

@@ -43,7 +43,7 @@ class SelectionMethod:
     """``select(pool, budget, in_tokens, settings, rng)``, a pure function."""
     needs: Callable[[Any, bool], frozenset[str]]
     """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,
-    ``groups``, ``embeddings``, ``gradients``, ``states``, ``scores`` (token counts), ``reference`` (another selection),
+    ``groups``, ``embeddings``, ``gradients``, ``states``, ``tokens`` (counts), ``reference`` (another selection),
     ``imported`` (an imported signal), ``solved`` (one read from samples)."""
 
 

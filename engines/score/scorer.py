@@ -31,6 +31,7 @@ from curate.engines.score.response_states import (
 )
 from curate.engines.score.row_vectors import unit_vectors, with_vectors
 from curate.engines.score.sketch import mean_states, sketch_tables
+from curate.engines.tokens.counting import status_of
 from curate.engines.tokens.templates import Template
 from curate.schemas.scores import SCORES, SIGNALS, UNLIKELY_NLL
 from curate.schemas.sketches import SKETCH_NUMBERS
@@ -268,10 +269,8 @@ def _table(ids: pa.Array, encoded: Sequence[Encoded], computed: dict[str, NDArra
 
 
 def _status(index: int, item: Encoded, computed: dict[str, NDArray[np.float64]]) -> str:
-    if item.error is not None:
-        return "template_error"
-    if not item.n_response:
-        return "no_response_tokens"
+    if (unusable := status_of(item)) != "ok":
+        return unusable
     values = {name: computed[name][index] for name in SIGNALS if name in computed}
     if item.n_response == 1 and np.isnan(values.get("ifd", 0.0)):
         # Without a beginning-of-text token nothing predicts the only token of the response: it has no ifd, and keeps

@@ -36,11 +36,13 @@ def mean_row_tokens(warehouse: Warehouse, settings: Settings, read: Recipe) -> f
     how = settings.score
     if not models:
         return float(np.minimum(lengths / CHARACTERS_PER_TOKEN, how.max_length).mean())
-    from curate.engines.tokens.counting import count_tokens
+    from curate.engines.tokens.counting import counter
 
-    rows = conversations(warehouse, read.id).take(spread(lengths, SAMPLE))
-    counts = count_tokens(models, rows, how.template, how.max_length, trust_remote_code=settings.trust_remote_code)
-    return float(np.mean(counts))
+    count = counter(models, how.template, how.max_length, trust_remote_code=settings.trust_remote_code)
+    rows = conversations(warehouse, read.id).take(spread(lengths, SAMPLE)).combine_chunks()
+    counts = [count(part) for part in rows.to_batches()]
+    tokens = [part[name].to_numpy() for part in counts for name in ("n_prompt_tokens", "n_response_tokens")]
+    return float(sum(map(np.sum, tokens)) / rows.num_rows)
 
 
 def spread(lengths: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -87,8 +87,9 @@ def _description(manifest: Manifest) -> str:
         return f"{settings['method']}, budget {settings['budget']}: {facts['n_kept']:,} kept"
     if manifest.noun == "scores" and "signals" in facts:
         return f"imported: {', '.join(facts['signals'])}"
-    if manifest.noun == "scores":
-        return " → ".join(str(name).rpartition("/")[2] for name in facts["models"].values() if name)
+    if manifest.noun in ("tokens", "scores"):
+        models = (facts["models"].get(role) for role in ("original", "compressed"))
+        return " → ".join(str(name).rpartition("/")[2] for name in models if name)
     if manifest.noun == "evaluation":
         return f"{facts['model']}: {facts['n_items']:,} items"
     if manifest.noun == "clusters":

@@ -10,7 +10,7 @@ from curate.flows import progress, stages
 from curate.flows.converted_models import converted, with_converted
 from curate.flows.demo.pair import compressed_demo, is_demo
 from curate.flows.operations.evaluation_report import report
-from curate.flows.operations.recover import for_selection, is_there, scored_models
+from curate.flows.operations.recover import for_selection, is_there, models_of
 from curate.flows.session import session
 from curate.flows.stages.evaluating.judge import check_judge
 from curate.flows.stages.evaluating.original import original_of
@@ -87,9 +87,7 @@ def _with_compressed(warehouse: Warehouse, settings: Settings, model: str | None
     if selection is None:
         return settings
     known = warehouse.has("selection", selection)
-    compressed = (
-        scored_models(warehouse, warehouse.manifest("selection", selection)).get("compressed") if known else None
-    )
+    compressed = models_of(warehouse, warehouse.manifest("selection", selection)).get("compressed") if known else None
     if compressed is None or not is_there(compressed):
         progress.note(f"what {model} was recovered from is not known in {warehouse.root}; pass --compressed FOLDER")
         return settings

@@ -19,6 +19,7 @@ from curate.storage.warehouse.permissions import files_of_user
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from curate.schemas.artefacts import Noun
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -86,11 +87,12 @@ def _answers(warehouse: Warehouse, settings: Settings, target: str) -> Answers |
 
 
 def _token_counts(warehouse: Warehouse, selection_id: str) -> dict[str, dict[str, int]] | None:
-    """Return the tokens of prompt and response by example id, or None if the selection used no scores."""
-    scores_id = warehouse.manifest("selection", selection_id).inputs.get("scores")
-    if scores_id is None:
+    """Return the tokens of prompt and response by example id, or None if the selection counted none."""
+    inputs = warehouse.manifest("selection", selection_id).inputs
+    noun: Noun | None = next((noun for noun in ("scores", "tokens") if noun in inputs), None)
+    if noun is None:
         return None
-    table = warehouse.read("scores", scores_id, columns=["example_id", "n_prompt_tokens", "n_response_tokens"])
+    table = warehouse.read(noun, inputs[noun], columns=["example_id", "n_prompt_tokens", "n_response_tokens"])
     ids, prompts, responses = (column.to_pylist() for column in table.columns)
     return {name: {TOKENS: prompt + own} for name, prompt, own in zip(ids, prompts, responses, strict=True)}
 

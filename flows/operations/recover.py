@@ -16,6 +16,7 @@ from curate.flows.stages.recovering.job_content import job_of
 from curate.flows.stages.recovering.request import processes, request_of
 from curate.schemas.errors import InputError, UsageError, WarehouseError
 from curate.storage.warehouse.permissions import give_to_user
+from curate.storage.warehouse.runs import runs_with
 from curate.storage.warehouse.warehouse import LATEST
 
 if TYPE_CHECKING:
@@ -37,23 +38,30 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     warehouse = open_warehouse(settings)
     chosen = warehouse.find("selection", selection)
     corpus = warehouse.manifest("corpus", chosen.inputs["corpus"])
-    scored = scored_models(warehouse, chosen)
+    known = models_of(warehouse, chosen)
     update: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
-        update |= {"compressed": scored.get("compressed"), "original": settings.original or scored.get("original")}
-        if settings.original is None and not is_there(scored.get("original")):
-            _check_without_original(settings, str(scored["original"]), chosen.id)
+        update |= {"compressed": known.get("compressed"), "original": settings.original or known.get("original")}
+        if settings.original is None and not is_there(known.get("original")):
+            _check_without_original(settings, str(known["original"]), chosen.id)
             update["original"] = None
     settings = with_converted(warehouse, settings.model_copy(update=update))
     return _with_demo_recipe(warehouse, settings), chosen.id
 
 
-def scored_models(warehouse: Warehouse, selection: Manifest) -> dict[str, Any]:
-    """Return the models by role that the scores of a selection were made with, an empty dict without scores."""
-    if "scores" not in selection.inputs:
-        return {}
-    models: dict[str, Any] = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("models", {})
-    return models
+def models_of(warehouse: Warehouse, selection: Manifest) -> dict[str, Any]:
+    """Return the models by role that a selection was made for, an empty dict if none were named.
+
+    Those that its scores were made with; without scores, those of the newest run that selected these rows with models.
+    A draw at random is the same for every pair, so its manifest cannot name one.
+    """
+    if "scores" in selection.inputs:
+        models: dict[str, Any] = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("models", {})
+        return models
+    for record in runs_with(warehouse.root, f"selection/{selection.id}"):
+        if record.settings.get("compressed") is not None:
+            return {role: record.settings.get(role) for role in ("original", "compressed")}
+    return {}
 
 
 def is_there(model: str | None) -> bool:
@@ -70,7 +78,7 @@ def is_there(model: str | None) -> bool:
 
 
 def _check_without_original(settings: Settings, original: str, selection: str) -> None:
-    """Allow a recovery without the original that its selection was scored with, if it learns nothing from it.
+    """Allow a recovery without the original that its selection was made for, if it learns nothing from it.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from curate.schemas.errors import CurateError, UsageError
 from curate.schemas.settings import resolve
 from curate.storage.catalog.publish import publish
 from curate.storage.maintenance.damage import Damage, find_damage, restore, set_aside
-from curate.storage.warehouse.runs import read_runs
+from curate.storage.warehouse.runs import runs_with
 from curate.storage.warehouse.warehouse import verify
 
 if TYPE_CHECKING:
@@ -100,14 +100,13 @@ def _call_of(warehouse: Warehouse, noun: Noun, identity: Manifest) -> tuple[Stag
 
 def _settings_of(warehouse: Warehouse, noun: Noun, identity: Manifest) -> Settings:
     """Return the settings of the newest run that made or used an artefact."""
-    records, _ = read_runs(warehouse.root)
-    for record in records:
-        if f"{noun}/{identity.id}" in record.artefacts:
-            settings = resolve({**record.settings, "warehouse": warehouse.root})
-            if noun in ("targets", "recovery"):
-                from curate.flows.operations.recover import for_selection
+    record = next(runs_with(warehouse.root, f"{noun}/{identity.id}"), None)
+    if record is None:
+        raise UsageError(f"no run record names it; {_BACKUP} and run the command that made it again")
+    settings = resolve({**record.settings, "warehouse": warehouse.root})
+    if noun in ("targets", "recovery"):
+        from curate.flows.operations.recover import for_selection
 
-                settings = with_targets_id(settings, identity.inputs.get("targets"))
-                return for_selection(settings, identity.inputs["selection"])[0]
-            return with_converted(warehouse, with_demo(warehouse, settings))
-    raise UsageError(f"no run record names it; {_BACKUP} and run the command that made it again")
+        settings = with_targets_id(settings, identity.inputs.get("targets"))
+        return for_selection(settings, identity.inputs["selection"])[0]
+    return with_converted(warehouse, with_demo(warehouse, settings))

@@ -45,7 +45,10 @@ def recipe(warehouse: Warehouse, settings: Settings, selection_id: str) -> Recip
     from curate.engines.models.checkpoints import model_files
 
     if settings.compressed is None:
-        raise InputError(f"selection {selection_id} was made without a model; pass --model FOLDER")
+        raise InputError(
+            f"selection {selection_id} was made without a model; pass --compressed FOLDER, and --original FOLDER to "
+            "learn from the original"
+        )
     inputs = {"selection": selection_id, **targets_input(warehouse, settings)}
     for role, model in (("compressed", settings.compressed), ("original", settings.original)):
         if model is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 VERSION = 3
-INPUTS: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots")
+INPUTS: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots", "tokens")
 """Artefacts that the stage is called with, in this order."""
 BASELINES = ("uniform", "length-matched", "full")
 """Methods that say nothing about what a good length is; ``length-matched`` does not match them unless told to."""

@@ -20,6 +20,7 @@ from curate.flows.stages import (
     scores,
     selection,
     targets,
+    token_counts,
 )
 from curate.flows.stages.diagnosing import experts, layers, paths, prompts
 
@@ -56,6 +57,7 @@ class Stage:
 
 STAGES: tuple[Stage, ...] = (
     Stage("ingest", "corpus", corpus.ingest, corpus.recipe),
+    Stage("count", "tokens", token_counts.count, token_counts.recipe, ("corpus",)),
     Stage("embed", "embeddings", embeddings.embed, embeddings.recipe, ("corpus",)),
     Stage("cluster", "clusters", clusters.cluster, clusters.recipe, ("corpus", "embeddings")),
     Stage("score", "scores", scores.score, scores.recipe, ("corpus",)),

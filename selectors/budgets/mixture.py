@@ -54,8 +54,8 @@ class MixtureSettings:
 def mixture_needs(settings: MixtureSettings) -> frozenset[str]:
     """Return what dividing the budget reads of a pool: nothing with a target, of which there is one."""
     if settings.target:
-        return frozenset({"scores"})
-    return group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset()) | {"scores"}
+        return frozenset({"tokens"})
+    return group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset()) | {"tokens"}
 
 
 def vector_candidates(pool: Pool, in_tokens: bool, needs: frozenset[str], method: str) -> tuple[Candidates, RowVectors]:

@@ -47,7 +47,7 @@ class AnchoredSettings:
 
 def needs(settings: AnchoredSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool under `settings`."""
-    read = {"clusters", "scores", "cds", "nll_original"}
+    read = {"clusters", "tokens", "cds", "nll_original"}
     return frozenset(read | {"nll_compressed"} if settings.rank == "excess" else read)
 
 

@@ -75,7 +75,7 @@ def needs(settings: BySignalSettings, in_tokens: bool) -> frozenset[str]:
         known = ", ".join((*SIGNALS, *SOLVED))
         raise UsageError(f"by-signal needs --signal NAME: an imported signal, or one of {known}")
     computed = settings.signal in SIGNALS
-    return frozenset({settings.held_as} | ({"scores"} if in_tokens or computed else set()))
+    return frozenset({settings.held_as} | ({"tokens"} if in_tokens or computed else set()))
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: BySignalSettings, rng: np.random.Generator) -> Decision:

@@ -77,7 +77,7 @@ class DonodSettings:
 
 def needs(settings: DonodSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool under `settings`."""
-    read = {"scores", "don", "nod"}
+    read = {"tokens", "don", "nod"}
     if settings.stratify == "clusters":
         read |= group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     return frozenset(read)

@@ -24,7 +24,7 @@ class FullSettings:
 
 def needs(settings: FullSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"scores"} if in_tokens else set())
+    return frozenset({"tokens"} if in_tokens else set())
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: FullSettings, rng: np.random.Generator) -> Decision:

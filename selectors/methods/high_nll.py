@@ -26,7 +26,7 @@ class HighNllSettings:
 
 def needs(settings: HighNllSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"scores", "nll_compressed"})
+    return frozenset({"tokens", "nll_compressed"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: HighNllSettings, rng: np.random.Generator) -> Decision:

@@ -33,7 +33,7 @@ class IfdSettings:
 
 def needs(settings: IfdSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"scores", "ifd"})
+    return frozenset({"tokens", "ifd"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: IfdSettings, rng: np.random.Generator) -> Decision:

@@ -40,7 +40,7 @@ class KCenterSettings:
 
 def needs(settings: KCenterSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"embeddings", "scores"} if in_tokens else {"embeddings"})
+    return frozenset({"embeddings", "tokens"} if in_tokens else {"embeddings"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: KCenterSettings, rng: np.random.Generator) -> Decision:

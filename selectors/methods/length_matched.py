@@ -44,7 +44,7 @@ class LengthMatchedSettings:
 
 def needs(settings: LengthMatchedSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"scores", REFERENCE})
+    return frozenset({"tokens", REFERENCE})
 
 
 def select(

@@ -26,7 +26,7 @@ class LongestSettings:
 
 def needs(settings: LongestSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"scores"})
+    return frozenset({"tokens"})
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: LongestSettings, rng: np.random.Generator) -> Decision:

@@ -86,7 +86,7 @@ class PaserSettings:
 
 def needs(settings: PaserSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool under `settings`."""
-    read = {"scores"} | group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
+    read = {"tokens"} | group_needs(settings.groups) | ALLOCATION_SIGNALS.get(settings.allocation, frozenset())
     if settings.rank == "ies":
         read.add("cds")
     if settings.rank == "donod":

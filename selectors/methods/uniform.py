@@ -26,7 +26,7 @@ class UniformSettings:
 
 def needs(settings: UniformSettings, in_tokens: bool) -> frozenset[str]:
     """Return what `select` reads from a pool."""
-    return frozenset({"scores"} if in_tokens else set())
+    return frozenset({"tokens"} if in_tokens else set())
 
 
 def select(pool: Pool, budget: int, in_tokens: bool, settings: UniformSettings, rng: np.random.Generator) -> Decision:

@@ -146,7 +146,8 @@ LINEAGE = StoredTable(
         Column(
             "noun",
             "VARCHAR",
-            "corpus, embeddings, clusters, scores, pilots, selection, targets, recovery, evaluation or diagnosis",
+            "corpus, tokens, embeddings, clusters, scores, pilots, selection, targets, recovery, evaluation or "
+            "diagnosis",
         ),
         Column("artefact_id", "VARCHAR", "id of the artefact"),
         Column("role", "VARCHAR", "role of the input: corpus, original, compressed, encoder, …"),

@@ -14,6 +14,7 @@ from curate.schemas.recovery_metrics import METRICS, METRICS_ABOUT
 from curate.schemas.scores import IMPORTED, SCORES, UNITS
 from curate.schemas.selection import ALLOCATION, LEDGER
 from curate.schemas.targets import TARGETS, TARGETS_ABOUT, TARGETS_SUMMARY, TARGETS_SUMMARY_ABOUT
+from curate.schemas.token_counts import TOKEN_COUNTS, TOKEN_COUNTS_ABOUT
 from curate.storage.catalog.columns import Column, View, duckdb_type
 from curate.storage.catalog.columns import columns_of as _columns
 from curate.storage.catalog.corpus_views import CORPUS_VIEWS, EXAMPLE_ABOUT
@@ -43,6 +44,13 @@ __all__ = ["ALLOCATION_ABOUT", "VIEWS", "Column", "View", "duckdb_type"]
 
 VIEWS: tuple[View, ...] = (
     *CORPUS_VIEWS,
+    View(
+        "token_counts",
+        "Tokens of each example for a model, counted for methods that read no scores.",
+        "tokens",
+        "part",
+        _columns(TOKEN_COUNTS, ("tokens_id", "id of the tokens artefact"), {**EXAMPLE_ABOUT, **TOKEN_COUNTS_ABOUT}),
+    ),
     View(
         "embeddings",
         "One unit vector per example.",
@@ -138,9 +146,7 @@ VIEWS: tuple[View, ...] = (
                 f"{UNITS['positive_excess']}",
                 "unlikely_share": f"tokens with an nll above 4 nats under the original; {UNITS['unlikely_share']}",
                 "status": "ok, no_response_tokens or non_finite:<signal>; signals are null unless ok",
-                "n_prompt_tokens": "unsupervised tokens, after truncation",
-                "n_response_tokens": "supervised tokens, after truncation",
-                "truncated": "true if the conversation was longer than max_length",
+                **{name: TOKEN_COUNTS_ABOUT[name] for name in ("n_prompt_tokens", "n_response_tokens", "truncated")},
             },
         ),
     ),

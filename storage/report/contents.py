@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from curate.schemas.artefacts import Manifest, Noun
     from curate.storage.warehouse.warehouse import Warehouse
 
-UPSTREAM: tuple[Noun, ...] = ("corpus", "embeddings", "clusters", "scores", "pilots")
+UPSTREAM: tuple[Noun, ...] = ("corpus", "tokens", "embeddings", "clusters", "scores", "pilots")
 """Nouns that a selection may depend on, in the order in which they are built."""
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from curate.storage.warehouse import atomic, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterator
     from types import TracebackType
 
 FOLDER = "runs"
@@ -150,6 +150,12 @@ def read_runs(root: Path, known: Container[str] = ()) -> tuple[list[RunRecord], 
         except (OSError, ValueError, TypeError, RecursionError) as error:
             problems.append(f"{path} cannot be read ({error}); delete it")
     return records, problems
+
+
+def runs_with(root: Path, artefact: str) -> Iterator[RunRecord]:
+    """Yield the runs that made or used an artefact (``noun/id``), newest first."""
+    records, _ = read_runs(root)
+    return (record for record in records if artefact in record.artefacts)
 
 
 def run_ids(root: Path) -> tuple[list[str], list[str]]:

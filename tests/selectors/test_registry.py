@@ -133,7 +133,7 @@ def test_reads_only_declared_inputs(name, kwargs):
     for in_tokens in (False, True):
         needs = entry.needs(entry.settings(**kwargs), in_tokens)
         others = {"reference", "imported", "gain_ceiling", "gain_tau", "gradients", "states"}
-        assert needs <= {"clusters", "concepts", "embeddings", "scores", *others, *SIGNALS}
+        assert needs <= {"clusters", "concepts", "embeddings", "tokens", *others, *SIGNALS}
         full = pool_for(80, 2, ineligible=0.0)
         bare = replace(
             full,
@@ -142,8 +142,8 @@ def test_reads_only_declared_inputs(name, kwargs):
             concepts=full.concepts if "concepts" in needs else None,
             embeddings=full.embeddings if "embeddings" in needs else None,
             vectors=full.vectors if needs & {"gradients", "states"} else None,
-            n_prompt_tokens=full.n_prompt_tokens if "scores" in needs else np.zeros(80, int),
-            n_response_tokens=full.n_response_tokens if "scores" in needs else np.zeros(80, int),
+            n_prompt_tokens=full.n_prompt_tokens if "tokens" in needs else np.zeros(80, int),
+            n_response_tokens=full.n_response_tokens if "tokens" in needs else np.zeros(80, int),
         )
         budget = 900 if in_tokens else 20
         ours, theirs = (run(name, kwargs, pool, budget, in_tokens).order.tolist() for pool in (full, bare))

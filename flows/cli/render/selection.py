@@ -24,19 +24,7 @@ def _print(summary: dict[str, Any]) -> None:
         + (f", {summary['n_tokens_kept']:,} tokens" if summary["n_tokens_kept"] else "")
     )
     if summary["clusters"]:
-        curve = ("ceiling", "tau") if "pilots" in summary["inputs"] else ()
-        grouped = summary["clusters"][0].get("group") is not None
-        # Rows that no method may keep count in the size but neither in the degradation nor in the budget.
-        fewer = ("eligible",) if any(row["eligible"] != row["size"] for row in summary["clusters"]) else ()
-        columns = ("cluster", "degradation", *curve, "size", *fewer, "budget", "kept", "refused", "terms")
-        heads = {"cluster": "group", "terms": "name"} if grouped else {"terms": "top terms"}
-        rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in summary["clusters"])
-        out.print(grid([heads.get(name, name) for name in columns], rows, wide=heads["terms"]))
-        of = "of its eligible rows" if fewer else "of its rows"
-        out.print(f"degradation: mean Jensen–Shannon divergence {of} in nats, larger = more damaged")
-        if curve:
-            out.print("gain of n rows: ceiling · (1 − exp(−n / tau)), nats per token, from pilot recoveries")
-        out.print()
+        _print_clusters(summary)
     reasons = ((name, count, meaning(name)) for name, count in by_count(summary["reasons"]))
     out.print(grid(("reason", "examples", "meaning"), reasons, wide="meaning"))
     corpus = summary["corpus"]
@@ -49,6 +37,25 @@ def _print(summary: dict[str, Any]) -> None:
     out.print(f"\nartefact  {summary['artefact']}\ncatalog   {summary['catalog']}", soft_wrap=True)
     if summary["picture"]:
         out.print(f"picture   {summary['picture']}", soft_wrap=True)
+
+
+def _print_clusters(summary: dict[str, Any]) -> None:
+    out, clusters = console(), summary["clusters"]
+    curve = ("ceiling", "tau") if "pilots" in summary["inputs"] else ()
+    grouped = clusters[0].get("group") is not None
+    # Rows that no method may keep count in the size but neither in the degradation nor in the budget.
+    fewer = ("eligible",) if any(row["eligible"] != row["size"] for row in clusters) else ()
+    damage = ("degradation",) if any(row["degradation"] is not None for row in clusters) else ()
+    columns = ("cluster", *damage, *curve, "size", *fewer, "budget", "kept", "refused", "terms")
+    heads = {"cluster": "group", "terms": "name"} if grouped else {"terms": "top terms"}
+    rows = ([*(row[name] for name in columns[:-1]), ", ".join(row["terms"])] for row in clusters)
+    out.print(grid([heads.get(name, name) for name in columns], rows, wide=heads["terms"]))
+    if damage:
+        of = "of its eligible rows" if fewer else "of its rows"
+        out.print(f"degradation: mean Jensen–Shannon divergence {of} in nats, larger = more damaged")
+    if curve:
+        out.print("gain of n rows: ceiling · (1 − exp(−n / tau)), nats per token, from pilot recoveries")
+    out.print()
 
 
 def _listed(reasons: dict[str, int]) -> str:

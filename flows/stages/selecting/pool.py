@@ -20,6 +20,7 @@ from curate.storage.maintenance.forgotten import forgotten
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from curate.schemas.artefacts import Noun
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -33,6 +34,7 @@ class Upstream:
     clusters: str | None = None
     scores: str | None = None
     pilots: str | None = None
+    tokens: str | None = None
 
     def inputs(self) -> dict[str, str]:
         """Return the ids by noun, without the absent ones."""
@@ -49,7 +51,7 @@ def read_pool(
     upstream : Upstream
         Ids of the artefacts to read.
     needs : frozenset of str
-        Inputs of the method, of ``embeddings``, ``clusters``, ``concepts``, ``groups``, ``scores`` and signal names;
+        Inputs of the method, of ``embeddings``, ``clusters``, ``concepts``, ``groups``, ``tokens`` and signal names;
         others are not read.
     options : optional
         The method's settings, for ``reference`` (``like``), ``imported`` (``source`` and ``signal``), ``solved``
@@ -68,14 +70,15 @@ def read_pool(
     eligible, reason = np.ones(n, dtype=np.bool_), np.full(n, "", dtype=object)
     n_prompt = n_response = np.zeros(n, dtype=np.int64)
     signals: dict[str, NDArray[np.float64]] = {}
-    if upstream.scores is not None:
-        scores = _parallel(warehouse, "scores", upstream.scores, ids)
-        status = scores["status"].to_numpy(zero_copy_only=False)
+    counted: Noun = "scores" if upstream.scores is not None else "tokens"
+    if (source := upstream.scores or upstream.tokens) is not None:
+        rows = _parallel(warehouse, counted, source, ids)
+        status = rows["status"].to_numpy(zero_copy_only=False)
         eligible = status == "ok"
         reason = np.where(eligible, "", status).astype(object)
-        n_prompt = scores["n_prompt_tokens"].to_numpy().astype(np.int64)
-        n_response = scores["n_response_tokens"].to_numpy().astype(np.int64)
-        signals = {name: _floats(scores[name]) for name in SIGNALS if _has_values(scores, name)}
+        n_prompt = rows["n_prompt_tokens"].to_numpy().astype(np.int64)
+        n_response = rows["n_response_tokens"].to_numpy().astype(np.int64)
+        signals = {name: _floats(rows[name]) for name in SIGNALS if _has_values(rows, name)}
     cluster = concepts = embeddings = None
     if upstream.clusters is not None:
         clusters = _parallel(warehouse, "clusters", upstream.clusters, ids)
@@ -138,7 +141,7 @@ def _imported(warehouse: Warehouse, options: Any, example_id: NDArray[np.str_]) 
 
 
 def _has_values(scores: pa.Table, name: str) -> bool:
-    """Return whether a scores table holds a signal; one from an earlier version lacks the columns added since."""
+    """Return whether a table holds a signal; scores of an earlier version lack the columns added since."""
     return name in scores.column_names and scores[name].null_count < len(scores)
 
 
@@ -147,13 +150,13 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _parallel(warehouse: Warehouse, noun: str, artefact_id: str, ids: pa.ChunkedArray) -> pa.Table:
+def _parallel(warehouse: Warehouse, noun: Noun, artefact_id: str, ids: pa.ChunkedArray) -> pa.Table:
     """Return an artefact's main table after checking that its rows are the corpus's examples in the corpus's order."""
-    table = warehouse.read(noun, artefact_id)  # type: ignore[arg-type]
+    table = warehouse.read(noun, artefact_id)
     if not table["example_id"].equals(ids):
         raise WarehouseError(
             f"{noun} {artefact_id} does not list the examples of its corpus in their order; "
-            f"it was changed after it was written: delete {warehouse.folder(noun, artefact_id)} and run again"  # type: ignore[arg-type]
+            f"it was changed after it was written: delete {warehouse.folder(noun, artefact_id)} and run again"
         )
     return table
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from curate.schemas.settings import Settings
     from curate.selectors.registry import SelectionMethod
 
-_NOT_SCORED = frozenset({"embeddings", "clusters", "concepts", "groups", "reference", "imported", "solved"})
+_NOT_SCORED = frozenset({"tokens", "embeddings", "clusters", "concepts", "groups", "reference", "imported", "solved"})
 """What a method may read of a pool without any model having scored it."""
 
 
@@ -50,6 +50,9 @@ class SelectionRequest:
         nouns: set[Noun] = {"corpus"}
         if self.needs - _NOT_SCORED:
             nouns.add("scores")
+        elif "tokens" in self.needs:
+            # Scores hold the counts too; without them the tokenizer alone gives them.
+            nouns.add("tokens")
         if self.needs & {"clusters", "concepts"}:
             nouns |= {"clusters", "embeddings"}
         if "embeddings" in self.needs:
@@ -78,7 +81,7 @@ def resolve_request(settings: Settings) -> SelectionRequest:
     UsageError
         If the budget, the method or one of its options is not valid, or the method needs two models and one was given.
     InputError
-        If the method needs a model and a corpus was given without one.
+        If the method needs a model or its tokenizer, and a corpus was given without one.
     """
     request = parse_request(settings)
     _check_models(request)
@@ -118,6 +121,11 @@ def _check_models(request: SelectionRequest) -> None:
         raise InputError(
             f"method {request.method!r} reads scores, and no model was given; "
             "pass --compressed FOLDER, and --original FOLDER for a pair"
+        )
+    if "tokens" in nouns and settings.corpus and settings.compressed is None and settings.original is None:
+        raise InputError(
+            f"method {request.method!r} with budget {request.budget} counts tokens, and no model was given; pass "
+            "--compressed FOLDER, whose tokenizer counts them, or give the budget in rows"
         )
     if "pilots" in nouns and settings.corpus and None in (settings.original, settings.compressed):
         raise UsageError(

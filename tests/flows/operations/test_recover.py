@@ -85,8 +85,27 @@ def test_refusals_have_their_codes(
     assert curate("recover", "ffff", *where).code == 2
     assert curate("select", "--method", "uniform", "--corpus", corpus, *where).code == 0
     bare = curate("recover", *where)
-    assert (bare.code, "pass --model FOLDER" in bare.err) == (3, True)
+    assert (bare.code, "pass --compressed FOLDER" in bare.err) == (3, True)
     assert curate("recover", "--heldout", "nowhere.jsonl", "--model", pair[1], *where).code == 3
+
+
+def test_rows_drawn_without_scores_are_recovered_with_the_models_of_their_newest_run(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], pair: tuple[Path, Path], warehouse: Path
+) -> None:
+    """One draw serves every pair, so that its last run says which one is meant."""
+    select = ("select", "--method", "uniform", "-b", "0.5", "--corpus", corpus, "-w", warehouse, "--json")
+    recover = ("recover", *FAST, "--dry-run", "-w", warehouse, "--json")
+    drawn = curate(*select).value["selection_id"]
+    assert curate(*recover).code == 3
+    assert curate(*select, "--compressed", pair[1]).value["selection_id"] == drawn
+    alone = curate(*recover).value
+    assert (alone["method"], alone["loss"]) == ("mask_lora", "cross-entropy of the answers")
+    assert curate(*select, "--original", pair[0], "--compressed", tiny[1]).value["selection_id"] == drawn
+    taught = curate(*recover).value
+    assert (taught["method"], taught["loss"]) == ("lora", "divergence from the original's predictions (KL)")
+    # A run that names no model changes nothing.
+    assert curate(*select).value["selection_id"] == drawn
+    assert curate(*recover).value["recovery_id"] == taught["recovery_id"]
 
 
 def test_a_dry_run_counts_and_keeps_nothing(

@@ -38,8 +38,9 @@ def test_run_and_recipe_take_what_the_table_says(stage: Stage) -> None:
         ("corpus", ["ingest"]),
         ("embeddings", ["ingest", "embed"]),
         ("clusters", ["ingest", "embed", "cluster"]),
+        ("tokens", ["ingest", "count"]),
         ("scores", ["ingest", "score"]),
-        ("selection", ["ingest", "embed", "cluster", "score", "pilot", "select"]),
+        ("selection", ["ingest", "count", "embed", "cluster", "score", "pilot", "select"]),
     ],
 )
 def test_what_must_run_before(noun: Noun, verbs: list[str]) -> None:

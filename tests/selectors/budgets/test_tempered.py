@@ -109,7 +109,7 @@ def test_groups_take_the_place_of_clusters():
 
 
 def test_settings():
-    assert needs(PaserSettings(groups="source", consistency="off"), False) == {"scores", "groups", "cds"}
+    assert needs(PaserSettings(groups="source", consistency="off"), False) == {"tokens", "groups", "cds"}
     with pytest.raises(UsageError, match=r"--gamma 1.5 is outside \[0, 1\]"):
         PaserSettings(gamma=1.5)
     with pytest.raises(UsageError, match="--groups 'sources' is unknown, did you mean 'source'"):

@@ -74,7 +74,7 @@ def test_small_clusters_are_never_emptied():
 
 
 def test_settings():
-    assert needs(AnchoredSettings(), False) == {"clusters", "scores", "cds", "nll_original"}
+    assert needs(AnchoredSettings(), False) == {"clusters", "tokens", "cds", "nll_original"}
     assert "nll_compressed" in needs(AnchoredSettings(rank="excess"), False)
     with pytest.raises(UsageError, match="--anchor-share 1.0 is outside"):
         AnchoredSettings(anchor_share=1.0)

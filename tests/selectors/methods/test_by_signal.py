@@ -30,11 +30,11 @@ def test_the_preferred_end_is_kept(prefer, sign):
 
 
 def test_computed_signals_need_scores_and_imported_ones_do_not():
-    assert needs(BySignalSettings(signal="entropy"), False) == {"scores", "entropy"}
+    assert needs(BySignalSettings(signal="entropy"), False) == {"tokens", "entropy"}
     assert needs(BySignalSettings(signal="mine"), False) == {"imported"}
-    assert needs(BySignalSettings(signal="mine"), True) == {"imported", "scores"}
+    assert needs(BySignalSettings(signal="mine"), True) == {"imported", "tokens"}
     assert needs(BySignalSettings(signal="solved_gap"), False) == {"solved"}
-    assert needs(BySignalSettings(signal="solved_gap"), True) == {"solved", "scores"}
+    assert needs(BySignalSettings(signal="solved_gap"), True) == {"solved", "tokens"}
 
 
 def test_invalid_settings():

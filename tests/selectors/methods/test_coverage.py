@@ -90,10 +90,10 @@ def test_token_budgets_and_pins():
 
 
 def test_settings():
-    assert needs(CoverageSettings(), False) == {"clusters", "scores", "cds", "gradients"}
+    assert needs(CoverageSettings(), False) == {"clusters", "tokens", "cds", "gradients"}
     assert needs(CoverageSettings(groups="source", allocation="proportional"), False) == {
-        "groups", "scores", "gradients",
+        "groups", "tokens", "gradients",
     }  # fmt: skip
-    assert needs(CoverageSettings(target="a"), False) == {"scores", "gradients"}
+    assert needs(CoverageSettings(target="a"), False) == {"tokens", "gradients"}
     with pytest.raises(UsageError, match="--allocation 'temper' is unknown, did you mean 'tempered'"):
         CoverageSettings(allocation="temper")  # type: ignore[arg-type]

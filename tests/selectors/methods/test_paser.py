@@ -134,10 +134,10 @@ def test_known_unlinked_concepts_conflict_and_name_the_earliest_row():
 
 
 def test_needs_follow_the_settings():
-    assert needs(PaserSettings(), False) == {"clusters", "concepts", "scores", "cds"}
+    assert needs(PaserSettings(), False) == {"clusters", "concepts", "tokens", "cds"}
     assert "concepts" not in needs(PaserSettings(consistency="off"), False)
     ablated = PaserSettings(allocation="uniform", rank="donod", consistency="off", filter="nod")
-    assert needs(ablated, False) == {"clusters", "scores", "don", "nod"}
+    assert needs(ablated, False) == {"clusters", "tokens", "don", "nod"}
 
 
 def test_missing_inputs_are_named():

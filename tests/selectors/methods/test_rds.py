@@ -57,5 +57,5 @@ def test_without_a_target_groups_take_equal_turns():
 
 
 def test_settings():
-    assert needs(RdsSettings(), False) == {"clusters", "scores", "states"}
-    assert needs(RdsSettings(target="a"), False) == {"scores", "states"}
+    assert needs(RdsSettings(), False) == {"clusters", "tokens", "states"}
+    assert needs(RdsSettings(target="a"), False) == {"tokens", "states"}

@@ -9,7 +9,7 @@ from curate.selectors.methods.uniform import UniformSettings, needs, select
 
 def test_needs_nothing_for_rows_and_token_counts_for_tokens():
     assert needs(UniformSettings(), False) == frozenset()
-    assert needs(UniformSettings(), True) == {"scores"}
+    assert needs(UniformSettings(), True) == {"tokens"}
     bare = Pool(np.array(["b", "a"]), np.ones(2, bool), np.full(2, "", object), np.zeros(2, int), np.zeros(2, int))
     assert len(select(bare, 1, False, UniformSettings(), np.random.default_rng(0)).order) == 1
 

@@ -24,7 +24,7 @@ PROMISED = {
     "allocation", "cluster_curve", "cluster_summary", "cluster_terms", "clusters", "concepts", "diagnoses",
     "embeddings", "evaluation_items", "evaluation_summary", "evaluations", "examples", "imported_scores", "ledger",
     "ledger_summary", "lineage", "pilot_curves", "pilots", "quarantine", "recoveries", "recovery_steps", "runs",
-    "scores", "selections", "sources", "targets", "targets_summary",
+    "scores", "selections", "sources", "targets", "targets_summary", "token_counts",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def settings(method: str = "paser", **rest: object) -> Settings:
         ("paser", "0.1", {"corpus", "embeddings", "clusters", "scores"}),
         ("donod", "0.1", {"corpus", "scores"}),
         ("uniform", "0.1", {"corpus"}),
-        ("uniform", "1k-tokens", {"corpus", "scores"}),
+        ("uniform", "1k-tokens", {"corpus", "tokens"}),
         ("k-center", "0.1", {"corpus", "embeddings"}),
     ],
 )
