@@ -45,6 +45,8 @@ class SelectionMethod:
     """``needs(settings, in_tokens)``: what `select` reads: names of signals and any of ``clusters``, ``concepts``,
     ``groups``, ``embeddings``, ``gradients``, ``states``, ``tokens`` (counts), ``reference`` (another selection),
     ``imported`` (an imported signal), ``solved`` (one read from samples)."""
+    version: int = 1
+    """Raised by hand when the method keeps other rows than before; above 1 it is part of the ids of its selections."""
 
 
 SELECTORS: Mapping[str, SelectionMethod] = {
@@ -53,7 +55,7 @@ SELECTORS: Mapping[str, SelectionMethod] = {
     "anchored": SelectionMethod(anchored.AnchoredSettings, anchored.select, anchored.needs),
     "coverage": SelectionMethod(coverage.CoverageSettings, coverage.select, coverage.needs),
     "rds": SelectionMethod(rds.RdsSettings, rds.select, rds.needs),
-    "uniform": SelectionMethod(uniform.UniformSettings, uniform.select, uniform.needs),
+    "uniform": SelectionMethod(uniform.UniformSettings, uniform.select, uniform.needs, version=2),
     "length-matched": SelectionMethod(
         length_matched.LengthMatchedSettings, length_matched.select, length_matched.needs
     ),

@@ -99,6 +99,8 @@ def recipe(warehouse: Warehouse, request: SelectionRequest, *ids: str | None) ->
         "exclude": sorted(settings.select.exclude),
         "seed": settings.seed,
     }
+    if request.selector.version > 1:
+        how["version"] = request.selector.version
     if gone := forgotten(warehouse.root):
         how["forgotten"] = list(gone)
     inputs = Upstream(*ids).inputs() | evaluations(warehouse, settings)  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
 """Uniform: draws rows at random without replacement, the baseline that every method has to beat.
 
-The first rows of a random permutation that fit the budget. Budgets in rows need no model; budgets in tokens need token
-counts. Source: none. The permutation is over rows in order of example id, so the draw does not depend on the order of
-the corpus, and a larger budget in rows contains the smaller one.
+The first rows of a random order that fit the budget. Budgets in rows need no model; budgets in tokens need token
+counts. Source: none. The order is by a digest of seed and example id, so it depends neither on the order of the corpus
+nor on its other rows: a corpus that grows changes few rows of the draw, and a larger budget in rows contains a smaller
+one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from curate.selectors.candidates import find_candidates
 from curate.selectors.decision import take_in_order
+from curate.selectors.ranking.orders import hashed_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,4 +34,4 @@ def needs(settings: UniformSettings, in_tokens: bool) -> frozenset[str]:
 def select(pool: Pool, budget: int, in_tokens: bool, settings: UniformSettings, rng: np.random.Generator) -> Decision:
     """Return a uniform draw; parameters and errors are those of `curate.selectors.methods.paser.select`."""
     candidates = find_candidates(pool, in_tokens, needs(settings, in_tokens), "uniform")
-    return take_in_order(candidates, rng.permutation(len(candidates.rows)), budget)
+    return take_in_order(candidates, hashed_order(pool.example_id[candidates.rows], rng), budget)

@@ -1,11 +1,12 @@
 """Orders of rows: best first, worst share, PASER's efficiency score and its round-robin over clusters.
 
-Every function takes rows in order of example id and breaks ties by that order, so that no order depends on the order of
-the corpus.
+Every function but `hashed_order` takes rows in order of example id and breaks ties by that order, so that no order
+depends on the order of the corpus.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
 def best_first(score: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the positions of `score` (shape (m,), finite) from largest to smallest, ties by position."""
     return np.argsort(-score, kind="stable")
+
+
+def hashed_order(example_id: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the positions of rows in a random order in which no row depends on the others.
+
+    Parameters
+    ----------
+    example_id : ndarray of shape (m,)
+        Distinct ids, in any order.
+    rng : numpy.random.Generator
+        Gives one key, whatever m is.
+
+    Returns
+    -------
+    ndarray of shape (m,), int64
+        By increasing digest of key and id. Two rows have the same order in every set that holds both, so the first rows
+        of a corpus that grew by a share p are those of the old one but for about p of them. This is bottom-k sampling
+        (Cohen & Kaplan 2007, "Summarizing data using bottom-k sketches", PODC).
+    """
+    key = rng.bytes(16)
+    digests = [hashlib.blake2b(name.encode(), digest_size=8, key=key).digest() for name in example_id.tolist()]
+    return np.lexsort((example_id, np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)))
 
 
 def worst_share(badness: NDArray[np.float64], share: float) -> NDArray[np.bool_]:

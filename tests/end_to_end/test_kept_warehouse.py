@@ -35,13 +35,20 @@ NEW_DEFAULTS = {
 ``--path``."""
 PLAIN = {"recover": ["--teacher", "none"]}
 """What now says in words what these verbs did in 0.1: a recovery whose original is known learns from it by default."""
-FOUND = [one for one in KEPT["made"] if "pilots" not in one["ids"].get("inputs", {})]
+OTHERWISE = ("uniform", "longest")
+"""Methods that since draw in an order that a growing corpus keeps, and that count tokens without scores."""
+FOUND = [
+    one
+    for one in KEPT["made"]
+    if "pilots" not in one["ids"].get("inputs", {}) and not set(OTHERWISE) & set(one["command"])
+]
 """What the same commands lead to. Pilots train at the default rate of a recovery, which has changed (decision 25)."""
-RETRAINED = {
+REMADE = {
     name
     for one in KEPT["made"]
     if one not in FOUND
-    for name in (one["ids"]["selection_id"], one["ids"]["inputs"]["pilots"])
+    for name in (one["ids"]["selection_id"], one["ids"]["inputs"].get("pilots"))
+    if name is not None
 }
 COLUMNS = (
     "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'main' "
@@ -145,9 +152,9 @@ def test_the_same_commands_make_the_same_artefacts_anew(kept: Run, tmp_path: Pat
     for created in FOUND:
         assert not created["anew"] or ids(kept, created) == created["ids"], created["command"]
     for query in KEPT["queries"]:
-        if query["anew"]:
+        if query["anew"] and not any(name in word for name in REMADE for word in query["command"]):
             rows = [{name: row[name] for name in query["rows"][0]} for row in answer(kept, query["command"])]
-            expected = [row for row in query["rows"] if not RETRAINED & {str(one) for one in row.values()}]
+            expected = [row for row in query["rows"] if not REMADE & {str(one) for one in row.values()}]
             assert rows == expected, query["about"]
 
 

@@ -30,6 +30,21 @@ def test_a_larger_budget_contains_the_smaller():
     assert large[:10].tolist() == small.tolist()
 
 
+def test_a_corpus_that_grows_changes_few_rows_of_the_draw():
+    """Of the grown corpus's draw, the old rows are the first of the old draw: nothing is drawn anew."""
+    grown = make_pool(2000, ineligible=0.0)
+    old = replace(grown, eligible=np.arange(2000) < 1800)
+    before, after = (
+        select(pool, 200, False, UniformSettings(), np.random.default_rng(5)).order for pool in (old, grown)
+    )
+    stayed = after[old.eligible[after]]
+    assert stayed.tolist() == before[: len(stayed)].tolist()
+    # A tenth of the rows are new; 200 draws of them have a standard deviation of 4.
+    assert abs(len(stayed) - 180) < 5 * 4
+    other = select(grown, 200, False, UniformSettings(), np.random.default_rng(6)).order
+    assert len(set(after) & set(other)) < 60  # 20 by chance
+
+
 def test_pins_count_towards_the_budget():
     pool = replace(make_pool(50, ineligible=0.0), pinned=np.arange(50) < 3)
     order = select(pool, 10, False, UniformSettings(), np.random.default_rng(0)).order

@@ -1,14 +1,34 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from references.selection import PassLoop, efficiency_loop
 
-from curate.selectors.ranking.orders import best_first, efficiency, rank_within, round_robin, worst_share
+from curate.selectors.ranking.orders import best_first, efficiency, hashed_order, rank_within, round_robin, worst_share
 
 
 def test_best_first_breaks_ties_by_position():
     assert best_first(np.array([1.0, 3.0, 1.0, 3.0])).tolist() == [1, 3, 0, 2]
+
+
+@given(st.sets(st.text(max_size=8), min_size=1, max_size=30), st.data())
+def test_the_order_of_two_rows_is_that_of_every_set_that_holds_both(names, data):
+    names = data.draw(st.permutations(sorted(names)))
+    some = [name for name in names if data.draw(st.booleans())]
+
+    def ordered(rows):
+        ids = np.array(rows, dtype=object)
+        return [rows[i] for i in hashed_order(ids, np.random.default_rng(7))]
+
+    assert ordered(some) == [name for name in ordered(names) if name in some]
+    assert ordered(names) == sorted(names, key=lambda name: keyed_digest(name))
+
+
+def keyed_digest(name):
+    key = np.random.default_rng(7).bytes(16)
+    return hashlib.blake2b(name.encode(), digest_size=8, key=key).digest()
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.7), st.integers(0, 3000), st.integers(0, 3000)), min_size=1, max_size=20))
