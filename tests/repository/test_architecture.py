@@ -25,6 +25,8 @@ TESTS_OF_SEVERAL_MODULES = {
     "engines/recover/methods/test_quantised_base.py",
     "flows/deployments/test_deploy_page.py",
     "flows/operations/test_recover_stopped.py",
+    "flows/operations/test_sample_resumed.py",
+    "flows/operations/test_sample_targets.py",
     "storage/catalog/test_load.py",
     "storage/catalog/test_named_queries.py",
     "storage/catalog/test_publish_failures.py",
@@ -34,6 +36,7 @@ TESTS_OF_SEVERAL_MODULES = {
     "storage/formats/test_fuzz.py",
     "storage/formats/test_memory.py",
     "storage/formats/test_realdata.py",
+    "storage/warehouse/test_builder_kills.py",
     "storage/formats/test_roundtrip.py",
 }
 """Tests of one behaviour of several modules; every other test has the name and the place of the module it tests."""

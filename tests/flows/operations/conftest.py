@@ -1,14 +1,18 @@
-"""A warehouse with a selection that a model can be recovered on."""
+"""Warehouses with a selection: one that a model can be recovered on, and one of the demo's rows with samples."""
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from demo_samples import DRAWING, ROWS
+
+from curate import flows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., Any]
 
@@ -32,3 +36,30 @@ def selection(curate: Run, corpus: Path, pair: tuple[Path, Path], warehouse: Pat
     answer = curate("select", "--method", "donod", "-b", "0.5", "--corpus", corpus, *models, "-w", warehouse, "--json")
     assert answer.code == 0, answer.err
     return str(answer.value["selection_id"])
+
+
+@pytest.fixture(scope="module")
+def demo_selection(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a warehouse with a selection of the demo's rows, and its id."""
+    folder = tmp_path_factory.mktemp("demo") / "w"
+    options = flows.settings(warehouse=folder, select={"method": "uniform", "budget": str(ROWS)})
+    return folder, flows.select(options).id
+
+
+@pytest.fixture
+def root(demo_selection: tuple[Path, str], tmp_path: Path) -> Path:
+    """Return a copy of the demo's warehouse."""
+    return Path(shutil.copytree(demo_selection[0], tmp_path / "w"))
+
+
+@pytest.fixture
+def demo_id(demo_selection: tuple[Path, str]) -> str:
+    return demo_selection[1]
+
+
+@pytest.fixture
+def sampled(curate: Run, root: Path, demo_id: str) -> dict[str, Any]:
+    """Return what ``curate sample`` reports of the demo's selection."""
+    answer = curate("sample", demo_id[:6], *DRAWING, "-w", root, "--json")
+    assert answer.code == 0, answer.err
+    return dict(answer.value)
