@@ -69,7 +69,7 @@ def test_a_budget_that_rounds_to_no_row(curate: Run, corpus: Path) -> None:
     ],
 )
 def test_invalid_options(curate: Run, corpus: Path, arguments: list[str], piece: str) -> None:
-    answer = curate("select", "--corpus", corpus, "--compressed", "m", "--original", "m", *arguments)
+    answer = curate("select", "-m", "paser", "--corpus", corpus, "--compressed", "m", "--original", "m", *arguments)
     assert_error(answer, INPUT if "@missing-file" in arguments else USAGE, piece)
 
 
@@ -128,8 +128,9 @@ def test_models_that_cannot_be_used(curate: Run, corpus: Path, tiny: tuple[Path,
 
 
 def test_a_pair_is_needed_where_two_models_are_compared(curate: Run, corpus: Path, tiny: tuple[Path, Path]) -> None:
-    assert_error(curate("select", "--corpus", corpus, "--compressed", tiny[1]), USAGE, "--original", "donod")
-    assert_error(curate("select", "--corpus", corpus), INPUT, "--compressed")
+    paser = ("select", "--method", "paser", "--corpus", corpus)
+    assert_error(curate(*paser, "--compressed", tiny[1]), USAGE, "--original", "donod")
+    assert_error(curate(*paser), INPUT, "--compressed")
     assert_error(curate("select", "--compressed", tiny[1], "--method", "donod"), USAGE, "--corpus")
 
 
@@ -225,8 +226,7 @@ def test_models_are_refused_before_any_computation(
     curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path
 ) -> None:
     other_vocabulary, warehouse = save_llama(tmp_path / "other", words=[*WORDS[:-1], "maybe"]), tmp_path / "w"
-    answer = curate(
-        "select", "--corpus", corpus, "--original", tiny[0], "--compressed", other_vocabulary, "-w", warehouse
-    )
+    models = ("--original", tiny[0], "--compressed", other_vocabulary)
+    answer = curate("select", "--method", "paser", "--corpus", corpus, *models, "-w", warehouse)
     assert_error(answer, INPUT, "maybe")
     assert not list(warehouse.glob("*/*/*.parquet"))

@@ -18,7 +18,7 @@ def select(without: str, tiny: tuple[Path, Path], folder: Path) -> subprocess.Co
     corpus = write_corpus(folder / "corpus.jsonl")
     models = ["--original", str(tiny[0]), "--compressed", str(tiny[1]), "--clusters", "2", "--threads", "1"]
     where = ["--corpus", str(corpus), "--warehouse", str(folder / "w")]
-    command = [sys.executable, "-c", WITHOUT.format(module=without), "select", *models, *where]
+    command = [sys.executable, "-c", WITHOUT.format(module=without), "select", "--method", "paser", *models, *where]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 

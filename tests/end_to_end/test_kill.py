@@ -43,7 +43,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def command(corpus: Path, pair: tuple[str, str], warehouse: Path) -> list[str]:
     models = ["--original", pair[0], "--compressed", pair[1]]
     layout = ["--part-rows", str(PART_ROWS), "--clusters", "6", "--threads", "1"]
-    return ["select", "--budget", "0.1", "--corpus", str(corpus), *models, *layout, "--warehouse", str(warehouse)]
+    return ["select", "-m", "paser", "-b", "0.1", "-c", str(corpus), *models, *layout, "-w", str(warehouse)]
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attempts.run(["compress", str(demo.model_path()), "-m", "magnitude", "--sparsity", "0.6", "--out", pruned]) == 0
     )
     common = ["--corpus", str(folder / "pool.jsonl.gz"), "--original", str(demo.model_path()), "--compressed", pruned]
-    for options in (["--method", "uniform"], ["--method", "donod"], ["--budget", "0.2"]):
+    for options in (["--method", "uniform"], ["--method", "donod"], ["--method", "paser", "--budget", "0.2"]):
         assert attempts.run(["select", *common, *options, "--clusters", "6", "-w", str(folder / "warehouse")]) == 0
     return folder / "warehouse"
 

@@ -43,7 +43,7 @@ def select(curate: Run, pool: Path, tiny: tuple[Path, Path], warehouse: Path) ->
     fixed = ["--corpus", pool, "--original", tiny[0], "--compressed", tiny[1], "--warehouse", warehouse, "--json"]
 
     def run(*arguments: object) -> Any:
-        answer = curate("select", *fixed, *arguments)
+        answer = curate("select", "--method", "paser", *fixed, *arguments)
         assert answer.code == 0, answer.err
         return answer.value
 
@@ -169,7 +169,8 @@ def test_two_selections_compared(select: Run, curate: Run, warehouse: Path) -> N
 
 
 def test_a_plan_runs_nothing(curate: Run, pool: Path, tiny: tuple[Path, Path], tmp_path: Path, warehouse: Path) -> None:
-    fixed = ("--corpus", pool, "--original", tiny[0], "--compressed", tiny[1], "--json", "--warehouse")
+    models = ("--original", tiny[0], "--compressed", tiny[1])
+    fixed = ("--method", "paser", "--corpus", pool, *models, "--json", "--warehouse")
     fresh = curate("plan", *fixed, tmp_path / "fresh").value
     assert [step["stage"] for step in fresh] == ["ingest", "embed", "cluster", "score", "select"]
     assert {step["state"] for step in fresh} == {"to do"}

@@ -169,7 +169,7 @@ def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_shell("curate compress models/original --method magnitude --sparsity 0.6 --out models/compressed", folder)
     settings = 'corpus = ["data.jsonl"]\noriginal = "models/original"\ncompressed = "models/compressed"\n'
     (folder / "curate.toml").write_text(settings)
-    run_shell("curate select --budget 0.1", folder)
+    run_shell("curate select --method paser --budget 0.1", folder)
     return folder
 
 

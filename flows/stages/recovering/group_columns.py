@@ -27,10 +27,15 @@ def with_groups(warehouse: Warehouse, selection: Manifest, rows: pa.Table) -> pa
     group = ledger["group"] if named else ledger["cluster"].cast(pa.string())
     scores = selection.inputs.get("scores")
     nll = None if scores is None else warehouse.read("scores", scores, columns=["nll_original"])["nll_original"]
-    if group.null_count == len(ledger) or nll is None or nll.null_count == len(nll):
+    if group.null_count == len(ledger):
         raise InputError(
-            f"selection {selection.id} has no groups or no scores of a pair, which --reweigh needs; select with "
-            "--method paser, coverage or another that divides its budget, or leave out --reweigh"
+            f"selection {selection.id} has no groups, which --reweigh needs; select with --method paser, coverage or "
+            "another that divides its budget, or leave out --reweigh"
+        )
+    if nll is None or nll.null_count == len(nll):
+        raise InputError(
+            f"selection {selection.id} has no scores of a pair, which --reweigh needs; select with both models and an "
+            "--allocation or --rank that reads scores, or leave out --reweigh"
         )
     # Ledger and scores list the examples of the corpus in the same order.
     places = pc.index_in(rows["example_id"], value_set=ledger["example_id"].combine_chunks())

@@ -110,9 +110,13 @@ def parse_request(settings: Settings) -> SelectionRequest:
 
 
 def _not_an_option(method: str, name: str, known: list[str]) -> str:
+    from curate.selectors.registry import SELECTORS
+
     flags = ", ".join("--" + one.replace("_", "-") for one in known)
     its = f"its options are {flags}" if known else "it has none"
-    return f"--{name.replace('_', '-')} does not apply to method {method!r}; {its}"
+    others = [other for other, entry in SELECTORS.items() if name in {item.name for item in fields(entry.settings)}]
+    remedy = f"; it is an option of --method {' and '.join(others[:2])}" if others else ""
+    return f"--{name.replace('_', '-')} does not apply to method {method!r}; {its}{remedy}"
 
 
 def _check_models(request: SelectionRequest) -> None:

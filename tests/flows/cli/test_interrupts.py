@@ -80,7 +80,7 @@ def test_a_long_query_ends_at_once(root: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 4.0, 6.0, 9.0])
 def test_while_a_selection_runs(tmp_path: Path, seconds: float) -> None:
-    code, took, err = interrupt(["select", "--threads", "1", "-w", str(tmp_path / "w")], seconds)
+    code, took, err = interrupt(["select", "--method", "paser", "--threads", "1", "-w", str(tmp_path / "w")], seconds)
     assert code == 130
     assert took < 15.0
     assert err.splitlines()[-1] == f"curate: {SENTENCE}"

@@ -63,10 +63,10 @@ def test_a_run_is_recorded_on_the_server_and_gives_the_result_of_the_command_lin
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=60)
     models = ("--original", tiny[0], "--compressed", tiny[1], "--clusters", "3", "--threads", "1", "--json")
-    with_server = run(server, "select", "--corpus", corpus, *models, "-w", tmp_path / "with")
+    with_server = run(server, "select", "-m", "paser", "--corpus", corpus, *models, "-w", tmp_path / "with")
     assert with_server.returncode == 0, with_server.stderr
     offline = {name: value for name, value in server.items() if not name.startswith("PREFECT_API")}
-    without = run(offline, "select", "--corpus", corpus, *models, "-w", tmp_path / "without")
+    without = run(offline, "select", "-m", "paser", "--corpus", corpus, *models, "-w", tmp_path / "without")
     assert without.returncode == 0, without.stderr
     assert "prefect" not in without.stderr.lower()
     one, other = json.loads(with_server.stdout), json.loads(without.stdout)

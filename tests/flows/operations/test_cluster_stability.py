@@ -28,7 +28,8 @@ def test_selections_are_compared_if_there_are_scores(
     curate: Run, corpus: Path, tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = ("--original", tiny[0], "--compressed", tiny[1])
-    kept = curate("select", "--corpus", corpus, *pair, "--clusters", 3, "--json").value
+    kept = curate("select", "--method", "paser", "--corpus", corpus, *pair, "--clusters", 3, "--json").value
+    monkeypatch.setenv("CURATE_SELECT__METHOD", "paser")
     report = curate("cluster", "--corpus", corpus, "--clusters", 3, "--stability", "--json").value
     assert report["clusters"] == kept["inputs"]["clusters"]
     assert report["method"] == "paser"

@@ -49,7 +49,7 @@ def _learning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_budget_by_recoverability_from_pilots_to_ledger(curate: Run, given: list[str], root: Path) -> None:
-    how = [*given, "-w", root / "w", "--allocation", "recoverability"]
+    how = [*given, "-w", root / "w", "--method", "paser", "--allocation", "recoverability"]
     before = {step["stage"]: step for step in curate("plan", *how).value}
     assert before["pilot"]["state"] == "to do"
     answer = curate("select", *how, "--budget", "20")
@@ -91,7 +91,7 @@ def test_a_budget_by_recoverability_from_pilots_to_ledger(curate: Run, given: li
 
 
 def test_another_budget_and_another_method_take_the_same_pilots(curate: Run, given: list[str], root: Path) -> None:
-    how = [*given, "-w", root / "w", "--allocation", "recoverability"]
+    how = [*given, "-w", root / "w", "--method", "paser", "--allocation", "recoverability"]
     first = curate("select", *how, "--budget", "20")
     assert first.code == 0, first.err
     pilots = [one.id for one in Warehouse(root / "w").list("pilots")]
@@ -115,12 +115,12 @@ def kept_of(answer: Any, root: Path) -> str:
 def test_other_allocations_make_no_pilots_and_a_plan_prices_them(
     curate: Run, given: list[str], root: Path, tmp_path: Path
 ) -> None:
-    answer = curate("select", *given, "-w", tmp_path / "w")
+    answer = curate("select", "--method", "paser", *given, "-w", tmp_path / "w")
     assert answer.code == 0, answer.err
     assert "pilots" not in answer.value["inputs"]
     assert Warehouse(tmp_path / "w").list("pilots") == []
     assert all(row["ceiling"] is row["tau"] is None for row in answer.value["clusters"])
-    steps = curate("plan", *given, "-w", tmp_path / "w", "--allocation", "recoverability").value
+    steps = curate("plan", *given, "-w", tmp_path / "w", "--method", "paser", "--allocation", "recoverability").value
     (estimate,) = (step["estimate"] for step in steps if step["stage"] == "pilot")
     pilots = Warehouse(root / "w").list("pilots")[-1].facts
     assert estimate.startswith(f"{pilots['n_pilots']} trainings on {pilots['rows_trained']} rows in all, about ")
@@ -156,7 +156,18 @@ def test_selections_that_cannot_have_pilots(
     curate: Run, tiny: tuple[Path, Path], corpus: Path, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     words = [word.format(original=tiny[0], compressed=tiny[1]) for word in arguments]
-    how = ["--corpus", corpus, "--allocation", "recoverability", "-w", tmp_path / "w", "--threads", "1"]
+    how = [
+        "--corpus",
+        corpus,
+        "--method",
+        "paser",
+        "--allocation",
+        "recoverability",
+        "-w",
+        tmp_path / "w",
+        "--threads",
+        "1",
+    ]
     answer = curate("select", *how, *words)
     assert answer.code == code, answer.err
     assert message in answer.err
@@ -166,10 +177,10 @@ def test_selections_that_cannot_have_pilots(
 @pytest.mark.slow
 def test_killed_pilots_resume_at_the_next_cluster(given: list[str], tmp_path: Path) -> None:
     """Kill the run around every rename of the pilots; the final parts equal those of an uninterrupted run."""
-    words = ["select", *given, "--allocation", "recoverability", "--budget", "20"]
+    words = ["select", *given, "--method", "paser", "--allocation", "recoverability", "--budget", "20"]
     assert attempts.run([*words, "-w", str(tmp_path / "whole")]) == 0
     # Kills before the pilots are covered by another test.
-    assert attempts.run(["select", *given, "--budget", "20", "-w", str(tmp_path / "w")]) == 0
+    assert attempts.run(["select", "--method", "paser", *given, "--budget", "20", "-w", str(tmp_path / "w")]) == 0
     survived, code, finished = tmp_path / "survived", -9, dict[str, tuple[int, bytes]]()
     while code == -9:
         code = attempts.run([*words, "-w", str(tmp_path / "w")], attempts.Kill(survived))

@@ -25,8 +25,8 @@ def test_rows_get_the_ledgers_group_and_the_scores_of_the_original(
 ) -> None:
     corpora = [write_corpus(tmp_path / f"{name}.jsonl", 12, seed) for seed, name in enumerate("ab")]
     fixed = ("-c", corpora[0], "-c", corpora[1], "--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
-    how = ("--consistency", "off", "--rank", "random", "--groups", "source", "--allocation", "uniform")
-    summary = curate("select", *fixed, *how, "--budget", "6", "--json").value
+    groups = ("--method", "paser", "--consistency", "off", "--groups", "source", "--allocation", "uniform")
+    summary = curate("select", *fixed, *groups, "--budget", "6", "--json").value
     warehouse = Warehouse(tmp_path / "w")
     selection = warehouse.manifest("selection", summary["selection_id"])
     rows = with_groups(warehouse, selection, selected_rows(warehouse, selection))
@@ -36,10 +36,28 @@ def test_rows_get_the_ledgers_group_and_the_scores_of_the_original(
     for row in rows.to_pylist():
         assert row["group"] == ledger[row["example_id"]]["group"]
         assert row["nll_original"] == pytest.approx(scores[row["example_id"]]["nll_original"])
-    summary = curate("select", "--method", "uniform", *fixed, "--budget", "6", "--json").value
-    uniform = warehouse.manifest("selection", summary["selection_id"])
-    with pytest.raises(InputError, match="has no groups or no scores of a pair, which --reweigh needs"):
-        with_groups(warehouse, uniform, selected_rows(warehouse, uniform))
+
+
+@pytest.mark.parametrize(
+    ("how", "lacks"),
+    [
+        (("--method", "uniform"), "no groups"),
+        (
+            ("--method", "paser", "--consistency", "off", "--rank", "random", "--groups", "source")
+            + ("--allocation", "uniform"),
+            "no scores of a pair",
+        ),
+    ],
+)
+def test_a_selection_that_lacks_either_is_refused(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path, how: tuple[str, ...], lacks: str
+) -> None:
+    fixed = ("-c", corpus, "--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
+    summary = curate("select", *fixed, *how, "--budget", "6", "--json").value
+    warehouse = Warehouse(tmp_path / "w")
+    selection = warehouse.manifest("selection", summary["selection_id"])
+    with pytest.raises(InputError, match=f"has {lacks}, which --reweigh needs"):
+        with_groups(warehouse, selection, selected_rows(warehouse, selection))
 
 
 def test_settings_become_the_request() -> None:

@@ -38,7 +38,19 @@ def select(curate: Run, tiny: tuple[Path, Path], tmp_path: Path) -> Run:
     first = write(tmp_path / "large.jsonl", 30, ["maths", 3, None])
     second = write(tmp_path / "small.jsonl", 6, ["law"])
     fixed = ["-c", first, "-c", second, "--map", "group=subject", "--original", tiny[0], "--compressed", tiny[1]]
-    how = ["--consistency", "off", "--rank", "random", "--budget", "12", "-w", tmp_path / "w", "--json"]
+    how = [
+        "--method",
+        "paser",
+        "--consistency",
+        "off",
+        "--rank",
+        "random",
+        "--budget",
+        "12",
+        "-w",
+        tmp_path / "w",
+        "--json",
+    ]
     return lambda *words: curate("select", *fixed, *how, *words)
 
 
@@ -98,7 +110,7 @@ def test_groups_beside_clusters_are_drawn_and_printed(curate: Run, tiny: tuple[P
     """With the concept graph the selection has clusters too: the map has their discs and the groups' colours."""
     files = [write(tmp_path / f"{name}.jsonl", 24, ["maths"]) for name in ("first", "second")]
     fixed = ("-c", files[0], "-c", files[1], "--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
-    answer = curate("select", *fixed, "--groups", "source", "--budget", "8")
+    answer = curate("select", "--method", "paser", *fixed, "--groups", "source", "--budget", "8")
     assert answer.code == 0, answer.err
     assert [word in answer.out for word in ("group", "first.jsonl", "second.jsonl", "top terms")] == [True] * 3 + [
         False

@@ -44,6 +44,7 @@ def test_pilots_are_needed_by_one_allocation() -> None:
     ("given", "error", "words"),
     [
         (settings("donod", options={"bandwidth": 1}), UsageError, "--bandwidth does not apply to method 'donod'"),
+        (settings("uniform", options={"gamma": 1}), UsageError, "it has none; it is an option of --method paser and"),
         (settings("passer"), UsageError, "did you mean 'paser'"),
         (settings(budget="1.5"), UsageError, "1.5"),
         (settings(compressed=None, original=None), InputError, "pass --compressed FOLDER"),
