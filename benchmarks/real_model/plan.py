@@ -20,6 +20,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "kl-full-prompts": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4, "prompts": True},
     "ce-prompts": {"prompts": True},
     "kl-full": {"method": "full", "teacher_weight": 1.0, "learning_rate": 3e-4},
+    "kl-full-published": {"method": "full", "teacher_weight": 1.0, "learning_rate": 2e-5},
+    "kl-full-scaled": {"method": "full", "teacher_weight": 1.0, "learning_rate": 1.3e-4},
 }
 """Training settings that differ from `cells.TRAINING`: the loss, the tokens, the peak rate, all weights or LoRA."""
 COMPARED = ("kl", "ce")
