@@ -13,7 +13,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 .PHONY: demo install test results check format lint types contracts slow docs-check links clean
 
 demo: $(VENV)/.demo
-	$(BIN)/curate select --budget 0.1
+	$(BIN)/curate select --method paser --budget 0.1
 
 install: $(VENV)/.dev
 

@@ -95,7 +95,8 @@ def measure(warehouse: Warehouse, upstream: Upstream, mode: str, seeds: range) -
     """Return the median seconds of a selection and of publishing it over seeds; each seed is a new artefact."""
     walls, cpus, published, selection_id = [], [], [], ""
     for seed in seeds:
-        settings = resolve({"seed": seed, "select": {"budget": "0.1", "options": {"consistency": mode}}})
+        how = {"method": "paser", "budget": "0.1", "options": {"consistency": mode}}
+        settings = resolve({"seed": seed, "select": how})
         wall, cpu = time.perf_counter(), time.process_time()
         selection_id = selection.choose(
             warehouse, resolve_request(settings), upstream.corpus, None, upstream.clusters, upstream.scores

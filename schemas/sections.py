@@ -90,7 +90,7 @@ class ScoreSettings(Section):
 class SelectSettings(Section):
     """Settings of a selection."""
 
-    method: str = setting("paser", "Selection method; docs/methods.md.", "--method", "-m")
+    method: str = setting("uniform", "Selection method; docs/methods.md.", "--method", "-m")
     budget: str = setting("0.1", "0.1, 10%, 5000 (rows) or 2M-tokens.", "--budget", "-b")
     options: dict[str, Any] = setting(dict, "Settings of the method itself.")
     pin: tuple[str, ...] = setting(

@@ -145,6 +145,8 @@ def seeds_then_items(
     n_seeds, k, n = values.shape
     means = group_means(values.reshape(n_seeds * k, n), group, n_groups).reshape(n_seeds, k, n_groups)
     value = float(statistic(means.mean(axis=0)))
+    if not np.isfinite(value):
+        return Interval(np.nan, np.nan, np.nan)
     rng = np.random.default_rng(how.seed)
     drawn = rng.integers(0, n_seeds, (how.draws, n_seeds))
     over_seeds = statistic(means[drawn].mean(axis=1))

@@ -24,7 +24,7 @@ original = "models/original"
 compressed = "models/compressed"
 
 [select]
-method = "paser"
+method = "uniform"  # random rows; paser divides the budget by damage
 budget = "0.1"
 """
 

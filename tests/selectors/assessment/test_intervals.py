@@ -33,6 +33,15 @@ def test_replicates_agree_with_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(replicate_means(values, GROUP, 5, 40, np.random.default_rng(7)), result)
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_undefined_figure_has_no_interval_and_no_p() -> None:
+    """The logarithm of a gap that got wider is one."""
+    with np.errstate(invalid="ignore"):
+        found = seeds_then_items(-np.ones((3, 1, 9)), GROUP, 4, lambda m: np.log(m[..., 0, 0]), Resampling())
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert found.p is None
+
+
 def test_group_means_of_an_empty_group_are_unknown() -> None:
     means = group_means(np.array([[1.0, 2.0, 6.0]]), np.array([0, 0, 2]), 3)
     np.testing.assert_array_equal(means, [[1.5, np.nan, 6.0]])
