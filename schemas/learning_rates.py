@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-LEARNING_RATES: dict[str, float] = {"scale_lora": 1e-4, "perp": 1e-4, "full": 2e-5}
-"""Rates that do not depend on the model: PERP's, and a smaller one if all weights are trained."""
+LEARNING_RATES: dict[str, float] = {"scale_lora": 1e-4, "perp": 1e-4}
+"""Rates that do not depend on the model: PERP's."""
+FULL_SHARE = 0.1
+"""Rate of training all weights over that of LoRA, of the same source as `lora_rate`."""
 UNKNOWN_WIDTH = 1e-4
-"""LLM-Pruner's rate, for models of billions of parameters."""
-BY_WIDTH = ("lora", "mask_lora")
-"""Methods whose rate is `lora_rate`; both add B·A of the same shape and scale."""
+"""LLM-Pruner's rate of LoRA, for models of billions of parameters."""
+BY_WIDTH = ("lora", "mask_lora", "full")
+"""Methods whose rate follows the width: `lora_rate`, or `FULL_SHARE` of it if all weights are trained."""
 
 
 def lora_rate(width: int) -> float:
@@ -30,6 +32,7 @@ def lora_rate(width: int) -> float:
 
 def default_rate(method: str, width: int) -> float:
     """Return the default peak rate of `method` on a model of hidden size `width`, 0 where it is unknown."""
-    if method in BY_WIDTH:
-        return lora_rate(width) if width else UNKNOWN_WIDTH
-    return LEARNING_RATES[method]
+    if method not in BY_WIDTH:
+        return LEARNING_RATES[method]
+    of_lora = lora_rate(width) if width else UNKNOWN_WIDTH
+    return float(f"{FULL_SHARE * of_lora:.1e}") if method == "full" else of_lora
