@@ -43,7 +43,7 @@ def test_scores_of_other_rules_are_other_scores(
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus.jsonl", rows=12)
     models = ("--original", pair[0], "--compressed", pair[1], "--template", template)
-    command = ("plan", "--corpus", corpus, "-w", tmp_path / "w", *models, "--json")
+    command = ("plan", "--method", "donod", "--corpus", corpus, "-w", tmp_path / "w", *models, "--json")
 
     def scores() -> str:
         result = curate(*command)
