@@ -68,6 +68,7 @@ part_rows = 100
 n_clusters = 3
 
 [select]
+method = "paser"
 budget = "0.1"
 """
 
