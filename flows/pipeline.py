@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.flows.stages import scores
+from curate.flows.stages import scores, token_counts
 from curate.flows.stages.stage import stages_before
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def run(warehouse: Warehouse, request: SelectionRequest, call: Call) -> Any:
     """
     if "scores" in request.nouns:
         scores.check(warehouse, request.settings)
+    elif "tokens" in request.nouns:
+        token_counts.check(warehouse, request.settings)
     return walk(warehouse, request, call)
 
 

@@ -184,7 +184,7 @@ def working_dtype(name: str, device: torch.device, stored: torch.dtype) -> torch
 def _check_digest(template: Template, scored: str | None) -> None:
     if scored is not None and template.digest() != scored:
         raise GateError(
-            f"the rows would be tokenised differently than for their scores: template {template.name!r} with "
+            f"the rows would be tokenised differently than for their scores or counts: template {template.name!r} with "
             f"{template.max_length} tokens has digest {template.digest()}, the scores have {scored}; "
             "give the --template, --max-length and tokenizer of the scores, or score again"
         )

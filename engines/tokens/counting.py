@@ -24,8 +24,8 @@ ROWS_AT_ONCE = 1024
 
 def counter(
     models: Sequence[str], layout: TemplateKind, max_length: int, *, trust_remote_code: bool = False
-) -> CountPart:
-    """Return the function from rows to their counts; it loads the tokenizer once.
+) -> tuple[CountPart, str]:
+    """Return the function from rows to their counts, which loads the tokenizer once, and the template's digest.
 
     Parameters
     ----------
@@ -37,8 +37,9 @@ def counter(
 
     Returns
     -------
-    callable
-        From a batch with ``example_id``, ``messages`` and ``tools`` to one of ``TOKEN_COUNTS``, in the same order.
+    (callable, str)
+        From a batch with ``example_id``, ``messages`` and ``tools`` to one of ``TOKEN_COUNTS``, in the same order; and
+        `Template.digest`, which a recovery compares with its own.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def counter(
         }
         return pa.RecordBatch.from_pydict(columns, schema=TOKEN_COUNTS)
 
-    return count_part
+    return count_part, template.digest()
 
 
 def status_of(item: Encoded) -> str:

@@ -38,7 +38,7 @@ def mean_row_tokens(warehouse: Warehouse, settings: Settings, read: Recipe) -> f
         return float(np.minimum(lengths / CHARACTERS_PER_TOKEN, how.max_length).mean())
     from curate.engines.tokens.counting import counter
 
-    count = counter(models, how.template, how.max_length, trust_remote_code=settings.trust_remote_code)
+    count, _ = counter(models, how.template, how.max_length, trust_remote_code=settings.trust_remote_code)
     rows = conversations(warehouse, read.id).take(spread(lengths, SAMPLE)).combine_chunks()
     counts = [count(part) for part in rows.to_batches()]
     tokens = [part[name].to_numpy() for part in counts for name in ("n_prompt_tokens", "n_response_tokens")]

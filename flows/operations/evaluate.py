@@ -47,7 +47,7 @@ def evaluate(settings: Settings, model: str | None) -> dict[str, Any]:
     with session("evaluate", settings, demo=False) as run:
         recovery = _recovery(run.warehouse, settings, model)
         if recovery is not None:
-            settings, _ = for_selection(settings, recovery.inputs["selection"])
+            settings, _ = for_selection(settings, recovery.inputs["selection"], recovery)
             model = str(recovery.facts["model"])
         else:
             settings = _with_compressed(run.warehouse, settings, model)
@@ -77,22 +77,34 @@ def _recovery(warehouse: Warehouse, settings: Settings, model: str | None) -> Ma
 
 
 def _with_compressed(warehouse: Warehouse, settings: Settings, model: str | None) -> Settings:
-    """Return `settings` with the compressed model that a recovered folder was made from, where retention is measured.
-
-    By its id a recovery brings its models along; of its folder, or a copy, the warehouse knows them by the selection.
-    """
+    """Return `settings` with the compressed model that a recovered folder was made from, if retention is measured."""
     if model is None or settings.original is None or settings.compressed is not None:
         return settings
     selection = _selection_of(Path(model))
     if selection is None:
         return settings
-    known = warehouse.has("selection", selection)
-    compressed = models_of(warehouse, warehouse.manifest("selection", selection)).get("compressed") if known else None
+    compressed = _compressed_of(warehouse, Path(model), selection)
     if compressed is None or not is_there(compressed):
         progress.note(f"what {model} was recovered from is not known in {warehouse.root}; pass --compressed FOLDER")
         return settings
     progress.note(f"{model} was recovered from {compressed}, which is evaluated beside it")
     return settings.model_copy(update={"compressed": compressed})
+
+
+def _compressed_of(warehouse: Warehouse, folder: Path, selection: str) -> str | None:
+    """Return the compressed model that `folder`, trained on `selection`, was made from, or None if it is not known.
+
+    That of the recovery that wrote the folder; of a copy that of all recoveries on the selection, if it is the same.
+    """
+    recoveries = [one for one in warehouse.list("recovery") if one.inputs["selection"] == selection]
+    own = [one for one in recoveries if Path(str(one.facts["model"])).absolute() == folder.absolute()] or recoveries
+    if len({one.inputs.get("compressed") for one in own}) == 1 and (known := models_of(warehouse, own[0])):
+        return str(known["compressed"])
+    chosen = warehouse.manifest("selection", selection) if warehouse.has("selection", selection) else None
+    if chosen is None or "scores" not in chosen.inputs:
+        return None
+    scored = models_of(warehouse, chosen).get("compressed")
+    return None if scored is None else str(scored)
 
 
 def _selection_of(folder: Path) -> str | None:

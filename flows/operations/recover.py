@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from curate.storage.warehouse.warehouse import Warehouse
 
 
-def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings, str]:
+def for_selection(
+    settings: Settings, selection: str = LATEST, recovery: Manifest | None = None
+) -> tuple[Settings, str]:
     """Return `settings` with the corpus and the models of a selection where none were given, and its full id.
 
+    The models are those of `recovery`, if one is given: a selection without scores may have served other pairs since.
     The demo model is trained by the demo's own recipe, unless the flags say otherwise.
 
     Raises
@@ -38,7 +41,7 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     warehouse = open_warehouse(settings)
     chosen = warehouse.find("selection", selection)
     corpus = warehouse.manifest("corpus", chosen.inputs["corpus"])
-    known = models_of(warehouse, chosen)
+    known = (recovery and models_of(warehouse, recovery)) or models_of(warehouse, chosen)
     update: dict[str, Any] = {"corpus": tuple(corpus.facts.get("files", ()))}
     if settings.compressed is None:
         update |= {"compressed": known.get("compressed"), "original": settings.original or known.get("original")}
@@ -49,19 +52,20 @@ def for_selection(settings: Settings, selection: str = LATEST) -> tuple[Settings
     return _with_demo_recipe(warehouse, settings), chosen.id
 
 
-def models_of(warehouse: Warehouse, selection: Manifest) -> dict[str, Any]:
-    """Return the models by role that a selection was made for, an empty dict if none were named.
+def models_of(warehouse: Warehouse, artefact: Manifest) -> dict[str, Any]:
+    """Return the models by role that a selection or a recovery was made with, an empty dict if none were named.
 
-    Those that its scores were made with; without scores, those of the newest run that selected these rows with models.
-    A draw at random is the same for every pair, so its manifest cannot name one.
+    Of a selection those of its scores; without scores, those of the newest run that selected these rows with a
+    compressed model that is still there. A draw at random is the same for every pair, so its manifest cannot name one.
+    Of a recovery those of its run.
     """
-    if "scores" in selection.inputs:
-        models: dict[str, Any] = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("models", {})
+    if "scores" in artefact.inputs:
+        models: dict[str, Any] = warehouse.manifest("scores", artefact.inputs["scores"]).facts.get("models", {})
         return models
-    for record in runs_with(warehouse.root, f"selection/{selection.id}"):
-        if record.settings.get("compressed") is not None:
-            return {role: record.settings.get(role) for role in ("original", "compressed")}
-    return {}
+    runs = runs_with(warehouse.root, f"{artefact.noun}/{artefact.id}")
+    named = [one.settings for one in runs if one.settings.get("compressed") is not None]
+    used = next((one for one in named if is_there(one["compressed"])), named[0] if named else {})
+    return {role: used.get(role) for role in ("original", "compressed")} if used else {}
 
 
 def is_there(model: str | None) -> bool:

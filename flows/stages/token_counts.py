@@ -42,6 +42,24 @@ def recipe(warehouse: Warehouse, settings: Settings, corpus_id: str) -> Recipe:
     return Recipe("tokens", VERSION, inputs, how | rendering_setting(settings.score.template, *_models(settings)))
 
 
+def check(warehouse: Warehouse, settings: Settings) -> None:
+    """Load the tokenizer before the corpus is read; returns at once if the counts exist already.
+
+    Raises
+    ------
+    InputError
+        If a model is not there, has no usable tokenizer, or those of a pair differ.
+    """
+    from curate.flows.stages import corpus
+
+    if recipe(warehouse, settings, corpus.recipe(warehouse, settings).id).exists_in(warehouse):
+        return
+    from curate.engines.tokens.counting import counter
+
+    how, trust = settings.score, settings.trust_remote_code
+    counter(_models(settings), how.template, how.max_length, trust_remote_code=trust)
+
+
 def count(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
     """Count the tokens of every row of the corpus, and return the tokens id."""
     plan = recipe(warehouse, settings, corpus_id)
@@ -51,20 +69,22 @@ def count(warehouse: Warehouse, settings: Settings, corpus_id: str) -> str:
         if builder.done:
             return plan.id
         with progress.stage("count", warehouse.manifest("corpus", corpus_id).rows(), builder.rows("part")) as advance:
-            _write_parts(warehouse, settings, builder, corpus_id, advance)
+            digest = _write_parts(warehouse, settings, builder, corpus_id, advance)
         models = {"original": settings.original, "compressed": settings.compressed}
-        builder.finish({"models": models, **_totals(builder)})
+        builder.finish({"models": models, "template_digest": digest, **_totals(builder)})
     return plan.id
 
 
 def _write_parts(
     warehouse: Warehouse, settings: Settings, builder: Builder, corpus_id: str, advance: Callable[[int], None]
-) -> None:
-    """Count the parts of the corpus that are not finished."""
+) -> str:
+    """Count the parts of the corpus that are not finished, and return the digest of the template."""
     from curate.engines.tokens.counting import ROWS_AT_ONCE, counter
 
     how = settings.score
-    count_rows = counter(_models(settings), how.template, how.max_length, trust_remote_code=settings.trust_remote_code)
+    count_rows, digest = counter(
+        _models(settings), how.template, how.max_length, trust_remote_code=settings.trust_remote_code
+    )
     columns = ["example_id", "messages", "tools"]
     for index, batch in enumerate(warehouse.batches("corpus", corpus_id, columns=columns)):
         if builder.has("part", index):
@@ -74,6 +94,7 @@ def _write_parts(
             counted.append(count_rows(batch.slice(start, ROWS_AT_ONCE)))
             advance(len(counted[-1]))
         builder.write("part", index, pa.Table.from_batches(counted, TOKEN_COUNTS), TOKEN_COUNTS)
+    return digest
 
 
 def _models(settings: Settings) -> list[str]:

@@ -55,7 +55,8 @@ def _print_clusters(summary: dict[str, Any]) -> None:
         out.print(f"degradation: mean Jensen–Shannon divergence {of} in nats, larger = more damaged")
     if curve:
         out.print("gain of n rows: ceiling · (1 − exp(−n / tau)), nats per token, from pilot recoveries")
-    out.print()
+    if damage or curve:
+        out.print()
 
 
 def _listed(reasons: dict[str, int]) -> str:

@@ -17,7 +17,7 @@ from curate.flows.stages.recovering.targets import targets_lineage, with_targets
 from curate.storage.warehouse.places import ORIGINAL_CACHE
 
 if TYPE_CHECKING:
-    from curate.schemas.artefacts import Manifest
+    from curate.schemas.artefacts import Manifest, Noun
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -109,8 +109,10 @@ def _name(address: str | None) -> str:
 
 
 def _scored_digest(warehouse: Warehouse, selection: Manifest) -> str | None:
-    """Return the digest of the template that the selection's scores were made with, None without scores."""
-    if "scores" not in selection.inputs:
+    """Return the digest of the template that scored or counted the selection's rows, None if none did."""
+    nouns: tuple[Noun, ...] = ("scores", "tokens")
+    used = next((noun for noun in nouns if noun in selection.inputs), None)
+    if used is None:
         return None
-    template_digest: str | None = warehouse.manifest("scores", selection.inputs["scores"]).facts.get("template_digest")
+    template_digest: str | None = warehouse.manifest(used, selection.inputs[used]).facts.get("template_digest")
     return template_digest

@@ -127,9 +127,10 @@ def _check_models(request: SelectionRequest) -> None:
             "pass --compressed FOLDER, and --original FOLDER for a pair"
         )
     if "tokens" in nouns and settings.corpus and settings.compressed is None and settings.original is None:
+        instead = ", or give the budget in rows" if request.budget.in_tokens else ""
         raise InputError(
             f"method {request.method!r} with budget {request.budget} counts tokens, and no model was given; pass "
-            "--compressed FOLDER, whose tokenizer counts them, or give the budget in rows"
+            f"--compressed FOLDER, whose tokenizer counts them{instead}"
         )
     if "pilots" in nouns and settings.corpus and None in (settings.original, settings.compressed):
         raise UsageError(

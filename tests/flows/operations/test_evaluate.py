@@ -25,6 +25,8 @@ QUESTIONS = [
     {"question": "what is the sum", "choices": ["say", "five", "no"], "answer": "five", "group": "sums"},
 ]
 
+PAIR = ("original", "compressed")
+
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> list[str]:
@@ -139,6 +141,32 @@ def test_the_latest_recovery_is_evaluated_with_its_own_pair(
     )
     unknown = curate("evaluate", "0123abcd", "--tasks", held, *where)
     assert (unknown.code, "begins with '0123abcd'" in unknown.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_rows_drawn_for_two_pairs_leave_each_recovery_its_own(
+    curate: Run, tiny: tuple[Path, Path], tmp_path: Path, corpus: Path
+) -> None:
+    """One draw serves both pairs; what was recovered with the first is evaluated beside the first, by id and folder."""
+    where = ("--warehouse", tmp_path / "w")
+    select = ("select", "--method", "uniform", "--budget", "0.5", "--corpus", corpus, *where)
+    assert curate(*select, "--original", tiny[0], "--compressed", tiny[1]).code == 0
+    assert curate("recover", "--epochs", "1", "--learning-rate", "1e-3", *where).code == 0
+    assert curate(*select, "--original", tiny[1], "--compressed", tiny[0]).code == 0
+    (recovery,) = Warehouse(tmp_path / "w").list("recovery")
+    held = write_corpus(tmp_path / "held.jsonl", rows=20, seed=7)
+    measure = ("--tasks", held, "--metric", "token_accuracy", *where)
+    answer = curate("evaluate", recovery.id, *measure, "--json")
+    assert answer.code == 0, answer.err
+    pair = {role: Warehouse(tmp_path / "w").manifest("evaluation", answer.value["evaluations"][role]) for role in PAIR}
+    assert {role: one.facts["model"] for role, one in pair.items()} == {
+        "original": str(tiny[0]),
+        "compressed": str(tiny[1]),
+    }
+    copied = shutil.copytree(recovery.facts["model"], tmp_path / "copied")
+    for folder in (recovery.facts["model"], copied):
+        again = curate("evaluate", folder, "--original", tiny[0], *measure, "--json")
+        assert f"recovered from {tiny[1]}, which is evaluated beside it" in again.err
 
 
 def test_a_recovered_folder_is_compared_with_the_model_that_it_was_made_from(

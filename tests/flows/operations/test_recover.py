@@ -103,7 +103,8 @@ def test_rows_drawn_without_scores_are_recovered_with_the_models_of_their_newest
     assert curate(*select, "--original", pair[0], "--compressed", tiny[1]).value["selection_id"] == drawn
     taught = curate(*recover).value
     assert (taught["method"], taught["loss"]) == ("lora", "divergence from the original's predictions (KL)")
-    # A run that names no model changes nothing.
+    # A run that names no model, or one that is not there, changes nothing.
+    assert curate(*select, "--original", pair[0], "--compressed", "typo").value["selection_id"] == drawn
     assert curate(*select).value["selection_id"] == drawn
     assert curate(*recover).value["recovery_id"] == taught["recovery_id"]
 

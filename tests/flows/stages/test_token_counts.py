@@ -90,6 +90,33 @@ def test_a_plan_names_the_counts_and_a_budget_in_tokens_needs_a_model(
     assert not (tmp_path / "w" / "tokens").exists()
 
 
+def test_models_that_cannot_count_are_refused_before_the_corpus_is_read(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = save_llama(tmp_path / "other", seed=2, words=["name", "a", "fruit", "say"])
+    how = ("select", "-m", "uniform", "-b", "40-tokens", "-c", corpus, "-w", tmp_path / "w")
+    for compressed, said in ((tmp_path / "typo", "typo"), (other, "tokenizers of the original and the compressed")):
+        answer = curate(*how, "--original", tiny[0], "--compressed", compressed)
+        assert (answer.code, said in answer.err) == (3, True)
+        assert not list((tmp_path / "w").glob("corpus/*"))
+
+
+def test_a_method_that_reads_lengths_is_not_told_to_count_rows(curate: Run, corpus: Path, tmp_path: Path) -> None:
+    answer = curate("select", "-m", "longest", "-b", "5", "-c", corpus, "-w", tmp_path / "w")
+    assert (answer.code, "budget in rows" in answer.err) == (3, False)
+
+
+def test_a_recovery_that_tokenises_otherwise_is_refused(
+    curate: Run, corpus: Path, tiny: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A budget in tokens holds for the length and the layout that counted it."""
+    models = ("--original", tiny[0], "--compressed", tiny[1], "-w", tmp_path / "w")
+    assert curate("select", "-m", "uniform", "-b", "60-tokens", "-c", corpus, *models).code == 0
+    assert curate("recover", "--dry-run", "-w", tmp_path / "w").code == 0
+    shorter = curate("recover", "--dry-run", "--max-length", "17", "-w", tmp_path / "w")
+    assert (shorter.code, "than for their scores or counts" in shorter.err) == (4, True)
+
+
 @pytest.mark.slow
 def test_counting_goes_on_after_a_kill(corpus: Path, tiny: tuple[Path, Path], tmp_path: Path) -> None:
     how = ["select", "-m", "uniform", "-b", "40-tokens", "-c", str(corpus), "--compressed", str(tiny[1])]
