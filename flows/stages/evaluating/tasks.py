@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from curate.schemas.artefacts import digest
-from curate.schemas.errors import UsageError
+from curate.schemas.errors import InputError, UsageError
 from curate.schemas.evaluation import FORCED, ITEMS, results_version
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def evaluation_items(warehouse: Warehouse, settings: Settings, corpus: str | Non
     UsageError
         If there is no task, or two of the same name.
     InputError
-        If a row of a task cannot be used.
+        If a row of a task cannot be used, or the corpus contains them all.
     """
     if not settings.evaluate.tasks:
         raise UsageError("there is nothing to evaluate on; pass --tasks FILE, for example held-out rows as JSON lines")
@@ -97,6 +97,11 @@ def evaluation_items(warehouse: Warehouse, settings: Settings, corpus: str | Non
         known = corpus_prompts(warehouse, corpus)
         kept = [item for item in items if prompt_of(item["messages"]) not in known]
         removed, items = len(items) - len(kept), kept
+    if removed and not items and not harness_tasks(settings):
+        raise InputError(
+            f"all {removed} items of the tasks are in the corpus; give rows that are not, or --no-decontaminate to "
+            "measure on what may have been trained on"
+        )
     return pa.Table.from_pylist(items, schema=ITEMS).combine_chunks(), removed
 
 

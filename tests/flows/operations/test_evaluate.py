@@ -90,6 +90,9 @@ def test_items_of_the_corpus_are_left_out(curate: Run, tiny: tuple[Path, Path], 
     assert (answer["n_items"], answer["n_contaminated"]) == (1, 1)
     assert "1 items were left out" in answer["warnings"][0]
     assert curate(*fixed, "--no-decontaminate").value["n_items"] == 2
+    task.write_text(json.dumps(known) + "\n")
+    none = curate(*fixed)
+    assert (none.code, "all 1 items of the tasks are in the corpus" in none.err) == (3, True)
 
 
 @pytest.mark.slow
