@@ -24,6 +24,7 @@ MAX_ROOT_FILES = 6
 TESTS_OF_SEVERAL_MODULES = {
     "engines/recover/methods/test_quantised_base.py",
     "flows/deployments/test_deploy_page.py",
+    "flows/operations/test_evaluate_recovery.py",
     "flows/operations/test_recover_stopped.py",
     "flows/operations/test_sample_resumed.py",
     "flows/operations/test_sample_targets.py",
