@@ -185,6 +185,6 @@ def _check_digest(template: Template, scored: str | None) -> None:
     if scored is not None and template.digest() != scored:
         raise GateError(
             f"the rows would be tokenised differently than for their scores or counts: template {template.name!r} with "
-            f"{template.max_length} tokens has digest {template.digest()}, the scores have {scored}; "
-            "give the --template, --max-length and tokenizer of the scores, or score again"
+            f"{template.max_length} tokens has digest {template.digest()}, theirs is {scored}; "
+            "give the --template, --max-length and tokenizer that they were made with, or select again"
         )

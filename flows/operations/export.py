@@ -9,6 +9,7 @@ import numpy as np
 from curate.flows.operations.teacher_export import predicted_columns
 from curate.flows.session import open_warehouse
 from curate.flows.stages.recovering.targets import accepted_texts, targets_input, writer_of
+from curate.flows.stages.token_counts import counts_of
 from curate.schemas.errors import UsageError
 from curate.storage.exports import export as write
 from curate.storage.exports import target_named
@@ -19,7 +20,6 @@ from curate.storage.warehouse.permissions import files_of_user
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.schemas.artefacts import Noun
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -88,11 +88,10 @@ def _answers(warehouse: Warehouse, settings: Settings, target: str) -> Answers |
 
 def _token_counts(warehouse: Warehouse, selection_id: str) -> dict[str, dict[str, int]] | None:
     """Return the tokens of prompt and response by example id, or None if the selection counted none."""
-    inputs = warehouse.manifest("selection", selection_id).inputs
-    noun: Noun | None = next((noun for noun in ("scores", "tokens") if noun in inputs), None)
-    if noun is None:
+    counts = counts_of(warehouse.manifest("selection", selection_id))
+    if counts is None:
         return None
-    table = warehouse.read(noun, inputs[noun], columns=["example_id", "n_prompt_tokens", "n_response_tokens"])
+    table = warehouse.read(*counts, columns=["example_id", "n_prompt_tokens", "n_response_tokens"])
     ids, prompts, responses = (column.to_pylist() for column in table.columns)
     return {name: {TOKENS: prompt + own} for name, prompt, own in zip(ids, prompts, responses, strict=True)}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from curate.schemas.artefacts import Manifest, Noun
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.builder import Builder
     from curate.storage.warehouse.warehouse import Warehouse
@@ -95,6 +96,12 @@ def _write_parts(
             advance(len(counted[-1]))
         builder.write("part", index, pa.Table.from_batches(counted, TOKEN_COUNTS), TOKEN_COUNTS)
     return digest
+
+
+def counts_of(selection: Manifest) -> tuple[Noun, str] | None:
+    """Return noun and id of what holds the token counts of a selection's corpus, None if nothing counted."""
+    nouns: tuple[Noun, ...] = ("scores", "tokens")
+    return next(((noun, selection.inputs[noun]) for noun in nouns if noun in selection.inputs), None)
 
 
 def _models(settings: Settings) -> list[str]:

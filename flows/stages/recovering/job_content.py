@@ -14,10 +14,11 @@ from curate.flows.stages.recovering.group_columns import with_groups
 from curate.flows.stages.recovering.heldout import Heldout, conversations, heldout_rows, heldout_source
 from curate.flows.stages.recovering.request import request_of
 from curate.flows.stages.recovering.targets import targets_lineage, with_targets
+from curate.flows.stages.token_counts import counts_of
 from curate.storage.warehouse.places import ORIGINAL_CACHE
 
 if TYPE_CHECKING:
-    from curate.schemas.artefacts import Manifest, Noun
+    from curate.schemas.artefacts import Manifest
     from curate.schemas.settings import Settings
     from curate.storage.warehouse.warehouse import Warehouse
 
@@ -110,9 +111,6 @@ def _name(address: str | None) -> str:
 
 def _scored_digest(warehouse: Warehouse, selection: Manifest) -> str | None:
     """Return the digest of the template that scored or counted the selection's rows, None if none did."""
-    nouns: tuple[Noun, ...] = ("scores", "tokens")
-    used = next((noun for noun in nouns if noun in selection.inputs), None)
-    if used is None:
-        return None
-    template_digest: str | None = warehouse.manifest(used, selection.inputs[used]).facts.get("template_digest")
+    counts = counts_of(selection)
+    template_digest: str | None = warehouse.manifest(*counts).facts.get("template_digest") if counts else None
     return template_digest
